@@ -1,0 +1,1 @@
+"""The eBPF programs and their record header, as package data."""

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * The record: what one hook tells of one act of the kernel. This header is the single
+ * source of truth; pidscope/wire.py repeats it and a test compares the two, field by field.
+ *
+ * The ring is an array of 64-byte slots. The kernel puts 8 bytes before each record, so a
+ * record of 56 + 64 * k bytes fills 1 + k slots, and no record ever starts inside a slot.
+ * Every record begins with the same head. Deep ones, below level 3 (or 5), have a
+ * type and a size of their own with room for all 33 levels, so each type has one layout.
+ *
+ * Numbers are those of the initial PID namespace unless they stand in an array: arrays run
+ * from level 0 inwards and are zero behind the level that goes with them. Namespaces are
+ * inums; ns 0 is "none". Times are CLOCK_BOOTTIME, in nanoseconds.
+ */
+#ifndef PIDSCOPE_RECORD_H
+#define PIDSCOPE_RECORD_H
+
+#define NR_LEVELS	33	/* MAX_PID_NS_LEVEL + 1 */
+#define BIRTH_LEVELS	4	/* levels 0..3 fit a birth of two slots */
+#define PID_LEVELS	6	/* levels 0..5 fit a struct pid of one slot */
+#define COMM_LEN	16	/* TASK_COMM_LEN */
+
+enum record_type {
+	RECORD_BIRTH = 1,		/* attach_pid(PIDTYPE_PID) */
+	RECORD_BIRTH_DEEP,
+	RECORD_CHANGED,			/* change_pid */
+	RECORD_CHANGED_DEEP,
+	RECORD_RELEASED,		/* detach_pid(PIDTYPE_PID) */
+	RECORD_EXCHANGED,		/* exchange_tids */
+	RECORD_TRANSFERRED,		/* transfer_pid */
+	RECORD_ALLOCATED,		/* alloc_pid */
+	RECORD_ALLOCATED_DEEP,
+	RECORD_FREED,			/* free_pid */
+	RECORD_FREED_DEEP,
+	RECORD_CREATED,			/* copy_process */
+	RECORD_FORK_FAILED,
+	RECORD_NS_CREATED,		/* copy_pid_ns */
+	RECORD_NS_DYING,		/* zap_pid_ns_processes */
+	RECORD_EXECUTED,		/* sched_process_exec */
+	RECORD_RENAMED,			/* task_rename */
+	RECORD_EXITED,			/* sched_process_exit */
+	RECORD_MOVED,			/* cgroup_attach_task */
+};
+
+struct record_head {
+	u8  type;		/* enum record_type */
+	u8  level;		/* of the struct pid, or of the namespace, it tells of */
+	u8  pgid_level;		/* births only */
+	u8  sid_level;		/* births only */
+	u32 lost;		/* records that could not be written before this one, modulo 2^32 */
+	u64 ts_ns;
+	u32 by;			/* the task that acted */
+	u32 tid;		/* the task it happened to; 0: none */
+};
+
+struct birth_head {
+	struct record_head head;
+	u64  start_ns;		/* task_struct.start_boottime */
+	u32  tgid;
+	u32  ppid;		/* thread group of real_parent */
+	char comm[COMM_LEN];
+};
+
+struct birth_ns {
+	u32 ns;
+	u32 ns_parent;
+	u32 pgid_ns;
+	u32 sid_ns;
+};
+
+struct birth {
+	struct birth_head birth;
+	struct birth_ns ns;
+	u32 pid[BIRTH_LEVELS];
+	u32 pgid[BIRTH_LEVELS];
+	u32 sid[BIRTH_LEVELS];
+};
+
+struct birth_deep {
+	struct birth_head birth;
+	struct birth_ns ns;
+	u32 pid[NR_LEVELS];
+	u32 pgid[NR_LEVELS];
+	u32 sid[NR_LEVELS];
+	u32 pad[9];
+};
+
+/* One struct pid: changed (to this one), allocated, freed. */
+struct one_pid {
+	struct record_head head;
+	u32 ns;
+	u32 pid_type;		/* enum pid_type; of changed only */
+	u32 nr[PID_LEVELS];
+};
+
+struct one_pid_deep {
+	struct record_head head;
+	u32 ns;
+	u32 pid_type;
+	u32 nr[NR_LEVELS];
+	u32 pad[5];
+};
+
+struct released {
+	struct record_head head;
+	u32 tgid;
+	u32 exit_code;		/* as wait() gives it */
+	u32 pad[6];
+};
+
+struct exchanged {
+	struct record_head head;
+	u32 leader;		/* the old leader, whose struct pid head.tid takes over */
+	u32 pad;
+	u64 start_ns;		/* of head.tid: de_thread() has made it the leader's already */
+	u64 leader_start_ns;
+	u64 pad2;
+};
+
+struct transferred {
+	struct record_head head;
+	u32 old;
+	u32 pid_type;
+	u32 pad[6];
+};
+
+struct created {
+	struct record_head head;
+	u64 flags;		/* kernel_clone_args.flags */
+	u64 cgroup_id;
+	u32 children_ns;	/* of nsproxy->pid_ns_for_children */
+	u32 error;		/* a positive errno; of fork_failed only */
+	u64 pad;
+};
+
+struct ns_event {
+	struct record_head head;
+	u32 ns;
+	u32 ns_parent;
+	u32 pad[6];
+};
+
+struct named {
+	struct record_head head;
+	u32  old_tid;		/* of executed only */
+	char comm[COMM_LEN];
+	u32  pad[3];
+};
+
+struct moved {
+	struct record_head head;
+	u64 cgroup_id;
+	u64 pad[3];
+};
+
+#endif

@@ -1,0 +1,88 @@
+"""``pidscope ns``: the tree of PID namespaces, read from /proc."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from .. import documents, views
+from ..documents import Namespace
+from ..procfs import ProcFs
+
+_EXAMPLES = """\
+columns (-o; a leading + adds to the default ones):
+  NS       inum, as in pid:[INUM], indented below the parent namespace
+  LEVEL    how deep, from the namespace of this /proc on
+  PARENT   inum of the parent; 0: none that can be seen
+  INIT     the process that is number 1 in it, as this /proc numbers it
+  PROCS, THREADS, ZOMBIES
+           how many have it as their innermost; a zombie is one of PROCS
+  LAST     the last number given out in it; ? where only it could tell
+  COMM     the name of INIT
+  ? is what this user may not read.
+
+examples:
+  pidscope ns                       the tree
+  pidscope ns -n -o INIT            the inits, for a script
+  pidscope ns -J | jq '.namespaces[] | select(.zombies > 0)'
+  pidscope ps --in ns:4026532146    who is in one of them
+"""
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "ns",
+        help="the tree of PID namespaces",
+        description="The tree of PID namespaces, from /proc.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-J", "--json", action="store_true", help="a JSON document")
+    parser.add_argument("-n", "--noheadings", action="store_true", help="no headings")
+    parser.add_argument("-o", "--output", metavar="COLUMNS", help="these columns, uncut")
+    parser.add_argument(
+        "--proc", type=Path, metavar="PATH", default=Path("/proc"), help="another mount of /proc"
+    )
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the namespaces; raise UsageError for a column, HostError for what is no /proc."""
+    columns = list(views.NS_DEFAULT)
+    if args.output is not None:
+        known = [*views.NS_COLUMNS, "COMM"]
+        columns = views.choose_columns(args.output, known, views.NS_DEFAULT)
+    proc = ProcFs(args.proc)
+    mount = proc.mount()
+    snapshot = proc.snapshot()
+    last_pid = proc.last_pid()
+    tree = documents.namespaces(snapshot, {} if last_pid is None else {mount.ns: last_pid})
+    everyone = documents.processes(
+        snapshot, boot_time=proc.boot_time(), ticks_per_second=os.sysconf("SC_CLK_TCK")
+    )
+    complete = documents.is_complete(everyone) and proc.sees_all()
+    if args.json:
+        print(json.dumps(_document(tree, proc, complete)))
+        return 0
+    comms = {process["tid"]: process["comm"] for process in everyone}
+    width = None if args.output is not None else views.WIDTH
+    print(views.namespace_tree(tree, comms, columns, headings=not args.noheadings, width=width))
+    if not complete:
+        print("pidscope: this user may not read all; run as root for the rest", file=sys.stderr)
+    return 0
+
+
+def _document(tree: list[Namespace], proc: ProcFs, complete: bool) -> dict[str, object]:
+    return documents.envelope(
+        "namespaces",
+        tree,
+        source="proc",
+        mode="proc",
+        host=os.uname().nodename,
+        boot_id=proc.boot_id(),
+        complete=complete,
+    )

@@ -1,0 +1,279 @@
+"""Snapshots and events as the JSON documents that schema.json describes.
+
+Pure: what comes from the host (boot time, host name) is passed in. Levels run from the namespace
+of the /proc mount inwards. 0 is a number that does not exist there; None is one that is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any, TypedDict
+
+from .escape import escape, unescape_status_name
+from .event import Event
+from .snapshot import Snapshot, TaskReading
+
+SCHEMA = 1
+_INIT_NS = 0xEFFFFFFC  # PROC_PID_INIT_INO (include/linux/proc_ns.h)
+_MAX_SAFE = 2**53  # beyond it a JSON reader may round an integer
+_NANOSECONDS = frozenset({"ts_ns", "start_ns", "leader_start_ns"})  # not children_ns: an inum
+
+
+class Level(TypedDict):
+    """What one PID namespace calls a task and its relations."""
+
+    ns: int | None
+    tid: int
+    pid: int
+    ppid: int | None
+    pgid: int
+    sid: int
+
+
+class Process(TypedDict):
+    """A task; ``pid`` is its thread group, ``tid`` itself, both in the outermost namespace."""
+
+    pid: int
+    tid: int
+    id: str  # PID@START: start in clock ticks since boot
+    comm: str
+    state: str  # one letter
+    start_time: str  # RFC 3339, whole seconds: the kernel's btime has no more
+    ns: int | None
+    joined: bool | None  # came from outside: neither init nor the child of anyone in ``ns``
+    container: None
+    levels: list[Level]
+
+
+class Namespace(TypedDict):
+    """A PID namespace and how many tasks have it as their innermost."""
+
+    ns: int
+    level: int
+    parent: int | None  # 0: this is the outermost that can be seen
+    init: int | None  # in the outermost namespace
+    processes: int
+    threads: int
+    zombies: int
+    last_pid: int | None
+    container: None
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """Return one line of the stream: the class as ``type``, then its fields as they are named."""
+    return {"type": type(event).__name__, **_fields(event)}
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: _json(name, item) for name, item in value._asdict().items()}
+
+
+def _json(name: str, value: Any) -> Any:
+    if isinstance(value, bytes):
+        return escape(value)
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, int):
+        return str(value) if name in _NANOSECONDS or abs(value) > _MAX_SAFE else value
+    if hasattr(value, "_asdict"):
+        return _fields(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def envelope(
+    name: str,
+    items: Sequence[Mapping[str, Any]],
+    *,
+    source: str,
+    mode: str | None,
+    host: str,
+    boot_id: str | None,
+    complete: bool,
+) -> dict[str, Any]:
+    """Return the document whose list ``name`` holds ``items``; ``mode`` None: no kernel asked."""
+    return {
+        "schema": SCHEMA,
+        "source": source,
+        "mode": mode,
+        "host": host,
+        "boot_id": boot_id,
+        "complete": complete,
+        name: list(items),
+    }
+
+
+def processes(snapshot: Snapshot, *, boot_time: int, ticks_per_second: int) -> list[Process]:
+    """Return the tasks of ``snapshot`` by thread group and tid, less those that were leaving.
+
+    ``boot_time`` is btime of /proc/stat in seconds, ``ticks_per_second`` is USER_HZ.
+    """
+    tasks = sorted(filter(_is_whole, snapshot.tasks), key=_outer_numbers)
+    chains = _Chains(snapshot.ns_parents)
+    groups = {task.status.ns_tgid[0]: task for task in tasks if _is_leader(task)}
+    documents = []
+    for task in tasks:
+        status, ticks = task.status, task.start_ticks or 0
+        levels = _levels(task, groups.get(status.ppid), chains)
+        start = datetime.fromtimestamp(boot_time + ticks // ticks_per_second, timezone.utc)
+        documents.append(
+            Process(
+                pid=status.ns_tgid[0],
+                tid=status.ns_pid[0],
+                id=f"{status.ns_pid[0]}@{ticks}",
+                comm=escape(unescape_status_name(status.name)),
+                state=status.state,
+                start_time=start.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                ns=levels[-1]["ns"],
+                joined=_is_joined(levels[-1]),
+                container=None,
+                levels=levels,
+            )
+        )
+    return documents
+
+
+def is_complete(documents: Iterable[Process]) -> bool:
+    """Tell whether nothing in ``documents`` is unknown."""
+    return all(
+        level["ns"] is not None and level["ppid"] is not None
+        for process in documents
+        for level in process["levels"]
+    )
+
+
+def namespaces(snapshot: Snapshot, last_pids: Mapping[int, int]) -> list[Namespace]:
+    """Return the PID namespaces of ``snapshot``, each before its children, oldest init first.
+
+    ``last_pids`` gives the last number given out where it is known, by inum.
+    """
+    chains = _Chains(snapshot.ns_parents)
+    members: dict[int, list[TaskReading]] = {inum: [] for inum in snapshot.ns_parents}
+    for task in filter(_is_whole, snapshot.tasks):
+        inum = chains.of(task)[-1]
+        if inum is not None:
+            members.setdefault(inum, []).append(task)
+    documents = [
+        _namespace(inum, tasks, snapshot.ns_parents, last_pids) for inum, tasks in members.items()
+    ]
+    return _tree_order(documents)
+
+
+def _namespace(
+    inum: int,
+    tasks: list[TaskReading],
+    ns_parents: Mapping[int, int],
+    last_pids: Mapping[int, int],
+) -> Namespace:
+    leaders = [task.status for task in tasks if _is_leader(task)]
+    return Namespace(
+        ns=inum,
+        level=len(tasks[0].status.ns_pid) - 1 if tasks else len(_outwards(inum, ns_parents)) - 1,
+        parent=ns_parents.get(inum),
+        init=next((status.ns_tgid[0] for status in leaders if status.ns_tgid[-1] == 1), None),
+        processes=len(leaders),
+        threads=len(tasks),
+        zombies=sum(status.state == "Z" for status in leaders),
+        last_pid=last_pids.get(inum),
+        container=None,
+    )
+
+
+def _tree_order(documents: list[Namespace]) -> list[Namespace]:
+    known = {document["ns"] for document in documents}
+    children: dict[int, list[Namespace]] = {}
+    for document in sorted(documents, key=lambda it: (it["init"] is None, it["init"], it["ns"])):
+        parent = document["parent"]
+        children.setdefault(parent if parent in known else 0, []).append(document)
+    ordered: list[Namespace] = []
+    waiting = children.pop(0, [])[::-1]
+    while waiting:
+        ordered.append(waiting.pop())
+        waiting += children.pop(ordered[-1]["ns"], [])[::-1]
+    # Left over: a circle, which inums given out again during the walk can feign.
+    return ordered + [document for circle in children.values() for document in circle]
+
+
+class _Chains:
+    """Finds the inums of all levels of a task; None stands for each that is not known."""
+
+    def __init__(self, ns_parents: Mapping[int, int]) -> None:
+        self._parents = ns_parents
+        outermost = [inum for inum, parent in ns_parents.items() if parent == 0]
+        self._outermost = outermost[0] if len(outermost) == 1 else None
+
+    def of(self, task: TaskReading) -> list[int | None]:
+        """Return the inums from the outermost level inwards, as many as NSpid has numbers."""
+        depth = len(task.status.ns_pid)
+        chain = _outwards(task.ns, self._parents)[::-1]
+        if len(chain) == depth:
+            return list(chain)
+        # Unreadable, or the inum was given out again at another depth since it was read. A task
+        # with one number is in the mount's own namespace, whoever may read its link.
+        inner = [task.ns] if depth > 1 else []
+        return [self._outermost, *[None] * (depth - 2), *inner]
+
+
+def _outwards(inum: int | None, ns_parents: Mapping[int, int]) -> list[int]:
+    """Return ``inum`` and its ancestors as far as they are known."""
+    chain: list[int] = []
+    while inum and inum not in chain:
+        chain.append(inum)
+        inum = ns_parents.get(inum)
+    return chain
+
+
+def _levels(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> list[Level]:
+    status = task.status
+    inums = chains.of(task)
+    parents = _parent_numbers(task, parent, inums, chains)
+    return [
+        Level(ns=ns, tid=tid, pid=pid, ppid=ppid, pgid=pgid, sid=sid)
+        for ns, tid, pid, ppid, pgid, sid in zip(
+            inums, status.ns_pid, status.ns_tgid, parents, status.ns_pgid, status.ns_sid
+        )
+    ]
+
+
+def _parent_numbers(
+    task: TaskReading, parent: TaskReading | None, inums: list[int | None], chains: _Chains
+) -> list[int | None]:
+    """Return the parent's own number at each level of ``task``.
+
+    A parent's namespace is always the child's or an ancestor of it (``copy_pid_ns()``,
+    ``find_new_reaper()``), so a level that both have is the same namespace; where both inums are
+    known they say so themselves, which tells a parent that is gone from the next of its number.
+    """
+    depth = len(inums)
+    if task.status.ppid == 0:
+        return [0] * depth
+    if parent is None:
+        return [task.status.ppid, *[None] * (depth - 1)]
+    numbers: list[int | None] = [0] * depth
+    shared = zip(inums, chains.of(parent), parent.status.ns_tgid)
+    for level, (own, other, number) in enumerate(shared):
+        if own is None or other is None or own == other:
+            numbers[level] = number
+    return numbers
+
+
+def _is_joined(innermost: Level) -> bool | None:
+    # Kernel threads, and init, have no parent in the initial namespace and came from nowhere.
+    if innermost["ns"] == _INIT_NS or innermost["pid"] == 1:
+        return False
+    return None if innermost["ppid"] is None else innermost["ppid"] == 0
+
+
+def _is_whole(task: TaskReading) -> bool:
+    """Tell whether the task was there while it was read: a 0 in NSpid means released midway."""
+    status = task.status
+    return task.start_ticks is not None and 0 not in status.ns_pid and 0 not in status.ns_tgid
+
+
+def _is_leader(task: TaskReading) -> bool:
+    return task.status.ns_pid == task.status.ns_tgid
+
+
+def _outer_numbers(task: TaskReading) -> tuple[int, int]:
+    return task.status.ns_tgid[0], task.status.ns_pid[0]

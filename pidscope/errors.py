@@ -1,0 +1,58 @@
+"""The typed errors, each with the exit code that the command line gives it.
+
+Exit codes: 0 good; 1 a disagreement, or no such process; 2 wrong usage; 3 this host cannot
+do it; 4 not known.
+"""
+
+from __future__ import annotations
+
+
+class PidscopeError(Exception):
+    """Anything pidscope says to its user in one line instead of a traceback.
+
+    ``hint`` tells what to do about it; it is printed on a line of its own.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(PidscopeError):
+    """The arguments ask for something that does not exist or cannot be combined."""
+
+    exit_code = 2
+
+
+class HostError(PidscopeError):
+    """This host cannot do what was asked: privilege, package, kernel or /proc stands in the way."""
+
+    exit_code = 3
+
+
+class BtfError(HostError):
+    """The kernel's type information is absent, malformed, or lacks a type that is needed."""
+
+
+class ProcError(HostError):
+    """A file of /proc does not have the form that the kernel gives it.
+
+    Raised with path, line number and the line as seen. A vanished process is not an error.
+    """
+
+    def __init__(self, path: str, line_number: int, line: str, reason: str) -> None:
+        super().__init__(f"{path}:{line_number}: {reason}: {line!r}")
+        self.path = path
+        self.line_number = line_number
+        self.line = line
+        self.reason = reason
+
+
+class WireError(PidscopeError):
+    """A record's bytes are not what bpf/record.h describes."""
+
+
+class IllegalEvent(PidscopeError):
+    """An event that cannot follow from the table's state: the stream has a gap. Nothing changed."""

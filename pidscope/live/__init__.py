@@ -1,0 +1,1 @@
+"""A real kernel's stream of events: programs, ring, fence, and the session that ties them."""

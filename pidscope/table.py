@@ -1,0 +1,428 @@
+"""The table: every living struct pid and task, rebuilt from events, as the kernel links them.
+
+The shape is the kernel's own (include/linux/pid.h, sched/signal.h), reduced to what numbers need:
+
+- `Pid` is a ``struct pid``: numbers at every level, and who is attached to it as what;
+- `Task` is a ``task_struct``: one thread, attached to one `Pid`;
+- `ThreadGroup` is a ``signal_struct``: what a process's threads share, so TGID, PGID and SID;
+- `Namespace` is a ``pid_namespace`` with its IDR, the map from number to `Pid`.
+
+A link is to a struct pid, never to a number: a process can be in a group whose struct pid is
+deeper or shallower than its own namespace, and a struct pid outlives its process while any group
+or session is still called by it. It leaves the namespaces when its last user leaves it, as
+``free_pid()`` does.
+
+Four acts make state: birth, change, release, exchange. Each is checked whole before anything is
+touched, so an event that cannot follow raises `IllegalEvent` and changes nothing. While a start is
+replayed (`replay`) the same events may tell of what the snapshot never saw: then removals and
+changes of the unknown are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Callable
+
+from pidscope.errors import IllegalEvent
+from pidscope.event import (
+    Birth,
+    Event,
+    PidAttached,
+    PidDetached,
+    PidNumbers,
+    PidType,
+    TaskExecuted,
+    TaskExited,
+    TaskRenamed,
+    TidsExchanged,
+)
+
+
+class Namespace:
+    """``struct pid_namespace``: inums are given out again, so (inum, ordinal) is its identity."""
+
+    __slots__ = ("inum", "level", "ordinal", "parent", "pids")
+
+    def __init__(self, inum: int, ordinal: int, parent: Namespace | None, level: int) -> None:
+        self.inum = inum
+        self.ordinal = ordinal  # of creation, or of first sight
+        self.parent = parent  # None: the initial one, or (in a replay only) not yet known
+        self.level = level
+        self.pids: dict[int, Pid] = {}  # the IDR
+
+    def at(self, level: int) -> Namespace | None:
+        """The ancestor, or self, at ``level``; None where the chain is shorter."""
+        ns: Namespace | None = self
+        while ns is not None and ns.level > level:
+            ns = ns.parent
+        return ns if ns is not None and ns.level == level else None
+
+    def __repr__(self) -> str:
+        return f"pid:[{self.inum}]#{self.ordinal}"
+
+
+class Pid:
+    """``struct pid``. (``nr``, ``generation``) is its identity; generation 0 is before the start.
+
+    Generations count births, so none is ever used twice.
+
+    ``partial``: /proc showed it only as a group or session, so numbers further inwards than
+    ``numbers`` may exist. The next event that names it completes it.
+    """
+
+    __slots__ = ("generation", "groups", "ns", "numbers", "partial", "process", "sessions", "task")
+
+    def __init__(
+        self, numbers: tuple[int, ...], ns: Namespace, generation: int, partial: bool = False
+    ) -> None:
+        self.numbers = numbers
+        self.ns = ns  # of the last of numbers
+        self.generation = generation
+        self.partial = partial
+        self.task: Task | None = None
+        self.process: ThreadGroup | None = None  # attached as TGID
+        self.groups: dict[ThreadGroup, None] = {}  # attached as PGID, as an ordered set
+        self.sessions: dict[ThreadGroup, None] = {}
+
+    @property
+    def nr(self) -> int:
+        """The number in the initial namespace, ``pid_nr()``."""
+        return self.numbers[0]
+
+    @property
+    def level(self) -> int:
+        """The level of its innermost known namespace."""
+        return len(self.numbers) - 1
+
+    @property
+    def used(self) -> bool:
+        """Whether anything is attached, so that its numbers stay taken."""
+        return bool(self.task or self.process or self.groups or self.sessions)
+
+    def nr_in(self, ns: Namespace) -> int | None:
+        """``pid_nr_ns()``: the number in ``ns``, 0 if it has none there, None if not known."""
+        if ns.level < len(self.numbers):
+            return self.numbers[ns.level] if self.ns.at(ns.level) is ns else 0
+        return None if self.partial else 0
+
+    def __repr__(self) -> str:
+        return f"{'/'.join(map(str, self.numbers))}{'?' if self.partial else ''}"
+
+
+class ThreadGroup:
+    """``struct signal_struct``: a process. ``pgid`` and ``sid`` are None only during a replay."""
+
+    __slots__ = ("exits", "parent", "parent_exits", "pgid", "sid", "tgid", "threads")
+
+    def __init__(self, tgid: Pid, pgid: Pid | None, sid: Pid | None) -> None:
+        self.tgid: Pid | None = tgid  # None once released
+        self.pgid = pgid
+        self.sid = sid
+        self.threads: dict[Task, None] = {}
+        self.exits = 0  # exits of threads seen so far
+        self.parent: ThreadGroup | None = None  # at birth, if it is the process that forked
+        self.parent_exits = 0  # its exits then: unchanged means nothing was reparented
+
+
+class Task:
+    """``struct task_struct``: a thread."""
+
+    __slots__ = ("comm", "group", "pid", "start_ns", "start_ticks")
+
+    def __init__(self, pid: Pid, group: ThreadGroup, comm: bytes) -> None:
+        self.pid: Pid | None = pid  # None once released
+        self.group = group
+        self.comm = comm
+        self.start_ns: int | None = None  # None: known from /proc only, see start_ticks
+        self.start_ticks: int | None = None
+
+
+class Table:
+    """All living tasks, by number at every level.
+
+    Args:
+        root: inum of the initial PID namespace.
+        ns_per_tick: 1e9 / USER_HZ, to tell start times as /proc does.
+        before: the table that this one repairs. What lived through the gap cannot be told from
+            what was born in it, so no generation and no ordinal of it is used again.
+    """
+
+    def __init__(self, root: int, ns_per_tick: int, before: Table | None = None) -> None:
+        self.generation: int = before.generation + 1 if before else 0  # of what was there already
+        self._namespaces_seen: int = before._namespaces_seen + 1 if before else 0
+        self.root = Namespace(root, 0, None, 0)
+        self.init_struct_pid = Pid((0,), self.root, 0)
+        self.namespaces: dict[int, Namespace] = {root: self.root}  # by inum, the living ones
+        self.ns_per_tick = ns_per_tick
+        self.replay = False
+        self._apply: dict[type, Callable[[Event], None]] = {
+            PidAttached: self._attached,  # type: ignore[dict-item]
+            PidDetached: self._detached,  # type: ignore[dict-item]
+            TidsExchanged: self._exchanged,  # type: ignore[dict-item]
+            TaskExecuted: self._named,  # type: ignore[dict-item]
+            TaskRenamed: self._named,  # type: ignore[dict-item]
+            TaskExited: self._exited,  # type: ignore[dict-item]
+        }
+
+    # Questions
+
+    def task(self, nr: int) -> Task | None:
+        """The task with this number in the initial namespace: ``find_task_by_pid_ns()``."""
+        pid = self.root.pids.get(nr)
+        return pid.task if pid is not None else None
+
+    def tasks(self) -> Iterator[Task]:
+        """Every task, in the order of birth as far as it is known."""
+        return (pid.task for pid in self.root.pids.values() if pid.task is not None)
+
+    def held(self) -> Iterator[Pid]:
+        """Every struct pid without a task of its own whose numbers are still taken."""
+        return (pid for pid in self.root.pids.values() if pid.task is None)
+
+    def start_ticks(self, task: Task) -> int | None:
+        """Field 22 of its stat: USER_HZ ticks since boot, rounded down."""
+        if task.start_ns is not None:
+            return task.start_ns // self.ns_per_tick
+        return task.start_ticks
+
+    # Acts
+
+    def apply(self, event: Event) -> None:
+        """Let one event happen; those that make no state here are passed over.
+
+        Raises:
+            IllegalEvent: it cannot follow from what the table holds; nothing was changed.
+        """
+        act = self._apply.get(type(event))
+        if act is not None:
+            act(event)
+
+    def _attached(self, event: PidAttached) -> None:
+        if event.birth is None:
+            self._changed(event)
+        elif event.birth.tgid == event.tid:
+            self._leader_born(event, event.birth)
+        else:
+            self._thread_born(event, event.birth)
+
+    def _leader_born(self, event: PidAttached, birth: Birth) -> None:
+        self._expect_free(event)
+        for link in (birth.pgid, birth.sid):
+            self._check(event, link)
+        parent = self._group(birth.ppid)
+        if parent is None and birth.ppid and not self.replay:
+            raise IllegalEvent(f"birth of {event.tid} to unknown parent {birth.ppid}")
+        pid = self._new_pid(event, birth)
+        group = ThreadGroup(pid, self._resolve(birth.pgid), self._resolve(birth.sid))
+        pid.process = group
+        self._join(group)
+        self._set_parent(group, parent, event.by)
+        self._new_task(pid, group, birth)
+
+    def _thread_born(self, event: PidAttached, birth: Birth) -> None:
+        self._expect_free(event)
+        group = self._group(birth.tgid)
+        if group is None:
+            if self.replay:
+                return  # released before the snapshot came to it, with all its threads
+            raise IllegalEvent(f"birth of thread {event.tid} in unknown process {birth.tgid}")
+        self._new_task(self._new_pid(event, birth), group, birth)
+
+    def _changed(self, event: PidAttached) -> None:
+        task = self.task(event.tid)
+        if task is None:
+            if self.replay:
+                return
+            raise IllegalEvent(f"change of {event.pid_type.name} of unknown task {event.tid}")
+        self._check(event, event.pid)
+        group = task.group
+        new = self._resolve(event.pid)
+        if event.pid_type is PidType.PGID:
+            old, group.pgid = group.pgid, new
+            if old is not None:
+                old.groups.pop(group, None)
+            new.groups[group] = None
+        elif event.pid_type is PidType.SID:
+            old, group.sid = group.sid, new
+            if old is not None:
+                old.sessions.pop(group, None)
+            new.sessions[group] = None
+        else:
+            raise IllegalEvent(f"change of {event.pid_type.name} of task {event.tid}")
+        self._put(old)
+
+    def _detached(self, event: PidDetached) -> None:
+        task = self.task(event.tid)
+        if task is None:
+            if self.replay:
+                return
+            raise IllegalEvent(f"release of unknown task {event.tid}")
+        pid, group = task.pid, task.group
+        assert pid is not None
+        if group.tgid is pid and len(group.threads) > 1 and not self.replay:
+            raise IllegalEvent(f"release of leader {event.tid} before its threads")
+        pid.task = task.pid = None
+        group.threads.pop(task, None)
+        if group.tgid is pid:
+            self._end(group)
+        self._put(pid)
+
+    def _exchanged(self, event: TidsExchanged) -> None:
+        thread, leader = self.task(event.tid), self.task(event.leader)
+        if self.replay:
+            # The snapshot may have seen either side of it: rows stay, start times are told.
+            if thread is not None:
+                thread.start_ns = event.leader_start_ns
+            return
+        if thread is None or leader is None or thread.group is not leader.group:
+            raise IllegalEvent(f"exchange of {event.tid} and {event.leader}: not one process")
+        if leader.pid is not leader.group.tgid:
+            raise IllegalEvent(f"exchange of {event.tid} and {event.leader}: not its leader")
+        assert thread.pid is not None and leader.pid is not None
+        thread.pid, leader.pid = leader.pid, thread.pid
+        thread.pid.task, leader.pid.task = thread, leader
+        thread.start_ns, leader.start_ns = event.start_ns, event.leader_start_ns
+
+    def _named(self, event: TaskExecuted | TaskRenamed) -> None:
+        task = self.task(event.tid)
+        if task is not None:
+            task.comm = event.comm
+
+    def _exited(self, event: TaskExited) -> None:
+        task = self.task(event.tid)
+        if task is not None:
+            task.group.exits += 1
+
+    # Their parts
+
+    def _group(self, tgid: int) -> ThreadGroup | None:
+        pid = self.root.pids.get(tgid)
+        return pid.process if pid is not None else None
+
+    def _expect_free(self, event: PidAttached) -> None:
+        """Refuse a birth on a row in use, or in a namespace nobody has heard of."""
+        pid, birth = event.pid, event.birth
+        assert birth is not None
+        if event.tid in self.root.pids:
+            raise IllegalEvent(f"birth of {event.tid}, which is still in use")
+        if pid.level == 0:
+            if pid.ns != self.root.inum:
+                raise IllegalEvent(f"birth of {event.tid} at level 0 in namespace {pid.ns}")
+            return
+        ns = self.namespaces.get(pid.ns)
+        if ns is None or (pid.numbers[-1] == 1 and not ns.pids):
+            parent = self.namespaces.get(birth.ns_parent)
+            if not self.replay and (pid.numbers[-1] != 1 or parent is None):
+                raise IllegalEvent(f"birth of {event.tid} in unknown namespace {pid.ns}")
+        elif ns.level != pid.level:
+            raise IllegalEvent(f"birth of {event.tid} at level {pid.level} of {ns!r}")
+        elif pid.numbers[-1] in ns.pids:
+            raise IllegalEvent(f"birth of {pid.numbers[-1]} in {ns!r}, where it is still in use")
+
+    def _namespace(self, pid: PidNumbers, parent_inum: int) -> Namespace:
+        """The namespace of a birth; number 1 makes it."""
+        ns = self.namespaces.get(pid.ns)
+        if ns is None or (pid.numbers[-1] == 1 and pid.level and not ns.pids):
+            ns = self.add_namespace(pid.ns, self.namespaces.get(parent_inum), pid.level)
+        return ns
+
+    def add_namespace(self, inum: int, parent: Namespace | None, level: int) -> Namespace:
+        """Make a namespace known under ``inum``, in place of any dead one that had it."""
+        self._namespaces_seen += 1
+        ns = self.namespaces[inum] = Namespace(inum, self._namespaces_seen, parent, level)
+        return ns
+
+    def _new_pid(self, event: PidAttached, birth: Birth) -> Pid:
+        self.generation += 1
+        pid = Pid(event.pid.numbers, self._namespace(event.pid, birth.ns_parent), self.generation)
+        self.enter(pid)
+        return pid
+
+    def enter(self, pid: Pid) -> None:
+        """Put a struct pid into the IDR of each of its namespaces."""
+        ns: Namespace | None = pid.ns
+        while ns is not None:
+            ns.pids[pid.numbers[ns.level]] = pid
+            ns = ns.parent
+        # A replay may not know how the namespace hangs together; the root always has the number.
+        self.root.pids[pid.nr] = pid
+
+    def _new_task(self, pid: Pid, group: ThreadGroup, birth: Birth) -> None:
+        task = Task(pid, group, birth.comm)
+        task.start_ns = birth.start_ns
+        pid.task = task
+        group.threads[task] = None
+
+    def _set_parent(self, group: ThreadGroup, parent: ThreadGroup | None, by: int) -> None:
+        """Remember the parent if its stay can be told: if it was running, for it was forking.
+
+        Whoever was exiting before the start has no `TaskExited` here, so another parent
+        (CLONE_PARENT) may be replaced by a reaper without notice.
+        """
+        forker = self.task(by)
+        if parent is not None and forker is not None and forker.group is parent:
+            group.parent = parent
+            group.parent_exits = parent.exits
+
+    def _check(self, event: PidAttached, link: PidNumbers) -> None:
+        """Refuse a group or session that is not there, or is called otherwise."""
+        pid = self.init_struct_pid if link.nr == 0 else self.root.pids.get(link.nr)
+        if pid is None:
+            if not self.replay:
+                raise IllegalEvent(f"task {event.tid} joins unknown struct pid {link.numbers}")
+        elif link.numbers[: len(pid.numbers)] != pid.numbers or (
+            not pid.partial and (link.level != pid.level or link.ns != pid.ns.inum)
+        ):
+            raise IllegalEvent(f"task {event.tid} joins {link.numbers}, known as {pid!r}")
+
+    def _resolve(self, link: PidNumbers) -> Pid:
+        """The struct pid of a checked link, completed if it was partial."""
+        if link.nr == 0:
+            return self.init_struct_pid
+        pid = self.root.pids.get(link.nr)
+        if pid is None:
+            pid = Pid(link.numbers, self._namespace(link, 0), self.generation)
+            self.enter(pid)
+        elif pid.partial:
+            self._complete(pid, link)
+        return pid
+
+    def _complete(self, pid: Pid, link: PidNumbers) -> None:
+        ns = self.namespaces.get(link.ns)
+        if ns is None or ns.level != link.level or ns.at(pid.level) is not pid.ns:
+            return  # a namespace that no task is in, and whose parents cannot be told
+        pid.numbers, pid.ns, pid.partial = link.numbers, ns, False
+        self.enter(pid)
+
+    def _join(self, group: ThreadGroup) -> None:
+        if group.pgid is not None:
+            group.pgid.groups[group] = None
+        if group.sid is not None:
+            group.sid.sessions[group] = None
+
+    def _end(self, group: ThreadGroup) -> None:
+        """The leader is released: its process is no more, its group and session are left."""
+        tgid, pgid, sid = group.tgid, group.pgid, group.sid
+        group.tgid = group.pgid = group.sid = group.parent = None
+        if tgid is not None:
+            tgid.process = None
+        if pgid is not None:
+            pgid.groups.pop(group, None)
+        if sid is not None:
+            sid.sessions.pop(group, None)
+        self._put(pgid)
+        self._put(sid)
+
+    def _put(self, pid: Pid | None) -> None:
+        """``free_pid()``: take an unused struct pid out of all its namespaces."""
+        if pid is None or pid.used or pid is self.init_struct_pid:
+            return
+        ns: Namespace | None = pid.ns
+        while ns is not None:
+            if ns.pids.get(pid.numbers[ns.level]) is pid:
+                del ns.pids[pid.numbers[ns.level]]
+                if not ns.pids and self.namespaces.get(ns.inum) is ns and ns is not self.root:
+                    del self.namespaces[ns.inum]
+            ns = ns.parent
+        if self.root.pids.get(pid.nr) is pid:
+            del self.root.pids[pid.nr]

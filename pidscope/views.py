@@ -1,0 +1,164 @@
+"""The documents as text for people: plain tables that fit a terminal.
+
+Pure: takes what documents.py made, returns strings. ``?`` stands for what is not known; 0 is a
+number that does not exist, as in /proc; ``…`` stands where something was cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from tabulate import tabulate
+
+from .documents import Namespace, Process
+from .errors import UsageError
+
+WIDTH = 79
+_COMM = 15  # TASK_COMM_LEN - 1
+_MIN_COMM = 8
+_MIN_NSPID = 15
+_GAP = 2  # tabulate's, between plain columns
+_INDENT = "  "
+# Stands for a space that tabulate must not strip. No cell holds one: `escape` writes a
+# character for private use as bytes.
+_SPACE = "\ue000"
+
+PS_COLUMNS: Mapping[str, Callable[[Process], str]] = {
+    "PID": lambda it: str(it["pid"]),
+    "TID": lambda it: str(it["tid"]),
+    "NSPID": lambda it: _numbers(level["tid"] for level in it["levels"]),
+    "NSTGID": lambda it: _numbers(level["pid"] for level in it["levels"]),
+    "NSPPID": lambda it: _numbers(level["ppid"] for level in it["levels"]),
+    "NSPGID": lambda it: _numbers(level["pgid"] for level in it["levels"]),
+    "NSSID": lambda it: _numbers(level["sid"] for level in it["levels"]),
+    "NS": lambda it: _known(it["ns"]),
+    "LEVEL": lambda it: str(len(it["levels"]) - 1),
+    "PPID": lambda it: _known(it["levels"][0]["ppid"]),
+    "PGID": lambda it: str(it["levels"][0]["pgid"]),
+    "SID": lambda it: str(it["levels"][0]["sid"]),
+    "STAT": lambda it: it["state"] + ("j" if it["joined"] else ""),
+    "START": lambda it: it["start_time"],
+    "ID": lambda it: it["id"],
+    "COMM": lambda it: it["comm"],
+}
+PS_DEFAULT = ("PID", "NSPID", "NS", "PPID", "PGID", "SID", "STAT", "COMM")
+PS_THREADS = ("PID", "TID", "NSPID", "NS", "STAT", "COMM")
+
+# COMM of a namespace is that of its init, which the caller looks up.
+NS_COLUMNS: Mapping[str, Callable[[Namespace], str]] = {
+    "NS": lambda it: _INDENT * it["level"] + str(it["ns"]),
+    "LEVEL": lambda it: str(it["level"]),
+    "PARENT": lambda it: _known(it["parent"]),
+    "INIT": lambda it: _known(it["init"]),
+    "PROCS": lambda it: str(it["processes"]),
+    "THREADS": lambda it: str(it["threads"]),
+    "ZOMBIES": lambda it: str(it["zombies"]),
+    "LAST": lambda it: _known(it["last_pid"]),
+}
+NS_DEFAULT = ("NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM")
+
+_LEFT = frozenset(
+    {"NS", "NSPID", "NSTGID", "NSPPID", "NSPGID", "NSSID", "STAT", "START", "ID", "COMM"}
+)
+
+
+def choose_columns(wanted: str, known: Iterable[str], default: Sequence[str]) -> list[str]:
+    """Return the columns that ``-o`` names, after the default ones if it begins with ``+``.
+
+    Raises UsageError for a name that is not ``known``.
+    """
+    names = [name.strip().upper() for name in wanted.removeprefix("+").split(",")]
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no column {name or '(empty)'!r}", hint=f"one of {', '.join(known)}")
+    return [*default, *names] if wanted.startswith("+") else names
+
+
+def process_table(
+    processes: Iterable[Process], columns: Sequence[str], *, headings: bool, width: int | None
+) -> str:
+    """Return one line a task; COMM and NSPID give way to ``width``, None: nothing is cut."""
+    rows = [[PS_COLUMNS[column](process) for column in columns] for process in processes]
+    return _table(rows, columns, headings, width)
+
+
+def namespace_tree(
+    namespaces: Iterable[Namespace],
+    comms: Mapping[int, str],
+    columns: Sequence[str],
+    *,
+    headings: bool,
+    width: int | None,
+) -> str:
+    """Return one line a namespace, indented by level; ``comms`` names inits by number."""
+
+    def cell(namespace: Namespace, column: str) -> str:
+        if column == "COMM":
+            return comms.get(namespace["init"] or 0, "?")
+        return NS_COLUMNS[column](namespace)
+
+    rows = [[cell(namespace, column) for column in columns] for namespace in namespaces]
+    return _table(rows, columns, headings, width)
+
+
+def _table(rows: list[list[str]], columns: Sequence[str], headings: bool, width: int | None) -> str:
+    if headings:  # as a row: tabulate pads what it knows to be headers
+        rows = [list(columns), *rows]
+    if width is not None:
+        _fit(rows, columns, width)
+    if not rows:
+        return ""
+    text = tabulate(
+        [[cell.replace(" ", _SPACE) for cell in row] for row in rows],
+        tablefmt="plain",
+        disable_numparse=True,
+        colalign=["left" if column in _LEFT else "right" for column in columns],
+    )
+    return text.replace(_SPACE, " ")
+
+
+def _fit(rows: list[list[str]], columns: Sequence[str], width: int) -> None:
+    """Shorten NSPID as far as a whole comm needs it, then COMM as far as the line needs it."""
+    widths = dict(zip(columns, map(_widest, zip(*rows))))
+    # What COMM has beyond a comm (names of workqueues, escapes) is no reason to cut numbers.
+    spare = max(0, widths.get("COMM", 0) - _COMM)
+    excess = sum(widths.values()) + _GAP * (len(columns) - 1) - width
+    if "NSPID" in widths and excess > spare:
+        room = max(_MIN_NSPID, widths["NSPID"] - excess + spare)
+        excess -= widths["NSPID"] - _shorten(rows, columns.index("NSPID"), _cut_middle, room)
+    if "COMM" in widths and excess > 0:
+        _shorten(rows, columns.index("COMM"), _cut, max(_MIN_COMM, widths["COMM"] - excess))
+
+
+def _shorten(rows: list[list[str]], index: int, cut: Callable[[str, int], str], room: int) -> int:
+    """Cut one column to ``room`` and return how wide it is now."""
+    for row in rows:
+        row[index] = cut(row[index], room)
+    return _widest(row[index] for row in rows)
+
+
+def _widest(cells: Iterable[str]) -> int:
+    return max(map(len, cells))
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def _cut_middle(numbers: str, room: int) -> str:
+    """Leave out inner levels but never the outermost, the innermost, or a part of a number."""
+    words = numbers.split(" ")
+    kept = words
+    while len(" ".join(kept)) > room and len(kept) > 3:
+        words.pop(1)
+        kept = [words[0], "…", *words[1:]]
+    return " ".join(kept)
+
+
+def _numbers(numbers: Iterable[int | None]) -> str:
+    return " ".join(map(_known, numbers))
+
+
+def _known(number: int | None) -> str:
+    return "?" if number is None else str(number)

@@ -1,0 +1,245 @@
+"""The record's bytes, as bpf/record.h describes them: pure, both ways.
+
+The C header is the source of truth. `LAYOUTS` repeats it field by field, and a test compares
+the two. All fields are naturally aligned, in the machine's byte order, so one ``struct`` format a
+record decodes it whole.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from typing import Any, Callable, NamedTuple
+
+from pidscope.errors import WireError
+from pidscope.event import (
+    Birth,
+    Event,
+    ForkFailed,
+    NamespaceCreated,
+    NamespaceDying,
+    PidAllocated,
+    PidAttached,
+    PidDetached,
+    PidFreed,
+    PidNumbers,
+    PidTransferred,
+    PidType,
+    TaskCreated,
+    TaskExecuted,
+    TaskExited,
+    TaskMoved,
+    TaskRenamed,
+    TidsExchanged,
+)
+
+NR_LEVELS = 33
+BIRTH_LEVELS = 4
+PID_LEVELS = 6
+COMM_LEN = 16
+
+
+class RecordType(enum.IntEnum):
+    """``enum record_type``."""
+
+    BIRTH = 1
+    BIRTH_DEEP = 2
+    CHANGED = 3
+    CHANGED_DEEP = 4
+    RELEASED = 5
+    EXCHANGED = 6
+    TRANSFERRED = 7
+    ALLOCATED = 8
+    ALLOCATED_DEEP = 9
+    FREED = 10
+    FREED_DEEP = 11
+    CREATED = 12
+    FORK_FAILED = 13
+    NS_CREATED = 14
+    NS_DYING = 15
+    EXECUTED = 16
+    RENAMED = 17
+    EXITED = 18
+    MOVED = 19
+
+
+class Layout(NamedTuple):
+    """A C struct: its name, and each field's path and ``struct`` format."""
+
+    struct_name: str
+    fields: tuple[tuple[str, str], ...]
+
+    def compile(self) -> struct.Struct:
+        """The format of the whole record; ``=`` since the header leaves no padding to guess."""
+        return struct.Struct("=" + "".join(code for _, code in self.fields))
+
+
+def _head(path: str) -> tuple[tuple[str, str], ...]:
+    names = ("type", "level", "pgid_level", "sid_level", "lost", "ts_ns", "by", "tid")
+    return tuple((f"{path}.{name}", code) for name, code in zip(names, "BBBBIQII"))
+
+
+def _birth(struct_name: str, levels: int, pad: tuple[tuple[str, str], ...]) -> Layout:
+    return Layout(
+        struct_name,
+        (
+            *_head("birth.head"),
+            ("birth.start_ns", "Q"),
+            ("birth.tgid", "I"),
+            ("birth.ppid", "I"),
+            ("birth.comm", f"{COMM_LEN}s"),
+            ("ns.ns", "I"),
+            ("ns.ns_parent", "I"),
+            ("ns.pgid_ns", "I"),
+            ("ns.sid_ns", "I"),
+            ("pid", f"{levels}I"),
+            ("pgid", f"{levels}I"),
+            ("sid", f"{levels}I"),
+            *pad,
+        ),
+    )
+
+
+def _of(struct_name: str, *fields: tuple[str, str]) -> Layout:
+    return Layout(struct_name, _head("head") + fields)
+
+
+_NS_AND_TYPE = (("ns", "I"), ("pid_type", "I"))
+_ONE = _of("one_pid", *_NS_AND_TYPE, ("nr", f"{PID_LEVELS}I"))
+_ONE_DEEP = _of("one_pid_deep", *_NS_AND_TYPE, ("nr", f"{NR_LEVELS}I"), ("pad", "20s"))
+_RELEASED = _of("released", ("tgid", "I"), ("exit_code", "I"), ("pad", "24s"))
+_CREATED = _of(
+    "created",
+    ("flags", "Q"),
+    ("cgroup_id", "Q"),
+    ("children_ns", "I"),
+    ("error", "I"),
+    ("pad", "8s"),
+)
+_NS = _of("ns_event", ("ns", "I"), ("ns_parent", "I"), ("pad", "24s"))
+_NAMED = _of("named", ("old_tid", "I"), ("comm", f"{COMM_LEN}s"), ("pad", "12s"))
+
+LAYOUTS: dict[RecordType, Layout] = {
+    RecordType.BIRTH: _birth("birth", BIRTH_LEVELS, ()),
+    RecordType.BIRTH_DEEP: _birth("birth_deep", NR_LEVELS, (("pad", "36s"),)),
+    RecordType.CHANGED: _ONE,
+    RecordType.CHANGED_DEEP: _ONE_DEEP,
+    RecordType.RELEASED: _RELEASED,
+    RecordType.EXCHANGED: _of(
+        "exchanged",
+        ("leader", "I"),
+        ("pad", "4s"),
+        ("start_ns", "Q"),
+        ("leader_start_ns", "Q"),
+        ("pad2", "8s"),
+    ),
+    RecordType.TRANSFERRED: _of("transferred", ("old", "I"), ("pid_type", "I"), ("pad", "24s")),
+    RecordType.ALLOCATED: _ONE,
+    RecordType.ALLOCATED_DEEP: _ONE_DEEP,
+    RecordType.FREED: _ONE,
+    RecordType.FREED_DEEP: _ONE_DEEP,
+    RecordType.CREATED: _CREATED,
+    RecordType.FORK_FAILED: _CREATED,
+    RecordType.NS_CREATED: _NS,
+    RecordType.NS_DYING: _NS,
+    RecordType.EXECUTED: _NAMED,
+    RecordType.RENAMED: _NAMED,
+    RecordType.EXITED: _RELEASED,
+    RecordType.MOVED: _of("moved", ("cgroup_id", "Q"), ("pad", "24s")),
+}
+
+
+class Record(NamedTuple):
+    """One decoded record: what happened, and how many records had been lost before it."""
+
+    lost: int  # modulo 2**32
+    event: Event
+
+
+# Unpacked values stand in the order of the layout: the head is the first eight.
+_LEVEL, _PGID_LEVEL, _SID_LEVEL, _LOST, _TS, _BY, _TID = range(1, 8)
+_Values = tuple[Any, ...]
+
+
+def _numbers(values: _Values, start: int, level: int, width: int, ns: int) -> PidNumbers:
+    if level >= width:
+        raise WireError(f"level {level} in a record with room for {width}")
+    return PidNumbers(values[start : start + level + 1], ns)
+
+
+def _comm(raw: bytes) -> bytes:
+    return raw.partition(b"\0")[0]
+
+
+def _decode_birth(v: _Values) -> Event:
+    start_ns, tgid, ppid, comm, ns, ns_parent, pgid_ns, sid_ns = v[8:16]
+    width = BIRTH_LEVELS if v[0] == RecordType.BIRTH else NR_LEVELS
+    birth = Birth(
+        tgid,
+        ppid,
+        start_ns,
+        _comm(comm),
+        ns_parent,
+        _numbers(v, 16 + width, v[_PGID_LEVEL], width, pgid_ns),
+        _numbers(v, 16 + 2 * width, v[_SID_LEVEL], width, sid_ns),
+    )
+    pid = _numbers(v, 16, v[_LEVEL], width, ns)
+    return PidAttached(v[_TS], v[_BY], v[_TID], PidType.PID, pid, birth)
+
+
+def _pid_type(value: int) -> PidType:
+    try:
+        return PidType(value)
+    except ValueError:
+        raise WireError(f"{value} is no enum pid_type") from None
+
+
+def _one_pid(v: _Values) -> PidNumbers:
+    return _numbers(v, 10, v[_LEVEL], min(len(v) - 10, NR_LEVELS), v[8])
+
+
+_DECODE: dict[RecordType, Callable[[_Values], Event]] = {
+    RecordType.BIRTH: _decode_birth,
+    RecordType.BIRTH_DEEP: _decode_birth,
+    RecordType.CHANGED: lambda v: PidAttached(
+        v[_TS], v[_BY], v[_TID], _pid_type(v[9]), _one_pid(v)
+    ),
+    RecordType.RELEASED: lambda v: PidDetached(v[_TS], v[_BY], v[_TID], v[8], v[9]),
+    RecordType.EXCHANGED: lambda v: TidsExchanged(v[_TS], v[_BY], v[_TID], v[8], v[10], v[11]),
+    RecordType.TRANSFERRED: lambda v: PidTransferred(
+        v[_TS], v[_BY], v[_TID], v[8], _pid_type(v[9])
+    ),
+    RecordType.ALLOCATED: lambda v: PidAllocated(v[_TS], v[_BY], _one_pid(v)),
+    RecordType.FREED: lambda v: PidFreed(v[_TS], v[_BY], _one_pid(v)),
+    RecordType.CREATED: lambda v: TaskCreated(v[_TS], v[_BY], v[_TID], v[8], v[9], v[10]),
+    RecordType.FORK_FAILED: lambda v: ForkFailed(v[_TS], v[_BY], v[11], v[8], v[9], v[10]),
+    RecordType.NS_CREATED: lambda v: NamespaceCreated(v[_TS], v[_BY], v[8], v[9], v[_LEVEL]),
+    RecordType.NS_DYING: lambda v: NamespaceDying(v[_TS], v[_BY], v[8], v[9], v[_LEVEL]),
+    RecordType.EXECUTED: lambda v: TaskExecuted(v[_TS], v[_BY], v[_TID], v[8], _comm(v[9])),
+    RecordType.RENAMED: lambda v: TaskRenamed(v[_TS], v[_BY], v[_TID], _comm(v[9])),
+    RecordType.EXITED: lambda v: TaskExited(v[_TS], v[_BY], v[_TID], v[8], v[9]),
+    RecordType.MOVED: lambda v: TaskMoved(v[_TS], v[_BY], v[_TID], v[8]),
+}
+_DECODE[RecordType.CHANGED_DEEP] = _DECODE[RecordType.CHANGED]
+_DECODE[RecordType.ALLOCATED_DEEP] = _DECODE[RecordType.ALLOCATED]
+_DECODE[RecordType.FREED_DEEP] = _DECODE[RecordType.FREED]
+
+_STRUCTS = {int(record_type): layout.compile() for record_type, layout in LAYOUTS.items()}
+_DECODERS = {int(record_type): _DECODE[record_type] for record_type in LAYOUTS}
+
+
+def decode(data: bytes | memoryview) -> Record:
+    """Decode one record as it lies in the ring, without the ring's own header.
+
+    Raises:
+        WireError: the type is unknown, the size is not its type's, or a level or a type inside
+            is out of range. Anything else is a bug.
+    """
+    record_type = data[0] if len(data) else 0
+    layout = _STRUCTS.get(record_type)
+    if layout is None:
+        raise WireError(f"unknown record type {record_type}, {len(data)} bytes")
+    if layout.size != len(data):
+        raise WireError(f"record type {record_type} has {layout.size} bytes, not {len(data)}")
+    values = layout.unpack(data)
+    return Record(values[_LOST], _DECODERS[record_type](values))

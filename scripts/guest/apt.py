@@ -1,0 +1,126 @@
+"""Ask Debian's archive for kernels, with an apt root of our own.
+
+The machine's apt configuration, lists and installed packages stay as they are; signatures are
+checked by apt against debian-archive-keyring.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from . import kernels
+from .errors import VmError
+
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+MIRROR = "http://deb.debian.org/debian"
+SECURITY_MIRROR = "http://deb.debian.org/debian-security"
+SUITES = (
+    "bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports", "forky", "sid",
+)  # fmt: skip
+SECURITY_SUITES = ("bullseye-security", "bookworm-security", "trixie-security")
+
+_URI = re.compile(r"https?://[^\s\]]+")
+
+
+def mirrors(sources: str) -> tuple[str, str]:
+    """Return the mirrors of Debian and its security archive that the machine's sources name."""
+    lines = [line for line in sources.splitlines() if not line.lstrip().startswith("#")]
+    uris = [uri.rstrip("/") for uri in _URI.findall("\n".join(lines))]
+    main = next((uri for uri in uris if uri.endswith("/debian")), MIRROR)
+    security = next((uri for uri in uris if uri.endswith("/debian-security")), SECURITY_MIRROR)
+    return main, security
+
+
+def source_list(main: str, security: str) -> str:
+    """Return a sources.list with every suite that has kernels."""
+    line = f"deb [arch=amd64 signed-by={KEYRING}] {{}} {{}} main\n"
+    return "".join(
+        [line.format(main, suite) for suite in SUITES]
+        + [line.format(security, suite) for suite in SECURITY_SUITES]
+    )
+
+
+class Archive:
+    """Debian's archive, seen through an apt root below the cache directory."""
+
+    def __init__(self, root: Path) -> None:
+        """Prepare the root; no network yet."""
+        for part in ("lists/partial", "cache/archives/partial"):
+            (root / part).mkdir(parents=True, exist_ok=True)
+        sources = root / "sources.list"
+        sources.write_text(source_list(*mirrors(_machine_sources())))
+        options = {
+            "Dir::Etc::sourcelist": sources,
+            "Dir::Etc::sourceparts": "-",
+            "Dir::State::Lists": root / "lists",
+            "Dir::State::status": "/dev/null",
+            "Dir::Cache": root / "cache",
+            "APT::Architecture": "amd64",
+            "Acquire::Languages": "none",
+            "Acquire::Retries": "2",
+        }
+        self._options = [f"-o{name}={value}" for name, value in options.items()]
+
+    def update(self) -> str:
+        """Fetch the lists and return what apt complained about.
+
+        One suite that is gone or out of reach must not hide the others, so this never fails: no
+        kernel found is the failure.
+        """
+        return self._run("apt-get", "update", "-q").stderr
+
+    def offers(self) -> list[kernels.Kernel]:
+        """Return every kernel image that the lists offer."""
+        names = self._run("apt-cache", "pkgnames", "linux-image-").stdout.split()
+        images = sorted(filter(kernels.is_image, names))
+        if not images:
+            return []
+        return kernels.parse_madison(self._run("apt-cache", "madison", *images).stdout)
+
+    def fetch(self, kernel: kernels.Kernel, target: Path) -> None:
+        """Download a kernel's packages and unpack them below target. Raises VmError."""
+        record = self._run("apt-cache", "show", f"{kernel.package}={kernel.version}").stdout
+        parts = [(kernel.package, kernel.version), *kernels.split_packages(record)]
+        names = [f"{name}={version}" for name, version in parts]
+        done = self._run("apt-get", "download", "-q", *names, cwd=target)
+        packages = sorted(target.glob("*.deb"))
+        if done.returncode or len(packages) != len(parts):
+            raise VmError(f"apt could not download {' '.join(names)}:\n{done.stderr.strip()}")
+        for package in packages:
+            unpacked = _call(["dpkg-deb", "-x", str(package), str(target)])
+            if unpacked.returncode:
+                raise VmError(f"cannot unpack {package.name}: {unpacked.stderr.strip()}")
+            package.unlink()
+
+    def _run(
+        self, program: str, *arguments: str, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return _call([program, *self._options, *arguments], cwd)
+
+
+def _call(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise VmError(f"cannot run {command[0]}: {error.strerror}") from error
+
+
+def _machine_sources() -> str:
+    etc = Path("/etc/apt")
+    files = [
+        etc / "sources.list",
+        *sorted(etc.glob("sources.list.d/*.list")),
+        *sorted(etc.glob("sources.list.d/*.sources")),
+    ]
+    return "\n".join(path.read_text(errors="replace") for path in files if path.is_file())

@@ -1,0 +1,63 @@
+#!/bin/busybox sh
+# First half of the guest's life, in the initramfs: modules, the shared root, an overlay on it.
+# Written for busybox: every tool is busybox's own.
+
+bb=/bin/busybox
+. /settings
+
+die() {
+    echo "pidscope-vm: $*"
+    # Let the serial line drain.
+    $bb sleep 1
+    $bb poweroff -f
+}
+
+while read -r module; do
+    $bb insmod "/modules/$module.ko" || die "cannot load module $module"
+done </modules/order
+
+$bb mkdir /lower /over /new
+case $share in
+    virtiofs) $bb mount -t virtiofs -o ro shared /lower ;;
+    9p) $bb mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=524288,cache=loose shared /lower ;;
+esac || die "cannot mount the shared root ($share)"
+$bb mount -t tmpfs -o mode=755 tmpfs /over || die "cannot mount tmpfs"
+$bb mkdir /over/upper /over/work
+$bb mount -t overlay -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work overlay /new ||
+    die "cannot mount the overlay"
+$bb mkdir /plain
+$bb mount --bind /new /plain
+
+mounts() {
+    while read -r type where options; do
+        $bb mkdir -p "/new/$where"
+        $bb mount -t "$type" -o "$options" "$type" "/new/$where" || echo "no $type at /$where"
+    done <<END
+proc proc nosuid,nodev,noexec
+sysfs sys nosuid,nodev,noexec
+devtmpfs dev mode=755
+devpts dev/pts gid=5,mode=620,ptmxmode=666
+tmpfs dev/shm mode=1777
+tracefs sys/kernel/tracing rw
+debugfs sys/kernel/debug rw
+bpf sys/fs/bpf mode=700
+cgroup2 sys/fs/cgroup rw
+tmpfs tmp mode=1777
+tmpfs run mode=755
+END
+}
+mounts
+
+# A checkout below /tmp or the like must not vanish behind the fresh tmpfs there.
+echo "$keep" | while read -r path; do
+    case $path in
+        /tmp/* | /run/* | /dev/shm/*)
+            $bb mkdir -p "/new$path"
+            $bb mount --bind "/plain$path" "/new$path"
+            ;;
+    esac
+done
+
+$bb mkdir /new/run/pidscope-vm
+$bb cp /bin/busybox /guest /settings /command /new/run/pidscope-vm
+exec $bb switch_root /new /run/pidscope-vm/busybox sh /run/pidscope-vm/guest

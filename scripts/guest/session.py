@@ -1,0 +1,157 @@
+"""Run one virtual machine to its end: carry its output out, watch the time, clean up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+
+from . import qemu, share
+from .errors import TimeLimitError, VmError
+from .stream import Stream
+
+TAIL_BYTES = 12000
+TAIL_LINES = 50
+
+# Shown when the machine is lost: what its programs said, and the end of its console.
+LOGS = ("virtiofsd", "qemu", "console")
+
+
+class Session:
+    """One running virtual machine, seen through our ends of its channels."""
+
+    def __init__(self, ends: dict[str, socket.socket], token: bytes, limit: float) -> None:
+        """Listen for at most limit seconds, from now."""
+        self._ends = ends
+        self._limit = limit
+        self._deadline = time.monotonic() + limit
+        self._streams = {"out": Stream(token, 1), "err": Stream(token, 2)}
+        self._kept = dict.fromkeys(("status", *LOGS), b"")
+
+    @property
+    def status(self) -> int | None:
+        """CMD's exit status, once the guest has told it."""
+        for line in self._kept["status"].decode(errors="replace").split("\n")[:-1]:
+            word, _, number = line.partition(" ")
+            if word == "status" and number.isdigit():
+                return int(number)
+        return None
+
+    def run(self) -> int:
+        """Carry output until everything has come; return CMD's status.
+
+        Raises VmError (the machine was lost), TimeLimitError, BrokenPipeError (the caller is gone).
+        """
+        while True:
+            status = self.status
+            if status is not None and all(stream.done for stream in self._streams.values()):
+                return status
+            alive = self._ends.keys() & set(qemu.CHANNELS)
+            if not alive and not any(stream.ready for stream in self._streams.values()):
+                raise VmError(f"the virtual machine was lost {self._where()}{self._tail()}")
+            self._step()
+
+    def _step(self) -> None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            limit = f"the time limit of {self._limit:g} s passed"
+            raise TimeLimitError(f"{limit} {self._where()}{self._tail()}")
+        # Not epoll, which refuses regular files, and the caller's output may be one.
+        with selectors.PollSelector() as selector:
+            for name, stream in self._streams.items():
+                if stream.ready:
+                    selector.register(stream.target, selectors.EVENT_WRITE, name)
+            for name, end in self._ends.items():
+                # What the caller has not taken yet holds the guest back.
+                if name not in self._streams or not self._streams[name].ready:
+                    selector.register(end, selectors.EVENT_READ, name)
+            for key, events in selector.select(left):
+                if events & selectors.EVENT_WRITE:
+                    self._streams[key.data].write()
+                else:
+                    self._read(key.data)
+
+    def _read(self, name: str) -> None:
+        try:
+            data = self._ends[name].recv(1 << 16)
+        except ConnectionError:
+            data = b""
+        if name in self._streams:
+            self._streams[name].feed(data)
+        else:
+            self._kept[name] = (self._kept[name] + data)[-TAIL_BYTES:]
+        if not data:
+            self._ends.pop(name).close()
+
+    def _where(self) -> str:
+        where = "while CMD ran" if self._kept["status"] else "before CMD was started"
+        panic = re.search(rb"Kernel panic[^\r\n]*", self._kept["console"])
+        return f"{where}: {panic[0].decode(errors='replace')}" if panic else where
+
+    def _tail(self) -> str:
+        tail = ""
+        # The programs' own chatter matters only when QEMU found something amiss.
+        for name in LOGS if self._kept["qemu"] else LOGS[-1:]:
+            text = self._kept[name].decode(errors="replace").replace("\r", "")
+            lines = [line for line in text.splitlines() if line.strip()][-TAIL_LINES:]
+            tail += "".join(f"\n  {name}: {line}" for line in lines)
+        return tail or "\n  (nothing on its console)"
+
+
+def run(machine: qemu.Machine, initramfs: bytes, token: str, limit: float) -> int:
+    """Boot the machine, carry its output, and return CMD's status.
+
+    Whatever happens, the machine and everything it needed is gone afterwards. Raises as
+    Session.run does.
+    """
+    with contextlib.ExitStack() as stack:
+        ours, theirs = {}, {}
+        for name in {*qemu.CHANNELS, *LOGS}:
+            pair = socket.socketpair()
+            ours[name], theirs[name] = map(stack.enter_context, pair)
+        if machine.share == "virtiofs":
+            server, connection = share.start_virtiofsd(theirs["virtiofsd"].fileno())
+            stack.enter_context(_ended(server))
+            theirs["fs"] = stack.enter_context(connection)
+        initrd = stack.enter_context(open(os.memfd_create("initramfs"), "wb", buffering=0))
+        _write(initrd.fileno(), initramfs)
+        stack.enter_context(_ended(_start(machine, initrd.fileno(), theirs)))
+        # Only QEMU may hold the other ends, or its end would go unnoticed.
+        for end in theirs.values():
+            end.close()
+        return Session(ours, token.encode(), limit).run()
+
+
+def _write(target: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(target, data) :]
+
+
+def _start(
+    machine: qemu.Machine, initrd: int, ends: dict[str, socket.socket]
+) -> subprocess.Popen[bytes]:
+    channels = {name: end.fileno() for name, end in ends.items() if name in qemu.CHARDEVS}
+    # The machine must not outlive its runner, even when that is killed. A session of its own keeps
+    # the terminal's Ctrl-C from it: it is ended by us, after which nothing else wants it.
+    return subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", *machine.command(initrd, channels)],
+        pass_fds=[initrd, *channels.values()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=ends["qemu"].fileno(),
+        start_new_session=True,
+    )
+
+
+@contextlib.contextmanager
+def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()

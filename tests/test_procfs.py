@@ -1,0 +1,458 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pidscope.errors import HostError, ProcError
+from pidscope.procfs import PROC_PID_INIT_INO, Mount, ProcFs, parse_start_ticks, parse_status
+from pidscope.snapshot import Status
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
+
+# Three namespaces, one in the other. Each process tells what it is called, by system calls; the
+# innermost has a thread. All end when standard input does.
+NEST = """
+import ctypes, json, os, sys, threading
+libc = ctypes.CDLL(None, use_errno=True)
+
+def tell(level, seen_as):
+    facts = dict(level=level, seen_as=seen_as, tid=threading.get_native_id(), pid=os.getpid(),
+                 ppid=os.getppid(), pgid=os.getpgrp(), sid=os.getsid(0),
+                 host=int(os.readlink("/proc/thread-self").split("/")[2]),
+                 ns=os.stat("/proc/self/ns/pid").st_ino)
+    os.write(1, (json.dumps(facts) + "\\n").encode())
+
+def descend(level, seen_as):
+    if level:
+        os.setsid()
+    tell(level, seen_as)
+    if level == 3:
+        thread = threading.Thread(target=lambda: (tell(level, seen_as), sys.stdin.read()))
+        thread.start()
+        os.write(1, b"{}\\n")
+        thread.join()
+        return
+    if libc.unshare(0x20000000):
+        raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWPID)")
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if not child:
+        descend(level + 1, int(os.read(read_end, 20)))
+        os._exit(0)
+    os.write(write_end, str(child).encode())
+    os.waitpid(child, 0)
+
+descend(0, 0)
+"""
+
+
+@pytest.fixture
+def nest() -> Iterator[list[dict[str, Any]]]:
+    """What the tasks of three nested namespaces say of themselves, alive."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", NEST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None and process.stdout is not None
+    told: list[dict[str, Any]] = []
+    ended = False
+    while not (ended and len(told) == 5):
+        line = process.stdout.readline()
+        assert line, "the nest did not come up"
+        facts = json.loads(line)
+        ended = ended or not facts
+        told += [facts] if facts else []
+    yield told
+    process.stdin.close()
+    assert process.wait() == 0
+    process.stdout.close()
+
+
+def status_text(name: bytes = b"x", ns: str = "5\t1", pgid: str = "5\t1") -> bytes:
+    return (
+        b"Name:\t" + name + b"\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t5\nNgid:\t0\nPid:\t5\n"
+        b"PPid:\t4\nTracerPid:\t0\nUid:\t0\t0\t0\t0\nGroups:\t0 \n"
+        + f"NStgid:\t{ns}\nNSpid:\t{ns}\nNSpgid:\t{pgid}\nNSsid:\t{pgid}\nKthread:\t0\n".encode()
+    )
+
+
+def fake_task(root: Path, number: int, status: bytes | None = None, ns: int = 77) -> Path:
+    task = root / str(number)
+    (task / "ns").mkdir(parents=True)
+    (task / "task" / str(number)).mkdir(parents=True)
+    (task / "ns" / "pid").symlink_to(f"pid:[{ns}]")
+    (task / "status").write_bytes(
+        status_text(ns=str(number), pgid="0") if status is None else status
+    )
+    fields = " ".join(str(field) for field in range(4, 53))
+    (task / "stat").write_text(f"{number} (a) R (b\n) S {fields}\n")
+    return task
+
+
+# --- parsing ---------------------------------------------------------------------------------
+
+numbers = st.integers(0, 2**22)
+
+
+@st.composite
+def statuses(draw: st.DrawFn) -> tuple[Status, bytes]:
+    depth = draw(st.integers(1, 33))
+    levels = st.lists(numbers, min_size=depth, max_size=depth).map(tuple)
+    status = Status(
+        name=draw(st.binary(max_size=64)).replace(b"\n", b"\\n"),
+        state=draw(st.sampled_from("RSDTtZXI")),
+        ppid=draw(numbers),
+        tgid=draw(numbers),
+        pid=draw(numbers),
+        ns_tgid=draw(levels),
+        ns_pid=draw(levels),
+        ns_pgid=draw(levels),
+        ns_sid=draw(levels),
+    )
+    groups = " ".join(map(str, draw(st.lists(numbers, max_size=3))))
+    text = (
+        f"\nState:\t{status.state} (whatever)\nTgid:\t{status.tgid}\nNgid:\t0\nPid:\t{status.pid}\n"
+        f"PPid:\t{status.ppid}\nTracerPid:\t1\nGroups:\t{groups}\n"
+    )
+    for key, values in zip(("NStgid", "NSpid", "NSpgid", "NSsid"), status[-4:]):
+        text += "\t".join([f"{key}:", *map(str, values)]) + "\n"
+    return status, b"Name:\t" + status.name + text.encode()
+
+
+@given(statuses())
+def test_parse_status_reads_what_the_kernel_writes(pair: tuple[Status, bytes]) -> None:
+    status, data = pair
+    assert parse_status(data, "p") == status
+
+
+@given(statuses(), st.data())
+def test_a_cut_status_is_an_error_or_the_same(pair: tuple[Status, bytes], data: Any) -> None:
+    status, text = pair
+    cut = data.draw(st.integers(0, len(text)))
+    try:
+        parsed = parse_status(text[:cut], "p")
+    except ProcError:
+        return
+    assert parsed == status
+
+
+@given(statuses(), st.data())
+def test_a_damaged_status_is_a_typed_error_or_a_status(pair: Any, data: Any) -> None:
+    text = pair[1]
+    at = data.draw(st.integers(0, len(text)))
+    length = data.draw(st.integers(0, 5))
+    damaged = text[:at] + data.draw(st.binary(max_size=5)) + text[at + length :]
+    try:
+        parsed = parse_status(damaged, "p")
+    except ProcError as error:
+        assert error.path == "p" and error.line_number >= 1
+    else:
+        assert len({len(values) for values in parsed[-4:]}) == 1
+        assert all(number >= 0 for values in parsed[-4:] for number in values)
+
+
+@given(st.binary())
+def test_any_bytes_are_a_typed_error(data: bytes) -> None:
+    with pytest.raises(ProcError):
+        parse_status(data, "p")
+
+
+@pytest.mark.parametrize(
+    ("data", "line_number", "reason"),
+    [
+        (b"", 1, "no Name line"),
+        (status_text().replace(b"State:\tS", b"State:\t4"), 3, "not a state letter"),
+        (status_text().replace(b"PPid:\t4", b"PPid:\t-4"), 7, "not a number"),
+        (status_text().replace(b"Tgid:\t5", b"Tgid:\t" + b"9" * 5000), 4, "not a number"),
+        (status_text(ns="5\t1x"), 11, "not numbers"),
+        (status_text(ns="5\t\t1"), 11, "not numbers"),
+        (status_text(pgid="5"), 14, "differ in length"),
+        (status_text().partition(b"NStgid")[0], 11, "without CONFIG_PID_NS"),
+        (status_text().partition(b"\nKthread")[0], 14, "the line is cut"),
+    ],
+)
+def test_malformed_status_names_path_line_and_reason(
+    data: bytes, line_number: int, reason: str
+) -> None:
+    with pytest.raises(ProcError) as caught:
+        parse_status(data, "/proc/5/status")
+    assert caught.value.path == "/proc/5/status"
+    assert caught.value.line_number == line_number
+    assert reason in caught.value.reason
+
+
+def test_a_name_cannot_forge_a_line() -> None:
+    assert parse_status(status_text(name=b"\\nPid:\t1"), "p").pid == 5
+
+
+@given(st.binary(max_size=64), st.integers(0, 10**10 - 1))
+def test_start_ticks_whatever_the_comm(comm: bytes, ticks: int) -> None:
+    fields = " ".join(["S", *["0"] * 18, str(ticks), *["0"] * 30])
+    assert parse_start_ticks(b"5 (" + comm + b") " + fields.encode() + b"\n", "p") == ticks
+
+
+@given(st.binary())
+def test_any_bytes_as_stat_are_a_typed_error(data: bytes) -> None:
+    with pytest.raises(ProcError):
+        parse_start_ticks(data, "p")
+
+
+# --- a root made of files --------------------------------------------------------------------
+
+
+def test_a_fake_root_is_read_like_a_real_one(tmp_path: Path) -> None:
+    fake_task(tmp_path, 7)
+    (tmp_path / "7" / "task" / "8").mkdir()
+    (tmp_path / "sys").mkdir()
+    (tmp_path / "self").symlink_to("7")
+    (tmp_path / "stat").write_text("cpu  1 2\n" * 1000 + "btime 1700000000\nprocesses 4\n")
+    (tmp_path / "loadavg").write_text("0.00 0.00 0.00 1/2 345\n")
+    proc = ProcFs(tmp_path)
+    assert proc.numbers() == [7]
+    assert proc.threads(7) == [7, 8]
+    assert proc.start_ticks(7) == 22
+    assert proc.boot_time() == 1700000000
+    assert proc.last_pid() == 345
+    assert proc.boot_id() is None
+    assert proc.mount() == Mount(77, False)
+    reading = proc.read(7)
+    assert reading is not None
+    assert (reading.number, reading.start_ticks, reading.ns) == (7, 22, 77)
+    assert proc.snapshot().tasks == (reading,)  # thread 8 vanished
+
+
+def test_many_groups_make_a_status_longer_than_a_page(tmp_path: Path) -> None:
+    groups = b"Groups:\t" + b"1000000 " * 65536
+    fake_task(tmp_path, 7, status_text().replace(b"Groups:\t0 ", groups))
+    status = ProcFs(tmp_path).read_status(7)
+    assert status is not None and status.ns_sid == (5, 1)
+
+
+def test_what_is_malformed_is_named_by_its_path(tmp_path: Path) -> None:
+    task = fake_task(tmp_path, 7, b"Name:\tx\n")
+    with pytest.raises(ProcError, match=str(task / "status")):
+        ProcFs(tmp_path).read(7)
+    (task / "ns" / "pid").unlink()
+    (task / "ns" / "pid").symlink_to("net:[1]")
+    with pytest.raises(ProcError, match="not a PID namespace"):
+        ProcFs(tmp_path).pid_ns(7)
+
+
+def test_no_proc_at_all(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="not a mounted proc"):
+        ProcFs(tmp_path).mount()
+    with pytest.raises(HostError, match="cannot list"):
+        ProcFs(tmp_path / "nowhere").numbers()
+
+
+def test_proc_of_another_namespace(tmp_path: Path) -> None:
+    (tmp_path / "stat").write_text("btime 1\n")
+    with pytest.raises(HostError, match="another PID namespace") as no_self:
+        ProcFs(tmp_path).mount()
+    assert no_self.value.hint
+    fake_task(tmp_path, 7, status_text(ns="7\t1"))
+    (tmp_path / "self").symlink_to("7")
+    with pytest.raises(HostError, match="another PID namespace"):
+        ProcFs(tmp_path).mount()
+
+
+# --- this kernel -----------------------------------------------------------------------------
+
+
+def test_this_process() -> None:
+    proc, pid = ProcFs(), os.getpid()
+    status = proc.read_status(pid)
+    assert status is not None
+    assert status.tgid == status.pid == pid
+    assert status.ppid == os.getppid()
+    assert status.ns_tgid == status.ns_pid == (pid,)
+    assert status.ns_pgid == (os.getpgrp(),)
+    assert status.ns_sid == (os.getsid(0),)
+    assert proc.pid_ns(pid) == Path("/proc/self/ns/pid").stat().st_ino == proc.mount().ns
+    assert proc.ns_parent(pid) == 0
+    assert proc.mount().initial == (proc.mount().ns == PROC_PID_INIT_INO)
+
+
+def test_a_thread_is_read_by_its_own_number() -> None:
+    proc, stop = ProcFs(), threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        tid = thread.native_id
+        assert tid is not None
+        status = proc.read_status(tid)
+        assert status is not None
+        assert (status.pid, status.tgid) == (tid, os.getpid())
+        assert tid in proc.threads(os.getpid())
+        assert tid not in proc.numbers()
+        tasks = {task.number for task in proc.snapshot().tasks}
+        assert {tid, os.getpid()} <= tasks
+        assert tid not in {task.number for task in proc.snapshot(threads=False).tasks}
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_the_vanished_is_none() -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    proc = ProcFs()
+    assert proc.read_status(child.pid) is None
+    assert proc.start_ticks(child.pid) is None
+    assert proc.pid_ns(child.pid) is None
+    assert proc.ns_parent(child.pid) is None
+    assert proc.read(child.pid) is None
+    assert proc.threads(child.pid) == []
+
+
+def test_a_zombie_shows_everything() -> None:
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    reading = ProcFs().read(child.pid)
+    child.wait()
+    assert reading is not None
+    assert reading.status.state == "Z"
+    assert reading.ns == ProcFs().mount().ns
+    assert reading.start_ticks is not None
+
+
+def test_no_descriptor_is_left_open() -> None:
+    before = {fd.name for fd in Path("/proc/self/fd").iterdir()}
+    proc = ProcFs()
+    proc.snapshot()
+    proc.ns_parent(os.getpid())
+    proc.mount()
+    assert {fd.name for fd in Path("/proc/self/fd").iterdir()} == before
+
+
+def test_boot() -> None:
+    proc = ProcFs()
+    assert proc.boot_id() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert proc.boot_time() > 0
+    assert proc.last_pid() is not None
+
+
+@needs_root
+def test_nested_tasks_are_what_they_say(nest: list[dict[str, Any]]) -> None:
+    proc = ProcFs()
+    outer = {facts["level"]: facts["ns"] for facts in nest}
+    for facts in nest:
+        status = proc.read_status(facts["host"])
+        assert status is not None
+        assert len(status.ns_pid) == facts["level"] + 1
+        assert status.ns_pid[-1] == facts["tid"]
+        assert status.ns_tgid[-1] == facts["pid"]
+        assert status.ns_pgid[-1] == facts["pgid"]
+        assert status.ns_sid[-1] == facts["sid"]
+        assert proc.pid_ns(facts["host"]) == facts["ns"]
+        assert proc.ns_parent(facts["host"]) == outer.get(facts["level"] - 1, 0)
+        if facts["level"]:
+            assert facts["ppid"] == 0
+            assert facts["tid"] != facts["pid"] or status.ns_pid[-2] == facts["seen_as"]
+
+
+@needs_root
+def test_snapshot_has_every_namespace_and_its_parent(nest: list[dict[str, Any]]) -> None:
+    snapshot = ProcFs().snapshot()
+    inums = [facts["ns"] for facts in nest][:4]
+    for parent, inum in zip([0, *inums], inums):
+        assert snapshot.ns_parents[inum] == parent
+    readings = {task.number: task for task in snapshot.tasks}
+    for facts in nest:
+        assert readings[facts["host"]].ns == facts["ns"]
+
+
+def as_somebody(code: str, *arguments: str) -> Any:
+    """Run ``code``, which sets ``answer``, in a process that can become somebody else first."""
+    program = (
+        "import ctypes, json, os, sys\n"
+        "from pathlib import Path\n"
+        "from pidscope.errors import HostError\n"
+        "from pidscope.procfs import ProcFs\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "def check(result):\n"
+        "    if result: raise OSError(ctypes.get_errno(), 'not allowed')\n"
+        "def become_nobody():\n"
+        "    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "def mount_proc(where, options):\n"
+        "    check(libc.mount(b'none', b'/', None, 0x44000, None))\n"  # MS_REC | MS_PRIVATE
+        "    check(libc.mount(b'proc', where.encode(), b'proc', 0, options))\n"
+        "def verdict(root):\n"
+        "    try: return list(ProcFs(Path(root)).mount())\n"
+        "    except HostError as error: return str(error)\n"
+        + code
+        + "\nprint(json.dumps(answer))\n"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        check=True,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parent.parent,
+        timeout=60,
+    ).stdout
+    return json.loads(output)
+
+
+@needs_root
+def test_nobody_may_look_at_all_but_not_into_others(nest: list[dict[str, Any]]) -> None:
+    readings = as_somebody(
+        "become_nobody()\n"
+        "answer = [[t.number, len(t.status.ns_pid), t.start_ticks, t.ns, os.getpid()]\n"
+        "          for t in ProcFs().snapshot().tasks]"
+    )
+    by_number = {number: (depth, ticks, ns) for number, depth, ticks, ns, _ in readings}
+    for facts in nest:
+        depth, ticks, ns = by_number[facts["host"]]
+        assert (depth, ns) == (facts["level"] + 1, None)
+        assert ticks == ProcFs().start_ticks(facts["host"])
+    assert by_number[readings[0][4]][2] == ProcFs().mount().ns
+
+
+@needs_root
+@pytest.mark.parametrize("hidepid", ["1", "2", "4"])
+def test_hidepid_hides_and_is_no_error(hidepid: str) -> None:
+    code = (
+        "check(libc.unshare(0x20000))\n"  # CLONE_NEWNS
+        "mount_proc('/proc', b'hidepid=' + sys.argv[1].encode())\n"
+        "become_nobody()\n"
+        "proc = ProcFs()\n"
+        "answer = [proc.sees_all(), [t.number for t in proc.snapshot().tasks], os.getpid()]"
+    )
+    sees_all, seen, own = as_somebody(code, hidepid)
+    assert not sees_all
+    assert own in seen
+    assert os.getpid() not in seen
+    assert ProcFs().sees_all()
+
+
+@needs_root
+def test_only_a_mount_of_ones_own_namespace_is_good(tmp_path: Path) -> None:
+    code = (
+        "check(libc.unshare(0x20020000))\n"  # CLONE_NEWPID | CLONE_NEWNS
+        "up, down = os.pipe(), os.pipe()\n"
+        "if not os.fork():\n"
+        "    mount_proc(sys.argv[1], None)\n"
+        "    own = os.stat(sys.argv[1] + '/self/ns/pid').st_ino\n"
+        "    inside = [own, verdict(sys.argv[1]), verdict('/proc')]\n"
+        "    os.write(up[1], json.dumps(inside).encode())\n"
+        "    os.read(down[0], 1)\n"
+        "    os._exit(0)\n"
+        "inside = json.loads(os.read(up[0], 4096))\n"
+        "answer = [*inside, verdict(sys.argv[1]), verdict('/proc')]\n"
+        "os.write(down[1], b'.')\n"
+        "os.wait()"
+    )
+    own, inside_own, inside_outer, outside_inner, outside_own = as_somebody(code, str(tmp_path))
+    assert inside_own == [own, False]
+    assert "another PID namespace" in inside_outer
+    assert "another PID namespace" in outside_inner
+    assert outside_own == list(ProcFs().mount())
