@@ -11,9 +11,9 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, TypedDict
 
-from .escape import escape, unescape_status_name
-from .event import Event
-from .snapshot import Snapshot, TaskReading
+from pidscope.escape import escape, unescape_status_name
+from pidscope.event import Event
+from pidscope.snapshot import Snapshot, TaskReading
 
 SCHEMA = 1
 _INIT_NS = 0xEFFFFFFC  # PROC_PID_INIT_INO (include/linux/proc_ns.h)

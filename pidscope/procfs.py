@@ -12,8 +12,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import HostError, ProcError
-from .snapshot import Snapshot, Status, TaskReading
+from pidscope.errors import HostError, ProcError
+from pidscope.snapshot import Snapshot, Status, TaskReading
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
 _NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tabulate import tabulate
 
-from .documents import Namespace, Process
-from .errors import UsageError
+from pidscope.documents import Namespace, Process
+from pidscope.errors import UsageError
 
 WIDTH = 79
 _COMM = 15  # TASK_COMM_LEN - 1
@@ -124,7 +124,7 @@ def _fit(rows: list[list[str]], columns: Sequence[str], width: int) -> None:
     # What COMM has beyond a comm (names of workqueues, escapes) is no reason to cut numbers.
     spare = max(0, widths.get("COMM", 0) - _COMM)
     excess = sum(widths.values()) + _GAP * (len(columns) - 1) - width
-    if "NSPID" in widths and excess > spare:
+    if "NSPID" in widths:
         room = max(_MIN_NSPID, widths["NSPID"] - excess + spare)
         excess -= widths["NSPID"] - _shorten(rows, columns.index("NSPID"), _cut_middle, room)
     if "COMM" in widths and excess > 0:
@@ -150,7 +150,7 @@ def _cut_middle(numbers: str, room: int) -> str:
     """Leave out inner levels but never the outermost, the innermost, or a part of a number."""
     words = numbers.split(" ")
     kept = words
-    while len(" ".join(kept)) > room and len(kept) > 3:
+    while len(" ".join(kept)) > room and len(words) > 2:
         words.pop(1)
         kept = [words[0], "…", *words[1:]]
     return " ".join(kept)

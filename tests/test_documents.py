@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -24,6 +24,9 @@ from pidscope.event import (
     TaskRenamed,
 )
 from pidscope.snapshot import Snapshot, Status, TaskReading
+
+# A loaded machine is no fault of what is tested.
+steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -160,7 +163,7 @@ def test_an_inum_given_out_again_at_another_depth_is_not_believed() -> None:
 
 
 @pytest.mark.parametrize(
-    "leaving", [task(7, 0, ns=None), task(7, ticks=None), task(0), task(7, tgid=(0,))]
+    "leaving", [task(7, 0, tgid=(7, 5), ns=None), task(7, ticks=None), task(0), task(7, tgid=(0,))]
 )
 def test_a_task_that_left_meanwhile_is_left_out(leaving: TaskReading) -> None:
     assert [process["pid"] for process in processes(task(5), leaving)] == [5]
@@ -207,6 +210,7 @@ def test_children_follow_their_parent_oldest_init_first() -> None:
     assert made[2]["level"] == 2 and made[2]["init"] is None
 
 
+@steady
 @given(st.dictionaries(st.integers(1, 9), st.integers(0, 9)))
 def test_no_namespace_is_lost_whatever_the_parents(parents: dict[int, int]) -> None:
     made = documents.namespaces(Snapshot((), parents), {})
@@ -252,6 +256,7 @@ def strategy(cls: Any) -> st.SearchStrategy[Any]:
 events: st.SearchStrategy[Any] = st.one_of([strategy(cls) for cls in EVENT_CLASSES])
 
 
+@steady
 @given(events)
 def test_every_event_is_a_valid_line(event: Any) -> None:
     line = event_json(event)

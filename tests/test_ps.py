@@ -183,6 +183,23 @@ def test_a_root_that_is_no_proc(tmp_path: Path) -> None:
         run("--proc", str(tmp_path))
 
 
+def test_complete_is_false_where_init_is_hidden(
+    tmp_path: Path, answer: Callable[..., Answer]
+) -> None:
+    for number in (7, 1):
+        (tmp_path / f"{number}" / "ns").mkdir(parents=True)
+        (tmp_path / f"{number}" / "ns" / "pid").symlink_to("pid:[77]")
+        (tmp_path / f"{number}" / "stat").write_text(f"{number} (x) S " + "0 " * 40)
+    status = "Name:\tx\nState:\tS\nTgid:\t{0}\nPid:\t{0}\nPPid:\t0\n"
+    status += "NStgid:\t{0}\nNSpid:\t{0}\nNSpgid:\t0\nNSsid:\t0\n"
+    (tmp_path / "self").symlink_to("7")
+    (tmp_path / "stat").write_text("btime 1\n")
+    (tmp_path / "7" / "status").write_text(status.format(7))
+    assert answer("--proc", str(tmp_path))["complete"] is False
+    (tmp_path / "1" / "status").write_text(status.format(1))
+    assert answer("--proc", str(tmp_path))["complete"] is True
+
+
 def test_a_kernel_without_pid_namespaces_says_so(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "status").write_text(

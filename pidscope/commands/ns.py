@@ -8,9 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from .. import documents, views
-from ..documents import Namespace
-from ..procfs import ProcFs
+from pidscope import documents, views
+from pidscope.documents import Namespace
+from pidscope.procfs import ProcFs
 
 _EXAMPLES = """\
 columns (-o; a leading + adds to the default ones):

@@ -9,10 +9,10 @@ import re
 import sys
 from pathlib import Path
 
-from .. import documents, views
-from ..documents import Process
-from ..errors import HostError, PidscopeError, UsageError
-from ..procfs import Mount, ProcFs
+from pidscope import documents, views
+from pidscope.documents import Process
+from pidscope.errors import HostError, PidscopeError, UsageError
+from pidscope.procfs import Mount, ProcFs
 
 _EXAMPLES = """\
 columns (-o; a leading + adds to the default ones):

@@ -71,7 +71,12 @@ class Session:
         self.starts = 0
         self.suspect = True
         self.broken: list[str] = []  # events that could not follow, though none was lost
-        self._told: Counter[str] = Counter()
+        self._accounted: Counter[str] = Counter()
+
+    @property
+    def way(self) -> str:
+        """How the hooks are attached: ``fentry`` or ``kprobe``."""
+        return self._program.way
 
     # The start, and every repair
 
@@ -154,17 +159,17 @@ class Session:
             yield Lost(time.clock_gettime_ns(time.CLOCK_BOOTTIME), self.lost)
 
     def _count(self, event: Event) -> None:
-        """Account for the runs of its hook that a record stands for, in ``_told``."""
+        """Account for the runs of its hook that a record stands for, in ``_accounted``."""
         self.events += 1
         if isinstance(event, PidAttached):
             if event.birth is None:
-                self._told["change_pid"] += 1
+                self._accounted["change_pid"] += 1
             else:  # a process is attached as PID, TGID, PGID and SID, a thread as PID alone
-                self._told["attach_pid"] += 4 if event.birth.tgid == event.tid else 1
+                self._accounted["attach_pid"] += 4 if event.birth.tgid == event.tid else 1
         elif isinstance(event, PidDetached):
-            self._told["detach_pid"] += 4 if event.tgid == event.tid else 1
+            self._accounted["detach_pid"] += 4 if event.tgid == event.tid else 1
         else:
-            self._told[_HOOK_OF[type(event).__name__]] += 1
+            self._accounted[_HOOK_OF[type(event).__name__]] += 1
 
     def pump(self, until: int | None = None, window: Window | None = None) -> None:
         """Let the table follow the stream up to a position, by default to its end.
@@ -256,7 +261,7 @@ class Session:
             if position == self._ring.position:
                 break
         self.pump(position)
-        return {name: {"hits": hits[name], "told": self._told[name]} for name in hits}
+        return {name: {"hits": hits[name], "accounted": self._accounted[name]} for name in hits}
 
 
 def _initial_ns(procfs: ProcFs) -> int:

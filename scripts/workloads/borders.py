@@ -210,12 +210,12 @@ def _enter_and_leave(
 DYING_INIT = Workload(
     "dying-init",
     run_dying_init,
-    "an init dies over a populated namespace; an outside parent holds it up",
+    "an init dies; an outside parent of a member delays it",
     exactly(2 + 1 + MEMBERS + 2 + DEEP_MEMBERS + 1, failed_forks=4, namespaces=2),
 )
 INJECTED = Workload(
     "injected",
     run_injected,
-    "processes that enter levels 2 and 3 from outside, and their orphans",
+    "processes enter levels 2 and 3 from outside",
     exactly(3 + 3 + 2 * 3, change_pid=2 * 3, namespaces=3),
 )

@@ -146,7 +146,7 @@ def expect_failed(options: Options) -> Counts:
 FAILED = Workload(
     "failed",
     run_failed,
-    "failed forks: pids.max, bad pidfd pointer, numbers in use, first forks",
+    "forks the kernel refuses, also as first of a namespace",
     expect_failed,
     add_failed_arguments,
 )

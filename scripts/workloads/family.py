@@ -39,7 +39,7 @@ class Unable(Failure):
 
 
 class Stopped(Exception):
-    """The main process was asked to end (SIGTERM, SIGINT), or ran into its time limit."""
+    """The main process was asked to end (SIGTERM, SIGINT)."""
 
 
 class Channel:

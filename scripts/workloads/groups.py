@@ -267,13 +267,13 @@ def _hold_from_outside(family: Family) -> None:
 GROUPS = Workload(
     "groups",
     run_groups,
-    "fast setpgid at 3 levels at once, setsid at each, from outside too",
+    "fast setpgid at 3 levels at once; setsid at each",
     expect_groups,
     add_group_arguments,
 )
 HELD = Workload(
     "held",
     run_held,
-    "dead session and group leaders whose numbers stay taken, then free",
+    "dead leaders whose numbers stay taken while members live",
     exactly(12 + 5, failed_forks=4, change_pid=9, namespaces=3),
 )

@@ -78,10 +78,10 @@ def _live_as(family: Family, numbers: tuple[int, ...], number: int) -> None:
 
 
 def _free_host_number() -> int:
-    """A number that is free and far ahead of what will be given out."""
+    """A free number far ahead of what will be given out; another for each of several runs."""
     limit, last = int(PID_MAX.read_text()), int(NS_LAST_PID.read_text())
     room = limit - RESERVED_PIDS
-    start = RESERVED_PIDS + (last - RESERVED_PIDS + room // 2) % room
+    start = RESERVED_PIDS + (last + os.getpid() + room // 2) % room
     for number in range(start, limit):
         if not (_exists(number) or _exists(-number)):
             return number
@@ -112,7 +112,7 @@ def expect_reuse(options: Options) -> Counts:
 REUSE = Workload(
     "reuse",
     run_reuse,
-    "the same numbers given out again, nested, at host level, and both",
+    "the same numbers again and again, nested and not",
     expect_reuse,
     add_reuse_arguments,
 )

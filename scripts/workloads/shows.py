@@ -6,6 +6,7 @@ import argparse
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from workloads import syscalls
 from workloads.family import Channel, Family, check
@@ -152,7 +153,8 @@ class _Tree:
     """The processes of `tree`; each tells that it is there and waits for the end."""
 
     def __init__(self, family: Family, ready: Channel, finish: Channel) -> None:
-        self._family = family
+        self._fork = family.fork
+        self._reap_one = family.reap
         self._ready = ready
         self._finish = finish
 
@@ -162,24 +164,22 @@ class _Tree:
 
     def _first(self) -> None:
         """Level 1: a web server with its own session and threads, two workers, a runtime."""
-        web = self._start(b"web", threads=2, session=True, children=(b"worker", b"worker"))
-        runtime = self._start(b"runtime", below=self._second)
+        workers = (b"worker", b"worker")
+        web = self._fork(partial(self._live, b"web", threads=2, session=True, children=workers))
+        runtime = self._fork(partial(self._live, b"runtime", below=self._second))
         self._live(b"init", children=(b"cron",))
         self._reap(web, runtime)
 
     def _second(self) -> None:
         """Level 2: a database with threads, and another runtime."""
-        db = self._start(b"db", threads=3, session=True)
-        runtime = self._start(b"runtime", below=self._third)
+        db = self._fork(partial(self._live, b"db", threads=3, session=True))
+        runtime = self._fork(partial(self._live, b"runtime", below=self._third))
         self._live(b"init")
         self._reap(db, runtime)
 
     def _third(self) -> None:
         """Level 3: a job."""
         self._live(b"init", children=(b"job",))
-
-    def _start(self, comm: bytes, **how: object) -> int:
-        return self._family.fork(lambda: self._live(comm, **how))  # type: ignore[arg-type]
 
     def _live(
         self,
@@ -196,17 +196,17 @@ class _Tree:
         syscalls.set_comm(comm)
         for index in range(threads):
             start_named_thread(comm + b"-%d" % (index + 1))
-        pids = [self._start(child) for child in children]
+        pids = [self._fork(partial(self._live, child)) for child in children]
         if below is not None:
             syscalls.unshare_pid_namespace()
-            pids.append(self._family.fork(below))
+            pids.append(self._fork(below))
         self._ready.send()
         self._finish.receive()
         self._reap(*pids)
 
     def _reap(self, *pids: int) -> None:
         for pid in pids:
-            self._family.reap(pid)
+            self._reap_one(pid)
 
 
 def start_named_thread(comm: bytes) -> None:
@@ -240,7 +240,7 @@ def expect_tree(options: Options) -> Counts:
 ZOMBIE = Workload(
     "zombies",
     run_zombies,
-    "zombies at 3 levels, one at each moved to its own group when dead",
+    "zombies at 3 levels, some in groups of their own",
     exactly(sum(ZOMBIES) + 3, change_pid=3, namespaces=2),
     add_zombie_arguments,
 )
@@ -253,7 +253,7 @@ HOSTILE = Workload(
 TREE = Workload(
     "tree",
     run_tree,
-    "a small container-like tree that stays; prints 'ready' when it stands",
+    "containers in containers, to look at; prints 'ready'",
     expect_tree,
     add_tree_arguments,
 )

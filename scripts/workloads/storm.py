@@ -116,7 +116,7 @@ def expect_storm(options: Options) -> Counts:
 STORM = Workload(
     "storm",
     run_storm,
-    "forks, threads, sessions, namespaces in a loop until told to end",
+    "forks, threads, sessions, namespaces until told to end",
     expect_storm,
     add_storm_arguments,
 )

@@ -146,12 +146,12 @@ def _execute() -> None:
 THREADS = Workload(
     "threads",
     run_threads,
-    "62 threads at 3 levels, a fork by a thread, leaders that end first",
+    "62 threads at 3 levels; leaders that end before them",
     exactly(11, 62, namespaces=2),
 )
 EXEC_THREAD = Workload(
     "exec-thread",
     run_exec_thread,
-    "exec by a thread that is not the leader, at 3 levels, by inits too",
+    "exec by a thread that is not the leader, at 3 levels",
     exactly(6, 12, change_pid=4, exchange_tids=4, namespaces=2),
 )

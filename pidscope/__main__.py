@@ -1,0 +1,7 @@
+"""``python -m pidscope``."""
+
+import sys
+
+from pidscope.cli import main
+
+sys.exit(main())

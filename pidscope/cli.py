@@ -1,0 +1,79 @@
+"""The command line: one parser, one place where errors become a line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from pidscope import __version__
+from pidscope.commands import doctor, ns, ps, verify, watch
+from pidscope.commands.running import forget_stdout
+from pidscope.errors import PidscopeError, UsageError
+
+_DESCRIPTION = """\
+Every PID of every task, at every level of nested PID namespaces: as /proc tells it (ps, ns), or
+rebuilt from what the kernel does and checked while it runs (watch, verify).
+"""
+_EPILOG = """\
+examples:
+  pidscope ns                      the tree of PID namespaces
+  pidscope ps                      every process with its number at every level
+  pidscope watch -- make           what make's processes do, as it happens
+  pidscope verify                  ten seconds of proof
+  pidscope doctor                  can this host do live mode, and if not, why
+
+exit status: 0 good; 1 a disagreement, or no such process; 2 wrong usage; 3 this host cannot do
+it, with the reason; 4 not known.
+"""
+_SIGPIPE_STATUS = 128 + signal.SIGPIPE
+_SIGINT_STATUS = 128 + signal.SIGINT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pidscope",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"pidscope {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (ns, ps, watch, verify, doctor):
+        command.register(subparsers)
+    return parser
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """Our own arguments, and the CMD behind the first ``--``; None: there is no ``--``."""
+    arguments = list(argv)
+    if "--" not in arguments:
+        return arguments, None
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; never a traceback for what a user can cause."""
+    arguments, command = _split(sys.argv[1:] if argv is None else argv)
+    args = _parser().parse_args(arguments)
+    try:
+        if command is not None and "command" not in args:
+            raise UsageError("this command runs no other one: nothing may stand behind --")
+        if command == []:
+            raise UsageError("no command behind --")
+        args.command = command
+        code: int = args.func(args)
+        sys.stdout.flush()
+    except PidscopeError as error:
+        print(f"pidscope: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"pidscope: {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        forget_stdout()
+        return _SIGPIPE_STATUS
+    except KeyboardInterrupt:
+        return _SIGINT_STATUS
+    return code

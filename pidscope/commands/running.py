@@ -1,0 +1,87 @@
+"""What runs beside a command: the CMD behind ``--``, and the signals that end it all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+from pidscope.errors import UsageError
+
+POLL_MS = 20  # a ring of 8 MiB holds far more than any host forks in this time
+
+
+class Stop:
+    """Set by the first SIGINT or SIGTERM, so that a command ends by its own way out.
+
+    A second one raises KeyboardInterrupt.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[Stop]:
+        """Listen to both signals until left."""
+        before = {n: signal.signal(n, self._ask) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Reader:
+    """Standard output's other end: waiting on it also tells when it has gone."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        with contextlib.suppress(ValueError, OSError):  # closed, or not a file
+            self._poll.register(sys.stdout.fileno(), 0)  # POLLERR and POLLHUP need no asking
+
+    def wait(self) -> None:
+        """Let `POLL_MS` pass; raise BrokenPipeError if nobody can read us any more."""
+        if any(happened & select.POLLERR for _, happened in self._poll.poll(POLL_MS)):
+            raise BrokenPipeError
+
+
+@contextlib.contextmanager
+def spawned(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run CMD; whatever happens, it has ended when this is left.
+
+    Its standard output goes to our standard error: ours is the stream, and may be JSON.
+
+    Raises:
+        UsageError: it cannot be started.
+    """
+    try:
+        child = subprocess.Popen(command, stdout=sys.stderr.fileno())
+    except OSError as error:
+        raise UsageError(f"cannot run {command[0]!r}: {error.strerror}") from error
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.terminate()
+        child.wait()
+
+
+def status(returncode: int) -> int:
+    """A return code as a shell gives it: 128 + N for a death by signal N."""
+    return returncode if returncode >= 0 else 128 - returncode
+
+
+def forget_stdout() -> None:
+    """Nobody reads it any more: the interpreter's last flush must not complain about that."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

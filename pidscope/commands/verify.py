@@ -1,0 +1,149 @@
+"""``pidscope verify``: watch, rebuild, compare with /proc, and say how it came out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pidscope import lines
+from pidscope.commands.running import Stop, spawned, status
+from pidscope.event import Event
+from pidscope.live.session import Session, live_session
+from pidscope.procfs import ProcFs
+from pidscope.tree import Counts
+from pidscope.verify import Judgement, Tally, Verdict
+
+_EXAMPLES = """\
+Every number of the host is compared, over and over, while CMD runs (or for the given time), and
+once more after CMD ended. CMD's standard output goes to standard error.
+
+examples:
+  pidscope verify                       ten seconds
+  pidscope verify --duration 60
+  pidscope verify -J -- make -j8 | tail -1
+
+exit status: 0 all agreed and the last comparison was complete; 1 a disagreement, or it could not
+be completed; 2 wrong arguments; 3 this host cannot do it.
+"""
+_DURATION_S = 10.0
+_FINAL_ATTEMPTS = 20
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "verify",
+        usage="pidscope verify [-h] [--duration S] [-J] [-- CMD…]",
+        help="watch, rebuild, and compare with /proc",
+        description="Rebuild every PID from the kernel's own acts and compare with /proc/*/status.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--duration", type=float, metavar="S", help="seconds, without CMD (default: 10)"
+    )
+    parser.add_argument("-J", "--json", action="store_true", help="JSON, an object a line")
+    parser.set_defaults(func=run, command=None)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify; 0 if all agreed and the proof is complete, else 1."""
+    with Stop().listening() as stop:
+        return _Verification(args.json, stop).run(args.command, args.duration)
+
+
+class _Verification:
+    """One run: what has been judged, and what has been printed of it."""
+
+    def __init__(self, as_json: bool, stop: Stop) -> None:
+        self._json = as_json
+        self._stop = stop
+        self._tally = Tally()
+        self._counts: Counts | None = None
+        self._reported = 0
+
+    def run(self, command: list[str] | None, duration: float | None) -> int:
+        with live_session(ProcFs(), self._listen) as session:
+            begun = time.monotonic()
+            of_command = {}
+            if command is None:
+                end = begun + (_DURATION_S if duration is None else duration)
+                self._judge_while(session, lambda: time.monotonic() < end)
+            else:
+                of_command = self._judge_command(session, command)
+            self._finish(session)
+            summary = {
+                **_summary(session, self._tally),
+                **of_command,
+                "elapsed_s": round(time.monotonic() - begun, 3),
+            }
+        for reason in session.broken:
+            print(f"pidscope: the stream broke off: {reason}", file=sys.stderr)
+        print(json.dumps(summary) if self._json else lines.verification(summary), flush=True)
+        return 0 if self._tally.good and not session.broken else 1
+
+    def _listen(self, event: Event, session: Session) -> None:
+        if self._counts is not None:
+            self._counts.add(event)
+
+    def _judge_command(self, session: Session, command: list[str]) -> dict[str, Any]:
+        with spawned(command) as child:
+            self._counts = Counts(child.pid)
+            self._judge_while(session, lambda: child.poll() is None)
+        session.pump()
+        return {
+            "cmd_status": status(child.returncode),
+            "cmd_counts": self._counts.result(),
+        }
+
+    def _judge_while(self, session: Session, going_on: Callable[[], bool]) -> None:
+        while going_on() and not self._stop.asked:
+            session.check_all(self._tally)
+            self._report()
+
+    def _finish(self, session: Session) -> None:
+        """Judge one snapshot whole; a loss in the middle of it asks for another."""
+        for _ in range(_FINAL_ATTEMPTS):
+            session.check_all(self._tally)
+            self._report()
+            if self._tally.complete or self._tally.bugs or session.broken:
+                return
+
+    def _report(self) -> None:
+        for bug in self._tally.bugs[self._reported :]:
+            line = json.dumps(_disagreement(bug)) if self._json else lines.disagreement(bug)
+            print(line, flush=True)
+        self._reported = len(self._tally.bugs)
+
+
+def _summary(session: Session, tally: Tally) -> dict[str, Any]:
+    verdicts = {
+        verdict.value: tally.counts[verdict] for verdict in Verdict if verdict is not Verdict.GONE
+    }
+    return {
+        "type": "verification",
+        "events": session.events,
+        "lost": session.lost,
+        "repairs": session.starts - 1,
+        "snapshots": tally.snapshots,
+        "compared": tally.compared,
+        **verdicts,
+        "complete": tally.complete,
+        "probes": session.way,
+        "hooks": session.hooks(),
+    }
+
+
+def _disagreement(bug: Judgement) -> dict[str, Any]:
+    return {
+        "type": "disagreement",
+        "verdict": bug.verdict.value,
+        "tid": bug.number,
+        "reason": bug.reason,
+        "expected": bug.expected,
+        "seen": bug.seen,
+    }

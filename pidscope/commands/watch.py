@@ -1,0 +1,131 @@
+"""``pidscope watch``: what the kernel does to PIDs, as it happens."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from pidscope import lines
+from pidscope.commands.running import Reader, Stop, forget_stdout, spawned
+from pidscope.documents import event_json
+from pidscope.event import (
+    Event,
+    Lost,
+    PidAllocated,
+    PidFreed,
+    PidTransferred,
+    TaskCreated,
+    TaskMoved,
+)
+from pidscope.live.session import Session, live_session
+from pidscope.procfs import ProcFs
+from pidscope.tree import Tree
+
+_EXAMPLES = """\
+A number stands with its namespaces: 4242/17 is 4242 on the host and 17 in the container. With CMD
+only what its processes do is shown (--all: everything), until it ends; CMD's standard output goes
+to standard error. Without, until Ctrl-C.
+
+examples:
+  pidscope watch                        everything on this host
+  pidscope watch --duration 5 -J        five seconds of it, a JSON object a line
+  pidscope watch -v -- sh -c 'ls | wc'  each step: alloc_pid, attach_pid, copy_process, free_pid
+
+exit status: 0, or CMD could not be run: 2; this host cannot do it: 3.
+"""
+_STEPS = (PidAllocated, PidFreed, PidTransferred, TaskCreated, TaskMoved)
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "watch",
+        usage="pidscope watch [-h] [-v] [-J] [-n] [--duration S] [--all] [-- CMD…]",
+        help="the kernel's acts on PIDs, as they happen",
+        description="Show what the kernel does to PIDs, as it happens.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="the single steps, too")
+    parser.add_argument("-J", "--json", action="store_true", help="JSON, an object a line")
+    parser.add_argument("-n", "--noheadings", action="store_true", help="no headings")
+    parser.add_argument("--duration", type=float, metavar="S", help="seconds, then end")
+    parser.add_argument("--all", action="store_true", help="with CMD: everybody's, not just CMD's")
+    parser.set_defaults(func=run, command=None)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Stream until CMD or the time ends, a signal comes, or nobody reads any more: all are 0."""
+    with Stop().listening() as stop:
+        try:
+            _Watch(args, stop).run()
+        except BrokenPipeError:
+            forget_stdout()
+    return 0
+
+
+class _Watch:
+    """One run: what is shown, and until when."""
+
+    def __init__(self, args: argparse.Namespace, stop: Stop) -> None:
+        self._args = args
+        self._stop = stop
+        self._reader = Reader()
+        self._tree: Tree | None = None
+        self._boot = datetime.fromtimestamp(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
+
+    def run(self) -> None:
+        with live_session(ProcFs(), self._show) as session:
+            self._head(session)
+            if self._args.command is None:
+                self._follow(session, lambda: True)
+            else:
+                with spawned(self._args.command) as child:
+                    self._tree = Tree(child.pid)
+                    self._follow(session, lambda: child.poll() is None)
+            session.pump()
+        sys.stdout.flush()
+        print(f"pidscope: {session.events} events, {session.lost} lost", file=sys.stderr)
+
+    def _head(self, session: Session) -> None:
+        assert session.table is not None
+        tasks = sum(1 for _ in session.table.tasks())
+        print(f"pidscope: live by {session.way}, from {tasks} tasks on", file=sys.stderr)
+        if not self._args.json and not self._args.noheadings:
+            print(lines.HEADING, flush=True)
+
+    def _follow(self, session: Session, going_on: Callable[[], bool]) -> None:
+        end = None if self._args.duration is None else time.monotonic() + self._args.duration
+        while going_on() and not self._stop.asked and (end is None or time.monotonic() < end):
+            if session.suspect:
+                session.begin()
+            session.pump()
+            sys.stdout.flush()
+            self._reader.wait()
+
+    def _show(self, event: Event, session: Session) -> None:
+        if not self._wanted(event):
+            return
+        if self._args.json:
+            print(json.dumps(event_json(event)))
+        else:
+            print(lines.event_line(event, self._clock, lambda tid: _numbers(session, tid)))
+
+    def _wanted(self, event: Event) -> bool:
+        # The tree has to see every event, shown or not.
+        mine = self._tree.includes(event) if self._tree else self._args.command is None
+        if isinstance(event, Lost):
+            return True
+        return (mine or self._args.all) and (self._args.verbose or not isinstance(event, _STEPS))
+
+    def _clock(self, ts_ns: int) -> datetime:
+        return self._boot + timedelta(microseconds=ts_ns // 1000)
+
+
+def _numbers(session: Session, tid: int) -> str:
+    task = session.table.task(tid) if session.table is not None else None
+    return str(tid) if task is None or task.pid is None else lines.of(task.pid.numbers)

@@ -1,0 +1,100 @@
+"""Which events belong to one process and its descendants, told from the events alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pidscope.event import (
+    Event,
+    ForkFailed,
+    Lost,
+    NamespaceCreated,
+    NamespaceDying,
+    PidAllocated,
+    PidAttached,
+    PidDetached,
+    PidFreed,
+    PidTransferred,
+    TidsExchanged,
+)
+
+
+class Tree:
+    """The tasks that descend from ``root`` by fork, threads included.
+
+    A task is in it from its birth by one that is, until its number is born again elsewhere: what
+    happens to a struct pid after the release still belongs to the tree.
+
+    Args:
+        root: a process, by its number in the initial namespace.
+    """
+
+    def __init__(self, root: int) -> None:
+        self.root = root
+        self._tids = {root}
+
+    def includes(self, event: Event) -> bool:
+        """Tell whether the event is of the tree, and follow it; losses concern everyone."""
+        if isinstance(event, Lost):
+            return True
+        if isinstance(event, PidAttached) and event.birth is not None:
+            return self._born(event)
+        if isinstance(event, (PidAllocated, ForkFailed, NamespaceCreated, NamespaceDying)):
+            return event.by in self._tids
+        if isinstance(event, PidFreed):
+            return event.pid.nr in self._tids
+        return event.tid in self._tids
+
+    def _born(self, event: PidAttached) -> bool:
+        if event.tid == self.root or event.by in self._tids:
+            self._tids.add(event.tid)
+            return True
+        self._tids.discard(event.tid)
+        return False
+
+
+COUNTS = (
+    "births",
+    "processes",
+    "threads",
+    "releases",
+    "change_pid",
+    "exchange_tids",
+    "transfer_pid",
+    "failed_forks",
+    "namespaces",
+)
+
+
+class Counts:
+    """What the descendants of one process did, its own birth and release left out."""
+
+    def __init__(self, root: int) -> None:
+        self._tree = Tree(root)
+        self._counts: Counter[str] = Counter()
+
+    def add(self, event: Event) -> None:
+        """Count the event if it is of the tree."""
+        if not self._tree.includes(event):
+            return
+        if isinstance(event, PidAttached) and event.birth is not None:
+            if event.tid != self._tree.root:
+                self._counts["births"] += 1
+                leader = event.birth.tgid == event.tid
+                self._counts["processes" if leader else "threads"] += 1
+        elif isinstance(event, PidAttached):
+            self._counts["change_pid"] += 1
+        elif isinstance(event, PidDetached):
+            self._counts["releases"] += event.tid != self._tree.root
+        elif isinstance(event, TidsExchanged):
+            self._counts["exchange_tids"] += 1
+        elif isinstance(event, PidTransferred):
+            self._counts["transfer_pid"] += 1
+        elif isinstance(event, ForkFailed):
+            self._counts["failed_forks"] += 1
+        elif isinstance(event, NamespaceCreated):
+            self._counts["namespaces"] += 1
+
+    def result(self) -> dict[str, int]:
+        """Every count, in a fixed order, zeros included."""
+        return {name: self._counts[name] for name in COUNTS}

@@ -1,0 +1,232 @@
+"""scripts/workload keeps its promises: its command line anywhere, its counts natively as root."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "workload"
+EXACT = (
+    "nested",
+    "groups",
+    "threads",
+    "exec-thread",
+    "held",
+    "failed",
+    "dying-init",
+    "injected",
+    "reuse",
+    "short",
+    "zombies",
+    "hostile",
+    "deep",
+)
+ARGUMENTS = {"short": ["200"], "failed": ["--no-cgroup"], "groups": ["--rounds", "200"]}
+FORCED = os.environ.get("PIDSCOPE_WORKLOAD_TESTS") == "1"
+TIME_LIMIT_S = 120
+ATTEMPTS = 20
+"""Other processes of the host add to `processes`; so many chances to find it quiet."""
+
+
+def _may_run() -> bool:
+    """Root, in the initial PID namespace (its inode number is fixed: PROC_PID_INIT_INO)."""
+    return os.geteuid() == 0 and Path("/proc/self/ns/pid").stat().st_ino == 0xEFFFFFFC
+
+
+natively = pytest.mark.skipif(
+    not (_may_run() or FORCED),
+    reason="needs root on the host; PIDSCOPE_WORKLOAD_TESTS=1 runs them, and they fail, anywhere",
+)
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT_S,
+        check=False,
+    )
+
+
+def _expect(*arguments: str) -> dict[str, int]:
+    done = _run(*arguments, "--expect")
+    assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
+    counts: dict[str, int] = json.loads(done.stdout)
+    return counts
+
+
+def _created() -> int:
+    """`processes` of /proc/stat: tasks created since boot, threads too (total_forks)."""
+    found = re.search(r"^processes (\d+)$", Path("/proc/stat").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+def _start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _namespaces_below() -> set[int]:
+    """The PID namespaces that live processes are in, other than our own."""
+    found = set()
+    for link in Path("/proc").glob("[0-9]*/ns/pid"):
+        try:
+            found.add(link.stat().st_ino)
+        except OSError:  # gone meanwhile, or a zombie that was released
+            continue
+    return found - {Path("/proc/self/ns/pid").stat().st_ino}
+
+
+def test_list_names_every_workload() -> None:
+    done = _run("--list")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert {line.split()[0] for line in lines} == {*EXACT, "storm", "tree", "all"}
+    assert all(len(line) <= 80 for line in lines)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["no-such-workload"],
+        ["nested", "extra"],
+        ["short", "0"],
+        ["short", "many"],
+        ["deep", "--depth", "33"],
+        ["tree", "--seconds", "-1"],
+    ],
+)
+def test_wrong_usage_exits_2(arguments: list[str]) -> None:
+    done = _run(*arguments)
+    assert done.returncode == 2
+    assert "usage" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", [*EXACT, "tree"])
+def test_counts_are_consistent(name: str) -> None:
+    counts = _expect(name)
+    assert counts["births"] == counts["processes"] + counts["threads"] == counts["releases"]
+    assert counts["transfer_pid"] == 3 * counts["exchange_tids"]
+    assert min(counts.values()) >= 0
+
+
+def test_counts_that_others_rely_on() -> None:
+    assert _expect("nested")["births"] == 23
+    assert _expect("short")["births"] == 2000
+    assert _expect("short", "7", "--jobs", "2")["births"] == 9
+    assert _expect("groups", "--rounds", "10")["change_pid"] == 45
+    assert _expect("deep", "--depth", "5")["namespaces"] == 5
+    assert _expect("storm") == {}
+
+
+def test_all_is_the_sum() -> None:
+    parts = [_expect(name) for name in EXACT]
+    assert _expect("all") == {key: sum(part[key] for part in parts) for key in parts[0]}
+
+
+@natively
+@pytest.mark.parametrize("name", EXACT)
+def test_births_are_exact(name: str) -> None:
+    arguments = [name, *ARGUMENTS.get(name, [])]
+    expected = _expect(*arguments)["births"]
+    seen = []
+    for _ in range(ATTEMPTS):
+        before = _created()
+        done = _run(*arguments)
+        seen.append(_created() - before - 1)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith(f"workload {name}: done")
+        assert done.stdout == ""
+        assert seen[-1] >= expected
+        if seen[-1] == expected:
+            return
+    pytest.fail(f"{expected} births promised, never fewer than {min(seen)} seen")
+
+
+@natively
+def test_failed_with_cgroup_leaves_none_behind() -> None:
+    done = _run("failed")
+    if done.returncode == 3:
+        assert "--no-cgroup" in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    assert not list(Path("/sys/fs/cgroup").glob("**/workload-failed-*"))
+
+
+@natively
+def test_tree_stands_and_ends_with_its_input() -> None:
+    before = _namespaces_below()
+    with _start("tree") as tree:
+        assert tree.stdout is not None
+        assert tree.stdout.readline() == "ready\n"
+        assert len(_namespaces_below() - before) == 3
+        _, told = tree.communicate()
+    assert (tree.returncode, told) == (0, "workload tree: done\n")
+    assert not _namespaces_below() - before
+
+
+@natively
+def test_tree_ends_well_by_sigterm() -> None:
+    with _start("tree") as tree:
+        assert tree.stdout is not None
+        tree.stdout.readline()
+        tree.terminate()
+        assert tree.wait(TIME_LIMIT_S) == 0
+
+
+@natively
+def test_killed_tree_is_gone() -> None:
+    with _start("tree") as tree:
+        assert tree.stdout is not None
+        assert tree.stderr is not None
+        tree.stdout.readline()
+        tree.kill()
+        # Every process of the tree has these pipes: their end is the end of the last one.
+        assert tree.stdout.read() == tree.stderr.read() == ""
+        assert tree.wait(TIME_LIMIT_S) == -signal.SIGKILL
+
+
+@natively
+def test_killed_storm_is_gone() -> None:
+    with _start("storm", "--jobs", "2") as storm:
+        assert storm.stderr is not None
+        before = _created()
+        while _created() < before + 100:
+            os.sched_yield()
+        storm.kill()
+        assert storm.stderr.read() == ""
+        assert storm.wait(TIME_LIMIT_S) == -signal.SIGKILL
+
+
+@natively
+def test_storm_counts_its_births() -> None:
+    before = _created()
+    done = _run("storm", "--seconds", "1", "--jobs", "1")
+    created = _created() - before
+    assert done.returncode == 0
+    births = json.loads(done.stderr.splitlines()[0])["births"]
+    assert 12 < births < created
+
+
+@natively
+def test_time_limit_is_a_failure_that_says_so() -> None:
+    done = _run("zombies", "--hold-ms", "60000", "--time-limit", "1")
+    assert done.returncode == 1
+    assert done.stderr == "workload zombies: not done within its time limit\n"
