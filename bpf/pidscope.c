@@ -63,6 +63,7 @@ static __always_inline u32 read_u32(u64 base, u64 offset)
 	return value;
 }
 
+/* Counts the acts that a record is due for, whether or not it could be written. */
 static __always_inline void hit(u32 hook)
 {
 	u64 *count = hits.lookup(&hook);
@@ -291,9 +292,10 @@ EXIT(alloc_pid)
 {
 	u64 pid = RETURNED(NR_ARGS_ALLOC_PID);
 
+	if (pid >= -ERR_LAST)
+		return 0;	/* copy_process will tell */
 	hit(HOOK_ALLOC_PID);
-	if (pid < -ERR_LAST)
-		emit_one(RECORD_ALLOCATED, pid_nr(pid), PIDTYPE_PID, pid);
+	emit_one(RECORD_ALLOCATED, pid_nr(pid), PIDTYPE_PID, pid);
 	return 0;
 }
 
@@ -414,10 +416,11 @@ EXIT(copy_pid_ns)
 	u64 ns = RETURNED(NR_ARGS_COPY_PID_NS);
 	u64 nsproxy = read_u64(bpf_get_current_task(), TASK_NSPROXY);
 
-	hit(HOOK_COPY_PID_NS);
 	/* Without CLONE_NEWPID it returns the one that current's children go to anyway. */
-	if (ns < -ERR_LAST && ns != read_u64(nsproxy, NSPROXY_CHILDREN))
-		emit_ns(RECORD_NS_CREATED, ns);
+	if (ns >= -ERR_LAST || ns == read_u64(nsproxy, NSPROXY_CHILDREN))
+		return 0;
+	hit(HOOK_COPY_PID_NS);
+	emit_ns(RECORD_NS_CREATED, ns);
 	return 0;
 }
 

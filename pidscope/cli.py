@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pidscope import __version__
 from pidscope.commands import doctor, ns, ps, verify, watch
 from pidscope.commands.running import forget_stdout
-from pidscope.errors import PidscopeError, UsageError
+from pidscope.errors import HostError, PidscopeError, UsageError
 
 _DESCRIPTION = """\
 Every PID of every task, at every level of nested PID namespaces: as /proc tells it (ps, ns), or
@@ -74,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         forget_stdout()
         return _SIGPIPE_STATUS
+    except OSError as error:  # no more descriptors, a disk that fails: rare, but not a bug of ours
+        print(f"pidscope: {error}", file=sys.stderr)
+        return HostError.exit_code
     except KeyboardInterrupt:
         return _SIGINT_STATUS
     return code

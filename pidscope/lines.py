@@ -125,7 +125,8 @@ def _ending(code: int) -> str:
 
 def disagreement(bug: Judgement) -> str:
     """A verdict that is a bug, as one line."""
-    return f"{bug.verdict.value} {bug.number}: {bug.reason}: expected {bug.expected}; {bug.seen}"
+    line = f"{bug.verdict.value.upper()} {bug.number}: {bug.reason}"
+    return f"{line}; expected {bug.expected or 'nothing'}; seen {bug.seen or 'nothing'}"
 
 
 def verification(summary: Mapping[str, Any]) -> str:

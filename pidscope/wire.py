@@ -106,34 +106,34 @@ def _of(struct_name: str, *fields: tuple[str, str]) -> Layout:
 
 _NS_AND_TYPE = (("ns", "I"), ("pid_type", "I"))
 _ONE = _of("one_pid", *_NS_AND_TYPE, ("nr", f"{PID_LEVELS}I"))
-_ONE_DEEP = _of("one_pid_deep", *_NS_AND_TYPE, ("nr", f"{NR_LEVELS}I"), ("pad", "20s"))
-_RELEASED = _of("released", ("tgid", "I"), ("exit_code", "I"), ("pad", "24s"))
+_ONE_DEEP = _of("one_pid_deep", *_NS_AND_TYPE, ("nr", f"{NR_LEVELS}I"), ("pad", "20x"))
+_RELEASED = _of("released", ("tgid", "I"), ("exit_code", "I"), ("pad", "24x"))
 _CREATED = _of(
     "created",
     ("flags", "Q"),
     ("cgroup_id", "Q"),
     ("children_ns", "I"),
     ("error", "I"),
-    ("pad", "8s"),
+    ("pad", "8x"),
 )
-_NS = _of("ns_event", ("ns", "I"), ("ns_parent", "I"), ("pad", "24s"))
-_NAMED = _of("named", ("old_tid", "I"), ("comm", f"{COMM_LEN}s"), ("pad", "12s"))
+_NS = _of("ns_event", ("ns", "I"), ("ns_parent", "I"), ("pad", "24x"))
+_NAMED = _of("named", ("old_tid", "I"), ("comm", f"{COMM_LEN}s"), ("pad", "12x"))
 
 LAYOUTS: dict[RecordType, Layout] = {
     RecordType.BIRTH: _birth("birth", BIRTH_LEVELS, ()),
-    RecordType.BIRTH_DEEP: _birth("birth_deep", NR_LEVELS, (("pad", "36s"),)),
+    RecordType.BIRTH_DEEP: _birth("birth_deep", NR_LEVELS, (("pad", "36x"),)),
     RecordType.CHANGED: _ONE,
     RecordType.CHANGED_DEEP: _ONE_DEEP,
     RecordType.RELEASED: _RELEASED,
     RecordType.EXCHANGED: _of(
         "exchanged",
         ("leader", "I"),
-        ("pad", "4s"),
+        ("pad", "4x"),
         ("start_ns", "Q"),
         ("leader_start_ns", "Q"),
-        ("pad2", "8s"),
+        ("pad2", "8x"),
     ),
-    RecordType.TRANSFERRED: _of("transferred", ("old", "I"), ("pid_type", "I"), ("pad", "24s")),
+    RecordType.TRANSFERRED: _of("transferred", ("old", "I"), ("pid_type", "I"), ("pad", "24x")),
     RecordType.ALLOCATED: _ONE,
     RecordType.ALLOCATED_DEEP: _ONE_DEEP,
     RecordType.FREED: _ONE,
@@ -145,7 +145,7 @@ LAYOUTS: dict[RecordType, Layout] = {
     RecordType.EXECUTED: _NAMED,
     RecordType.RENAMED: _NAMED,
     RecordType.EXITED: _RELEASED,
-    RecordType.MOVED: _of("moved", ("cgroup_id", "Q"), ("pad", "24s")),
+    RecordType.MOVED: _of("moved", ("cgroup_id", "Q"), ("pad", "24x")),
 }
 
 
@@ -195,7 +195,7 @@ def _pid_type(value: int) -> PidType:
 
 
 def _one_pid(v: _Values) -> PidNumbers:
-    return _numbers(v, 10, v[_LEVEL], min(len(v) - 10, NR_LEVELS), v[8])
+    return _numbers(v, 10, v[_LEVEL], len(v) - 10, v[8])
 
 
 _DECODE: dict[RecordType, Callable[[_Values], Event]] = {
@@ -205,7 +205,7 @@ _DECODE: dict[RecordType, Callable[[_Values], Event]] = {
         v[_TS], v[_BY], v[_TID], _pid_type(v[9]), _one_pid(v)
     ),
     RecordType.RELEASED: lambda v: PidDetached(v[_TS], v[_BY], v[_TID], v[8], v[9]),
-    RecordType.EXCHANGED: lambda v: TidsExchanged(v[_TS], v[_BY], v[_TID], v[8], v[10], v[11]),
+    RecordType.EXCHANGED: lambda v: TidsExchanged(v[_TS], v[_BY], v[_TID], v[8], v[9], v[10]),
     RecordType.TRANSFERRED: lambda v: PidTransferred(
         v[_TS], v[_BY], v[_TID], v[8], _pid_type(v[9])
     ),
@@ -243,3 +243,82 @@ def decode(data: bytes | memoryview) -> Record:
         raise WireError(f"record type {record_type} has {layout.size} bytes, not {len(data)}")
     values = layout.unpack(data)
     return Record(values[_LOST], _DECODERS[record_type](values))
+
+
+# Of one event: its record's type, the levels of the head, and the values behind the head.
+_Draft = tuple[RecordType, tuple[int, int, int], tuple[Any, ...]]
+
+
+def _padded(pid: PidNumbers, width: int) -> tuple[int, ...]:
+    return pid.numbers + (0,) * (width - len(pid.numbers))
+
+
+def _draft_birth(event: PidAttached, birth: Birth) -> _Draft:
+    pids = (event.pid, birth.pgid, birth.sid)
+    levels = (event.pid.level, birth.pgid.level, birth.sid.level)
+    deep = max(levels) >= BIRTH_LEVELS
+    width = NR_LEVELS if deep else BIRTH_LEVELS
+    return (
+        RecordType.BIRTH_DEEP if deep else RecordType.BIRTH,
+        levels,
+        (
+            *(birth.start_ns, birth.tgid, birth.ppid, birth.comm),
+            *(event.pid.ns, birth.ns_parent, birth.pgid.ns, birth.sid.ns),
+            *(number for pid in pids for number in _padded(pid, width)),
+        ),
+    )
+
+
+def _draft_one(flat: RecordType, pid: PidNumbers, pid_type: int = 0) -> _Draft:
+    deep = pid.level >= PID_LEVELS
+    numbers = _padded(pid, NR_LEVELS if deep else PID_LEVELS)
+    return RecordType(flat + deep), (pid.level, 0, 0), (pid.ns, pid_type, *numbers)
+
+
+def _draft_attached(e: PidAttached) -> _Draft:
+    return (
+        _draft_birth(e, e.birth) if e.birth else _draft_one(RecordType.CHANGED, e.pid, e.pid_type)
+    )
+
+
+_FLAT = (0, 0, 0)
+_DRAFT: dict[type, Callable[[Any], _Draft]] = {
+    PidAttached: _draft_attached,
+    PidDetached: lambda e: (RecordType.RELEASED, _FLAT, (e.tgid, e.exit_code)),
+    TidsExchanged: lambda e: (
+        RecordType.EXCHANGED,
+        _FLAT,
+        (e.leader, e.start_ns, e.leader_start_ns),
+    ),
+    PidTransferred: lambda e: (RecordType.TRANSFERRED, _FLAT, (e.old, e.pid_type)),
+    PidAllocated: lambda e: _draft_one(RecordType.ALLOCATED, e.pid),
+    PidFreed: lambda e: _draft_one(RecordType.FREED, e.pid),
+    TaskCreated: lambda e: (RecordType.CREATED, _FLAT, (*e[3:6], 0)),
+    ForkFailed: lambda e: (RecordType.FORK_FAILED, _FLAT, (*e[3:6], e.errno)),
+    NamespaceCreated: lambda e: (RecordType.NS_CREATED, (e.level, 0, 0), (e.ns, e.parent)),
+    NamespaceDying: lambda e: (RecordType.NS_DYING, (e.level, 0, 0), (e.ns, e.parent)),
+    TaskExecuted: lambda e: (RecordType.EXECUTED, _FLAT, (e.old_tid, e.comm)),
+    TaskRenamed: lambda e: (RecordType.RENAMED, _FLAT, (0, e.comm)),
+    TaskExited: lambda e: (RecordType.EXITED, _FLAT, (e.tgid, e.exit_code)),
+    TaskMoved: lambda e: (RecordType.MOVED, _FLAT, (e.cgroup_id,)),
+}
+
+
+def encode(event: Event, lost: int = 0) -> bytes:
+    """The one record that `decode` makes this event of; ``lost`` is taken modulo 2**32.
+
+    Raises:
+        WireError: no record tells of such an event, or a value of it does not fit.
+    """
+    draft = _DRAFT.get(type(event))
+    if draft is None:
+        raise WireError(f"{type(event).__name__} has no record")
+    record_type, levels, values = draft(event)
+    head = (record_type, *levels, lost & 0xFFFFFFFF, event.ts_ns, event.by)  # type: ignore[union-attr]
+    try:
+        data = _STRUCTS[record_type].pack(*head, getattr(event, "tid", 0), *values)
+    except struct.error as error:
+        raise WireError(f"{event} does not fit a record: {error}") from error
+    if decode(data).event != event:
+        raise WireError(f"{event} does not fit a record")
+    return data

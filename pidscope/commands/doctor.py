@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
 from pidscope.documents import SCHEMA
 from pidscope.errors import HostError, PidscopeError
 from pidscope.live.bcc import load_bcc
-from pidscope.live.program import WAYS, Program, expect_root, read_btf
+from pidscope.live.program import REFUSED_HINT, WAYS, Program, expect_root, read_btf
 from pidscope.procfs import ProcFs
 
 _EPILOG = """\
@@ -19,6 +20,7 @@ Each way of probing is found by trying it: programs are loaded, attached, and ta
 
 exit status: 0 live mode works here, 3 it does not.
 """
+_INDENT = " " * 12
 _TRIAL_RING = 64 << 10
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 
@@ -113,10 +115,7 @@ def _refusal_hint() -> str:
         lockdown = _LOCKDOWN.read_text().strip()
     except OSError:
         lockdown = "not readable"
-    return (
-        f"lockdown: {lockdown}; look also at the LSM, this container's capabilities, "
-        "kernel.unprivileged_bpf_disabled and CONFIG_KPROBES"
-    )
+    return f"lockdown is {lockdown}; {REFUSED_HINT}"
 
 
 def _document(checks: list[Check], probes: str | None) -> dict[str, object]:
@@ -135,7 +134,7 @@ def _print(checks: list[Check], probes: str | None) -> None:
     for check in checks:
         print(f"{'ok' if check.ok else 'NO':<3} {check.name:<7} {check.detail}")
         if check.hint:
-            print(f"            {check.hint}")
+            print(textwrap.fill(check.hint, 79, initial_indent=_INDENT, subsequent_indent=_INDENT))
     if probes:
         print(f"live mode works here, by {probes}")
     else:

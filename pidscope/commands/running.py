@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
+import psutil
+
 from pidscope.errors import UsageError
 
 POLL_MS = 20  # a ring of 8 MiB holds far more than any host forks in this time
@@ -72,8 +74,17 @@ def spawned(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
         yield child
     finally:
         if child.poll() is None:
-            child.terminate()
+            _terminate(child.pid)
         child.wait()
+
+
+def _terminate(pid: int) -> None:
+    """End CMD and what it has started, which would not hear of a signal to CMD alone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
 
 
 def status(returncode: int) -> int:

@@ -28,6 +28,10 @@ BTF_PATH = Path("/sys/kernel/btf/vmlinux")
 RING_BYTES = 8 << 20
 
 WAYS = ("fentry", "kprobe")
+REFUSED_HINT = (
+    "look at kernel lockdown (/sys/kernel/security/lockdown), the LSM, the capabilities of this "
+    "container, kernel.unprivileged_bpf_disabled and CONFIG_KPROBES"
+)
 _PREFIX = {
     ("fentry", Kind.ENTRY): "kfunc__",
     ("fentry", Kind.EXIT): "kretfunc__",
@@ -77,13 +81,13 @@ class Program:
         self._module = self._compile(defines, ring_bytes)
         try:
             self._attach_all(absent)
-            self.ring = Ring(self._module["events"].map_fd, ring_bytes)
-            self._lost_map = mmap.mmap(self._module["lost"].map_fd, mmap.PAGESIZE, mmap.MAP_SHARED)
+            self.ring = Ring(self._module[b"events"].map_fd, ring_bytes)
+            self._lost_map = mmap.mmap(self._module[b"lost"].map_fd, mmap.PAGESIZE, mmap.MAP_SHARED)
         except BaseException:
             self._module.cleanup()
             raise
         self._lost = memoryview(self._lost_map).cast("Q")
-        self._hits = self._module["hits"]
+        self._hits = self._module[b"hits"]
         self._module.free_bcc_memory()
 
     @property
@@ -115,7 +119,7 @@ class Program:
         if self.way == "fentry":
             flags.append("-DPROBES_FENTRY")
         os.environ["BCC_KERNEL_SOURCE"] = str(source / "stub")
-        text = (source / "pidscope.c").read_text()
+        text = (source / "pidscope.c").read_bytes()  # bcc takes bytes, and warns of anything else
         module = _module_class(self._bcc)
         with _stderr_kept() as said:
             try:
@@ -140,10 +144,11 @@ class Program:
 
     def _attach(self, hook: Hook) -> None:
         with _stderr_kept() as said:
+            name = hook.name.encode()
             ctypes.set_errno(0)
             try:
                 if hook.kind is Kind.TRACEPOINT:
-                    self._module.attach_raw_tracepoint(hook.name, f"tp_{hook.name}")
+                    self._module.attach_raw_tracepoint(name, b"tp_" + name)
                 elif self.way == "fentry":
                     self._attach_trampoline(hook)
                 else:
@@ -152,7 +157,7 @@ class Program:
                 raise Refused(_explain(ctypes.get_errno(), said(), error)) from error
 
     def _attach_trampoline(self, hook: Hook) -> None:
-        name = _PREFIX[self.way, hook.kind] + hook.name
+        name = _program_name(self.way, hook)
         if hook.kind is Kind.ENTRY:
             self._module.attach_kfunc(fn_name=name)
         else:
@@ -160,11 +165,11 @@ class Program:
 
     def _attach_kprobe(self, hook: Hook) -> None:
         if hook.name == "copy_process":  # its return needs what its entry saw
-            self._module.attach_kprobe(event=hook.name, fn_name=f"enter_{hook.name}")
+            self._module.attach_kprobe(event=b"copy_process", fn_name=b"enter_copy_process")
         attach = self._module.attach_kprobe
         if hook.kind is Kind.EXIT:
             attach = self._module.attach_kretprobe
-        attach(event=hook.name, fn_name=_PREFIX[self.way, hook.kind] + hook.name)
+        attach(event=hook.name.encode(), fn_name=_program_name(self.way, hook))
 
 
 def load_program(ring_bytes: int = RING_BYTES) -> Program:
@@ -181,8 +186,7 @@ def load_program(ring_bytes: int = RING_BYTES) -> Program:
             refusals.append(f"{way}: {refusal}")
     raise HostError(
         "this kernel refuses function hooks: " + "; ".join(refusals),
-        "look at kernel lockdown (/sys/kernel/security/lockdown), the LSM, the capabilities of "
-        "this container, kernel.unprivileged_bpf_disabled and CONFIG_KPROBES",
+        REFUSED_HINT,
     )
 
 
@@ -190,6 +194,10 @@ def expect_root() -> None:
     """Raise HostError unless this process may load programs."""
     if os.geteuid() != 0:
         raise HostError("live mode needs root, to load eBPF programs", "run it with sudo")
+
+
+def _program_name(way: str, hook: Hook) -> bytes:
+    return (_PREFIX[way, hook.kind] + hook.name).encode()
 
 
 def _module_class(bcc: Any) -> Any:

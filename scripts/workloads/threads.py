@@ -85,8 +85,14 @@ def _lose_leader(family: Family) -> None:
 
 def _end_leader(family: Family, gone: Channel, finish: Channel) -> None:
     """End the leader alone. The kernel kills its child then, and so the others know."""
-    never = family.channel()
-    child = family.fork(never.receive)
+    tied, never = family.channel(), family.channel()
+
+    def live() -> None:
+        tied.send()  # only now: the death signal is asked for by the child itself
+        never.receive()
+
+    child = family.fork(live)
+    tied.receive()
     others = [threading.Thread(target=never.receive) for _ in range(LEADERLESS_THREADS - 1)]
     for thread in others:
         thread.daemon = True

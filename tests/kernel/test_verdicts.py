@@ -1,0 +1,77 @@
+"""The verdicts that need a kernel to stand still, or to move, at the right moment."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from pidscope.verify import BUGS, Verdict
+
+from .conftest import Host
+
+CHECKS = 300
+
+
+@contextmanager
+def waiting() -> Iterator[int]:
+    """A child that waits to be killed; its number."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write)
+        os.read(read, 1)
+        os._exit(0)
+    os.close(read)
+    try:
+        yield child
+    finally:
+        os.close(write)
+        with suppress(ChildProcessError):  # the test may have waited for it
+            os.waitpid(child, 0)
+
+
+def test_a_number_kept_by_its_group_alone_is_held(host: Host) -> None:
+    with waiting() as leader, waiting() as member:
+        os.setpgid(leader, leader)
+        os.setpgid(member, leader)
+        os.kill(leader, 9)
+        os.waitid(os.P_PID, leader, os.WEXITED | os.WNOWAIT)
+        assert host.session.check(leader).verdict is Verdict.AGREE  # a zombie is in /proc
+        os.waitpid(leader, 0)
+        assert host.session.check(leader).verdict is Verdict.HELD
+        assert host.session.check(member).verdict is Verdict.AGREE
+        os.setpgid(member, 0)
+        assert host.session.check(leader).verdict is Verdict.GONE
+
+
+def flip_until_killed(groups: tuple[int, int]) -> None:
+    """Move between two process groups for ever."""
+    while True:
+        for group in groups:
+            os.setpgid(0, group)
+
+
+def test_groups_that_alternate_under_the_readers_eyes(host: Host) -> None:
+    with waiting() as one, waiting() as two:
+        os.setpgid(one, one)
+        os.setpgid(two, two)
+        flipper = os.fork()
+        if flipper == 0:
+            flip_until_killed((one, two))
+        verdicts = Counter(host.session.check(flipper).verdict for _ in range(CHECKS))
+        os.kill(flipper, 9)
+        os.waitpid(flipper, 0)
+    assert not BUGS & verdicts.keys()
+    assert verdicts[Verdict.MOVED] > 0
+
+
+def test_missing_when_the_table_forgets(host: Host) -> None:
+    with waiting() as child:
+        assert host.session.check(child).verdict is Verdict.AGREE
+        assert host.session.table is not None
+        pid = host.session.table.root.pids.pop(child)
+        assert host.session.check(child).verdict is Verdict.MISSING
+        host.session.table.root.pids[child] = pid
+        assert host.session.check(child).verdict is Verdict.AGREE

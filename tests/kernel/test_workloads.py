@@ -1,0 +1,42 @@
+"""Known workloads: every verdict right while they run, and every act counted exactly."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import WORKLOAD, Host, expected
+
+WORKLOADS = (
+    "nested",
+    "groups",
+    "threads",
+    "exec-thread",
+    "held",
+    "failed",
+    "dying-init",
+    "injected",
+    "reuse",
+    "short",
+    "zombies",
+    "hostile",
+    "deep",
+)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_workload_is_rebuilt_exactly(host: Host, name: str) -> None:
+    status, tally, counts = host.judge([WORKLOAD, name])
+    assert status == 0
+    assert tally.bugs == []
+    assert host.session.broken == []
+    assert host.session.lost == 0
+    assert tally.complete
+    assert {key: counts[key] for key in expected(name)} == expected(name)
+
+
+def test_hook_hits_are_accounted_for(host: Host) -> None:
+    hooks = host.session.hooks()
+    assert {name: hook["hits"] for name, hook in hooks.items()} == {
+        name: hook["accounted"] for name, hook in hooks.items()
+    }
+    assert hooks["attach_pid"]["hits"] > 0
