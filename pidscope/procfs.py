@@ -14,14 +14,13 @@ from typing import NamedTuple
 
 from pidscope.errors import HostError, ProcError
 from pidscope.snapshot import Snapshot, Status, TaskReading
+from pidscope.status import parse_boot_time, parse_start_ticks, parse_status
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
 _NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
 
 _GONE = frozenset({errno.ENOENT, errno.ESRCH})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})  # EPERM: hidepid=1 (proc_pid_permission())
-_MAX_DIGITS = 10  # of a 32-bit number
-_NO_NS = "no NS lines: a kernel before 4.1 or without CONFIG_PID_NS"
 
 
 class Mount(NamedTuple):
@@ -157,7 +156,7 @@ class ProcFs:
         """Return ``btime`` of /proc/stat, the boot in seconds since the epoch; raise ProcError."""
         path = f"{self._root}/stat"
         data = _read(path, until=b"\nbtime ") or b""
-        return _Lines(b"\n" + data, path).number(b"\nbtime ")
+        return parse_boot_time(data, path)
 
     def last_pid(self) -> int | None:
         """Return the last number given out in the caller's own PID namespace.
@@ -197,97 +196,6 @@ class ProcFs:
             hint="mount your own (unshare -m, then mount -t proc proc /proc), "
             "or run where that one is home (nsenter -t PID -p -m)",
         )
-
-
-def parse_status(data: bytes, path: str) -> Status:
-    """Return the PID lines of one ``/proc/N/status``; raise ProcError, naming ``path``."""
-    lines = _Lines(data, path)
-    status = Status(
-        name=lines.name(),
-        state=lines.state(),
-        tgid=lines.number(b"\nTgid:\t"),
-        pid=lines.number(b"\nPid:\t"),
-        ppid=lines.number(b"\nPPid:\t"),
-        ns_tgid=lines.numbers(b"\nNStgid:\t", _NO_NS),
-        ns_pid=lines.numbers(b"\nNSpid:\t", _NO_NS),
-        ns_pgid=lines.numbers(b"\nNSpgid:\t", _NO_NS),
-        ns_sid=lines.numbers(b"\nNSsid:\t", _NO_NS),
-    )
-    # One loop per line from the mount's level to the level of the task's struct pid: all agree.
-    if len({len(numbers) for numbers in status[-4:]}) != 1:
-        raise lines.error(b"\nNSsid:\t", "the NS lines differ in length")
-    return status
-
-
-def parse_start_ticks(data: bytes, path: str) -> int:
-    """Return field 22 of one ``/proc/N/stat`` (``do_task_stat()``); raise ProcError.
-
-    comm stands raw in field 2 and may hold spaces, newlines and ``)``: the last ``)`` ends it.
-    """
-    fields = data[data.rfind(b")") + 1 :].split()
-    if b")" not in data or len(fields) < 21 or not _is_number(fields[19]):
-        raise ProcError(path, 1, _shown(data), "no start time in field 22")
-    return int(fields[19])
-
-
-class _Lines:
-    """Finds lines by their key; nothing else of the file is looked at.
-
-    No line can be forged: the kernel escapes newlines in Name.
-    """
-
-    def __init__(self, data: bytes, path: str) -> None:
-        self._data = data
-        self._path = path
-
-    def name(self) -> bytes:
-        end = self._data.find(b"\n")
-        if not self._data.startswith(b"Name:\t") or end < 0:
-            raise ProcError(self._path, 1, _shown(self._data[:80]), "no Name line at the start")
-        return self._data[len(b"Name:\t") : end]
-
-    def state(self) -> str:
-        value = self._value(b"\nState:\t")
-        if not value[:1].isalpha() or value[1:2] not in (b"", b" "):
-            raise self.error(b"\nState:\t", "not a state letter")
-        return value[:1].decode("ascii")
-
-    def number(self, key: bytes) -> int:
-        value = self._value(key)
-        if not _is_number(value):
-            raise self.error(key, "not a number")
-        return int(value)
-
-    def numbers(self, key: bytes, missing: str) -> tuple[int, ...]:
-        values = self._value(key, missing).split(b"\t")
-        if not all(map(_is_number, values)):
-            raise self.error(key, "not numbers")
-        return tuple(map(int, values))
-
-    def error(self, key: bytes, reason: str) -> ProcError:
-        start = self._data.find(key) + 1
-        line = self._data[start:].partition(b"\n")[0]
-        return ProcError(self._path, self._data.count(b"\n", 0, start) + 1, _shown(line), reason)
-
-    def _value(self, key: bytes, missing: str = "") -> bytes:
-        start = self._data.find(key)
-        if start < 0:
-            last = self._data.count(b"\n") + 1
-            wanted = key.strip().decode("ascii")
-            raise ProcError(self._path, last, "", missing or f"no {wanted} line")
-        start += len(key)
-        end = self._data.find(b"\n", start)
-        if end < 0:
-            raise self.error(key, "the line is cut")
-        return self._data[start:end]
-
-
-def _is_number(value: bytes) -> bool:
-    return value.isdigit() and len(value) <= _MAX_DIGITS
-
-
-def _shown(line: bytes) -> str:
-    return line.decode("utf-8", "backslashreplace")
 
 
 def _numeric(names: list[str]) -> list[int]:

@@ -186,8 +186,8 @@ class Family:
         """The life of a child: `body`, then the end; never returns into the parent's code."""
         code = 1
         try:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for to_all in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(to_all, signal.SIG_IGN)  # the main process decides for all
             self._enter_child(outlives)
             body()
             code = 0

@@ -8,11 +8,13 @@ import signal
 import subprocess
 from pathlib import Path
 
-import jsonschema
+from jsonschema import Draft202012Validator
 
 from .conftest import WORKLOAD, expected, pidscope
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "pidscope" / "schema.json").read_text())
+VALIDATOR = Draft202012Validator(
+    json.loads((Path(__file__).parents[2] / "pidscope" / "schema.json").read_text())
+)
 
 
 def loaded_programs() -> set[int]:
@@ -32,7 +34,7 @@ def test_verify_counts_23_forks_in_nested_namespaces() -> None:
     )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])
-    jsonschema.validate(summary, SCHEMA)
+    VALIDATOR.validate(summary)
     assert summary["cmd_status"] == 0
     assert summary["complete"] is True
     assert [summary[verdict] for verdict in ("missing", "ghost", "wrong", "lost")] == [0, 0, 0, 0]
@@ -48,7 +50,7 @@ def test_watch_streams_valid_json_and_hostile_names_harm_nothing() -> None:
     lines = done.stdout.splitlines()
     assert lines
     for line in lines:
-        jsonschema.validate(json.loads(line), SCHEMA)
+        VALIDATOR.validate(json.loads(line))
     assert b"\x1b" not in done.stdout
 
 
@@ -91,6 +93,6 @@ def test_sigterm_ends_cleanly() -> None:
 def test_doctor_finds_both_ways() -> None:
     done = subprocess.run(pidscope("doctor", "-J"), capture_output=True, check=True)
     document = json.loads(done.stdout)
-    jsonschema.validate(document, SCHEMA)
+    VALIDATOR.validate(document)
     assert document["live"] is True
     assert {check["name"]: check["ok"] for check in document["checks"]}["kprobe"] is True

@@ -3,13 +3,8 @@
 import contextlib
 import os
 import socket
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-
 from guest import qemu, session
 from guest.errors import TimeLimitError, VmError
 from guest.stream import Stream

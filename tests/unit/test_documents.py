@@ -333,11 +333,12 @@ def test_the_schema_refuses(line: dict[str, Any]) -> None:
 VERIFICATION = {
     "type": "verification", "events": 1, "lost": 0, "repairs": 0, "snapshots": 1, "compared": 9,
     "agree": 9, "moved": 0, "held": 0, "unjudged": 0, "missing": 0, "ghost": 0, "wrong": 0,
-    "complete": True,
+    "complete": True, "probes": "fentry", "elapsed_s": 0.5,
+    "hooks": {"attach_pid": {"hits": 2, "accounted": 1}},
 }  # fmt: skip
 DISAGREEMENT = {
-    "type": "disagreement", "verdict": "ghost", "tid": 7, "reason": "r", "expected": [1],
-    "seen": None,
+    "type": "disagreement", "verdict": "ghost", "tid": 7, "reason": "r", "expected": "1",
+    "seen": "",
 }  # fmt: skip
 CHECK = {"name": "btf", "ok": False, "detail": "absent", "hint": "install it"}
 
@@ -350,8 +351,7 @@ def test_the_schema_is_one() -> None:
     "document",
     [
         VERIFICATION,
-        {**VERIFICATION, "hooks": {"attach_pid": {"hits": 2, "records": 1}}, "elapsed_s": 0.5,
-         "cmd_status": None},
+        {**VERIFICATION, "cmd_status": 1, "cmd_counts": {"births": 3}},
         DISAGREEMENT,
         {"schema": 1, "checks": [CHECK], "live": False, "probes": None},
         {"schema": 1, "source": "live", "mode": "fentry", "host": "h", "boot_id": None,

@@ -18,7 +18,7 @@ from pidscope.commands import ps
 from pidscope.errors import HostError, PidscopeError, ProcError, UsageError
 from pidscope.escape import unescape
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
 Answer = dict[str, Any]

@@ -1,13 +1,8 @@
 """Which kernel package answers a request, from canned output of apt-cache."""
 
 import itertools
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-
 from guest import kernels
 from guest.errors import UsageError
 

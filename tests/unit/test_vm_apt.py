@@ -1,10 +1,5 @@
 """Where kernels are looked for, from a machine's apt sources."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-
 from guest import apt
 
 

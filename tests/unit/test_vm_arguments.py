@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-VM = Path(__file__).resolve().parent.parent / "scripts" / "vm"
+VM = Path(__file__).parents[2] / "scripts" / "vm"
 
 
 def vm(*arguments, **environment):

@@ -16,7 +16,7 @@ import pidscope
 from pidscope.commands import ns
 from pidscope.errors import HostError, UsageError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
 OWN_NS = Path("/proc/self/ns/pid").stat().st_ino
 Answer = dict[str, Any]

@@ -3,13 +3,8 @@
 import shutil
 import stat
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-
 from guest import cpio
 
 

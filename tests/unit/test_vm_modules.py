@@ -1,10 +1,6 @@
 """Kernel modules: names, dependencies from .modinfo, order of loading."""
 
 import lzma
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 from guest import modules
 

@@ -1,13 +1,9 @@
 """The cache: nobody else writes it, nothing half done is in it."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-
 from guest import cache
 from guest.errors import VmError
 

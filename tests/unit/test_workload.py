@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "workload"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "workload"
 EXACT = (
     "nested",
     "groups",
@@ -78,6 +78,7 @@ def _start(*arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -183,12 +184,25 @@ def test_tree_stands_and_ends_with_its_input() -> None:
 
 
 @natively
-def test_tree_ends_well_by_sigterm() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_tree_ends_well_by_a_signal_to_its_whole_group(number: signal.Signals) -> None:
     with _start("tree") as tree:
         assert tree.stdout is not None
         tree.stdout.readline()
-        tree.terminate()
+        os.killpg(tree.pid, number)
         assert tree.wait(TIME_LIMIT_S) == 0
+
+
+@natively
+def test_stopped_workload_says_so() -> None:
+    with _start("short", "100000000") as short:
+        assert short.stderr is not None
+        before = _created()
+        while _created() < before + 100:
+            os.sched_yield()
+        os.killpg(short.pid, signal.SIGTERM)
+        assert short.stderr.read() == "workload short: stopped by SIGTERM\n"
+        assert short.wait(TIME_LIMIT_S) == 143
 
 
 @natively

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pidscope.errors import HostError, ProcError
-from pidscope.procfs import PROC_PID_INIT_INO, Mount, ProcFs, parse_start_ticks, parse_status
+from pidscope.procfs import PROC_PID_INIT_INO, Mount, ProcFs
 from pidscope.snapshot import Status
+from pidscope.status import parse_start_ticks, parse_status
 
 # A loaded machine is no fault of what is tested.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -405,7 +406,7 @@ def as_somebody(code: str, *arguments: str) -> Any:
         [sys.executable, "-c", program, *arguments],
         check=True,
         stdout=subprocess.PIPE,
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
         timeout=60,
     ).stdout
     return json.loads(output)

@@ -1,0 +1,109 @@
+"""The files of one task in /proc, as bytes: pure parsers for what the kernel prints.
+
+What does not have the kernel's form raises `ProcError`; a line that is cut is never taken for a
+shorter number.
+"""
+
+from __future__ import annotations
+
+from pidscope.errors import ProcError
+from pidscope.snapshot import Status
+
+_MAX_DIGITS = 10  # of a 32-bit number
+_NO_NS = "no NS lines: a kernel before 4.1 or without CONFIG_PID_NS"
+
+
+def parse_status(data: bytes, path: str) -> Status:
+    """Return the PID lines of one ``/proc/N/status``; raise ProcError, naming ``path``."""
+    lines = _Lines(data, path)
+    status = Status(
+        name=lines.name(),
+        state=lines.state(),
+        tgid=lines.number(b"\nTgid:\t"),
+        pid=lines.number(b"\nPid:\t"),
+        ppid=lines.number(b"\nPPid:\t"),
+        ns_tgid=lines.numbers(b"\nNStgid:\t", _NO_NS),
+        ns_pid=lines.numbers(b"\nNSpid:\t", _NO_NS),
+        ns_pgid=lines.numbers(b"\nNSpgid:\t", _NO_NS),
+        ns_sid=lines.numbers(b"\nNSsid:\t", _NO_NS),
+    )
+    # One loop per line from the mount's level to the level of the task's struct pid: all agree.
+    if len({len(numbers) for numbers in status[-4:]}) != 1:
+        raise lines.error(b"\nNSsid:\t", "the NS lines differ in length")
+    return status
+
+
+def parse_start_ticks(data: bytes, path: str) -> int:
+    """Return field 22 of one ``/proc/N/stat`` (``do_task_stat()``); raise ProcError.
+
+    comm stands raw in field 2 and may hold spaces, newlines and ``)``: the last ``)`` ends it.
+    """
+    fields = data[data.rfind(b")") + 1 :].split()
+    if b")" not in data or len(fields) < 21 or not _is_number(fields[19]):
+        raise ProcError(path, 1, _shown(data), "no start time in field 22")
+    return int(fields[19])
+
+
+def parse_boot_time(data: bytes, path: str) -> int:
+    """Return ``btime`` of ``/proc/stat``, the boot in seconds since the epoch; raise ProcError."""
+    return _Lines(b"\n" + data, path).number(b"\nbtime ")
+
+
+class _Lines:
+    """Finds lines by their key; nothing else of the file is looked at.
+
+    No line can be forged: the kernel escapes newlines in Name.
+    """
+
+    def __init__(self, data: bytes, path: str) -> None:
+        self._data = data
+        self._path = path
+
+    def name(self) -> bytes:
+        end = self._data.find(b"\n")
+        if not self._data.startswith(b"Name:\t") or end < 0:
+            raise ProcError(self._path, 1, _shown(self._data[:80]), "no Name line at the start")
+        return self._data[len(b"Name:\t") : end]
+
+    def state(self) -> str:
+        value = self._value(b"\nState:\t")
+        if not value[:1].isalpha() or value[1:2] not in (b"", b" "):
+            raise self.error(b"\nState:\t", "not a state letter")
+        return value[:1].decode("ascii")
+
+    def number(self, key: bytes) -> int:
+        value = self._value(key)
+        if not _is_number(value):
+            raise self.error(key, "not a number")
+        return int(value)
+
+    def numbers(self, key: bytes, missing: str) -> tuple[int, ...]:
+        values = self._value(key, missing).split(b"\t")
+        if not all(map(_is_number, values)):
+            raise self.error(key, "not numbers")
+        return tuple(map(int, values))
+
+    def error(self, key: bytes, reason: str) -> ProcError:
+        start = self._data.find(key) + 1
+        line = self._data[start:].partition(b"\n")[0]
+        return ProcError(self._path, self._data.count(b"\n", 0, start) + 1, _shown(line), reason)
+
+    def _value(self, key: bytes, missing: str = "") -> bytes:
+        start = self._data.find(key)
+        if start < 0:
+            last = self._data.count(b"\n") + 1
+            wanted = key.strip().decode("ascii")
+            raise ProcError(self._path, last, "", missing or f"no {wanted} line")
+        start += len(key)
+        end = self._data.find(b"\n", start)
+        if end < 0:
+            raise self.error(key, "the line is cut")
+        return self._data[start:end]
+
+
+def _is_number(value: bytes) -> bool:
+    return value.isdigit() and len(value) <= _MAX_DIGITS
+
+
+def _shown(line: bytes) -> str:
+    return line.decode("utf-8", "backslashreplace")
