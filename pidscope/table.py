@@ -381,10 +381,22 @@ class Table:
             return self.init_struct_pid
         pid = self.root.pids.get(link.nr)
         if pid is None:
-            pid = Pid(link.numbers, self._namespace(link, 0), self.generation)
-            self.enter(pid)
+            pid = self._unseen(link)
         elif pid.partial:
             self._complete(pid, link)
+        return pid
+
+    def _unseen(self, link: PidNumbers) -> Pid:
+        """A struct pid that a replay hears of first as somebody's group or session.
+
+        Its namespace may have nobody left in it whose place in the tree could have been read.
+        """
+        ns = self.namespaces.get(link.ns)
+        if ns is None or ns.level != link.level:
+            pid = Pid(link.numbers[:1], self.root, self.generation, partial=True)
+        else:
+            pid = Pid(link.numbers, ns, self.generation)
+        self.enter(pid)
         return pid
 
     def _complete(self, pid: Pid, link: PidNumbers) -> None:

@@ -120,6 +120,7 @@ class Session:
         ns_parents: dict[int, int] = {}
         todo = set(self._procfs.numbers())
         for _ in range(_ATTEMPTS):
+            fence()  # what was told of before, a round ago included, has happened
             part: list[Event] = []
             for number in sorted(todo):
                 readings[number] = self._read_process(number, ns_parents)
@@ -135,8 +136,8 @@ class Session:
         tasks = []
         for tid in {number, *self._procfs.threads(number)}:
             reading = self._procfs.read(tid)
-            if reading is None:
-                continue
+            if reading is None or reading.status.ns_tgid[0] != number:
+                continue  # gone, or born again as a thread of one that has a listing of its own
             tasks.append(reading)
             if reading.ns is not None and reading.ns not in ns_parents:
                 ns_parents.update(self._procfs.ns_chain(tid))
@@ -220,7 +221,11 @@ class Session:
             return judgement
         ticks, ns = self._procfs.start_ticks(number), self._procfs.pid_ns(number)
         self.pump(self._ring.position, window)
-        stable = judge_stable(window, self.table, status.ppid, ticks, ns)
+        stable = judge_stable(window, status.ppid, ticks, ns)
+        if stable.verdict in BUGS:
+            fence()
+            self.pump(self._ring.position, window)
+            stable = judge_stable(window, status.ppid, ticks, ns)
         return stable if stable.verdict in BUGS else judgement
 
     def check_all(self, tally: Tally) -> None:
@@ -235,12 +240,12 @@ class Session:
         listed = self._procfs.numbers()
         numbers = {tid for number in listed for tid in self._procfs.threads(number)}
         numbers.update(listed, self.table.root.pids)
-        starts, compared = self.starts, tally.compared
+        starts, compared, tasks = self.starts, tally.compared, list(self.table.tasks())
         for number in sorted(numbers):
             tally.add(self.check(number))
         self.pump()
         tally.snapshots += 1
-        alive = sum(1 for _ in self.table.tasks())
+        alive = sum(task.pid is not None for task in tasks)  # from the first reading to the last
         tally.complete = (
             not self.suspect
             and self.starts == starts

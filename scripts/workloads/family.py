@@ -28,6 +28,8 @@ from typing import NoReturn, TypeVar
 from workloads import syscalls
 
 Resource = TypeVar("Resource")
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+"""The signals that ask the main process to end."""
 
 
 class Failure(Exception):
@@ -111,7 +113,7 @@ class Family:
         `outlives` lets it live on when its parent dies; then it must be waiting for a message, or
         end by itself. `make` is the system call. Raises OSError as `make` does.
         """
-        pid = make()
+        pid = fork_undisturbed(make)
         if pid == 0:
             self._run_child(body, outlives)
         return pid
@@ -124,7 +126,7 @@ class Family:
     def try_fork(self, make: Callable[[], int]) -> int:
         """Try to make a process that ends at once; the errno, or 0 if it was born (and reaped)."""
         try:
-            pid = make()
+            pid = fork_undisturbed(make)
         except OSError as refused:
             return refused.errno or 0
         if pid == 0:
@@ -150,13 +152,15 @@ class Family:
         if descriptor not in ready:
             raise Failure("")
 
-    def hold(self, seconds: float | None) -> None:
+    def hold(self, seconds: float | None, *, say: str = "") -> None:
         """Wait: so many seconds, or until SIGTERM or SIGINT, or the end of a standard input pipe.
 
-        Raises Failure if a process of the family fails meanwhile.
+        Whoever reads what is to be said may send a signal. Raises Failure if a process fails.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         with contextlib.suppress(Stopped):
+            if say:
+                print(say, flush=True)
             poll = select.poll()
             poll.register(self._trouble, select.POLLIN)
             if _is_pipe(0):
@@ -186,8 +190,6 @@ class Family:
         """The life of a child: `body`, then the end; never returns into the parent's code."""
         code = 1
         try:
-            for to_all in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(to_all, signal.SIG_IGN)  # the main process decides for all
             self._enter_child(outlives)
             body()
             code = 0
@@ -219,6 +221,23 @@ class Family:
             sys.stderr.flush()
         with contextlib.suppress(OSError):
             os.write(self._make_trouble, b"!")
+
+
+def fork_undisturbed(make: Callable[[], int] = os.fork) -> int:
+    """Fork so that no child ever sees a stopping signal: the main process decides for all.
+
+    Terminals and timeout(1) send it to the whole group. Raises OSError as `make` does.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    pid = -1
+    try:
+        pid = make()
+        return pid
+    finally:
+        if pid == 0:
+            for number in STOPPING:
+                signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from workloads import syscalls
-from workloads.family import Channel, Family, check, refuse
+from workloads.family import Channel, Family, check, fork_undisturbed, refuse
 from workloads.workload import Counts, Options, Workload, counts, exactly, positive
 
 SHORT_LIVES = 2000
@@ -36,7 +36,7 @@ def run_short(family: Family, options: Options) -> str:
 def live_shortly(lives: int) -> None:
     """Fork, let the child end, reap it; so many times."""
     for _ in range(lives):
-        pid = os.fork()
+        pid = fork_undisturbed()
         if pid == 0:
             os._exit(0)
         check(os.waitpid(pid, 0) == (pid, 0), "a short life ended badly")

@@ -141,8 +141,7 @@ def run_tree(family: Family, options: Options) -> str:
     ready, finish = family.channel(), family.channel()
     outside = family.fork(lambda: _Tree(family, ready, finish).outside())
     ready.collect(TREE_PROCESSES)
-    print("ready", flush=True)
-    family.hold(options.seconds)
+    family.hold(options.seconds, say="ready")
     for _ in range(TREE_PROCESSES):
         finish.send()
     family.reap(outside)

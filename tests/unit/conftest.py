@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
     "unit",
     derandomize=True,
     deadline=None,
     database=None,
+    phases=(Phase.explicit, Phase.generate),  # shrinking takes minutes: --hypothesis-profile=default
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("unit")

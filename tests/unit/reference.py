@@ -331,6 +331,7 @@ class Kernel:
         for kind in KINDS:
             self._tell(PidTransferred(self._tick(), mine.nr, theirs.nr, mine.nr, kind))
         task.process.leader = task
+        task.process.threads.sort(key=lambda one: not one.leads)
 
     def execute(self, task: Thread, comm: bytes = b"exec") -> Act:
         """What is left of an exec: the name."""
@@ -386,11 +387,14 @@ class Kernel:
         """The groups setpgid() may put ``task`` into."""
         if not task.leads or task.process.leads_session or task.pid is None:
             return []
+        if task.pid.numbers[-1] == 1:  # in an inner one's group it could never end: zap would wait
+            return [] if task.process.pids[PidType.PGID] is task.pid else [task.pid]
         session = task.process.pids[PidType.SID]
         return [
             pid
             for pid in self.root.idr.values()
             if pid.nr_in(task.pid.ns)
+            and pid is not task.process.pids[PidType.PGID]
             and (
                 pid is task.pid
                 or any(

@@ -10,6 +10,7 @@ from compare import expect_equal, of_table
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from machine import Machine, nr
 from reference import NS_PER_TICK, ROOT, Act, Kernel, Thread
 
 from pidscope.errors import IllegalEvent
@@ -216,48 +217,6 @@ def expect_refused(table: Table, event: Event) -> None:
 
 
 # The rules one by one: a machine of a few acts, and what must hold after them.
-
-
-class Machine:
-    """A kernel and a table that has followed it so far."""
-
-    def __init__(self) -> None:
-        self.kernel = Kernel()
-        self.table = Table(ROOT, NS_PER_TICK)
-        self._applied = 0
-        self.follow()
-
-    def follow(self) -> None:
-        for event in self.kernel.records[self._applied :]:
-            self.table.apply(event)
-        self._applied = len(self.kernel.records)
-        expect_equal(self.table, self.kernel)
-
-    def run(self, *acts: Act) -> None:
-        for act in acts:
-            self.kernel.run(act)
-            self.follow()
-
-    def fork(self, by: Thread, thread: bool = False) -> Thread:
-        known = set(self.kernel.threads())
-        self.run(self.kernel.fork(by, thread))
-        (task,) = set(self.kernel.threads()) - known
-        return task
-
-    def end(self, task: Thread) -> None:
-        self.run(self.kernel.exit(task), self.kernel.release(task))
-
-    def contain(self, by: Thread) -> Thread:
-        """The init of a new namespace."""
-        self.run(self.kernel.unshare(by))
-        task = self.fork(by)
-        by.fork_ns = None
-        return task
-
-
-def nr(task: Thread) -> int:
-    assert task.pid is not None
-    return task.pid.nr
 
 
 def test_a_number_stays_taken_while_its_group_lives() -> None:
