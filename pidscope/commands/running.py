@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -85,6 +86,14 @@ def _terminate(pid: int) -> None:
         for process in [root, *root.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.terminate()
+
+
+def seconds(text: str) -> float:
+    """A duration from the command line, for argparse: a number of seconds above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError(text)
+    return value
 
 
 def status(returncode: int) -> int:

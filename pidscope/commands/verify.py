@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from pidscope import lines
-from pidscope.commands.running import Stop, spawned, status
+from pidscope.commands.running import Stop, seconds, spawned, status
 from pidscope.event import Event
 from pidscope.live.session import Session, live_session
 from pidscope.procfs import ProcFs
@@ -44,7 +45,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--duration", type=float, metavar="S", help="seconds, without CMD (default: 10)"
+        "--duration", type=seconds, metavar="S", help="seconds (default: 10, or until CMD ends)"
     )
     parser.add_argument("-J", "--json", action="store_true", help="JSON, an object a line")
     parser.set_defaults(func=run, command=None)
@@ -69,12 +70,13 @@ class _Verification:
     def run(self, command: list[str] | None, duration: float | None) -> int:
         with live_session(ProcFs(), self._listen) as session:
             begun = time.monotonic()
+            if duration is None:
+                duration = _DURATION_S if command is None else math.inf
             of_command = {}
             if command is None:
-                end = begun + (_DURATION_S if duration is None else duration)
-                self._judge_while(session, lambda: time.monotonic() < end)
+                self._judge_while(session, lambda: time.monotonic() < begun + duration)
             else:
-                of_command = self._judge_command(session, command)
+                of_command = self._judge_command(session, command, begun + duration)
             self._finish(session)
             summary = {
                 **_summary(session, self._tally),
@@ -90,10 +92,10 @@ class _Verification:
         if self._counts is not None:
             self._counts.add(event)
 
-    def _judge_command(self, session: Session, command: list[str]) -> dict[str, Any]:
+    def _judge_command(self, session: Session, command: list[str], end: float) -> dict[str, Any]:
         with spawned(command) as child:
             self._counts = Counts(child.pid)
-            self._judge_while(session, lambda: child.poll() is None)
+            self._judge_while(session, lambda: child.poll() is None and time.monotonic() < end)
         session.pump()
         return {
             "cmd_status": status(child.returncode),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from pidscope import lines
-from pidscope.commands.running import Reader, Stop, forget_stdout, spawned
+from pidscope.commands.running import Reader, Stop, forget_stdout, seconds, spawned
 from pidscope.documents import event_json
 from pidscope.event import (
     Event,
@@ -53,7 +53,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("-v", "--verbose", action="store_true", help="the single steps, too")
     parser.add_argument("-J", "--json", action="store_true", help="JSON, an object a line")
     parser.add_argument("-n", "--noheadings", action="store_true", help="no headings")
-    parser.add_argument("--duration", type=float, metavar="S", help="seconds, then end")
+    parser.add_argument("--duration", type=seconds, metavar="S", help="seconds, then end")
     parser.add_argument("--all", action="store_true", help="with CMD: everybody's, not just CMD's")
     parser.set_defaults(func=run, command=None)
 

@@ -118,10 +118,9 @@ class Program:
         ]
         if self.way == "fentry":
             flags.append("-DPROBES_FENTRY")
-        os.environ["BCC_KERNEL_SOURCE"] = str(source / "stub")
         text = (source / "pidscope.c").read_bytes()  # bcc takes bytes, and warns of anything else
         module = _module_class(self._bcc)
-        with _stderr_kept() as said:
+        with _kernel_source(source / "stub"), _stderr_kept() as said:
             try:
                 return module(text=text, cflags=flags)
             except Exception as error:  # bcc raises nothing more precise
@@ -215,6 +214,19 @@ def _explain(number: int, said: str, error: Exception) -> str:
         name = errno.errorcode.get(number, str(number))
         return f"{name} ({os.strerror(number)})"
     return said or str(error)
+
+
+@contextlib.contextmanager
+def _kernel_source(path: Path) -> Iterator[None]:
+    """Point bcc at our stubs, and leave no trace of it for a command that is run later."""
+    before = os.environ.get("BCC_KERNEL_SOURCE")
+    os.environ["BCC_KERNEL_SOURCE"] = str(path)
+    try:
+        yield
+    finally:
+        del os.environ["BCC_KERNEL_SOURCE"]
+        if before is not None:
+            os.environ["BCC_KERNEL_SOURCE"] = before
 
 
 @contextlib.contextmanager

@@ -1,0 +1,171 @@
+"""A kernel for a session: the reference's acts, with a ring, programs and a /proc around them.
+
+Whenever the session looks (a position, a listing, one pointer of one file) ``between`` is called,
+so that others can act there. Faults are planted with ``skip`` (a hook that does not run) and
+``lose`` (a record that cannot be written).
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import Callable, Optional, TypeVar
+
+import readers
+from reference import ROOT, Kernel
+
+from pidscope.event import Event, PidAttached, PidDetached
+from pidscope.live.hooks import HOOKS
+from pidscope.procfs import Mount
+from pidscope.snapshot import Status, TaskReading
+from pidscope.wire import encode
+
+T = TypeVar("T")
+_HOOKS = {
+    "PidTransferred": "transfer_pid",
+    "TidsExchanged": "exchange_tids",
+    "PidAllocated": "alloc_pid",
+    "PidFreed": "free_pid",
+    "TaskCreated": "copy_process",
+    "ForkFailed": "copy_process",
+    "NamespaceCreated": "copy_pid_ns",
+    "TaskExecuted": "sched_process_exec",
+    "TaskExited": "sched_process_exit",
+}
+
+
+def never(event: Event) -> bool:
+    return False
+
+
+class FakeKernel(Kernel):
+    """A reference kernel that is being watched."""
+
+    def __init__(self, pid_max: int = 40) -> None:
+        self.written: list[tuple[Event, int]] = []  # what lies in the ring
+        self.lost = 0
+        self.hits: Counter[str] = Counter()
+        self.skip = self.lose = never
+        self.between: Callable[[], None] = lambda: None
+        super().__init__(pid_max)
+
+    def _tell(self, event: Event) -> None:
+        super()._tell(event)
+        if self.skip(event):
+            return
+        hook, runs = _runs(event)
+        self.hits[hook] += runs
+        if self.lose(event):
+            self.lost += 1
+        else:
+            self.written.append((event, self.lost))
+
+    def fence(self) -> None:
+        """Whoever has the lock gives it back; then others may go on."""
+        self.finish()
+        self.between()
+
+    def busy(self, rng: random.Random, acts: int, rate: float = 0.2) -> None:
+        """From now on others act whenever the session looks, until they have done so many."""
+        left = [acts * 4]
+
+        def between() -> None:
+            while left[0] and rng.random() < rate:
+                left[0] -= 1
+                readers.meanwhile(self, rng, 0.7)
+
+        self.between = between
+
+
+def _runs(event: Event) -> tuple[str, int]:
+    if isinstance(event, PidAttached):
+        if event.birth is None:
+            return "change_pid", 1
+        return "attach_pid", 4 if event.birth.tgid == event.tid else 1
+    if isinstance(event, PidDetached):
+        return "detach_pid", 4 if event.tgid == event.tid else 1
+    return _HOOKS[type(event).__name__], 1
+
+
+class FakeRing:
+    """Positions are counts of records."""
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        self._kernel = kernel
+        self._consumed = 0
+
+    @property
+    def position(self) -> int:
+        position = len(self._kernel.written)
+        self._kernel.between()
+        return position
+
+    def drain(self, until: int) -> Iterator[memoryview]:
+        while self._consumed < until:
+            event, lost = self._kernel.written[self._consumed]
+            self._consumed += 1
+            yield memoryview(encode(event, lost))
+
+
+class FakeProgram:
+    """Stands in for `pidscope.live.program.Program`."""
+
+    way = "fentry"
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        self._kernel = kernel
+        self.ring = FakeRing(kernel)
+        self.closed = False
+
+    @property
+    def lost(self) -> int:
+        return self._kernel.lost
+
+    def hits(self) -> dict[str, int]:
+        return {hook.name: self._kernel.hits[hook.name] for hook in HOOKS}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeProcFs:
+    """Stands in for `pidscope.procfs.ProcFs`; ``read_numbers`` keeps who was read."""
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        self._kernel = kernel
+        self.read_numbers: list[int] = []
+        self.ns = ROOT
+
+    def mount(self) -> Mount:
+        return Mount(self.ns, self.ns == ROOT)
+
+    def numbers(self) -> list[int]:
+        return self._drive(readers.numbers(self._kernel))
+
+    def threads(self, number: int) -> list[int]:
+        return self._drive(readers.threads(self._kernel, number))
+
+    def read(self, number: int) -> Optional[TaskReading]:
+        self.read_numbers.append(number)
+        return self._drive(readers.task_reading(self._kernel, number))
+
+    def read_status(self, number: int) -> Optional[Status]:
+        return self._drive(readers.status(self._kernel, number))
+
+    def start_ticks(self, number: int) -> Optional[int]:
+        return self._drive(readers.start_ticks(self._kernel, number))
+
+    def pid_ns(self, number: int) -> Optional[int]:
+        return self._drive(readers.pid_ns(self._kernel, number))
+
+    def ns_chain(self, number: int) -> list[tuple[int, int]]:
+        return self._drive(readers.ns_chain(self._kernel, number))
+
+    def _drive(self, reading: readers.Reading[T]) -> T:
+        while True:
+            self._kernel.between()
+            try:
+                next(reading)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]

@@ -1,0 +1,389 @@
+"""The command line: every refusal is a line and an exit code, every object is as the schema says.
+
+Some of it needs root, to become somebody else or to make a PID namespace; without, it fails.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from fake_kernel import FakeKernel, FakeProcFs, FakeProgram, never
+from reference import ROOT
+from test_offsets import FakeBtf
+
+import pidscope
+import pidscope.commands.verify as verify_command
+import pidscope.commands.watch as watch_command
+import pidscope.live.bcc as bcc_module
+import pidscope.live.program as program_module
+import pidscope.live.session as session_module
+from pidscope import cli
+from pidscope.event import PidAttached, PidDetached
+
+PIDSCOPE = (sys.executable, "-m", "pidscope")
+CHECKOUT = Path(pidscope.__file__).parent.parent
+SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
+LIVE = (["watch"], ["verify"], ["watch", "--", "true"], ["verify", "-J", "--", "true"])
+
+
+def run(*arguments: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """One run as a user makes it; whatever happens, no traceback."""
+    done = subprocess.run(
+        [*before, *PIDSCOPE, *arguments], capture_output=True, text=True, cwd=CHECKOUT, timeout=120
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def expect_root() -> None:
+    assert os.geteuid() == 0, "this test has to run as root"
+
+
+def said(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert all(line.startswith("pidscope: ") for line in lines), lines
+    return [line.removeprefix("pidscope: ") for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "COMMAND"),
+        (["bogus"], "'bogus'"),
+        (["watch", "--bogus"], "--bogus"),
+        (["verify", "--duration", "x"], "'x'"),
+        (["verify", "--duration", "-1"], "'-1'"),
+        (["watch", "--duration", "nan"], "'nan'"),
+        (["ps", "-o", "NOPE"], "'NOPE'"),
+        (["ps", "--in", "nowhere"], "'nowhere'"),
+        (["ps", "--", "ls"], "--"),
+        (["watch", "--"], "--"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_arguments_exit_2_and_are_named(arguments: list[str], named: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = [line for line in done.stderr.splitlines() if named in line and "usage" not in line]
+    assert line.startswith("pidscope")
+
+
+def test_help_and_version_exit_0() -> None:
+    for arguments in (["--help"], ["--version"], ["watch", "--help"], ["verify", "--help"]):
+        done = run(*arguments)
+        assert done.returncode == 0 and done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("arguments", LIVE, ids=" ".join)
+def test_not_root(arguments: list[str]) -> None:
+    expect_root()
+    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    done = run(*arguments, before=nobody)
+    assert done.returncode == 3
+    fault, hint = said(done)
+    assert "needs root" in fault and "sudo" in hint
+
+
+@pytest.mark.parametrize("arguments", [["ps"], ["ns"], *LIVE[:2]], ids=" ".join)
+def test_the_proc_of_another_namespace(arguments: list[str]) -> None:
+    expect_root()
+    done = run(*arguments, before=("unshare", "-p", "-f"))
+    assert done.returncode == 3
+    fault, hint = said(done)
+    assert "/proc belongs to another PID namespace" in fault and "mount" in hint
+
+
+@pytest.mark.parametrize("arguments", LIVE, ids=" ".join)
+def test_a_nested_namespace_with_its_own_proc(arguments: list[str]) -> None:
+    expect_root()
+    done = run(*arguments, before=("unshare", "-p", "-f", "--mount-proc"))
+    assert done.returncode == 3
+    fault, _ = said(done)
+    assert "nested" in fault
+
+
+@pytest.mark.parametrize("arguments", [["ps"], ["ps", "-J"], ["ns"], ["doctor"]], ids=" ".join)
+def test_a_closed_pipe_is_no_error_of_ours(arguments: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [*PIDSCOPE, *arguments], stdout=write, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT
+    )
+    os.close(write)
+    assert done.stderr == ""
+    assert done.returncode in (0, 128 + signal.SIGPIPE)
+
+
+def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(path: Any = None) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pidscope.commands.ps.ProcFs", interrupted)
+    assert cli.main(["ps"]) == 128 + signal.SIGINT
+    assert capsys.readouterr().err == ""
+
+
+# Hosts that cannot do it: in this process, with the obstacle put in its way
+
+
+class Refusing:
+    """A bcc whose programs load, but may not be attached."""
+
+    __version__ = "0"
+    number = errno.EPERM
+
+    class BPF:
+        def __init__(self, text: str, cflags: list[str]) -> None:
+            pass
+
+        def _refuse(self, *args: Any, **kwargs: Any) -> None:
+            ctypes.set_errno(Refusing.number)
+            raise Exception("Failed to attach BPF program")
+
+        attach_kfunc = attach_kretfunc = attach_kprobe = attach_kretprobe = _refuse
+        attach_raw_tracepoint = _refuse
+
+        def cleanup(self) -> None:
+            pass
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Root in the initial namespace, a usable BTF, and a bcc: nothing is in the way yet."""
+    monkeypatch.setattr(session_module, "expect_root", lambda: None)
+    monkeypatch.setattr(session_module, "_initial_ns", lambda procfs: ROOT)
+    monkeypatch.setattr(program_module, "load_bcc", lambda: Refusing)
+    monkeypatch.setattr(program_module, "read_btf", FakeBtf)
+    return monkeypatch
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
+    assert cli.main([*arguments]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    fault, hint = err.splitlines()
+    return fault, hint
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOENT])
+@pytest.mark.parametrize("arguments", LIVE, ids=" ".join)
+def test_refused_by_the_kernel(
+    host: pytest.MonkeyPatch, capsys: Any, arguments: list[str], number: int
+) -> None:
+    host.setattr(Refusing, "number", number)
+    fault, hint = refused(capsys, *arguments)
+    name = errno.errorcode[number]
+    assert f"fentry: attach_pid: {name}" in fault and f"kprobe: attach_pid: {name}" in fault
+    assert "lockdown" in hint
+
+
+@pytest.mark.parametrize("arguments", LIVE[:2], ids=" ".join)
+def test_no_btf(
+    host: pytest.MonkeyPatch, capsys: Any, arguments: list[str], tmp_path: Path
+) -> None:
+    host.undo()
+    host.setattr(session_module, "expect_root", lambda: None)
+    host.setattr(session_module, "_initial_ns", lambda procfs: ROOT)
+    host.setattr(program_module, "load_bcc", lambda: Refusing)
+    host.setattr(program_module, "BTF_PATH", tmp_path / "vmlinux")
+    fault, hint = refused(capsys, *arguments)
+    assert "type information" in fault and "No such file" in fault
+    assert "CONFIG_DEBUG_INFO_BTF" in hint
+
+
+def _hide_bcc(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(program_module, "load_bcc", bcc_module.load_bcc)
+    patch.setattr(bcc_module, "_PLACES", ())
+    patch.delitem(sys.modules, "bcc", raising=False)
+
+
+@pytest.mark.parametrize("arguments", LIVE[:2], ids=" ".join)
+def test_no_bcc(host: pytest.MonkeyPatch, capsys: Any, arguments: list[str]) -> None:
+    _hide_bcc(host)
+    fault, hint = refused(capsys, *arguments)
+    assert "bcc is not installed" in fault and "python3-bpfcc" in hint
+
+
+def test_the_wrong_bcc(host: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
+    (tmp_path / "bcc").mkdir()
+    (tmp_path / "bcc" / "__init__.py").write_text('raise RuntimeError("this must not be run")\n')
+    _hide_bcc(host)
+    host.syspath_prepend(str(tmp_path))
+    fault, hint = refused(capsys, "watch")
+    assert "unrelated" in fault and "PyPI" in fault and "python3-bpfcc" in hint
+
+
+def test_a_bcc_that_cannot_be_loaded(
+    host: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "bcc").mkdir()
+    (tmp_path / "bcc" / "__init__.py").write_text('raise OSError("libbcc.so.0: cannot open")\n')
+    (tmp_path / "bcc" / "libbcc.py").write_text("")
+    _hide_bcc(host)
+    host.setattr(bcc_module, "_PLACES", (str(tmp_path),))
+    fault, _ = refused(capsys, "watch")
+    assert "cannot be loaded" in fault and "libbcc.so.0: cannot open" in fault
+    assert "bcc" not in sys.modules
+
+
+# The commands over a fake kernel
+
+
+@pytest.fixture
+def kernel(host: pytest.MonkeyPatch) -> FakeKernel:
+    kernel = FakeKernel()
+    host.setattr(session_module, "fence", kernel.fence)
+    host.setattr(session_module, "load_program", lambda ring_bytes: FakeProgram(kernel))
+    host.setattr("pidscope.commands.running.POLL_MS", 0)
+    for command in (watch_command, verify_command):
+        host.setattr(command, "ProcFs", lambda: FakeProcFs(kernel))
+    return kernel
+
+
+def acting(kernel: FakeKernel, acts: int = 300, then: Any = None) -> None:
+    """Every kind of act, a few each time the session looks; ``then`` once, at the end."""
+    rng = random.Random(5)
+    looks = iter(range(1 << 30))
+
+    def between() -> None:
+        look = next(looks)
+        if look < acts and kernel.act is None:
+            act = kernel.random_act(rng)
+            if act is not None:
+                kernel.run(act)
+        elif look == acts and then is not None:
+            then()
+
+    kernel.between = between
+
+
+def objects(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """What was printed, each line an object that the schema allows."""
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    found = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    for one in found:
+        validator.validate(one)
+    return found
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_watch_prints_what_the_schema_says_until_ctrl_c(kernel: FakeKernel, capfd: Any) -> None:
+    def lose() -> None:
+        kernel.lose = lambda event: True
+        kernel.run(kernel.setsid(_forked(kernel)))
+        kernel.lose = never
+        interrupt()
+
+    acting(kernel, 400, then=lose)
+    assert cli.main(["watch", "-v", "-J"]) == 0
+    kinds = {one["type"] for one in objects(capfd)}
+    assert {"PidAttached", "PidDetached", "PidAllocated", "TaskExited", "Lost"} <= kinds
+
+
+def _forked(kernel: FakeKernel) -> Any:
+    kernel.init.fork_ns = None
+    known = set(kernel.threads())
+    kernel.run(kernel.fork(kernel.init))
+    (task,) = set(kernel.threads()) - known
+    return task
+
+
+def test_watch_without_json_is_narrow(kernel: FakeKernel, capfd: Any) -> None:
+    acting(kernel, 200, then=interrupt)
+    assert cli.main(["watch"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) > 10 and all(len(line) <= 79 for line in lines)
+
+
+def test_verify_prints_what_the_schema_says(kernel: FakeKernel, capfd: Any) -> None:
+    for _ in range(3):
+        _forked(kernel)
+    acting(kernel, 300)
+    assert cli.main(["verify", "-J", "--duration", "0.01"]) == 0
+    *rest, last = objects(capfd)
+    assert rest == [] and last["type"] == "verification"
+    assert last["complete"] and last["compared"] > 3 and last["probes"] == "fentry"
+    assert all(hook["hits"] == hook["accounted"] for hook in last["hooks"].values())
+
+
+def test_verify_tells_of_cmd(kernel: FakeKernel, capfd: Any) -> None:
+    assert cli.main(["verify", "-J", "--", "sh", "-c", "exit 7"]) == 0
+    (last,) = objects(capfd)
+    assert last["cmd_status"] == 7
+    assert last["cmd_counts"]["births"] == 0  # the fake kernel has not seen it
+
+
+@pytest.mark.parametrize(
+    ("skip", "verdict"),
+    [
+        (lambda event: isinstance(event, PidAttached) and not event.birth, "wrong"),
+        (lambda event: isinstance(event, PidAttached) and event.birth, "missing"),
+        (lambda event: isinstance(event, PidDetached), "ghost"),
+    ],
+    ids=["wrong", "missing", "ghost"],
+)
+def test_verify_exits_1_for_a_disagreement(
+    kernel: FakeKernel, capfd: Any, skip: Any, verdict: str
+) -> None:
+    task = _forked(kernel)
+    other = _forked(kernel)
+    started = []
+
+    def between() -> None:
+        if len(kernel.hits) and not started and kernel.skip is skip:
+            started.append(1)
+            kernel.run(kernel.setsid(task))
+            _forked(kernel)
+            kernel.run(kernel.exit(other))
+            kernel.run(kernel.release(other))
+
+    begin = session_module.Session.begin
+
+    def begun(session: Any) -> None:
+        begin(session)
+        kernel.skip = skip
+        kernel.between = between
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session_module.Session, "begin", begun)
+        assert cli.main(["verify", "-J", "--duration", "0.01"]) == 1
+    *bugs, last = objects(capfd)
+    assert bugs[0]["type"] == "disagreement" and bugs[0]["verdict"] == verdict
+    assert last[verdict] >= 1 and started
+
+
+def test_a_cmd_that_cannot_be_run_exits_2(kernel: FakeKernel, capfd: Any) -> None:
+    for command in ("watch", "verify"):
+        assert cli.main([command, "--", "/nonexistent/cmd"]) == 2
+        out = capfd.readouterr()
+        (line,) = [one for one in out.err.splitlines() if "cannot run" in one]
+        assert "'/nonexistent/cmd'" in line and "No such file" in line
+
+
+def test_the_programs_are_taken_out_whatever_happens(host: pytest.MonkeyPatch) -> None:
+    kernel = FakeKernel()
+    program = FakeProgram(kernel)
+    host.setattr(session_module, "fence", kernel.fence)
+    host.setattr(session_module, "load_program", lambda ring_bytes: program)
+    procfs: Any = FakeProcFs(kernel)
+    with pytest.raises(ZeroDivisionError), session_module.live_session(procfs) as session:
+        assert session.starts == 1
+        raise ZeroDivisionError
+    assert program.closed

@@ -1,0 +1,95 @@
+"""The constants that the programs are compiled with, from a BTF of any shape."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+import bpf
+from pidscope.errors import BtfError
+from pidscope.live.hooks import HOOKS
+from pidscope.live.offsets import constants
+
+SOURCE = (Path(bpf.__file__).parent / "pidscope.c").read_text()
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "attach_pid": ("task", "type"),
+    "change_pid": ("task", "type", "pid"),
+    "detach_pid": ("task", "type"),
+    "exchange_tids": ("left", "right"),
+    "transfer_pid": ("old", "new", "type"),
+    "copy_process": ("pid", "trace", "node", "args"),
+    "alloc_pid": ("ns", "set_tid", "set_tid_size"),
+    "copy_pid_ns": ("flags", "user_ns", "old_ns"),
+}
+
+
+class FakeBtf:
+    """Answers as `pidscope.btf.Btf` does; every offset is another one."""
+
+    def __init__(self, **arguments: Optional[tuple[str, ...]]) -> None:
+        self._arguments = {**ARGUMENTS, **arguments}
+        self.asked: list[tuple[str, ...]] = []
+
+    def offset(self, *path: str) -> int:
+        self.asked.append(path)
+        return 8 * len(self.asked)
+
+    def size(self, name: str) -> int:
+        return 16
+
+    def enum(self, enum: str, name: str) -> int:
+        return ["PIDTYPE_PID", "PIDTYPE_TGID", "PIDTYPE_PGID", "PIDTYPE_SID"].index(name)
+
+    def function_args(self, name: str) -> Optional[tuple[str, ...]]:
+        return self._arguments.get(name)
+
+
+def values(absent: frozenset[str] = frozenset(), **arguments: Any) -> dict[str, int]:
+    return constants(FakeBtf(**arguments), absent)  # type: ignore[arg-type]
+
+
+def test_arguments_are_found_by_name() -> None:
+    old = values()
+    new = values(detach_pid=("pids", "task", "type"), change_pid=("pids", "task", "type", "pid"))
+    assert (old["ARG_DETACH_TASK"], new["ARG_DETACH_TASK"]) == (0, 1)
+    assert (old["ARG_CHANGE_PID"], new["ARG_CHANGE_PID"]) == (2, 3)
+    assert old["ARG_ATTACH_TYPE"] == new["ARG_ATTACH_TYPE"] == 1
+
+
+def test_returns_are_found_behind_all_arguments() -> None:
+    assert values()["NR_ARGS_COPY_PROCESS"] == 4
+    assert values(alloc_pid=("ns", "arg1", "set_tid", "size"))["NR_ARGS_ALLOC_PID"] == 4
+
+
+def test_an_argument_of_another_name_is_an_error_that_names_it() -> None:
+    with pytest.raises(BtfError, match=r"detach_pid\(victim, type\) has no argument .*'task'"):
+        values(detach_pid=("victim", "type"))
+
+
+def test_a_function_that_is_not_there_may_be_absent() -> None:
+    found = values(frozenset({"exchange_tids"}), exchange_tids=None)
+    assert found["ARG_EXCHANGE_LEFT"] == 0
+    with pytest.raises(BtfError, match="exchange_tids"):
+        values(exchange_tids=None)
+
+
+def test_each_hook_has_its_number() -> None:
+    found = values()
+    assert found["NR_HOOKS"] == len(HOOKS)
+    numbers = [found[f"HOOK_{hook.name.upper()}"] for hook in HOOKS]
+    assert numbers == list(range(len(HOOKS)))
+
+
+def test_the_programs_use_no_constant_that_nobody_gives() -> None:
+    """And none is computed for nothing."""
+    given = set(values())
+    stripped = re.sub(r"/\*.*?\*/", "", SOURCE, flags=re.DOTALL)
+    used = set(re.findall(r"\b[A-Z][A-Z0-9_]{3,}\b", stripped))
+    pasted = {name for name in given if name.startswith(("HOOK_", "ARG_", "NR_ARGS_"))}
+    assert given - used <= pasted | {"PIDTYPE_TGID"}, given - used
+    prefixes = ("TASK_", "SIGNAL_", "PID_L", "PID_N", "UPID_", "NS_I", "NS_L", "NSPROXY_", "PIDTYPE_")
+    wanted = {name for name in used if name.startswith(prefixes)}
+    assert wanted - given <= {"PID_LEVELS", "TASK_COMM_LEN"}, wanted - given

@@ -1,0 +1,200 @@
+"""The ring over a file that looks like the map: two pages of positions, then the data twice."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import struct
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pidscope.errors import WireError
+from pidscope.live.ring import BUSY, DISCARD, HEADER, Ring
+
+PAGE = mmap.PAGESIZE
+SIZE = PAGE
+
+
+class Memory:
+    """The kernel's side of the ring."""
+
+    def __init__(self) -> None:
+        self.fd = os.memfd_create("ring")
+        os.ftruncate(self.fd, 2 * PAGE + 2 * SIZE)
+        self.end = 0
+
+    def write(self, data: bytes, flags: int = 0) -> int:
+        """Reserve and write one record; return where its header lies."""
+        at = self.end
+        self._put(at, struct.pack("II", len(data) | flags, 0) + data)
+        self.end = at + ((HEADER + len(data) + 7) & ~7)
+        os.pwrite(self.fd, struct.pack("Q", self.end), PAGE)
+        return at
+
+    def header(self, at: int, value: int) -> None:
+        self._put(at, struct.pack("I", value))
+
+    def start_at(self, position: int) -> None:
+        self.end = position
+        for offset in (0, PAGE):
+            os.pwrite(self.fd, struct.pack("Q", position), offset)
+
+    def _put(self, at: int, data: bytes) -> None:
+        """Twice in a row, and what runs over the end of the second goes to both beginnings."""
+        for place, byte in enumerate(data):
+            offset = (at + place) % SIZE
+            for copy in (0, SIZE):
+                os.pwrite(self.fd, bytes([byte]), 2 * PAGE + copy + offset)
+
+    @property
+    def consumer(self) -> int:
+        return int(struct.unpack("Q", os.pread(self.fd, 8, 0))[0])
+
+
+@pytest.fixture
+def memory() -> Iterator[Memory]:
+    memory = Memory()
+    yield memory
+    os.close(memory.fd)
+
+
+@contextlib.contextmanager
+def reading(memory: Memory) -> Iterator[Ring]:
+    ring = Ring(memory.fd, SIZE)
+    try:
+        yield ring
+    finally:
+        ring.close()
+
+
+def drained(ring: Ring, until: int) -> list[bytes]:
+    return [bytes(record) for record in ring.drain(until)]
+
+
+def test_records_come_whole_and_in_order(memory: Memory) -> None:
+    records = [bytes([n]) * (56 + 64 * n) for n in range(4)]
+    for record in records:
+        memory.write(record)
+    with reading(memory) as ring:
+        assert ring.position == memory.end == 640
+        assert drained(ring, ring.position) == records
+        assert ring.consumed == memory.consumer == memory.end
+        assert drained(ring, ring.position) == []
+
+
+def test_a_record_across_the_wrap_is_whole(memory: Memory) -> None:
+    for start in (SIZE - 64, SIZE - 8, 7 * SIZE - 128):
+        memory.start_at(start)
+        record = bytes(range(120))
+        memory.write(record)
+        memory.write(b"after" * 8)
+        with reading(memory) as ring:
+            assert drained(ring, ring.position) == [record, b"after" * 8]
+
+
+def test_positions_only_grow_over_many_turns(memory: Memory) -> None:
+    with reading(memory) as ring:
+        for turn in range(500):
+            record = turn.to_bytes(4, "little") * 14
+            memory.write(record)
+            assert drained(ring, ring.position) == [record]
+            assert memory.consumer == ring.consumed == ring.position == (turn + 1) * 64
+
+
+def test_only_what_begins_before_the_end_is_drained(memory: Memory) -> None:
+    ends = []
+    for n in range(3):
+        memory.write(bytes([n]) * 56)
+        ends.append(memory.end)
+    with reading(memory) as ring:
+        assert drained(ring, 0) == []
+        assert drained(ring, 1) == [b"\0" * 56]
+        assert drained(ring, ends[0]) == []
+        assert drained(ring, ends[1]) == [b"\1" * 56]
+        assert drained(ring, ends[2]) == [b"\2" * 56]
+
+
+def test_discarded_records_are_skipped(memory: Memory) -> None:
+    memory.write(b"a" * 56)
+    memory.write(b"b" * 56, DISCARD)
+    memory.write(b"c" * 56)
+    with reading(memory) as ring:
+        assert drained(ring, ring.position) == [b"a" * 56, b"c" * 56]
+
+
+def test_a_record_being_written_is_waited_for(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer clears the bit only once the reader has been seen to wait."""
+    memory.write(b"a" * 56)
+    at = memory.write(b"b" * 56, BUSY)
+    waiting = threading.Event()
+    really_yield = os.sched_yield
+
+    def noticed() -> None:
+        waiting.set()
+        really_yield()
+
+    def writer() -> None:
+        assert waiting.wait(60)
+        memory.header(at, 56)
+
+    monkeypatch.setattr("pidscope.live.ring.os.sched_yield", noticed)
+    thread = threading.Thread(target=writer)
+    thread.start()
+    with reading(memory) as ring:
+        assert drained(ring, ring.position) == [b"a" * 56, b"b" * 56]
+    thread.join()
+    assert waiting.is_set()
+
+
+def test_a_record_that_is_discarded_while_waited_for_is_skipped(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = memory.write(b"b" * 56, BUSY)
+    discard = lambda: memory.header(at, 56 | DISCARD)  # noqa: E731
+    monkeypatch.setattr("pidscope.live.ring.os.sched_yield", discard)
+    with reading(memory) as ring:
+        assert drained(ring, ring.position) == []
+        assert ring.consumed == memory.end
+
+
+def test_a_header_that_cannot_be_is_an_error(memory: Memory) -> None:
+    at = memory.write(b"a" * 56)
+    memory.header(at, SIZE)
+    with reading(memory) as ring, pytest.raises(WireError, match="header 0x1000 at position 0"):
+        drained(ring, ring.position)
+
+
+def test_what_is_dropped_is_given_back(memory: Memory) -> None:
+    memory.write(b"a" * 56)
+    middle = memory.end
+    memory.write(b"b" * 56)
+    with reading(memory) as ring:
+        ring.drop_until(middle)
+        assert (ring.consumed, memory.consumer) == (middle, middle)
+        assert drained(ring, ring.position) == [b"b" * 56]
+
+
+def test_a_reader_goes_on_where_the_last_one_stopped(memory: Memory) -> None:
+    memory.write(b"a" * 56)
+    with reading(memory) as ring:
+        drained(ring, ring.position)
+    memory.write(b"b" * 56)
+    with reading(memory) as ring:
+        assert drained(ring, ring.position) == [b"b" * 56]
+
+
+def test_a_records_bytes_end_with_the_next_one(memory: Memory) -> None:
+    memory.write(b"a" * 56)
+    memory.write(b"b" * 56)
+    with reading(memory) as ring:
+        records = ring.drain(ring.position)
+        first = next(records)
+        next(records)
+        with pytest.raises(ValueError, match="released"):
+            first[0]
+        records.close()  # type: ignore[attr-defined]

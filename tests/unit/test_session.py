@@ -1,0 +1,280 @@
+"""The session over a fake kernel: order of position, fence and reading; losses; repairs."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from fake_kernel import never
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from machine import nr
+from watched import Watch
+
+from pidscope.errors import HostError
+from pidscope.event import Event, Lost, PidAttached, PidDetached, TidsExchanged
+from pidscope.live.session import Session
+from pidscope.verify import Verdict
+
+
+@pytest.fixture
+def w(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    return Watch(monkeypatch)
+
+
+SEEDS = given(st.integers(0, 1 << 40))
+
+
+@settings(max_examples=150)
+@SEEDS
+def test_a_start_under_activity_is_exact(seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        w = Watch(patch, seed, acts=50)
+        w.kernel.busy(w.rng, 60)
+        w.session.begin()
+        assert not w.session.broken
+        w.expect_exact()
+
+
+@settings(max_examples=60)
+@SEEDS
+def test_snapshots_under_activity_have_no_bug(seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        w = Watch(patch, seed, acts=50)
+        w.session.begin()
+        for _ in range(2):
+            w.kernel.busy(w.rng, 80)
+            assert w.check_all().bugs == []
+        w.quiet()
+        tally = w.check_all()
+        assert tally.good or _partial(w)
+        unjudged = tally.counts[Verdict.UNJUDGED]
+        assert tally.compared + unjudged == len(w.kernel.threads())
+        assert w.session.broken == [] and w.session.starts == 1
+        w.expect_exact()
+
+
+@settings(max_examples=60)
+@SEEDS
+def test_losses_under_activity_end_exact_or_unjudged(seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        w = Watch(patch, seed, acts=50)
+        w.session.begin()
+        rng = random.Random(seed)
+        w.kernel.lose = lambda event: rng.random() < 0.05
+        w.kernel.busy(w.rng, 80)
+        assert w.check_all().bugs == []
+        w.kernel.lose = never
+        w.quiet()
+        w.check_all()  # a loss seen only now makes it suspect
+        tally = w.check_all()
+        assert tally.complete or _partial(w)
+        assert not tally.bugs
+        assert w.session.lost == w.kernel.lost
+        w.expect_exact()
+
+
+def _partial(w: Watch) -> bool:
+    """A group that /proc cannot tell whole is never judged, and the proof then not complete."""
+    assert w.session.table is not None
+    return any(pid.partial for pid in w.session.table.held())
+
+
+def test_a_loss_is_told_then_repaired(w: Watch) -> None:
+    w.session.begin()
+    task = w.fork(w.kernel.init)
+    w.session.pump()
+    w.told.clear()
+    w.kernel.lose = lambda event: True
+    w.run(w.kernel.setsid(task))
+    w.kernel.lose = never
+    w.fork(task)
+    w.session.pump()
+    assert isinstance(w.told[0], Lost) and w.told[0].total == 2
+    assert w.session.suspect
+    assert w.session.check(nr(task)).verdict is Verdict.UNJUDGED
+    w.session.begin()
+    assert (w.session.starts, w.session.lost, w.session.broken) == (2, 2, [])
+    assert w.session.check(nr(task)).verdict is Verdict.AGREE
+    w.expect_exact()
+
+
+def test_the_last_record_may_be_the_lost_one(w: Watch) -> None:
+    """No later record tells of it: the map does."""
+    w.session.begin()
+    w.kernel.lose = lambda event: True
+    w.run(w.kernel.setsid(w.kernel.init))
+    w.session.pump()
+    assert w.session.suspect and w.session.lost == 2
+    assert isinstance(w.told[-1], Lost)
+
+
+def test_a_loss_during_the_start_starts_again(w: Watch) -> None:
+    task = w.fork(w.kernel.init)
+    position = iter(range(1000))
+
+    def lose_once() -> None:
+        if next(position) == 5:
+            w.kernel.lose = lambda event: True
+            w.run(w.kernel.setsid(task))
+            w.kernel.lose = never
+
+    w.kernel.between = lose_once
+    w.session.begin()
+    assert w.session.lost == 2 and w.session.starts == 1
+    assert w.procfs.read_numbers.count(1) == 2
+    w.expect_exact()
+
+
+def test_an_older_count_in_a_record_is_not_another_loss(w: Watch) -> None:
+    """The map was read when more had been lost than the next record in the ring tells."""
+    w.session.begin()
+    w.kernel.lost = 3
+    w.fork(w.kernel.init)
+    w.kernel.lost = 5
+    w.session.pump(0)
+    assert w.session.lost == 5
+    w.session.begin()
+    w.told.clear()
+    w.fork(w.kernel.init)
+    event, _ = w.kernel.written[-1]
+    w.kernel.written[-1] = (event, 3)
+    w.session.pump()
+    assert not any(isinstance(event, Lost) for event in w.told)
+    assert w.session.lost == 5 and not w.session.suspect
+
+
+def test_the_count_in_a_record_wraps(w: Watch) -> None:
+    w.kernel.lost = (1 << 32) - 1
+    w.session.begin()
+    assert w.session.lost == (1 << 32) - 1
+    w.kernel.lost += 2
+    w.fork(w.kernel.init)
+    w.session.pump()
+    (lost,) = [event for event in w.told if isinstance(event, Lost) and event.total > 1 << 32]
+    assert lost.total == w.session.lost == (1 << 32) + 1
+
+
+def test_an_event_that_cannot_follow_is_reported(w: Watch) -> None:
+    w.session.begin()
+    task = w.fork(w.kernel.init)
+    w.kernel.skip = lambda event: isinstance(event, PidDetached)
+    number = nr(task)
+    w.end(task)
+    w.kernel.skip = never
+    again = w.fork(w.kernel.init)
+    assert nr(again) == number
+    w.session.pump()
+    assert w.session.suspect and "still in use" in w.session.broken[0]
+    w.quiet()
+    tally = w.check_all()
+    assert not tally.bugs and not tally.complete  # repaired, but the proof is spoilt
+
+
+def test_a_start_during_which_a_thread_ends_reads_its_process_again(w: Watch) -> None:
+    leader = w.fork(w.kernel.init)
+    threads = [w.fork(leader, thread=True) for _ in range(3)]
+    steps = iter(range(10_000))
+    seen: list[int] = []
+
+    def between() -> None:
+        if w.procfs.read_numbers == [1] and next(steps) == 3:
+            w.end(threads[0])  # while the listing stands at it
+            seen.append(1)
+
+    w.kernel.between = between
+    w.session.begin()
+    assert seen
+    assert w.procfs.read_numbers.count(nr(leader)) == 2
+    w.expect_exact()
+
+
+def test_a_start_during_an_exec_waits_for_it_before_reading_again(w: Watch) -> None:
+    """The record was reserved, the pointers are not yet written: without a fence it is torn."""
+    leader = w.fork(w.kernel.init)
+    thread = w.fork(leader, thread=True)
+    w.run(w.kernel.exit(leader))
+    number, other = nr(leader), nr(thread)
+    started = []
+
+    def between() -> None:
+        if number in w.procfs.read_numbers and not started:
+            started.append(True)
+            w.kernel.begin(w.kernel.exchange(thread))
+            while not any(isinstance(e, TidsExchanged) for e, _ in w.kernel.written):
+                w.kernel.step()
+
+    w.kernel.between = between
+    w.session.begin()
+    assert started and {number, other} <= set(w.procfs.read_numbers)
+    w.expect_exact()
+
+
+def test_a_number_born_again_as_a_thread_is_not_read_as_a_process(w: Watch) -> None:
+    """/proc/N/task lists N's whole process, which has a listing of its own."""
+    leader, other = w.fork(w.kernel.init), w.fork(w.kernel.init)
+    number = nr(other)
+
+    def between() -> None:
+        if nr(leader) in w.procfs.read_numbers and not other.exited:
+            w.end(other)
+            assert nr(w.fork(leader, thread=True)) == number
+
+    w.kernel.between = between
+    w.session.begin()
+    assert other.released
+    w.expect_exact()
+    table = w.session.table
+    assert table is not None
+    assert len(table.init_struct_pid.groups) == 2
+
+
+def test_every_hooks_runs_are_accounted_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = Watch(monkeypatch, seed=3, acts=200)
+    w.kernel.busy(w.rng, 200)
+    w.session.begin()
+    w.check_all()
+    w.quiet()
+    hooks = w.session.hooks()
+    assert all(hook["hits"] == hook["accounted"] for hook in hooks.values()), hooks
+    assert hooks["attach_pid"]["hits"] > 8 and hooks["detach_pid"]["hits"]
+
+
+def test_a_record_that_vanished_without_count_shows_in_the_accounts(w: Watch) -> None:
+    w.session.begin()
+    w.fork(w.kernel.init)
+    place = next(i for i in range(len(w.kernel.written)) if _is_birth(w.kernel.written[-1 - i][0]))
+    del w.kernel.written[-1 - place]
+    hooks = w.session.hooks()
+    uneven = {name for name, hook in hooks.items() if hook["hits"] != hook["accounted"]}
+    assert uneven == {"attach_pid"}
+
+
+def _is_birth(event: Event) -> bool:
+    return isinstance(event, PidAttached) and event.birth is not None
+
+
+def test_the_listener_hears_every_event_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = Watch(monkeypatch, seed=4, acts=60)
+    w.kernel.busy(w.rng, 100)
+    w.session.begin()
+    w.check_all()
+    w.quiet()
+    w.session.pump()
+    assert w.told == [event for event, _ in w.kernel.written]
+    assert w.session.events == len(w.told)
+
+
+def test_a_nested_namespace_is_refused(w: Watch) -> None:
+    w.procfs.ns = 4026532000
+    with pytest.raises(HostError, match="initial PID namespace"):
+        Session(w.program, w.procfs)  # type: ignore[arg-type]
+
+
+def test_a_start_that_never_succeeds_gives_up(w: Watch) -> None:
+    def between() -> None:
+        w.kernel.lost += 1
+
+    w.kernel.between = between
+    with pytest.raises(HostError, match="no exact start in 100 attempts"):
+        w.session.begin()

@@ -1,0 +1,106 @@
+"""Which events belong to a command, and how they are counted."""
+
+from __future__ import annotations
+
+import pytest
+from machine import Machine, nr
+from reference import ROOT, Thread
+
+from pidscope.event import (
+    Event,
+    ForkFailed,
+    Lost,
+    NamespaceCreated,
+    PidAllocated,
+    PidAttached,
+    PidDetached,
+    PidFreed,
+    PidNumbers,
+    TaskExited,
+)
+from pidscope.tree import COUNTS, Counts, Tree
+
+
+@pytest.fixture
+def m() -> Machine:
+    return Machine()
+
+
+def part(m: Machine, task: Thread | int) -> list[Event]:
+    tree = Tree(task if isinstance(task, int) else nr(task))
+    return [event for event in m.kernel.records if tree.includes(event)]
+
+
+def births(events: list[Event]) -> set[int]:
+    return {event.tid for event in events if isinstance(event, PidAttached) and event.birth}
+
+
+def test_descendants_and_threads_belong_strangers_do_not(m: Machine) -> None:
+    root = m.fork(m.kernel.init)
+    child = m.fork(root)
+    thread = m.fork(child, thread=True)
+    stranger = m.fork(m.kernel.init)
+    grandchild = m.fork(thread)
+    m.end(stranger)
+    m.end(grandchild)
+    events = part(m, root)
+    assert births(events) == {nr(root), nr(child), nr(thread), 6}
+    assert nr(child) and not any(
+        isinstance(event, (TaskExited, PidDetached)) and event.tid == 5 for event in events
+    )
+    assert any(isinstance(event, PidDetached) and event.tid == 6 for event in events)
+
+
+def test_a_number_born_again_elsewhere_no_longer_belongs(m: Machine) -> None:
+    root = m.fork(m.kernel.init)
+    child = m.fork(root)
+    number = nr(child)
+    m.end(child)
+    stranger = m.fork(m.kernel.init)
+    assert nr(stranger) == number
+    m.run(m.kernel.setsid(stranger))
+    assert births(part(m, root)) == {nr(root), number}
+    assert sum(getattr(event, "tid", 0) == number for event in part(m, root)) == 3 + 1
+
+
+def test_what_has_no_task_belongs_to_who_did_it(m: Machine) -> None:
+    tree = Tree(7)
+    pid = PidNumbers((9,), ROOT)
+    for by, mine in ((7, True), (8, False)):
+        assert tree.includes(PidAllocated(0, by, pid)) is mine
+        assert tree.includes(ForkFailed(0, by, 11, 0, 0, ROOT)) is mine
+        assert tree.includes(NamespaceCreated(0, by, 5, ROOT, 1)) is mine
+    assert not tree.includes(PidFreed(0, 1, pid))
+    assert tree.includes(PidFreed(0, 1, PidNumbers((7,), ROOT)))
+    assert tree.includes(Lost(0, 1))
+
+
+def test_counts_leave_out_the_command_itself(m: Machine) -> None:
+    root = m.fork(m.kernel.init)
+    m.run(m.kernel.setsid(root))
+    inner = m.contain(root)
+    leader = m.fork(root)
+    thread = m.fork(leader, thread=True)
+    m.run(m.kernel.failed_fork(root))
+    m.run(m.kernel.exit(leader), m.kernel.exchange(thread), m.kernel.release(leader))
+    m.end(thread)
+    m.end(inner)
+    m.fork(m.kernel.init)
+    m.end(root)
+    counts = Counts(nr_of_first := 2)
+    for event in m.kernel.records:
+        counts.add(event)
+    assert nr_of_first == 2
+    result = counts.result()
+    assert tuple(result) == COUNTS
+    assert result == {
+        "births": 3,
+        "processes": 2,
+        "threads": 1,
+        "releases": 3,
+        "change_pid": 2,
+        "exchange_tids": 1,
+        "transfer_pid": 3,
+        "failed_forks": 1,
+        "namespaces": 1,
+    }
