@@ -72,7 +72,7 @@ def _parts(event: Event, numbers: Callable[[int], str]) -> tuple[str, str, str]:
         return word, _pid(event.pid), f"in ns {event.pid.ns} by {numbers(event.by)}"
     if isinstance(event, (NamespaceCreated, NamespaceDying)):
         word = "ns new" if isinstance(event, NamespaceCreated) else "ns dying"
-        return word, "", f"ns {event.ns} level {event.level} in {event.parent}"
+        return word, f"ns {event.ns}", f"level {event.level} in {event.parent}"
     if isinstance(event, Lost):
         return "LOST", "", f"{event.total} records could not be written so far"
     if isinstance(event, ForkFailed):
