@@ -128,8 +128,6 @@ class Window:
 
     def _swapped(self, event: TidsExchanged) -> None:
         """Both tasks may be the reader's; before, each had the other's struct pid."""
-        for task in self.histories:
-            self.start_ticks.add(self._table.start_ticks(task))
         left, right = self._table.task(event.leader), self._table.task(event.tid)
         row = self._table.root.pids.get(self.number)
         if left is None or right is None or row is None:

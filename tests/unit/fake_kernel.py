@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
-from typing import Callable, Optional, TypeVar
+from typing import Callable, TypeVar
 
 import readers
 from reference import ROOT, Kernel
@@ -146,17 +146,17 @@ class FakeProcFs:
     def threads(self, number: int) -> list[int]:
         return self._drive(readers.threads(self._kernel, number))
 
-    def read(self, number: int) -> Optional[TaskReading]:
+    def read(self, number: int) -> TaskReading | None:
         self.read_numbers.append(number)
         return self._drive(readers.task_reading(self._kernel, number))
 
-    def read_status(self, number: int) -> Optional[Status]:
+    def read_status(self, number: int) -> Status | None:
         return self._drive(readers.status(self._kernel, number))
 
-    def start_ticks(self, number: int) -> Optional[int]:
+    def start_ticks(self, number: int) -> int | None:
         return self._drive(readers.start_ticks(self._kernel, number))
 
-    def pid_ns(self, number: int) -> Optional[int]:
+    def pid_ns(self, number: int) -> int | None:
         return self._drive(readers.pid_ns(self._kernel, number))
 
     def ns_chain(self, number: int) -> list[tuple[int, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator
-from typing import Optional, TypeVar
+from typing import TypeVar
 
 from reference import NS_PER_TICK, Kernel
 
@@ -32,7 +32,7 @@ def threads(kernel: Kernel, number: int) -> Reading[list[int]]:
     task = pid.task if pid else None
     if task is None:
         return []
-    at: Optional[object] = task.process.leader
+    at: object | None = task.process.leader
     found = []
     while at is not None:
         tid = at.pid  # type: ignore[attr-defined]
@@ -47,7 +47,7 @@ def threads(kernel: Kernel, number: int) -> Reading[list[int]]:
     return found
 
 
-def status(kernel: Kernel, number: int) -> Reading[Optional[Status]]:
+def status(kernel: Kernel, number: int) -> Reading[Status | None]:
     """One open by number, one read: proc_pid_status()."""
     pid = kernel.root.idr.get(number)
     if pid is None or pid.task is None:
@@ -73,7 +73,7 @@ def status(kernel: Kernel, number: int) -> Reading[Optional[Status]]:
     return Status(task.comm, "S", ppid, outer, pid.nr, *lines)
 
 
-def start_ticks(kernel: Kernel, number: int) -> Reading[Optional[int]]:
+def start_ticks(kernel: Kernel, number: int) -> Reading[int | None]:
     """Field 22 of stat."""
     pid = kernel.root.idr.get(number)
     yield
@@ -81,7 +81,7 @@ def start_ticks(kernel: Kernel, number: int) -> Reading[Optional[int]]:
     return task.start_ns // NS_PER_TICK if task else None
 
 
-def pid_ns(kernel: Kernel, number: int) -> Reading[Optional[int]]:
+def pid_ns(kernel: Kernel, number: int) -> Reading[int | None]:
     """ns/pid; not readable once released."""
     pid = kernel.root.idr.get(number)
     yield
@@ -89,7 +89,7 @@ def pid_ns(kernel: Kernel, number: int) -> Reading[Optional[int]]:
     return task.pid.ns.inum if task and task.pid else None
 
 
-def task_reading(kernel: Kernel, number: int) -> Reading[Optional[TaskReading]]:
+def task_reading(kernel: Kernel, number: int) -> Reading[TaskReading | None]:
     """Status, ns and stat below one open directory: one struct pid's, as ProcFs.read()."""
     pid = kernel.root.idr.get(number)
     if pid is None or pid.task is None:

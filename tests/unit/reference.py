@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Optional
 
 from pidscope.event import (
     Birth,
@@ -41,7 +40,7 @@ class Ns:
     """struct pid_namespace."""
 
     inum: int
-    parent: Optional[Ns]
+    parent: Ns | None
     level: int
     idr: dict[int, SPid] = field(default_factory=dict)
     started: bool = False
@@ -58,7 +57,7 @@ class SPid:
 
     numbers: tuple[int, ...]
     spaces: tuple[Ns, ...]
-    task: Optional[Thread] = None
+    task: Thread | None = None
     attached: set[tuple[Process, PidType]] = field(default_factory=set)
     listed: bool = False  # /proc shows it to readdir
 
@@ -87,9 +86,9 @@ class SPid:
 class Process:
     """struct signal_struct."""
 
-    pids: dict[PidType, Optional[SPid]]
+    pids: dict[PidType, SPid | None]
     threads: list[Thread] = field(default_factory=list)
-    leader: Optional[Thread] = None
+    leader: Thread | None = None
     leads_session: bool = False
 
 
@@ -97,12 +96,12 @@ class Process:
 class Thread:
     """struct task_struct."""
 
-    pid: Optional[SPid]
+    pid: SPid | None
     process: Process
     start_ns: int
     comm: bytes
-    parent: Optional[Thread]
-    fork_ns: Optional[Ns] = None
+    parent: Thread | None
+    fork_ns: Ns | None = None
     exited: bool = False
     released: bool = False
 
@@ -110,7 +109,7 @@ class Thread:
     def leads(self) -> bool:
         return self.process.leader is self
 
-    def at(self, kind: PidType) -> Optional[SPid]:
+    def at(self, kind: PidType) -> SPid | None:
         return self.pid if kind is PidType.PID else self.process.pids[kind]
 
 
@@ -125,8 +124,9 @@ class Kernel:
         self.pid_max = pid_max
         self.inums = [4026532000 + n for n in range(inum_max)]
         self.spaces: list[Ns] = [self.root]
-        self.act: Optional[Act] = None
+        self.act: Act | None = None
         self.pending = False
+        self.early_listing = False  # since 5.8 readdir may be ahead of the birth's record
         self.pick_number: Callable[[list[int]], int] = min
         links = {PidType.PGID: self.zero, PidType.SID: self.zero}
         self.run(self._born(None, 0, self._alloc(self.root), None, links, b"init"))
@@ -215,10 +215,10 @@ class Kernel:
 
     def _born(
         self,
-        process: Optional[Process],
+        process: Process | None,
         by: int,
-        pid: Optional[SPid],
-        parent: Optional[Thread],
+        pid: SPid | None,
+        parent: Thread | None,
         links: dict[PidType, SPid],
         comm: bytes,
     ) -> Act:
@@ -226,7 +226,7 @@ class Kernel:
         leads = process is None
         if process is None:
             process = Process({PidType.TGID: pid, **links})
-            pid.listed = True
+            pid.listed = self.early_listing
         task = Thread(pid, process, self._tick(), comm, parent)
         ppid = parent.process.pids[PidType.TGID] if parent else None
         tgid, pgid, sid = (process.pids[kind] for kind in KINDS)
@@ -247,7 +247,7 @@ class Kernel:
             for kind in KINDS:
                 self._attach(process, kind)
         process.threads.append(task)
-        pid.task = task
+        pid.task, pid.listed = task, leads
 
     def setpgid(self, task: Thread, target: SPid) -> Act:
         """setpgid() of a leader, by reference."""
@@ -316,9 +316,7 @@ class Kernel:
         task.start_ns = leader.start_ns  # before any record tells of it
         yield False
         self._tell(
-            TidsExchanged(
-                self._tick(), mine.nr, mine.nr, theirs.nr, task.start_ns, leader.start_ns
-            )
+            TidsExchanged(self._tick(), mine.nr, mine.nr, theirs.nr, task.start_ns, leader.start_ns)
         )
         yield True
         mine.task = leader
@@ -354,7 +352,7 @@ class Kernel:
         self._tell(NamespaceCreated(self._tick(), task.pid.nr, ns.inum, ns.parent.inum, ns.level))
         yield False
 
-    def setns(self, task: Thread, ns: Optional[Ns]) -> Act:
+    def setns(self, task: Thread, ns: Ns | None) -> Act:
         """setns(): only who is born next is concerned."""
         task.fork_ns = ns
         self._sweep()
@@ -413,7 +411,7 @@ class Kernel:
             and not any(kind is PidType.PGID for _, kind in task.pid.attached)
         )
 
-    def random_act(self, rng: random.Random) -> Optional[Act]:
+    def random_act(self, rng: random.Random) -> Act | None:
         """Some legal act, or None."""
         task = rng.choice(self.threads())
         assert task.pid is not None
@@ -444,7 +442,7 @@ class Kernel:
         is_init = task.pid.numbers[-1] == 1
         return self.fork(task, clone_parent=not is_init and rng.random() < 0.15)
 
-    def _exec(self, task: Thread) -> Optional[Act]:
+    def _exec(self, task: Thread) -> Act | None:
         if self.may_exchange(task):
             return self.exchange(task)
         leader = task.process.leader
@@ -456,7 +454,7 @@ class Kernel:
                 return self.exit(other) if other.pid is not None and other.pid.nr != 1 else None
         return None
 
-    def _enter(self, task: Thread, rng: random.Random) -> Optional[Act]:
+    def _enter(self, task: Thread, rng: random.Random) -> Act | None:
         assert task.pid is not None
         if task.fork_ns is None and task.pid.ns.level < 4 and rng.random() < 0.5:
             return self.unshare(task)
@@ -483,7 +481,7 @@ class Kernel:
             return self.init
         return reaper
 
-    def _alloc(self, ns: Ns) -> Optional[SPid]:
+    def _alloc(self, ns: Ns) -> SPid | None:
         """alloc_pid(): the lowest free numbers, so that they come again at once."""
         numbers = []
         for space in ns.chain():

@@ -227,9 +227,7 @@ def test_the_wrong_bcc(host: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) ->
     assert "unrelated" in fault and "PyPI" in fault and "python3-bpfcc" in hint
 
 
-def test_a_bcc_that_cannot_be_loaded(
-    host: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
-) -> None:
+def test_a_bcc_that_cannot_be_loaded(host: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
     (tmp_path / "bcc").mkdir()
     (tmp_path / "bcc" / "__init__.py").write_text('raise OSError("libbcc.so.0: cannot open")\n')
     (tmp_path / "bcc" / "libbcc.py").write_text("")

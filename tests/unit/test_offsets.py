@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 
@@ -29,7 +29,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 class FakeBtf:
     """Answers as `pidscope.btf.Btf` does; every offset is another one."""
 
-    def __init__(self, **arguments: Optional[tuple[str, ...]]) -> None:
+    def __init__(self, **arguments: tuple[str, ...] | None) -> None:
         self._arguments = {**ARGUMENTS, **arguments}
         self.asked: list[tuple[str, ...]] = []
 
@@ -43,7 +43,7 @@ class FakeBtf:
     def enum(self, enum: str, name: str) -> int:
         return ["PIDTYPE_PID", "PIDTYPE_TGID", "PIDTYPE_PGID", "PIDTYPE_SID"].index(name)
 
-    def function_args(self, name: str) -> Optional[tuple[str, ...]]:
+    def function_args(self, name: str) -> tuple[str, ...] | None:
         return self._arguments.get(name)
 
 
@@ -90,6 +90,6 @@ def test_the_programs_use_no_constant_that_nobody_gives() -> None:
     used = set(re.findall(r"\b[A-Z][A-Z0-9_]{3,}\b", stripped))
     pasted = {name for name in given if name.startswith(("HOOK_", "ARG_", "NR_ARGS_"))}
     assert given - used <= pasted | {"PIDTYPE_TGID"}, given - used
-    prefixes = ("TASK_", "SIGNAL_", "PID_L", "PID_N", "UPID_", "NS_I", "NS_L", "NSPROXY_", "PIDTYPE_")
+    prefixes = ("TASK_", "SIGNAL_", "PID_", "UPID_", "NS_I", "NS_L", "NSPROXY_", "PIDTYPE_")
     wanted = {name for name in used if name.startswith(prefixes)}
     assert wanted - given <= {"PID_LEVELS", "TASK_COMM_LEN"}, wanted - given

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 import pytest
 from compare import of_kernel, of_table
@@ -69,7 +69,7 @@ def wrong_process(patch: pytest.MonkeyPatch) -> None:
 def one_namespace_per_inum(patch: pytest.MonkeyPatch) -> None:
     """The members of a new group are those of its number, whatever the level."""
 
-    def nr_in(self: Pid, ns: table_module.Namespace) -> Optional[int]:
+    def nr_in(self: Pid, ns: table_module.Namespace) -> int | None:
         return self.numbers[ns.level] if ns.level < len(self.numbers) else self.numbers[-1]
 
     patch.setattr(Pid, "nr_in", nr_in)
@@ -308,7 +308,7 @@ def any_0(patch: pytest.MonkeyPatch) -> None:
     """A judge that takes 0 for "cannot be told"."""
     nr_at = verify_module._nr_at
 
-    def kind(version: Version, observation: Any, row: Pid) -> Optional[int]:
+    def kind(version: Version, observation: Any, row: Pid) -> int | None:
         return 0 if observation.seen == 0 else nr_at(version, observation, row)
 
     patch.setattr(verify_module, "_nr_at", kind)
@@ -318,7 +318,7 @@ def any_order(patch: pytest.MonkeyPatch) -> None:
     """A judge that takes each number alone."""
     nr_at = verify_module._nr_at
 
-    def kind(version: Version, observation: Any, row: Pid) -> Optional[int]:
+    def kind(version: Version, observation: Any, row: Pid) -> int | None:
         seen = {nr_at(one, observation, row) for one in _HISTORY}
         return observation.seen if observation.seen in seen else nr_at(version, observation, row)
 
@@ -385,9 +385,7 @@ def test_a_start_that_keeps_the_rows_born_in_its_window_is_found(
                 start_module._Window,
                 "of",
                 classmethod(
-                    lambda cls, events, of=of: start_module._Window(
-                        frozenset(), of(events).changed
-                    )
+                    lambda cls, events, of=of: start_module._Window(frozenset(), of(events).changed)
                 ),
             )
             monkeypatch.setattr(session_module, "_ATTEMPTS", 1)

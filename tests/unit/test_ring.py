@@ -95,6 +95,15 @@ def test_a_record_across_the_wrap_is_whole(memory: Memory) -> None:
             assert drained(ring, ring.position) == [record, b"after" * 8]
 
 
+def test_records_of_any_length_are_found(memory: Memory) -> None:
+    """The kernel rounds up to 8 bytes."""
+    records = [b"x" * length for length in (1, 7, 8, 9, 13, 56)]
+    for record in records:
+        memory.write(record)
+    with reading(memory) as ring:
+        assert drained(ring, ring.position) == records
+
+
 def test_positions_only_grow_over_many_turns(memory: Memory) -> None:
     with reading(memory) as ring:
         for turn in range(500):

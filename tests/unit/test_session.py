@@ -153,6 +153,8 @@ def test_the_count_in_a_record_wraps(w: Watch) -> None:
     w.session.pump()
     (lost,) = [event for event in w.told if isinstance(event, Lost) and event.total > 1 << 32]
     assert lost.total == w.session.lost == (1 << 32) + 1
+    told = w.told[w.told.index(lost) + 1 :]
+    assert any(_is_birth(event) for event in told)  # in its place, before what came later
 
 
 def test_an_event_that_cannot_follow_is_reported(w: Watch) -> None:
@@ -208,6 +210,37 @@ def test_a_start_during_an_exec_waits_for_it_before_reading_again(w: Watch) -> N
     w.session.begin()
     assert started and {number, other} <= set(w.procfs.read_numbers)
     w.expect_exact()
+
+
+def test_a_birth_under_way_at_the_start_is_waited_for(w: Watch) -> None:
+    """Its record lies before the window, but no listing shows it yet."""
+    w.kernel.begin(w.kernel.fork(w.kernel.init))
+    while not w.kernel.pending:
+        w.kernel.step()
+    assert _is_birth(w.kernel.written[-1][0])
+    w.session.begin()
+    w.expect_exact()
+    assert w.session.table is not None and w.session.table.task(2) is not None
+
+
+def test_a_start_time_changes_before_there_is_a_record_of_it(w: Watch) -> None:
+    """de_thread() writes it, then exchanges: whoever reads in between must wait for the rest."""
+    leader = w.fork(w.kernel.init)
+    thread = w.fork(leader, thread=True)
+    w.run(w.kernel.exit(leader))
+    w.session.begin()
+    read, number = w.procfs.start_ticks, nr(thread)
+
+    def in_between(n: int) -> int | None:
+        w.kernel.begin(w.kernel.exchange(thread))
+        return read(n)
+
+    w.procfs.start_ticks = in_between  # type: ignore[method-assign]
+    assert w.session.check(number).verdict is Verdict.AGREE
+    assert w.kernel.act is None  # it was waited for
+
+    w.procfs.start_ticks = lambda n: 1  # type: ignore[method-assign]
+    assert w.session.check(nr(w.kernel.init)).reason == "start ticks"
 
 
 def test_a_number_born_again_as_a_thread_is_not_read_as_a_process(w: Watch) -> None:

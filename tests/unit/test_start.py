@@ -13,7 +13,7 @@ from readers import drive
 from reference import NS_PER_TICK, ROOT, Kernel
 
 from pidscope.errors import IllegalEvent
-from pidscope.event import Event, PidAttached, PidDetached, TidsExchanged
+from pidscope.event import Event, PidAttached, PidDetached, PidType, TidsExchanged
 from pidscope.snapshot import Snapshot, TaskReading
 from pidscope.start import start, to_read_again
 from pidscope.table import Table
@@ -22,6 +22,7 @@ from pidscope.table import Table
 def busy_kernel(rng: random.Random, acts: int = 60) -> Kernel:
     """A machine that has run for a while, and may be in the middle of an act."""
     kernel = Kernel(pid_max=rng.choice((14, 24, 40)))
+    kernel.early_listing = rng.random() < 0.5
     kernel.pick_number = rng.choice((min, max, rng.choice))
     for _ in range(acts):
         act = kernel.random_act(rng)
@@ -153,6 +154,72 @@ def test_a_group_nobody_tells_of_is_refused() -> None:
     expect_equal(start(snapshot, window, ROOT, NS_PER_TICK), kernel)
     with pytest.raises(IllegalEvent, match="no group or session"):
         start(snapshot, window[:-1], ROOT, NS_PER_TICK)
+
+
+def _reading(kernel: Kernel, number: int) -> TaskReading:
+    found = drive(readers.task_reading(kernel, number), kernel, random.Random(0), 0)
+    assert found is not None
+    return found
+
+
+def _held_from_inside() -> Kernel:
+    """2 is a session; 3/1, the init of a namespace, led the group 3 that 4 is still in."""
+    kernel = Kernel()
+    kernel.run(kernel.fork(kernel.init))
+    outside = kernel.find(2)
+    kernel.run(kernel.setsid(outside))
+    kernel.run(kernel.unshare(outside))
+    kernel.run(kernel.fork(outside))
+    kernel.run(kernel.setns(outside, None))
+    kernel.run(kernel.fork(outside))
+    inner, guest = kernel.find(3), kernel.find(4)
+    assert inner.pid is not None
+    kernel.run(kernel.setpgid(inner, inner.pid))
+    kernel.run(kernel.setpgid(guest, inner.pid))
+    kernel.run(kernel.exit(inner))
+    kernel.run(kernel.release(inner))
+    return kernel
+
+
+def test_a_group_of_a_namespace_without_tasks_is_partial() -> None:
+    """Only who was released before it was read, and a birth, ever told of that group."""
+    kernel = _held_from_inside()
+    p0 = len(kernel.records)
+    guest = kernel.find(4)
+    kernel.run(kernel.fork(guest))
+    kernel.run(kernel.exit(guest))
+    kernel.run(kernel.release(guest))
+    snapshot = Snapshot((_reading(kernel, 1), _reading(kernel, 2)))
+    table = start(snapshot, kernel.records[p0:], ROOT, NS_PER_TICK)
+    (held,) = table.held()
+    assert (held.numbers, held.partial) == ((3,), True)
+    expect_equal(table, kernel, partial=True)
+
+
+def test_a_held_group_is_known_as_deep_as_any_member_sees_it() -> None:
+    kernel = Kernel()
+    kernel.run(kernel.unshare(kernel.init))
+    kernel.run(kernel.fork(kernel.init))
+    kernel.run(kernel.setns(kernel.init, None))
+    kernel.run(kernel.setsid(kernel.init))
+    kernel.run(kernel.fork(kernel.init))
+    inner, guest = kernel.find(2), kernel.find(3)
+    kernel.run(kernel.setsid(inner))
+    kernel.run(kernel.fork(inner))
+    leader = kernel.find(4)
+    assert leader.pid is not None
+    kernel.run(kernel.setpgid(leader, leader.pid))
+    kernel.run(kernel.fork(leader))
+    guest.process.pids[PidType.SID] = inner.pid  # else setpgid() would not let it in
+    kernel.run(kernel.setpgid(guest, leader.pid))
+    kernel.run(kernel.exit(leader))
+    kernel.run(kernel.release(leader))
+    rows = tuple(_reading(kernel, number) for number in (1, 2, 3, 5))
+    for order in (rows, rows[::-1]):
+        table = start(Snapshot(order, {inner.pid.ns.inum: ROOT}), [], ROOT, NS_PER_TICK)
+        (held,) = table.held()
+        assert held.numbers == (4, 2) and held.partial
+        assert len(held.groups) == 2
 
 
 def test_to_read_again_names_lost_threads_and_exchanges() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Optional
 
 import pytest
 from compare import expect_equal, of_table
@@ -42,7 +41,7 @@ class TableFollowsKernel(RuleBasedStateMachine):
         tasks = self.kernel.threads()
         return tasks[pick % len(tasks)]
 
-    def _run(self, act: Optional[Act]) -> None:
+    def _run(self, act: Act | None) -> None:
         if act is not None:
             self.kernel.run(act)
 
@@ -157,7 +156,7 @@ class TableFollowsKernel(RuleBasedStateMachine):
 
 
 TestTableFollowsKernel = TableFollowsKernel.TestCase
-TestTableFollowsKernel.settings = settings(max_examples=120, stateful_step_count=60)
+TestTableFollowsKernel.settings = settings(max_examples=300, stateful_step_count=60)
 
 
 def _illegal(kernel: Kernel, task: Thread, pick: int) -> Event:
@@ -228,12 +227,9 @@ def test_a_number_stays_taken_while_its_group_lives() -> None:
     m.end(leader)
     assert [pid.nr for pid in m.table.held()] == [number]
     assert m.table.task(number) is None
-    expect_refused(
-        m.table,
-        PidAttached(
-            0, 1, number, PidType.PID, PidNumbers((number,), ROOT), Birth(number, 1, 0, b"", 0, ZERO, ZERO)
-        ),
-    )
+    birth = Birth(number, 1, 0, b"", 0, ZERO, ZERO)
+    names = PidNumbers((number,), ROOT)
+    expect_refused(m.table, PidAttached(0, 1, number, PidType.PID, names, birth))
     m.run(m.kernel.setpgid(member, member.pid))
     assert number not in m.table.root.pids
     again = m.fork(m.kernel.init)
@@ -279,6 +275,21 @@ def test_a_group_deeper_than_its_member_keeps_its_inner_number() -> None:
     assert held.ns.pids == {1: held}
     m.end(guest)
     assert list(m.table.namespaces) == [ROOT]
+
+
+def test_a_group_of_another_namespace_prints_0_at_its_level() -> None:
+    m = Machine()
+    outside = m.fork(m.kernel.init)
+    m.run(m.kernel.setsid(outside))
+    inner = m.contain(outside)
+    m.run(m.kernel.setpgid(inner, inner.pid))
+    guest = m.fork(outside)
+    m.run(m.kernel.setpgid(guest, inner.pid))
+    elsewhere = m.contain(guest)
+    task = m.table.task(nr(elsewhere))
+    assert task is not None and task.pid is not None and task.group.pgid is not None
+    assert task.group.pgid.numbers == (nr(inner), 1)
+    assert task.group.pgid.nr_in(task.pid.ns) == 0
 
 
 def test_group_and_session_0_are_init_struct_pid() -> None:

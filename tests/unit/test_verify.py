@@ -7,7 +7,7 @@ file as it would be printed.
 from __future__ import annotations
 
 import random
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 import readers
@@ -29,7 +29,7 @@ NOBODY = random.Random(0)
 class Watched(Machine):
     """A machine whose acts are also told to an open window."""
 
-    window: Optional[Window] = None
+    window: Window | None = None
 
     def watch(self, task_or_nr: Thread | int) -> None:
         number = task_or_nr if isinstance(task_or_nr, int) else nr(task_or_nr)
@@ -48,7 +48,7 @@ class Watched(Machine):
         assert status is not None
         return status
 
-    def judge(self, status: Optional[Status]) -> tuple[Verdict, str]:
+    def judge(self, status: Status | None) -> tuple[Verdict, str]:
         assert self.window is not None
         judgement = judge_status(self.window, status)
         assert judgement.number == self.window.number
@@ -214,6 +214,7 @@ def test_a_released_leader_loses_pid_then_the_rest(m: Watched) -> None:
         full._replace(ns_pid=zero),
         full._replace(ns_pid=(full.pid, 0)),
         full._replace(ns_pid=zero, ns_pgid=zero, ns_sid=zero),
+        full._replace(ns_pid=zero, ns_pgid=zero),  # between PGID and SID
         full._replace(ns_sid=(full.ns_sid[0], 0)),
         full._replace(tgid=0, ns_tgid=zero, ns_pid=zero, ns_pgid=zero, ns_sid=zero),
     ):
@@ -262,6 +263,27 @@ def test_an_exchange_makes_both_tasks_admissible(m: Watched) -> None:
     assert m.judge(full._replace(ns_pid=(0,))) == MOVED  # a reader that was with the old leader
     m.watch(number)
     assert m.judge(swapped)[0] is WRONG
+
+
+def test_a_reader_within_an_exchange_may_see_both_numbers(m: Watched) -> None:
+    """By the leader's number: the old leader, or already the other task with its old number."""
+    inner = m.contain(m.kernel.init)
+    leader = m.fork(inner)
+    thread = m.fork(leader, thread=True)
+    m.run(m.kernel.exit(leader))
+    assert leader.pid and thread.pid
+    (a0, a1), (b0, b1) = leader.pid.numbers, thread.pid.numbers
+    full = m.print(a0)
+    m.watch(a0)
+    torn = [(a0, a1), (b0, b1), (a0, b1), (b0, a1)]
+    found = [m.judge(full._replace(ns_pid=pair))[0] for pair in torn]
+    assert found == [Verdict.AGREE, WRONG, WRONG, WRONG]
+    m.run(m.kernel.exchange(thread))
+    found = [m.judge(full._replace(ns_pid=pair))[0] for pair in torn]
+    assert not BUGS & {*found}
+    m.watch(a0)
+    found = [m.judge(full._replace(ns_pid=pair))[0] for pair in torn]
+    assert found == [Verdict.AGREE, WRONG, WRONG, WRONG]
 
 
 def test_a_number_born_again_is_never_mixed_with_its_first_life(m: Watched) -> None:
@@ -388,7 +410,7 @@ def test_the_tally_counts_comparisons_and_keeps_bugs(m: Watched) -> None:
 # At random
 
 
-def _follow(table: Table, kernel: Kernel, applied: int, window: Optional[Window]) -> int:
+def _follow(table: Table, kernel: Kernel, applied: int, window: Window | None) -> int:
     for event in kernel.records[applied:]:
         table.apply(event)
         if window is not None:

@@ -22,6 +22,7 @@ class Watch:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seed: int = 0, acts: int = 0) -> None:
         self.rng = random.Random(seed)
         self.kernel = FakeKernel()
+        self.kernel.early_listing = bool(seed % 2)
         for _ in range(acts):
             act = self.kernel.random_act(self.rng)
             if act is not None:
