@@ -226,14 +226,6 @@ class Btf:
         """
         return self._locate(struct, path)[0]
 
-    def has(self, struct: str, *path: str) -> bool:
-        """Tell whether `offset` has an answer; without a path, whether there is the struct."""
-        try:
-            self._locate(struct, path)
-        except BtfError:
-            return False
-        return True
-
     def size(self, struct: str) -> int:
         """Return the bytes of a struct or union; raises `BtfError` if there is none."""
         return self._types[self._need("struct", struct) + 2]

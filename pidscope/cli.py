@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 from collections.abc import Sequence
 
 from pidscope import __version__
 from pidscope.commands import doctor, ns, ps, verify, watch
-from pidscope.commands.running import forget_stdout
+from pidscope.commands.running import forget_stdout, open_standard_streams
 from pidscope.errors import HostError, PidscopeError, UsageError
 
 _DESCRIPTION = """\
@@ -25,7 +26,7 @@ examples:
   pidscope doctor                  can this host do live mode, and if not, why
 
 exit status: 0 good; 1 a disagreement, or no such process; 2 wrong usage; 3 this host cannot do
-it, with the reason; 4 not known.
+it, with the reason.
 """
 _SIGPIPE_STATUS = 128 + signal.SIGPIPE
 _SIGINT_STATUS = 128 + signal.SIGINT
@@ -54,8 +55,15 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
     return arguments[:at], arguments[at + 1 :]
 
 
+def _complain(*lines: str) -> None:
+    with contextlib.suppress(OSError):  # nobody may be listening
+        for line in filter(None, lines):
+            print(f"pidscope: {line}", file=sys.stderr)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; never a traceback for what a user can cause."""
+    open_standard_streams()
     arguments, command = _split(sys.argv[1:] if argv is None else argv)
     args = _parser().parse_args(arguments)
     try:
@@ -67,15 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.func(args)
         sys.stdout.flush()
     except PidscopeError as error:
-        print(f"pidscope: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"pidscope: {error.hint}", file=sys.stderr)
+        _complain(str(error), error.hint)
         return error.exit_code
     except BrokenPipeError:
         forget_stdout()
         return _SIGPIPE_STATUS
     except OSError as error:  # no more descriptors, a disk that fails: rare, but not a bug of ours
-        print(f"pidscope: {error}", file=sys.stderr)
+        _complain(str(error))
         return HostError.exit_code
     except KeyboardInterrupt:
         return _SIGINT_STATUS

@@ -1,7 +1,7 @@
 """The typed errors, each with the exit code that the command line gives it.
 
 Exit codes: 0 good; 1 a disagreement, or no such process; 2 wrong usage; 3 this host cannot
-do it; 4 not known.
+do it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ProcError(HostError):
         self.reason = reason
 
 
-class WireError(PidscopeError):
+class WireError(HostError):
     """A record's bytes are not what bpf/record.h describes."""
 
 

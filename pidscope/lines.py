@@ -30,7 +30,7 @@ from pidscope.event import (
     TaskRenamed,
     TidsExchanged,
 )
-from pidscope.verify import Judgement
+from pidscope.verify import Judgement, hooks_agree
 
 HEADING = f"{'TIME':<15} {'EVENT':<9} {'PID':<20} DETAIL"
 WIDTH = 79
@@ -129,10 +129,17 @@ def disagreement(bug: Judgement) -> str:
     return f"{line}; expected {bug.expected or 'nothing'}; seen {bug.seen or 'nothing'}"
 
 
+def accounts_agree(summary: Mapping[str, Any]) -> bool:
+    """Whether no record has vanished uncounted, as far as the hooks' runs can tell."""
+    can_be_told = summary["hooks_at_rest"] and not summary["lost"]
+    return not can_be_told or hooks_agree(summary["hooks"])
+
+
 def verification(summary: Mapping[str, Any]) -> str:
     """The sum of a verification, for people."""
     bugs = summary["missing"] + summary["ghost"] + summary["wrong"]
-    head = "all agree" if summary["complete"] and not bugs else "NOT PROVED"
+    proved = summary["complete"] and not bugs and accounts_agree(summary)
+    head = "all agree" if proved else "NOT PROVED"
     if bugs:
         head = f"{bugs} DISAGREE"
     rows = [
@@ -143,18 +150,24 @@ def verification(summary: Mapping[str, Any]) -> str:
         f"  events {summary['events']}, lost {summary['lost']}, repairs {summary['repairs']}, "
         f"probes {summary['probes']}, {summary['elapsed_s']} s",
     ]
-    rows += _hook_rows(summary["hooks"], summary["lost"])
+    rows += _hook_rows(summary)
     if "cmd_counts" in summary:
         counts = ", ".join(f"{name} {n}" for name, n in summary["cmd_counts"].items() if n)
-        rows.append(f"  CMD's status {summary['cmd_status']}; its tree: {counts or 'nothing'}")
+        least = "at least " if summary["lost"] else ""
+        rows.append(
+            f"  CMD's status {summary['cmd_status']}; its tree: {least}{counts or 'nothing'}"
+        )
     return "\n".join(rows)
 
 
-def _hook_rows(hooks: Mapping[str, Mapping[str, int]], lost: int) -> list[str]:
+def _hook_rows(summary: Mapping[str, Any]) -> list[str]:
+    hooks = summary["hooks"]
+    if not summary["hooks_at_rest"]:
+        return ["  the hooks' runs could not be counted: this host is never at rest"]
     uneven = [name for name, hook in hooks.items() if hook["hits"] != hook["accounted"]]
     if not uneven:
-        return [f"  every hook's runs accounted for: {sum(h['hits'] for h in hooks.values())}"]
+        return [f"  every run of a hook accounted for: {sum(h['hits'] for h in hooks.values())}"]
     return [
         f"  {name}: ran {hooks[name]['hits']} times, records account for {hooks[name]['accounted']}"
         for name in uneven
-    ] + ([f"  {lost} records were lost"] if lost else [])
+    ]

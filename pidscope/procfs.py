@@ -17,6 +17,7 @@ from pidscope.snapshot import Snapshot, Status, TaskReading
 from pidscope.status import parse_boot_time, parse_start_ticks, parse_status
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
+_TIME_INIT_INO = 0xEFFFFFFA  # PROC_TIME_INIT_INO, the same file
 _NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
 
 _GONE = frozenset({errno.ENOENT, errno.ESRCH})
@@ -70,15 +71,6 @@ class ProcFs:
     def pid_ns(self, number: int) -> int | None:
         """Return the inum of ``ns/pid``; None: vanished, or this user may not read it."""
         return _read_inum(f"{self._root}/{number}/ns/pid")
-
-    def ns_parent(self, number: int) -> int | None:
-        """Return the inum of the parent of the PID namespace of task ``number``.
-
-        0: outermost that the caller may see (``pidns_get_parent()``, kernel/pid_namespace.c, gives
-        EPERM). None: vanished, or not readable, or a kernel before 4.9.
-        """
-        chain = self.ns_chain(number)
-        return chain[0][1] if chain else None
 
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
         """Return (inum, inum of its parent) from the task's own PID namespace outwards."""
@@ -184,6 +176,16 @@ class ProcFs:
         if ns is None:
             raise HostError(f"cannot read {self._root}/{number}/ns/pid, this process's own")
         return Mount(ns, ns == PROC_PID_INIT_INO)
+
+    def own_time_is_initial(self) -> bool:
+        """Tell whether stat's start times come unshifted to this process.
+
+        ``do_task_stat()`` adds the reader's offset (``timens_add_boottime_ns()``, since 5.6).
+        """
+        try:
+            return os.stat(f"{self._root}/self/ns/time").st_ino == _TIME_INIT_INO
+        except FileNotFoundError:
+            return True  # a kernel without time namespaces
 
     def _foreign(self) -> HostError:
         if not os.access(f"{self._root}/stat", os.F_OK):

@@ -16,12 +16,13 @@ change is in the window, waits for its event; and of an exchange only the start 
 since rows are struct pids and stay where they are. After the replay nothing may be left unset.
 
 A struct pid that lives only as a group or a session has no status of its own: it is known from its
-members' lines, as far inwards as they reach, and marked partial.
+members' lines, as far inwards as they reach, and marked partial. Where a member's line has a 0, it
+has no number in that namespace.
 
-Two things cannot be mended by replaying and have to be read again by the caller (`to_read_again`):
-a process that lost a thread while its threads were listed, since the kernel's listing ends early
-when the thread it stands at is released (``next_tid()``, fs/proc/base.c), and a process that did an
-exchange, since NSpid may have been read from two struct pids.
+Two things cannot be mended by replaying, and are the caller's. A process that lost a thread while
+its threads were listed has to be listed again (`cut_short`), since the kernel's listing ends early
+when the thread it stands at is released (``next_tid()``, fs/proc/base.c). And a process that did an
+exchange has to be read again (`to_read_again`), since NSpid may be of two struct pids.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pidscope.errors import IllegalEvent
+from pidscope.errors import HostError, IllegalEvent
 from pidscope.escape import unescape_status_name
 from pidscope.event import Event, PidAttached, PidDetached, PidType, TidsExchanged
 from pidscope.snapshot import Snapshot, TaskReading
@@ -42,25 +43,32 @@ class _Window:
 
     born: frozenset[int]
     changed: frozenset[tuple[int, PidType]]
+    released: frozenset[int]
 
     @classmethod
-    def of(cls, events: Iterable[Event]) -> _Window:
+    def of(cls, events: Sequence[Event]) -> _Window:
         attached = [event for event in events if isinstance(event, PidAttached)]
         return cls(
             frozenset(event.tid for event in attached if event.birth),
             frozenset((event.tid, event.pid_type) for event in attached if not event.birth),
+            frozenset(event.tid for event in events if isinstance(event, PidDetached)),
         )
+
+
+def cut_short(process: int, events: Iterable[Event]) -> bool:
+    """Whether a listing of the process's threads may be cut short, if made during these events.
+
+    A fence has to stand before the listing, for releases told of earlier but not done yet.
+    """
+    return any(
+        isinstance(event, PidDetached) and event.tgid == process and event.tid != process
+        for event in events
+    )
 
 
 def to_read_again(events: Iterable[Event]) -> set[int]:
     """The processes (tgids) whose reading during these events cannot be mended by replay."""
-    again: set[int] = set()
-    for event in events:
-        if isinstance(event, PidDetached) and event.tid != event.tgid:
-            again.add(event.tgid)
-        elif isinstance(event, TidsExchanged):
-            again.add(event.leader)
-    return again
+    return {event.leader for event in events if isinstance(event, TidsExchanged)}
 
 
 def start(
@@ -81,6 +89,7 @@ def start(
 
     Raises:
         IllegalEvent: snapshot and events contradict each other, so events are missing.
+        HostError: the namespace of a task that is alive could not be read.
     """
     table = Table(root, ns_per_tick, before)
     _Base(table, snapshot, _Window.of(window)).build()
@@ -121,8 +130,18 @@ class _Base:
             and row.status.ns_pid[0] == row.number
             and 0 not in row.status.ns_pid
             and row.start_ticks is not None
-            and row.ns is not None
-            and self._namespace(row.ns, len(row.status.ns_pid) - 1) is not None
+            and self._namespace(self._inum(row), len(row.status.ns_pid) - 1) is not None
+        )
+
+    def _inum(self, row: TaskReading) -> int:
+        """The inum of the task's namespace; with one number it is the root's, link or no link."""
+        if row.ns is not None:
+            return row.ns
+        if len(row.status.ns_pid) == 1:
+            return self._table.root.inum
+        raise HostError(
+            f"may not read the PID namespace of task {row.number}, which is alive",
+            "give this process CAP_SYS_PTRACE; an LSM may refuse it too",
         )
 
     def _namespace(self, inum: int, level: int) -> Namespace | None:
@@ -134,8 +153,8 @@ class _Base:
         return self._table.add_namespace(inum, parent, level) if parent is not None else None
 
     def _add_task(self, row: TaskReading, group: ThreadGroup | None = None) -> Task:
-        assert row.ns is not None
-        pid = Pid(row.status.ns_pid, self._table.namespaces[row.ns], self._table.generation)
+        ns = self._table.namespaces[self._inum(row)]
+        pid = Pid(row.status.ns_pid, ns, self._table.generation)
         self._table.enter(pid)
         if group is None:
             group = pid.process = ThreadGroup(pid, None, None)
@@ -168,14 +187,18 @@ class _Base:
 
     def _partial(self, row: TaskReading, numbers: tuple[int, ...], known: Pid | None) -> Pid:
         """The struct pid of a group or session without a process, as far as ``row`` sees it."""
-        assert row.ns is not None
+        inside = self._table.namespaces[self._inum(row)]
         visible = numbers[: numbers.index(0)] if 0 in numbers else numbers
-        ns = self._table.namespaces[row.ns].at(len(visible) - 1)
+        ns = inside.at(len(visible) - 1)
         assert ns is not None
         if known is None:
             known = Pid(visible, ns, self._table.generation, partial=True)
         elif len(visible) > len(known.numbers):
             known.numbers, known.ns = visible, ns
+        if len(visible) < len(numbers) and row.number not in self._window.released:
+            outside = inside.at(len(visible))
+            assert outside is not None
+            known.outside += (outside,)
         self._table.enter(known)
         return known
 

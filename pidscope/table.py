@@ -70,7 +70,17 @@ class Pid:
     ``numbers`` may exist. The next event that names it completes it.
     """
 
-    __slots__ = ("generation", "groups", "ns", "numbers", "partial", "process", "sessions", "task")
+    __slots__ = (
+        "generation",
+        "groups",
+        "ns",
+        "numbers",
+        "outside",
+        "partial",
+        "process",
+        "sessions",
+        "task",
+    )
 
     def __init__(
         self, numbers: tuple[int, ...], ns: Namespace, generation: int, partial: bool = False
@@ -79,6 +89,7 @@ class Pid:
         self.ns = ns  # of the last of numbers
         self.generation = generation
         self.partial = partial
+        self.outside: tuple[Namespace, ...] = ()  # of a partial one: it has no number in these
         self.task: Task | None = None
         self.process: ThreadGroup | None = None  # attached as TGID
         self.groups: dict[ThreadGroup, None] = {}  # attached as PGID, as an ordered set
@@ -103,7 +114,8 @@ class Pid:
         """``pid_nr_ns()``: the number in ``ns``, 0 if it has none there, None if not known."""
         if ns.level < len(self.numbers):
             return self.numbers[ns.level] if self.ns.at(ns.level) is ns else 0
-        return None if self.partial else 0
+        unknown = self.partial and not any(ns.at(other.level) is other for other in self.outside)
+        return None if unknown else 0
 
     def __repr__(self) -> str:
         return f"{'/'.join(map(str, self.numbers))}{'?' if self.partial else ''}"
@@ -234,6 +246,8 @@ class Table:
             if self.replay:
                 return
             raise IllegalEvent(f"change of {event.pid_type.name} of unknown task {event.tid}")
+        if event.pid_type not in (PidType.PGID, PidType.SID):
+            raise IllegalEvent(f"change of {event.pid_type.name} of task {event.tid}")
         self._check(event, event.pid)
         group = task.group
         new = self._resolve(event.pid)
@@ -242,13 +256,11 @@ class Table:
             if old is not None:
                 old.groups.pop(group, None)
             new.groups[group] = None
-        elif event.pid_type is PidType.SID:
+        else:
             old, group.sid = group.sid, new
             if old is not None:
                 old.sessions.pop(group, None)
             new.sessions[group] = None
-        else:
-            raise IllegalEvent(f"change of {event.pid_type.name} of task {event.tid}")
         self._put(old)
 
     def _detached(self, event: PidDetached) -> None:
@@ -259,7 +271,7 @@ class Table:
             raise IllegalEvent(f"release of unknown task {event.tid}")
         pid, group = task.pid, task.group
         assert pid is not None
-        if group.tgid is pid and len(group.threads) > 1 and not self.replay:
+        if group.tgid is pid and len(group.threads) > 1:
             raise IllegalEvent(f"release of leader {event.tid} before its threads")
         pid.task = task.pid = None
         group.threads.pop(task, None)
@@ -314,10 +326,14 @@ class Table:
             parent = self.namespaces.get(birth.ns_parent)
             if not self.replay and (pid.numbers[-1] != 1 or parent is None):
                 raise IllegalEvent(f"birth of {event.tid} in unknown namespace {pid.ns}")
-        elif ns.level != pid.level:
+        elif ns.level != pid.level or (ns.parent and ns.parent.inum != birth.ns_parent):
             raise IllegalEvent(f"birth of {event.tid} at level {pid.level} of {ns!r}")
-        elif pid.numbers[-1] in ns.pids:
-            raise IllegalEvent(f"birth of {pid.numbers[-1]} in {ns!r}, where it is still in use")
+        else:
+            parent = ns
+        while parent is not None:
+            if pid.numbers[parent.level] in parent.pids:
+                raise IllegalEvent(f"birth of {pid.numbers} in {parent!r}, where it is in use")
+            parent = parent.parent
 
     def _namespace(self, pid: PidNumbers, parent_inum: int) -> Namespace:
         """The namespace of a birth; number 1 makes it."""
@@ -403,7 +419,7 @@ class Table:
         ns = self.namespaces.get(link.ns)
         if ns is None or ns.level != link.level or ns.at(pid.level) is not pid.ns:
             return  # a namespace that no task is in, and whose parents cannot be told
-        pid.numbers, pid.ns, pid.partial = link.numbers, ns, False
+        pid.numbers, pid.ns, pid.partial, pid.outside = link.numbers, ns, False, ()
         self.enter(pid)
 
     def _join(self, group: ThreadGroup) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import os
 import select
@@ -15,7 +16,9 @@ from types import FrameType
 import psutil
 
 from pidscope.errors import UsageError
+from pidscope.live.session import Session
 
+_GRACE_S = 3  # from SIGTERM to SIGKILL
 POLL_MS = 20  # a ring of 8 MiB holds far more than any host forks in this time
 
 
@@ -67,25 +70,32 @@ def spawned(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     Raises:
         UsageError: it cannot be started.
     """
+    stderr = sys.stderr.fileno()
     try:
-        child = subprocess.Popen(command, stdout=sys.stderr.fileno())
+        child = subprocess.Popen(command, stdout=stderr)
     except OSError as error:
         raise UsageError(f"cannot run {command[0]!r}: {error.strerror}") from error
     try:
         yield child
     finally:
         if child.poll() is None:
-            _terminate(child.pid)
+            _end(child)
         child.wait()
 
 
-def _terminate(pid: int) -> None:
+def _end(child: subprocess.Popen[bytes]) -> None:
     """End CMD and what it has started, which would not hear of a signal to CMD alone."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        root = psutil.Process(pid)
-        for process in [root, *root.children(recursive=True)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.terminate()
+    root = psutil.Process(child.pid)  # not waited for yet, so it is there
+    tree = [root, *root.children(recursive=True)]
+    for process in tree:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(_GRACE_S)
+        return
+    for process in tree:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def seconds(text: str) -> float:
@@ -105,3 +115,24 @@ def forget_stdout() -> None:
     """Nobody reads it any more: the interpreter's last flush must not complain about that."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def open_standard_streams() -> None:
+    """Make all three exist: a map opened as descriptor 1 would get what is printed.
+
+    What a terminal's character set lacks is printed as an escape.
+    """
+    while os.open(os.devnull, os.O_RDWR) <= 2:
+        pass
+    # None is what the interpreter makes of a closed descriptor, which is open again now.
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def tell_missing(session: Session) -> None:
+    """Say on standard error what this watch cannot see."""
+    for what in session.missing:
+        print(f"pidscope: cannot see {what}", file=sys.stderr)

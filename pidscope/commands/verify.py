@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pidscope import lines
-from pidscope.commands.running import Stop, seconds, spawned, status
+from pidscope.commands.running import Stop, seconds, spawned, status, tell_missing
 from pidscope.event import Event
 from pidscope.live.session import Session, live_session
 from pidscope.procfs import ProcFs
@@ -69,6 +69,7 @@ class _Verification:
 
     def run(self, command: list[str] | None, duration: float | None) -> int:
         with live_session(ProcFs(), self._listen) as session:
+            tell_missing(session)
             begun = time.monotonic()
             if duration is None:
                 duration = _DURATION_S if command is None else math.inf
@@ -86,7 +87,8 @@ class _Verification:
         for reason in session.broken:
             print(f"pidscope: the stream broke off: {reason}", file=sys.stderr)
         print(json.dumps(summary) if self._json else lines.verification(summary), flush=True)
-        return 0 if self._tally.good and not session.broken else 1
+        good = self._tally.good and not session.broken and lines.accounts_agree(summary)
+        return 0 if good else 1
 
     def _listen(self, event: Event, session: Session) -> None:
         if self._counts is not None:
@@ -126,6 +128,7 @@ def _summary(session: Session, tally: Tally) -> dict[str, Any]:
     verdicts = {
         verdict.value: tally.counts[verdict] for verdict in Verdict if verdict is not Verdict.GONE
     }
+    hooks, at_rest = session.hooks()
     return {
         "type": "verification",
         "events": session.events,
@@ -136,7 +139,8 @@ def _summary(session: Session, tally: Tally) -> dict[str, Any]:
         **verdicts,
         "complete": tally.complete,
         "probes": session.way,
-        "hooks": session.hooks(),
+        "hooks": hooks,
+        "hooks_at_rest": at_rest,
     }
 
 

@@ -7,10 +7,10 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pidscope import lines
-from pidscope.commands.running import Reader, Stop, forget_stdout, seconds, spawned
+from pidscope.commands.running import Reader, Stop, forget_stdout, seconds, spawned, tell_missing
 from pidscope.documents import event_json
 from pidscope.event import (
     Event,
@@ -76,7 +76,7 @@ class _Watch:
         self._stop = stop
         self._reader = Reader()
         self._tree: Tree | None = None
-        self._boot = datetime.fromtimestamp(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
+        self._boot_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def run(self) -> None:
         with live_session(ProcFs(), self._show) as session:
@@ -89,12 +89,15 @@ class _Watch:
                     self._follow(session, lambda: child.poll() is None)
             session.pump()
         sys.stdout.flush()
+        for reason in session.broken:
+            print(f"pidscope: the stream broke off: {reason}", file=sys.stderr)
         print(f"pidscope: {session.events} events, {session.lost} lost", file=sys.stderr)
 
     def _head(self, session: Session) -> None:
         assert session.table is not None
         tasks = sum(1 for _ in session.table.tasks())
         print(f"pidscope: live by {session.way}, from {tasks} tasks on", file=sys.stderr)
+        tell_missing(session)
         if not self._args.json and not self._args.noheadings:
             print(lines.HEADING, flush=True)
 
@@ -123,7 +126,7 @@ class _Watch:
         return (mine or self._args.all) and (self._args.verbose or not isinstance(event, _STEPS))
 
     def _clock(self, ts_ns: int) -> datetime:
-        return self._boot + timedelta(microseconds=ts_ns // 1000)
+        return datetime.fromtimestamp(self._boot_s + ts_ns / 1e9)
 
 
 def _numbers(session: Session, tid: int) -> str:

@@ -23,7 +23,7 @@ class Hook(NamedTuple):
     without: str
 
 
-# In the order of the HOOK_ constants in bpf/pidscope.c: the place here is the constant's value.
+# The place in this tuple is the value of the constant HOOK_… in bpf/pidscope.c.
 HOOKS = (
     Hook("attach_pid", Kind.ENTRY, True, "births"),
     Hook("change_pid", Kind.ENTRY, True, "setpgid and setsid"),

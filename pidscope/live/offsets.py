@@ -6,37 +6,40 @@ Nothing here asks for a version.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pidscope.btf import Btf
 from pidscope.errors import BtfError
-from pidscope.live.hooks import HOOKS
+from pidscope.live.hooks import HOOKS, Kind
 
-_OFFSETS = {
-    "TASK_PID": ("task_struct", "pid"),
-    "TASK_TGID": ("task_struct", "tgid"),
-    "TASK_COMM": ("task_struct", "comm"),
-    "TASK_THREAD_PID": ("task_struct", "thread_pid"),
-    "TASK_REAL_PARENT": ("task_struct", "real_parent"),
-    "TASK_SIGNAL": ("task_struct", "signal"),
-    "TASK_NSPROXY": ("task_struct", "nsproxy"),
-    "TASK_CGROUPS": ("task_struct", "cgroups"),
-    "TASK_EXIT_CODE": ("task_struct", "exit_code"),
-    "TASK_START_BOOTTIME": ("task_struct", "start_boottime"),
-    "SIGNAL_PIDS": ("signal_struct", "pids"),
-    "PID_LEVEL": ("pid", "level"),
-    "PID_NUMBERS": ("pid", "numbers"),
-    "UPID_NR": ("upid", "nr"),
-    "UPID_NS": ("upid", "ns"),
-    "NS_INUM": ("pid_namespace", "ns", "inum"),
-    "NS_LEVEL": ("pid_namespace", "level"),
-    "NS_PARENT": ("pid_namespace", "parent"),
-    "NSPROXY_CHILDREN": ("nsproxy", "pid_ns_for_children"),
-    "CSS_SET_CGROUP": ("css_set", "dfl_cgrp"),
-    "CGROUP_KN": ("cgroup", "kn"),
-    "KN_ID": ("kernfs_node", "id"),
-    "CLONE_ARGS_FLAGS": ("kernel_clone_args", "flags"),
+# The member, and how many bytes the programs take it for (None: an array of any length).
+_OFFSETS: dict[str, tuple[int | None, tuple[str, ...]]] = {
+    "TASK_PID": (4, ("task_struct", "pid")),
+    "TASK_TGID": (4, ("task_struct", "tgid")),
+    "TASK_COMM": (16, ("task_struct", "comm")),
+    "TASK_THREAD_PID": (8, ("task_struct", "thread_pid")),
+    "TASK_REAL_PARENT": (8, ("task_struct", "real_parent")),
+    "TASK_SIGNAL": (8, ("task_struct", "signal")),
+    "TASK_NSPROXY": (8, ("task_struct", "nsproxy")),
+    "TASK_CGROUPS": (8, ("task_struct", "cgroups")),
+    "TASK_EXIT_CODE": (4, ("task_struct", "exit_code")),
+    "TASK_START_BOOTTIME": (8, ("task_struct", "start_boottime")),
+    "SIGNAL_PIDS": (32, ("signal_struct", "pids")),
+    "PID_LEVEL": (4, ("pid", "level")),
+    "PID_NUMBERS": (None, ("pid", "numbers")),
+    "UPID_NR": (4, ("upid", "nr")),
+    "UPID_NS": (8, ("upid", "ns")),
+    "NS_INUM": (4, ("pid_namespace", "ns", "inum")),
+    "NS_LEVEL": (4, ("pid_namespace", "level")),
+    "NS_PARENT": (8, ("pid_namespace", "parent")),
+    "NSPROXY_CHILDREN": (8, ("nsproxy", "pid_ns_for_children")),
+    "CSS_SET_CGROUP": (8, ("css_set", "dfl_cgrp")),
+    "CGROUP_KN": (8, ("cgroup", "kn")),
+    "KN_ID": (8, ("kernfs_node", "id")),
+    "CLONE_ARGS_FLAGS": (8, ("kernel_clone_args", "flags")),
 }
 
-_ENUMERATORS = ("PIDTYPE_PID", "PIDTYPE_TGID", "PIDTYPE_PGID", "PIDTYPE_SID")
+_ENUMERATORS = ("PIDTYPE_PID", "PIDTYPE_PGID", "PIDTYPE_SID")
 
 # Kernels differ in where an argument stands (6.15 put one in front), not in what it is called.
 _ARGUMENTS = {
@@ -62,20 +65,35 @@ _COUNTED_ARGUMENTS = {
 }
 
 
-def constants(btf: Btf, absent: frozenset[str]) -> dict[str, int]:
+def absent_functions(btf: Btf) -> dict[str, str]:
+    """The functions to be hooked that this kernel does not have as they are known, and why."""
+    absent = {
+        hook.name: "not a function of its own in this kernel"
+        for hook in HOOKS
+        if hook.kind is not Kind.TRACEPOINT and btf.function_args(hook.name) is None
+    }
+    for function, argument in _ARGUMENTS.values():
+        names = btf.function_args(function)
+        if names is not None and argument not in names:
+            absent[function] = f"has no argument {argument!r}, only {', '.join(names)}"
+    return absent
+
+
+def constants(btf: Btf, absent: Collection[str]) -> dict[str, int]:
     """Every -D constant of the programs but those of the ring.
 
-    ``absent`` names functions that this kernel does not have; their programs are compiled but
-    never loaded, so their arguments may stand anywhere.
+    The programs of ``absent`` functions are compiled but never loaded, so their arguments may
+    stand anywhere.
 
     Raises:
-        BtfError: a type, a member or an argument is not what it is on any known kernel.
+        BtfError: a type or a member is not what it is on any known kernel.
     """
-    values = {name: btf.offset(*path) for name, path in _OFFSETS.items()}
+    values = {name: _offset(btf, size, path) for name, (size, path) in _OFFSETS.items()}
     values["UPID_SIZE"] = btf.size("upid")
     values.update((name, btf.enum("pid_type", name)) for name in _ENUMERATORS)
     for name, (function, argument) in _ARGUMENTS.items():
-        values[name] = 0 if function in absent else _place(btf, function, argument)
+        names = btf.function_args(function) or ()
+        values[name] = 0 if function in absent else names.index(argument)
     for name, function in _COUNTED_ARGUMENTS.items():
         values[name] = len(btf.function_args(function) or ())
     for number, hook in enumerate(HOOKS):
@@ -84,11 +102,10 @@ def constants(btf: Btf, absent: frozenset[str]) -> dict[str, int]:
     return values
 
 
-def _place(btf: Btf, function: str, argument: str) -> int:
-    names = btf.function_args(function) or ()
-    if argument not in names:
+def _offset(btf: Btf, size: int | None, path: tuple[str, ...]) -> int:
+    if size is not None and btf.member_size(*path) != size:
         raise BtfError(
-            f"{function}({', '.join(names)}) has no argument called {argument!r} on this kernel",
+            f"{'.'.join(path)} has {btf.member_size(*path)} bytes on this kernel, not {size}",
             "this kernel is newer than pidscope knows; please report it with its version",
         )
-    return names.index(argument)
+    return btf.offset(*path)

@@ -11,7 +11,6 @@ import ctypes
 import errno
 import mmap
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from pidscope.btf import Btf
 from pidscope.errors import BtfError, HostError
 from pidscope.live.bcc import load_bcc
 from pidscope.live.hooks import HOOKS, Hook, Kind
-from pidscope.live.offsets import constants
+from pidscope.live.offsets import absent_functions, constants
 from pidscope.live.ring import Ring
 
 BTF_PATH = Path("/sys/kernel/btf/vmlinux")
@@ -72,11 +71,7 @@ class Program:
         self.missing: dict[Hook, str] = {}  # hooks that are not attached, and why
         self._bcc = load_bcc()
         btf = read_btf()
-        absent = frozenset(
-            hook.name
-            for hook in HOOKS
-            if hook.kind is not Kind.TRACEPOINT and btf.function_args(hook.name) is None
-        )
+        absent = absent_functions(btf)
         defines = constants(btf, absent)
         self._module = self._compile(defines, ring_bytes)
         try:
@@ -94,6 +89,10 @@ class Program:
     def lost(self) -> int:
         """Records that could not be written so far; the map, not a record, knows the latest."""
         return self._lost[0]
+
+    def sees(self, name: str) -> bool:
+        """Whether the hook of this name is attached."""
+        return all(hook.name != name for hook in self.missing)
 
     def hits(self) -> dict[str, int]:
         """How often each hook ran since it was attached, summed over the CPUs."""
@@ -126,10 +125,10 @@ class Program:
             except Exception as error:  # bcc raises nothing more precise
                 raise HostError(f"bcc could not compile the programs: {said() or error}") from error
 
-    def _attach_all(self, absent: frozenset[str]) -> None:
+    def _attach_all(self, absent: dict[str, str]) -> None:
         for hook in HOOKS:
             if hook.name in absent:
-                self._miss(hook, "not a function of its own in this kernel")
+                self._miss(hook, absent[hook.name])
                 continue
             try:
                 self._attach(hook)
@@ -233,7 +232,7 @@ def _kernel_source(path: Path) -> Iterator[None]:
 def _stderr_kept() -> Iterator[Any]:
     """Keep what libbcc writes to file descriptor 2, so that a refusal stays one line."""
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as file:
+    with open(os.memfd_create("pidscope"), "w+b") as file:
         os.dup2(file.fileno(), 2)
 
         def said() -> str:

@@ -18,7 +18,7 @@ from pidscope.live.fence import fence
 from pidscope.live.program import RING_BYTES, Program, expect_root, load_program
 from pidscope.procfs import ProcFs
 from pidscope.snapshot import Snapshot, TaskReading
-from pidscope.start import start, to_read_again
+from pidscope.start import cut_short, start, to_read_again
 from pidscope.table import Table
 from pidscope.verify import BUGS, Judgement, Tally, Verdict, Window, judge_stable, judge_status
 from pidscope.wire import decode
@@ -78,6 +78,13 @@ class Session:
         """How the hooks are attached: ``fentry`` or ``kprobe``."""
         return self._program.way
 
+    @property
+    def missing(self) -> list[str]:
+        """What the watch cannot see, for want of a hook that only annotates."""
+        return [
+            f"{hook.without} ({hook.name}: {why})" for hook, why in self._program.missing.items()
+        ]
+
     # The start, and every repair
 
     def begin(self) -> None:
@@ -123,18 +130,32 @@ class Session:
             fence()  # what was told of before, a round ago included, has happened
             part: list[Event] = []
             for number in sorted(todo):
-                readings[number] = self._read_process(number, ns_parents)
+                tids = self._list_threads(number, part)
+                readings[number] = self._read_process(number, tids, ns_parents)
                 part.extend(self._stream(self._ring.position))
             window.extend(part)
             todo = to_read_again(part) & readings.keys()
             if not todo:
                 tasks = tuple(task for process in readings.values() for task in process)
                 return Snapshot(tasks, ns_parents)
-        raise HostError(f"threads of {sorted(todo)} end faster than they can be listed")
+        raise HostError(f"processes {sorted(todo)} exec faster than they can be read")
 
-    def _read_process(self, number: int, ns_parents: dict[int, int]) -> list[TaskReading]:
+    def _list_threads(self, number: int, window: list[Event]) -> set[int]:
+        for _ in range(_ATTEMPTS):
+            window.extend(self._stream(self._ring.position))
+            fence()
+            tids = {number, *self._procfs.threads(number)}
+            part = list(self._stream(self._ring.position))
+            window.extend(part)
+            if not cut_short(number, part):
+                return tids
+        raise HostError(f"threads of {number} end faster than they can be listed")
+
+    def _read_process(
+        self, number: int, tids: set[int], ns_parents: dict[int, int]
+    ) -> list[TaskReading]:
         tasks = []
-        for tid in {number, *self._procfs.threads(number)}:
+        for tid in tids:
             reading = self._procfs.read(tid)
             if reading is None or reading.status.ns_tgid[0] != number:
                 continue  # gone, or born again as a thread of one that has a listing of its own
@@ -221,11 +242,13 @@ class Session:
             return judgement
         ticks, ns = self._procfs.start_ticks(number), self._procfs.pid_ns(number)
         self.pump(self._ring.position, window)
-        stable = judge_stable(window, status.ppid, ticks, ns)
+        ppid = status.ppid if self._program.sees("sched_process_exit") else None
+        stable = judge_stable(window, ppid, ticks, ns)
         if stable.verdict in BUGS:
+            # de_thread() gives the start time away before there is a record of the exchange.
             fence()
             self.pump(self._ring.position, window)
-            stable = judge_stable(window, status.ppid, ticks, ns)
+            stable = judge_stable(window, ppid, ticks, ns)
         return stable if stable.verdict in BUGS else judgement
 
     def check_all(self, tally: Tally) -> None:
@@ -253,8 +276,8 @@ class Session:
             and tally.compared - compared >= alive
         )
 
-    def hooks(self) -> dict[str, dict[str, int]]:
-        """Each hook's runs, and how many of them the records account for: equal when at rest.
+    def hooks(self) -> tuple[dict[str, dict[str, int]], bool]:
+        """Each hook's runs, how many of them the records account for, and whether at rest.
 
         At rest: no record was reserved between the two readings of the position, and the fence
         has waited for whoever had been counted but had not come to its record.
@@ -263,10 +286,13 @@ class Session:
             position = self._ring.position
             hits = self._program.hits()
             fence()
-            if position == self._ring.position:
+            at_rest = position == self._ring.position
+            if at_rest:
                 break
         self.pump(position)
-        return {name: {"hits": hits[name], "accounted": self._accounted[name]} for name in hits}
+        return {
+            name: {"hits": hits[name], "accounted": self._accounted[name]} for name in hits
+        }, at_rest
 
 
 def _initial_ns(procfs: ProcFs) -> int:
@@ -275,6 +301,11 @@ def _initial_ns(procfs: ProcFs) -> int:
         raise HostError(
             "live mode needs the initial PID namespace; this process is in a nested one",
             "run it on the host, or in a container that shares the host's (--pid=host)",
+        )
+    if not procfs.own_time_is_initial():
+        raise HostError(
+            "this process is in a time namespace, which shifts the start times in /proc",
+            "run it in the initial one (nsenter -T -t 1 pidscope …)",
         )
     return mount.ns
 

@@ -16,7 +16,7 @@ import readers
 from reference import ROOT, Kernel
 
 from pidscope.event import Event, PidAttached, PidDetached
-from pidscope.live.hooks import HOOKS
+from pidscope.live.hooks import HOOKS, Hook
 from pidscope.procfs import Mount
 from pidscope.snapshot import Status, TaskReading
 from pidscope.wire import encode
@@ -112,6 +112,7 @@ class FakeProgram:
     """Stands in for `pidscope.live.program.Program`."""
 
     way = "fentry"
+    blind_to = ""  # a hook that is not attached
 
     def __init__(self, kernel: FakeKernel) -> None:
         self._kernel = kernel
@@ -121,6 +122,13 @@ class FakeProgram:
     @property
     def lost(self) -> int:
         return self._kernel.lost
+
+    @property
+    def missing(self) -> dict[Hook, str]:
+        return {hook: "not here" for hook in HOOKS if hook.name == self.blind_to}
+
+    def sees(self, name: str) -> bool:
+        return name != self.blind_to
 
     def hits(self) -> dict[str, int]:
         return {hook.name: self._kernel.hits[hook.name] for hook in HOOKS}
@@ -135,15 +143,20 @@ class FakeProcFs:
     def __init__(self, kernel: FakeKernel) -> None:
         self._kernel = kernel
         self.read_numbers: list[int] = []
+        self.listed: list[int] = []
         self.ns = ROOT
 
     def mount(self) -> Mount:
         return Mount(self.ns, self.ns == ROOT)
 
+    def own_time_is_initial(self) -> bool:
+        return True
+
     def numbers(self) -> list[int]:
         return self._drive(readers.numbers(self._kernel))
 
     def threads(self, number: int) -> list[int]:
+        self.listed.append(number)
         return self._drive(readers.threads(self._kernel, number))
 
     def read(self, number: int) -> TaskReading | None:

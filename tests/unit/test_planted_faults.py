@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Callable
 
 import pytest
@@ -385,7 +386,7 @@ def test_a_start_that_keeps_the_rows_born_in_its_window_is_found(
                 start_module._Window,
                 "of",
                 classmethod(
-                    lambda cls, events, of=of: start_module._Window(frozenset(), of(events).changed)
+                    lambda cls, events, of=of: dataclasses.replace(of(events), born=frozenset())
                 ),
             )
             monkeypatch.setattr(session_module, "_ATTEMPTS", 1)
@@ -396,14 +397,14 @@ def test_a_start_that_keeps_the_rows_born_in_its_window_is_found(
             w.expect_exact()
 
 
-def test_a_start_that_reads_torn_processes_once_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_lists_cut_processes_once_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     for planted in (False, True):
         w = Watch(monkeypatch)
         leader = w.fork(w.kernel.init)
         threads = [w.fork(leader, thread=True) for _ in range(3)]
         listing = w.procfs.threads
         if planted:
-            monkeypatch.setattr(session_module, "to_read_again", lambda events: set())
+            monkeypatch.setattr(session_module, "cut_short", lambda number, events: False)
 
         def cut(
             number: int,

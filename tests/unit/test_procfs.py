@@ -288,7 +288,7 @@ def test_this_process() -> None:
     assert status.ns_pgid == (os.getpgrp(),)
     assert status.ns_sid == (os.getsid(0),)
     assert proc.pid_ns(pid) == Path("/proc/self/ns/pid").stat().st_ino == proc.mount().ns
-    assert proc.ns_parent(pid) == 0
+    assert proc.ns_chain(pid)[0][1] == 0
     assert proc.mount().initial == (proc.mount().ns == PROC_PID_INIT_INO)
 
 
@@ -319,7 +319,7 @@ def test_the_vanished_is_none() -> None:
     assert proc.read_status(child.pid) is None
     assert proc.start_ticks(child.pid) is None
     assert proc.pid_ns(child.pid) is None
-    assert proc.ns_parent(child.pid) is None
+    assert proc.ns_chain(child.pid) == []
     assert proc.read(child.pid) is None
     assert proc.threads(child.pid) == []
 
@@ -339,7 +339,7 @@ def test_no_descriptor_is_left_open() -> None:
     before = {fd.name for fd in Path("/proc/self/fd").iterdir()}
     proc = ProcFs()
     proc.snapshot()
-    proc.ns_parent(os.getpid())
+    proc.ns_chain(os.getpid())
     proc.mount()
     assert {fd.name for fd in Path("/proc/self/fd").iterdir()} == before
 
@@ -364,7 +364,7 @@ def test_nested_tasks_are_what_they_say(nest: list[dict[str, Any]]) -> None:
         assert status.ns_pgid[-1] == facts["pgid"]
         assert status.ns_sid[-1] == facts["sid"]
         assert proc.pid_ns(facts["host"]) == facts["ns"]
-        assert proc.ns_parent(facts["host"]) == outer.get(facts["level"] - 1, 0)
+        assert proc.ns_chain(facts["host"])[0][1] == outer.get(facts["level"] - 1, 0)
         if facts["level"]:
             assert facts["ppid"] == 0
             assert facts["tid"] != facts["pid"] or status.ns_pid[-2] == facts["seen_as"]

@@ -15,7 +15,7 @@ from reference import NS_PER_TICK, ROOT, Kernel
 from pidscope.errors import IllegalEvent
 from pidscope.event import Event, PidAttached, PidDetached, PidType, TidsExchanged
 from pidscope.snapshot import Snapshot, TaskReading
-from pidscope.start import start, to_read_again
+from pidscope.start import cut_short, start, to_read_again
 from pidscope.table import Table
 
 
@@ -31,6 +31,16 @@ def busy_kernel(rng: random.Random, acts: int = 60) -> Kernel:
     return kernel
 
 
+def list_threads(kernel: Kernel, number: int, rng: random.Random, rate: float) -> list[int]:
+    while True:
+        position = len(kernel.records)
+        kernel.finish()  # the fence
+        tids = drive(readers.threads(kernel, number), kernel, rng, rate)
+        if not cut_short(number, kernel.records[position:]):
+            return tids
+        rate /= 2
+
+
 def read_all(kernel: Kernel, rng: random.Random, rate: float) -> tuple[Snapshot, list[Event]]:
     """Read every process as the session does; what is torn by its rules is read again."""
     position = p0 = len(kernel.records)
@@ -43,7 +53,7 @@ def read_all(kernel: Kernel, rng: random.Random, rate: float) -> tuple[Snapshot,
         kernel.finish()  # what was told of in the round before has happened
         for number in sorted(todo):
             readings[number] = []
-            tids = drive(readers.threads(kernel, number), kernel, rng, rate)
+            tids = list_threads(kernel, number, rng, rate)
             for tid in {number, *tids}:
                 reading = drive(readers.task_reading(kernel, tid), kernel, rng, rate)
                 if reading is None or reading.status.ns_tgid[0] != number:
@@ -222,10 +232,11 @@ def test_a_held_group_is_known_as_deep_as_any_member_sees_it() -> None:
         assert len(held.groups) == 2
 
 
-def test_to_read_again_names_lost_threads_and_exchanges() -> None:
+def test_a_lost_thread_asks_for_a_listing_and_an_exchange_for_a_reading() -> None:
     events: list[Event] = [
         PidDetached(0, 1, 10, 10, 0),
         PidDetached(0, 1, 21, 20, 0),
         TidsExchanged(0, 1, 31, 30, 0, 0),
     ]
-    assert to_read_again(events) == {20, 30}
+    assert [number for number in (10, 20, 30) if cut_short(number, events)] == [20]
+    assert to_read_again(events) == {30}
