@@ -183,7 +183,7 @@ class ProcFs:
         ``do_task_stat()`` adds the reader's offset (``timens_add_boottime_ns()``, since 5.6).
         """
         try:
-            return os.stat(f"{self._root}/self/ns/time").st_ino == _TIME_INIT_INO
+            return Path(self._root, "self/ns/time").stat().st_ino == _TIME_INIT_INO
         except FileNotFoundError:
             return True  # a kernel without time namespaces
 
