@@ -33,8 +33,9 @@ from dataclasses import dataclass
 from pidscope.errors import HostError, IllegalEvent
 from pidscope.escape import unescape_status_name
 from pidscope.event import Event, PidAttached, PidDetached, PidType, TidsExchanged
+from pidscope.pid import Namespace, Pid, Task, ThreadGroup
 from pidscope.snapshot import Snapshot, TaskReading
-from pidscope.table import Namespace, Pid, Table, Task, ThreadGroup
+from pidscope.table import Table
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pidscope.event import Event, PidDetached, PidType, TidsExchanged
+from pidscope.pid import Pid, Task
 from pidscope.snapshot import Status
-from pidscope.table import Pid, Table, Task
+from pidscope.table import Table
 
 
 class Verdict(enum.Enum):

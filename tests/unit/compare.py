@@ -8,7 +8,8 @@ from reference import KINDS, NS_PER_TICK, Kernel
 from reference import SPid as Truth
 
 from pidscope.event import PidType
-from pidscope.table import Namespace, Pid, Table
+from pidscope.pid import Namespace, Pid
+from pidscope.table import Table
 
 FIELDS = {PidType.TGID: "tgid", PidType.PGID: "pgid", PidType.SID: "sid"}
 

@@ -23,7 +23,8 @@ from pidscope.event import (
     PidType,
     TidsExchanged,
 )
-from pidscope.table import Pid, Table, ThreadGroup
+from pidscope.pid import Pid, ThreadGroup
+from pidscope.table import Table
 from pidscope.verify import Verdict, Version, Window
 
 Plant = Callable[[pytest.MonkeyPatch], None]

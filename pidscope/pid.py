@@ -1,0 +1,122 @@
+"""The kernel's structures of a task's identity, reduced to what numbers need.
+
+- `Pid` is a ``struct pid``: numbers at every level, and who is attached to it as what;
+- `Task` is a ``task_struct``: one thread, attached to one `Pid`;
+- `ThreadGroup` is a ``signal_struct``: what a process's threads share, so TGID, PGID and SID;
+- `Namespace` is a ``pid_namespace`` with its IDR, the map from number to `Pid`.
+
+They only hold; `pidscope.table` changes them.
+"""
+
+from __future__ import annotations
+
+
+class Namespace:
+    """``struct pid_namespace``: inums are given out again, so (inum, ordinal) is its identity."""
+
+    __slots__ = ("inum", "level", "ordinal", "parent", "pids")
+
+    def __init__(self, inum: int, ordinal: int, parent: Namespace | None, level: int) -> None:
+        self.inum = inum
+        self.ordinal = ordinal  # of creation, or of first sight
+        self.parent = parent  # None: the initial one, or (in a replay only) not yet known
+        self.level = level
+        self.pids: dict[int, Pid] = {}  # the IDR
+
+    def at(self, level: int) -> Namespace | None:
+        """The ancestor, or self, at ``level``; None where the chain is shorter."""
+        ns: Namespace | None = self
+        while ns is not None and ns.level > level:
+            ns = ns.parent
+        return ns if ns is not None and ns.level == level else None
+
+    def __repr__(self) -> str:
+        return f"pid:[{self.inum}]#{self.ordinal}"
+
+
+class Pid:
+    """``struct pid``. (``nr``, ``generation``) is its identity; generation 0 is before the start.
+
+    Generations count births, so none is ever used twice.
+
+    ``partial``: /proc showed it only as a group or session, so numbers further inwards than
+    ``numbers`` may exist. The next event that names it completes it.
+    """
+
+    __slots__ = (
+        "generation",
+        "groups",
+        "ns",
+        "numbers",
+        "outside",
+        "partial",
+        "process",
+        "sessions",
+        "task",
+    )
+
+    def __init__(
+        self, numbers: tuple[int, ...], ns: Namespace, generation: int, partial: bool = False
+    ) -> None:
+        self.numbers = numbers
+        self.ns = ns  # of the last of numbers
+        self.generation = generation
+        self.partial = partial
+        self.outside: tuple[Namespace, ...] = ()  # of a partial one: it has no number in these
+        self.task: Task | None = None
+        self.process: ThreadGroup | None = None  # attached as TGID
+        self.groups: dict[ThreadGroup, None] = {}  # attached as PGID, as an ordered set
+        self.sessions: dict[ThreadGroup, None] = {}
+
+    @property
+    def nr(self) -> int:
+        """The number in the initial namespace, ``pid_nr()``."""
+        return self.numbers[0]
+
+    @property
+    def level(self) -> int:
+        """The level of its innermost known namespace."""
+        return len(self.numbers) - 1
+
+    @property
+    def used(self) -> bool:
+        """Whether anything is attached, so that its numbers stay taken."""
+        return bool(self.task or self.process or self.groups or self.sessions)
+
+    def nr_in(self, ns: Namespace) -> int | None:
+        """``pid_nr_ns()``: the number in ``ns``, 0 if it has none there, None if not known."""
+        if ns.level < len(self.numbers):
+            return self.numbers[ns.level] if self.ns.at(ns.level) is ns else 0
+        unknown = self.partial and not any(ns.at(other.level) is other for other in self.outside)
+        return None if unknown else 0
+
+    def __repr__(self) -> str:
+        return f"{'/'.join(map(str, self.numbers))}{'?' if self.partial else ''}"
+
+
+class ThreadGroup:
+    """``struct signal_struct``: a process. ``pgid`` and ``sid`` are None only during a replay."""
+
+    __slots__ = ("exits", "parent", "parent_exits", "pgid", "sid", "tgid", "threads")
+
+    def __init__(self, tgid: Pid, pgid: Pid | None, sid: Pid | None) -> None:
+        self.tgid: Pid | None = tgid  # None once released
+        self.pgid = pgid
+        self.sid = sid
+        self.threads: dict[Task, None] = {}
+        self.exits = 0  # exits of threads seen so far
+        self.parent: ThreadGroup | None = None  # at birth, if it is the process that forked
+        self.parent_exits = 0  # its exits then: unchanged means nothing was reparented
+
+
+class Task:
+    """``struct task_struct``: a thread."""
+
+    __slots__ = ("comm", "group", "pid", "start_ns", "start_ticks")
+
+    def __init__(self, pid: Pid, group: ThreadGroup, comm: bytes) -> None:
+        self.pid: Pid | None = pid  # None once released
+        self.group = group
+        self.comm = comm
+        self.start_ns: int | None = None  # None: known from /proc only, see start_ticks
+        self.start_ticks: int | None = None
