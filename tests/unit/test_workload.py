@@ -225,7 +225,9 @@ def test_killed_storm_is_gone() -> None:
         while _created() < before + 100:
             os.sched_yield()
         storm.kill()
-        assert storm.stderr.read() == ""
+        # Read to its end, which is that of the last process. A forker may see a child die of the
+        # kill before it dies of it itself, and say so.
+        storm.stderr.read()
         assert storm.wait(TIME_LIMIT_S) == -signal.SIGKILL
 
 
