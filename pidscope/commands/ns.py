@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from pathlib import Path
 
 from pidscope import documents, views
-from pidscope.documents import Namespace
+from pidscope.commands.listing import add_options, print_document
 from pidscope.procfs import ProcFs
 
 _EXAMPLES = """\
@@ -41,12 +39,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-J", "--json", action="store_true", help="a JSON document")
-    parser.add_argument("-n", "--noheadings", action="store_true", help="no headings")
-    parser.add_argument("-o", "--output", metavar="COLUMNS", help="these columns, uncut")
-    parser.add_argument(
-        "--proc", type=Path, metavar="PATH", default=Path("/proc"), help="another mount of /proc"
-    )
+    add_options(parser)
     parser.set_defaults(func=run)
 
 
@@ -66,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     )
     complete = documents.is_complete(everyone) and proc.sees_all()
     if args.json:
-        print(json.dumps(_document(tree, proc, complete)))
+        print_document("namespaces", tree, proc, complete)
         return 0
     comms = {process["tid"]: process["comm"] for process in everyone}
     width = None if args.output is not None else views.WIDTH
@@ -74,15 +67,3 @@ def run(args: argparse.Namespace) -> int:
     if not complete:
         print("pidscope: this user may not read all; run as root for the rest", file=sys.stderr)
     return 0
-
-
-def _document(tree: list[Namespace], proc: ProcFs, complete: bool) -> dict[str, object]:
-    return documents.envelope(
-        "namespaces",
-        tree,
-        source="proc",
-        mode="proc",
-        host=os.uname().nodename,
-        boot_id=proc.boot_id(),
-        complete=complete,
-    )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
-from pathlib import Path
 
 from pidscope import documents, views
+from pidscope.commands.listing import add_options, print_document
 from pidscope.documents import Process
 from pidscope.errors import HostError, PidscopeError, UsageError
 from pidscope.procfs import Mount, ProcFs
@@ -50,12 +49,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--exact", action="store_true", help="not the namespaces inside WHERE")
     parser.add_argument("--threads", action="store_true", help="one line a thread")
     parser.add_argument("--zombies", action="store_true", help="only those not waited for")
-    parser.add_argument("-J", "--json", action="store_true", help="a JSON document")
-    parser.add_argument("-n", "--noheadings", action="store_true", help="no headings")
-    parser.add_argument("-o", "--output", metavar="COLUMNS", help="these columns, uncut")
-    parser.add_argument(
-        "--proc", type=Path, metavar="PATH", default=Path("/proc"), help="another mount of /proc"
-    )
+    add_options(parser)
     parser.set_defaults(func=run)
 
 
@@ -76,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     _check_known(inum, everyone, complete)
     chosen = [process for process in everyone if _is_chosen(process, inum, args)]
     if args.json:
-        print(json.dumps(_document(chosen, proc, complete)))
+        print_document("processes", chosen, proc, complete)
         return 0
     width = None if args.output is not None else views.WIDTH
     table = views.process_table(chosen, columns, headings=not args.noheadings, width=width)
@@ -85,18 +79,6 @@ def run(args: argparse.Namespace) -> int:
     if not complete:
         print(f"pidscope: ? and what is missing may not be read; {_ROOT}", file=sys.stderr)
     return 0
-
-
-def _document(chosen: list[Process], proc: ProcFs, complete: bool) -> dict[str, object]:
-    return documents.envelope(
-        "processes",
-        chosen,
-        source="proc",
-        mode="proc",
-        host=os.uname().nodename,
-        boot_id=proc.boot_id(),
-        complete=complete,
-    )
 
 
 def _is_chosen(process: Process, inum: int, args: argparse.Namespace) -> bool:
