@@ -55,9 +55,9 @@ def host() -> Iterator[Host]:
         yield host
 
 
-def expected(name: str) -> dict[str, int]:
+def expected(*workload: str) -> dict[str, int]:
     """What the workload says that it will do, to the last fork."""
-    said = subprocess.run([WORKLOAD, name, "--expect"], capture_output=True, check=True)
+    said = subprocess.run([WORKLOAD, *workload, "--expect"], capture_output=True, check=True)
     counts: dict[str, int] = json.loads(said.stdout)
     return counts
 
