@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -240,16 +240,16 @@ _pid_numbers = st.builds(
 
 
 def strategy(cls: Any) -> st.SearchStrategy[Any]:
-    kinds: dict[Any, st.SearchStrategy[Any]] = {
-        PidNumbers: _pid_numbers,
-        PidType: st.sampled_from(PidType),
+    kinds: dict[str, st.SearchStrategy[Any]] = {
+        "PidNumbers": _pid_numbers,
+        "PidType": st.sampled_from(PidType),
     }
     fields = {}
-    for name, kind in get_type_hints(cls).items():
+    for name, kind in cls.__annotations__.items():
         if name == "birth":
             fields[name] = st.none() | strategy(Birth)
         else:
-            fields[name] = _values.get(name, kinds.get(kind, _integers))
+            fields[name] = _values.get(name, kinds.get(kind.__forward_arg__, _integers))
     return st.builds(cls, **fields)
 
 
