@@ -191,7 +191,7 @@ def test_stopped_workload_says_so() -> None:
         while _created() < before + 100:
             os.sched_yield()
         os.killpg(short.pid, signal.SIGTERM)
-        assert short.stderr.read() == "workload short: stopped by SIGTERM\n"
+        assert "workload short: stopped by SIGTERM" in short.stderr.read().splitlines()
         assert short.wait(TIME_LIMIT_S) == 143
 
 
@@ -235,4 +235,5 @@ def test_storm_counts_its_births() -> None:
 def test_time_limit_is_a_failure_that_says_so() -> None:
     done = _run("zombies", "--hold-ms", "60000", "--time-limit", "1")
     assert done.returncode == 1
-    assert done.stderr == "workload zombies: not done within its time limit\n"
+    # A forker may see its child end of it before it ends itself, and say that, too.
+    assert "workload zombies: not done within its time limit" in done.stderr.splitlines()
