@@ -1,0 +1,39 @@
+"""What differs from kernel to kernel, each under the name of what it does: never by version.
+
+The differential test finds them on the kernel it runs on; the presets are for reading about.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Features:
+    """One kernel's habits; the defaults are 7.3's."""
+
+    bitmap_allocator: bool = False  # up to 4.14: pidmap pages instead of an IDR
+    nesting_errno: int = errno.ENOSPC  # of level 33; EINVAL in 4.4
+    pid_max_per_ns: bool = True  # since 6.14: each namespace has its own
+    freed_after_unlock: bool = True  # since 6.15: free_pids() once tasklist_lock is dropped
+    set_tid_checked_first: bool = True  # since 7.0: all levels are checked before any is taken
+    dead_ancestor_refuses: bool = True  # since 7.1: not only the innermost namespace must live
+    first_fork_may_fail: bool = True  # since 7.1; before, that ended the namespace for good
+    entered_before_init: bool = True  # since 7.1: ns/pid_for_children can be read at once
+    thread_pidfd: bool = True  # since 6.9: CLONE_PIDFD goes with CLONE_THREAD
+
+
+TODAY = Features()
+
+LINUX_4_4 = Features(
+    bitmap_allocator=True,
+    nesting_errno=errno.EINVAL,
+    pid_max_per_ns=False,
+    freed_after_unlock=False,
+    set_tid_checked_first=False,
+    dead_ancestor_refuses=False,
+    first_fork_may_fail=False,
+    entered_before_init=False,
+    thread_pidfd=False,
+)
