@@ -8,6 +8,7 @@ record decodes it whole.
 from __future__ import annotations
 
 import enum
+import operator
 import struct
 from typing import Any, Callable, NamedTuple
 
@@ -245,62 +246,112 @@ def decode(data: bytes | memoryview) -> Record:
     return Record(values[_LOST], _DECODERS[record_type](values))
 
 
-# Of one event: its record's type, the levels of the head, and the values behind the head.
-_Draft = tuple[RecordType, tuple[int, int, int], tuple[Any, ...]]
+# One packer an event, as there is one decoder a record: a simulated kernel waits for each.
+
+
+def _pack(
+    record_type: RecordType,
+    lost: int,
+    event: Any,
+    tid: int,
+    *values: Any,
+    levels: tuple[int, int, int] = (0, 0, 0),
+) -> bytes:
+    return _PACK[record_type](record_type, *levels, lost, event.ts_ns, event.by, tid, *values)
 
 
 def _padded(pid: PidNumbers, width: int) -> tuple[int, ...]:
     return pid.numbers + (0,) * (width - len(pid.numbers))
 
 
-def _draft_birth(event: PidAttached, birth: Birth) -> _Draft:
-    pids = (event.pid, birth.pgid, birth.sid)
-    levels = (event.pid.level, birth.pgid.level, birth.sid.level)
-    deep = max(levels) >= BIRTH_LEVELS
-    width = NR_LEVELS if deep else BIRTH_LEVELS
-    return (
-        RecordType.BIRTH_DEEP if deep else RecordType.BIRTH,
-        levels,
-        (
-            *(birth.start_ns, birth.tgid, birth.ppid, birth.comm),
-            *(event.pid.ns, birth.ns_parent, birth.pgid.ns, birth.sid.ns),
-            *(number for pid in pids for number in _padded(pid, width)),
-        ),
+def _name(comm: bytes) -> bytes:
+    """Refuse what would come back cut."""
+    if len(comm) > COMM_LEN or b"\0" in comm:
+        raise WireError(f"{comm!r} is no comm")
+    return comm
+
+
+def _pack_birth(event: PidAttached, birth: Birth, lost: int) -> bytes:
+    pid, pgid, sid = event.pid, birth.pgid, birth.sid
+    levels = (len(pid.numbers) - 1, len(pgid.numbers) - 1, len(sid.numbers) - 1)
+    record_type, width = RecordType.BIRTH, BIRTH_LEVELS
+    if max(levels) >= BIRTH_LEVELS:
+        record_type, width = RecordType.BIRTH_DEEP, NR_LEVELS
+    if event.pid_type is not PidType.PID:
+        raise WireError(f"a birth is of type PID, not {event.pid_type!r}")
+    return _pack(
+        record_type,
+        lost,
+        event,
+        event.tid,
+        *(birth.start_ns, birth.tgid, birth.ppid, _name(birth.comm)),
+        *(pid.ns, birth.ns_parent, pgid.ns, sid.ns),
+        *_padded(pid, width),
+        *_padded(pgid, width),
+        *_padded(sid, width),
+        levels=levels,
     )
 
 
-def _draft_one(flat: RecordType, pid: PidNumbers, pid_type: int = 0) -> _Draft:
-    deep = pid.level >= PID_LEVELS
-    numbers = _padded(pid, NR_LEVELS if deep else PID_LEVELS)
-    return RecordType(flat + deep), (pid.level, 0, 0), (pid.ns, pid_type, *numbers)
+def _pack_attached(e: PidAttached, lost: int) -> bytes:
+    if e.birth is not None:
+        return _pack_birth(e, e.birth, lost)
+    return _pack_one(RecordType.CHANGED, lost, e, e.tid, e.pid, _pid_type(e.pid_type))
 
 
-def _draft_attached(e: PidAttached) -> _Draft:
-    return (
-        _draft_birth(e, e.birth) if e.birth else _draft_one(RecordType.CHANGED, e.pid, e.pid_type)
-    )
+def _pack_one(
+    flat: RecordType, lost: int, event: Any, tid: int, pid: PidNumbers, pid_type: int = 0
+) -> bytes:
+    level = len(pid.numbers) - 1
+    record_type, width = flat, PID_LEVELS
+    if level >= PID_LEVELS:
+        record_type, width = _DEEP[flat], NR_LEVELS
+    numbers = _padded(pid, width)
+    return _pack(record_type, lost, event, tid, pid.ns, pid_type, *numbers, levels=(level, 0, 0))
 
 
-_FLAT = (0, 0, 0)
-_DRAFT: dict[type, Callable[[Any], _Draft]] = {
-    PidAttached: _draft_attached,
-    PidDetached: lambda e: (RecordType.RELEASED, _FLAT, (e.tgid, e.exit_code)),
-    TidsExchanged: lambda e: (
-        RecordType.EXCHANGED,
-        _FLAT,
-        (e.leader, e.start_ns, e.leader_start_ns),
+def _pack_unborn(record_type: RecordType) -> Callable[[Any, int], bytes]:
+    """Of a struct pid that is no task's: the head names it by its first number."""
+    return lambda e, lost: _pack_one(record_type, lost, e, e.pid.numbers[0], e.pid)
+
+
+def _pack_flat(record_type: RecordType, *fields: str) -> Callable[[Any, int], bytes]:
+    """Of an event whose fields stand in the record as they are."""
+    values = operator.attrgetter("tid", *fields)
+    return lambda e, lost: _pack(record_type, lost, e, *values(e))
+
+
+def _pack_ns(record_type: RecordType) -> Callable[[Any, int], bytes]:
+    return lambda e, lost: _pack(record_type, lost, e, 0, e.ns, e.parent, levels=(e.level, 0, 0))
+
+
+def _pack_transferred(e: PidTransferred, lost: int) -> bytes:
+    return _pack(RecordType.TRANSFERRED, lost, e, e.tid, e.old, _pid_type(e.pid_type))
+
+
+_DEEP = {
+    RecordType.CHANGED: RecordType.CHANGED_DEEP,
+    RecordType.ALLOCATED: RecordType.ALLOCATED_DEEP,
+    RecordType.FREED: RecordType.FREED_DEEP,
+}
+_PACK = {record_type: layout.compile().pack for record_type, layout in LAYOUTS.items()}
+_ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
+    PidAttached: _pack_attached,
+    PidDetached: _pack_flat(RecordType.RELEASED, "tgid", "exit_code"),
+    TidsExchanged: _pack_flat(RecordType.EXCHANGED, "leader", "start_ns", "leader_start_ns"),
+    PidTransferred: _pack_transferred,
+    PidAllocated: _pack_unborn(RecordType.ALLOCATED),
+    PidFreed: _pack_unborn(RecordType.FREED),
+    TaskCreated: lambda e, lost: _pack(RecordType.CREATED, lost, e, *e[2:], 0),
+    ForkFailed: lambda e, lost: _pack(RecordType.FORK_FAILED, lost, e, 0, *e[3:], e.errno),
+    NamespaceCreated: _pack_ns(RecordType.NS_CREATED),
+    NamespaceDying: _pack_ns(RecordType.NS_DYING),
+    TaskExecuted: lambda e, lost: _pack(
+        RecordType.EXECUTED, lost, e, e.tid, e.old_tid, _name(e.comm)
     ),
-    PidTransferred: lambda e: (RecordType.TRANSFERRED, _FLAT, (e.old, e.pid_type)),
-    PidAllocated: lambda e: _draft_one(RecordType.ALLOCATED, e.pid),
-    PidFreed: lambda e: _draft_one(RecordType.FREED, e.pid),
-    TaskCreated: lambda e: (RecordType.CREATED, _FLAT, (*e[3:6], 0)),
-    ForkFailed: lambda e: (RecordType.FORK_FAILED, _FLAT, (*e[3:6], e.errno)),
-    NamespaceCreated: lambda e: (RecordType.NS_CREATED, (e.level, 0, 0), (e.ns, e.parent)),
-    NamespaceDying: lambda e: (RecordType.NS_DYING, (e.level, 0, 0), (e.ns, e.parent)),
-    TaskExecuted: lambda e: (RecordType.EXECUTED, _FLAT, (e.old_tid, e.comm)),
-    TaskRenamed: lambda e: (RecordType.RENAMED, _FLAT, (0, e.comm)),
-    TaskExited: lambda e: (RecordType.EXITED, _FLAT, (e.tgid, e.exit_code)),
-    TaskMoved: lambda e: (RecordType.MOVED, _FLAT, (e.cgroup_id,)),
+    TaskRenamed: lambda e, lost: _pack(RecordType.RENAMED, lost, e, e.tid, 0, _name(e.comm)),
+    TaskExited: _pack_flat(RecordType.EXITED, "tgid", "exit_code"),
+    TaskMoved: _pack_flat(RecordType.MOVED, "cgroup_id"),
 }
 
 
@@ -310,15 +361,10 @@ def encode(event: Event, lost: int = 0) -> bytes:
     Raises:
         WireError: no record tells of such an event, or a value of it does not fit.
     """
-    draft = _DRAFT.get(type(event))
-    if draft is None:
+    encoder = _ENCODERS.get(type(event))
+    if encoder is None:
         raise WireError(f"{type(event).__name__} has no record")
-    record_type, levels, values = draft(event)
-    head = (record_type, *levels, lost & 0xFFFFFFFF, event.ts_ns, event.by)  # type: ignore[union-attr]
     try:
-        data = _STRUCTS[record_type].pack(*head, getattr(event, "tid", 0), *values)
-    except struct.error as error:
+        return encoder(event, lost & 0xFFFFFFFF)
+    except (struct.error, IndexError) as error:
         raise WireError(f"{event} does not fit a record: {error}") from error
-    if decode(data).event != event:
-        raise WireError(f"{event} does not fit a record")
-    return data
