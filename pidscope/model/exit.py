@@ -117,7 +117,8 @@ def reap_until_empty(me: TaskStruct) -> None:
         for p in list(thread.children):
             if p.exit_state == EXIT_ZOMBIE and not delay_group_leader(p):
                 wait_task_zombie(me, p)
-    assert me.zaps is not None
+    if me.zaps is None:
+        return  # what it reaped itself has woken it once more
     own = 1 if thread_group_leader(me) else 2
     if me.zaps.pid_allocated > own:
         return
