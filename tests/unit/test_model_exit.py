@@ -1,0 +1,192 @@
+"""kernel/exit.c: zombies, orphans, and the end of a namespace."""
+
+from __future__ import annotations
+
+import errno
+import signal
+
+import pytest
+from acting import boot, container, fork, numbers, refused, seen
+
+from pidscope.event import Event, NamespaceDying, PidDetached, PidFreed, TaskExited
+from pidscope.model.exit import Panic
+from pidscope.model.fork import CLONE_THREAD
+from pidscope.model.nsproxy import CLONE_NEWPID
+from pidscope.model.pid import task_active_pid_ns
+from pidscope.model.syscalls import Blocked, call
+
+
+def test_a_zombie_stays_until_it_is_waited_for() -> None:
+    shell = boot()
+    job = fork(shell)
+    assert call(shell, "wait4", -1) == 0
+    assert call(job, "exit", 7) is None
+    assert job.exit_state == "Z" and seen(shell, 4) is job
+    with pytest.raises(Blocked):
+        call(job, "getpid")
+    assert call(shell, "wait4", -1) == 4
+    assert shell.stat_addr == 7 << 8
+    assert seen(shell, 4) is None and job.thread_pid is None
+    assert refused(shell, "wait4", -1) == errno.ECHILD
+
+
+def test_whom_wait_waits_for() -> None:
+    shell = boot()
+    first, second, third = fork(shell), fork(shell), fork(shell)
+    call(second, "setpgid", 0, 0)
+    for task in (third, second, first):
+        call(task, "exit")
+    assert refused(shell, "wait4", 99) == errno.ECHILD
+    assert call(shell, "wait4", -5) == 5
+    assert call(shell, "wait4", 0) == 4  # its own group's, the oldest first
+    assert call(shell, "wait4", 6) == 6
+
+
+def test_a_thread_reaps_itself_and_a_leader_waits_for_its_threads() -> None:
+    shell = boot()
+    leader = fork(shell)
+    one, two = fork(leader, CLONE_THREAD), fork(leader, CLONE_THREAD)
+    call(one, "exit")
+    assert seen(shell, 5) is None
+    call(leader, "exit", 3)
+    assert leader.exit_state == "Z" and call(shell, "wait4", 4) == 0
+    call(two, "exit", 9)
+    assert call(shell, "wait4", 4) == 4 and shell.stat_addr == 3 << 8
+
+
+def test_exit_group_ends_all_threads() -> None:
+    shell = boot()
+    leader = fork(shell)
+    thread = fork(leader, CLONE_THREAD)
+    call(thread, "exit_group", 5)
+    assert call(shell, "wait4", -1) == 4 and shell.stat_addr == 5 << 8
+
+
+def test_orphans_go_to_a_sibling_thread_first() -> None:
+    leader = fork(boot())
+    thread = fork(leader, CLONE_THREAD)
+    job = fork(leader)
+    call(leader, "exit")
+    assert job.real_parent is thread and call(job, "getppid") == 4
+
+
+def test_orphans_go_to_the_nearest_subreaper_of_the_same_level() -> None:
+    shell = boot()
+    call(shell, "set_child_subreaper", 1)
+    first = fork(shell)
+    job = fork(first)
+    call(first, "exit")
+    assert call(job, "getppid") == 3
+    init = container(shell)
+    inside = fork(init)
+    orphan = fork(inside)
+    call(inside, "exit")
+    assert call(orphan, "getppid") == 1 and orphan.real_parent is init
+
+
+def test_a_subreaper_is_one_for_those_it_has_already() -> None:
+    shell = boot()
+    first = fork(shell)
+    job = fork(first)
+    call(shell, "set_child_subreaper", 1)
+    call(first, "exit")
+    assert job.real_parent is shell
+
+
+def test_an_injected_orphan_goes_outside() -> None:
+    shell = boot()
+    init = container(shell)
+    helper = fork(shell)
+    call(helper, "setns", task_active_pid_ns(init))
+    joined = fork(helper)
+    grandchild = fork(joined)
+    assert numbers(joined)[1:] == (2,) and call(joined, "getppid") == 0
+    call(helper, "exit")
+    assert joined.real_parent is shell.kernel.init and call(joined, "getppid") == 0
+    call(joined, "exit")
+    assert grandchild.real_parent is init and call(grandchild, "getppid") == 1
+
+
+def test_an_init_takes_its_namespace_along() -> None:
+    shell = boot()
+    init = container(shell)
+    ns = task_active_pid_ns(init)
+    fork(fork(init, CLONE_NEWPID))
+    fork(init)
+    told: list[Event] = []
+    shell.kernel.listener = told.append
+    call(init, "exit", 1)
+    assert sum(isinstance(event, NamespaceDying) for event in told) == 2
+    assert init.exit_state == "Z"
+    assert [task.pid for task in shell.kernel.tasks()] == [1, 2, 3, 4]
+    assert call(shell, "wait4", -1) == 4
+    call(shell, "setns", ns)
+    assert refused(shell, "fork") == errno.ENOMEM
+
+
+def test_an_init_waits_for_zombies_whose_parents_are_outside() -> None:
+    shell = boot()
+    init = container(shell)
+    call(shell, "setns", task_active_pid_ns(init))
+    joined = fork(shell)
+    call(init, "exit")
+    assert joined.exit_state == "Z" and init.exit_state == ""
+    with pytest.raises(Blocked, match="namespace to empty"):
+        call(init, "getpid")
+    assert call(shell, "wait4", 4) == 0
+    assert call(shell, "wait4", 5) == 5
+    assert init.exit_state == "Z"
+    assert call(shell, "wait4", 4) == 4
+
+
+def test_another_thread_of_an_init_is_the_reaper_then() -> None:
+    shell = boot()
+    init = container(shell)
+    thread = fork(init, CLONE_THREAD)
+    job = fork(fork(init))
+    call(init, "exit")
+    ns = task_active_pid_ns(job)
+    assert ns is not None and ns.child_reaper is thread and ns.adding
+    assert call(job, "getppid") == 3
+    call(job.real_parent, "exit")
+    assert job.real_parent is thread and call(job, "getppid") == 1
+    call(thread, "exit")
+    assert call(shell, "wait4", 4) == 4
+    assert [task.pid for task in shell.kernel.tasks()] == [1, 2, 3]
+
+
+def test_what_an_end_tells() -> None:
+    shell = boot()
+    job = fork(shell)
+    told: list[Event] = []
+    shell.kernel.listener = told.append
+    call(job, "exit", 2)
+    assert [type(event) for event in told] == [TaskExited]
+    call(shell, "wait4", -1)
+    assert [type(event) for event in told[1:]] == [PidDetached, PidFreed]
+    assert [event.by for event in told] == [4, 3, 3]  # type: ignore[union-attr]
+
+
+def test_a_killed_process_has_its_signal_for_a_status() -> None:
+    shell = boot()
+    fork(shell)
+    assert call(shell, "kill", 4, signal.SIGTERM) == 0
+    assert call(shell, "wait4", -1) == 4 and shell.stat_addr == signal.SIGTERM
+
+
+def test_the_hosts_init_must_not_end() -> None:
+    shell = boot()
+    with pytest.raises(Panic):
+        call(shell.kernel.init, "exit")
+
+
+def test_an_inum_is_given_out_again_at_once() -> None:
+    shell = boot()
+    inums = []
+    for _ in range(2):
+        init = container(shell)
+        inums.append(task_active_pid_ns(init))
+        call(init, "exit")
+        call(shell, "wait4", -1)
+    assert inums[0] is not inums[1]
+    assert inums[0] and inums[1] and inums[0].inum == inums[1].inum
