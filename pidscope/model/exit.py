@@ -35,6 +35,7 @@ from pidscope.model.sched import (
     EXIT_ZOMBIE,
     PF_EXITING,
     SIGKILL,
+    SignalStruct,
     TaskStruct,
     delay_group_leader,
     same_thread_group,
@@ -63,6 +64,7 @@ def do_exit(tsk: TaskStruct, code: int) -> None:
     runs_here, kernel.current = kernel.current, tsk
     tsk.flags |= PF_EXITING
     tsk.signal.live -= 1
+    synchronize_group_exit(tsk.signal, code, kernel.features.last_thread_exit_code)
     tsk.exit_code = code
     mm_release(tsk)
     if tsk.vfork_child is not None:
@@ -74,6 +76,12 @@ def do_exit(tsk: TaskStruct, code: int) -> None:
     if child_reaper is not None:
         exit_notify(tsk, child_reaper)
     kernel.current = runs_here
+
+
+def synchronize_group_exit(signal: SignalStruct, code: int, last_thread_exit_code: bool) -> None:
+    """The last thread to exit decides for the process, unless all were told to."""
+    if last_thread_exit_code and not signal.live and signal.group_exit_code is None:
+        signal.group_exit_code = code
 
 
 def find_child_reaper(father: TaskStruct) -> TaskStruct | None:

@@ -21,6 +21,7 @@ class Features:
     dead_ancestor_refuses: bool = True  # since 7.1: not only the innermost namespace must live
     first_fork_may_fail: bool = True  # since 7.1; before, that ended the namespace for good
     entered_before_init: bool = True  # since 7.1: ns/pid_for_children can be read at once
+    last_thread_exit_code: bool = True  # since 5.17: of the last thread to exit, not the leader
     thread_pidfd: bool = True  # since 6.9: CLONE_PIDFD goes with CLONE_THREAD
 
 
@@ -35,5 +36,6 @@ LINUX_4_4 = Features(
     dead_ancestor_refuses=False,
     first_fork_may_fail=False,
     entered_before_init=False,
+    last_thread_exit_code=False,
     thread_pidfd=False,
 )

@@ -31,11 +31,11 @@ def sys_kill(current: TaskStruct, nr: int, sig: int) -> int:
 
     Raises OSError: EINVAL, ESRCH.
     """
-    if not 0 <= sig <= _NSIG:
-        raise OSError(errno.EINVAL, f"no signal {sig}")
     targets = _targets(current, nr)
     if not targets:
         raise OSError(errno.ESRCH, f"nobody is {nr} here")
+    if not 0 <= sig <= _NSIG:  # check_kill_permission()
+        raise OSError(errno.EINVAL, f"no signal {sig}")
     for target in targets:
         send_signal(current, target, sig)
     return 0
@@ -64,5 +64,5 @@ def send_signal(current: TaskStruct, t: TaskStruct, sig: int) -> None:
     """Send one; 0 only asks whether one could."""
     from_outside = not task_pid_nr_ns(current, task_active_pid_ns(t))
     deaf = t.signal.unkillable and not (sig == SIGKILL and from_outside)
-    if sig and sig not in _NOT_FATAL and not deaf:
+    if t.signal.live and sig and sig not in _NOT_FATAL and not deaf:
         t.kernel.kill(t, sig)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import signal
+from dataclasses import replace
 
 import pytest
 from acting import boot, container, fork, numbers, refused, seen
 
 from pidscope.event import Event, NamespaceDying, PidDetached, PidFreed, TaskExited
 from pidscope.model.exit import Panic
+from pidscope.model.features import TODAY
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.nsproxy import CLONE_NEWPID
 from pidscope.model.pid import task_active_pid_ns
@@ -51,7 +53,24 @@ def test_a_thread_reaps_itself_and_a_leader_waits_for_its_threads() -> None:
     call(leader, "exit", 3)
     assert leader.exit_state == "Z" and call(shell, "wait4", 4) == 0
     call(two, "exit", 9)
-    assert call(shell, "wait4", 4) == 4 and shell.stat_addr == 3 << 8
+    assert call(shell, "wait4", 4) == 4
+
+
+@pytest.mark.parametrize(("last", "status"), [(True, 9), (False, 3)], ids=["5.17", "before"])
+def test_whose_exit_code_a_process_has(last: bool, status: int) -> None:
+    shell = boot(replace(TODAY, last_thread_exit_code=last))
+    leader = fork(shell)
+    thread = fork(leader, CLONE_THREAD)
+    call(leader, "exit", 3)
+    call(thread, "exit", 9)
+    assert call(shell, "wait4", 4) == 4 and shell.stat_addr == status << 8
+
+
+def test_a_signal_does_nothing_to_a_zombie() -> None:
+    shell = boot()
+    call(fork(shell), "exit", 1)
+    assert call(shell, "kill", 4, signal.SIGKILL) == 0
+    assert call(shell, "wait4", 4) == 4 and shell.stat_addr == 1 << 8
 
 
 def test_exit_group_ends_all_threads() -> None:

@@ -92,6 +92,7 @@ def test_kill_goes_by_what_the_caller_sees() -> None:
     assert call(init, "kill", 0, 0) == 0  # its group, though it has no number for it
     assert refused(init, "kill", -1, 9) == errno.ESRCH  # nobody but itself
     assert refused(shell, "kill", 5, 65) == errno.EINVAL
+    assert refused(shell, "kill", 99, 65) == errno.ESRCH  # looked up first
     assert refused(shell, "kill", -5, 9) == errno.ESRCH
     assert call(shell, "kill", 5, 0) == 0 and not job.exit_state
 
