@@ -22,7 +22,7 @@ from pidscope.event import (
 class Tree:
     """The tasks that descend from ``root`` by fork, threads included.
 
-    A task is in it from its birth by one that is, until its number is born again elsewhere: what
+    A number is in it once one that is has allocated it, until it is given out again elsewhere: what
     happens to a struct pid after the release still belongs to the tree.
 
     Args:
@@ -38,18 +38,20 @@ class Tree:
         if isinstance(event, Lost):
             return True
         if isinstance(event, PidAttached) and event.birth is not None:
-            return self._born(event)
-        if isinstance(event, (PidAllocated, ForkFailed, NamespaceCreated, NamespaceDying)):
+            return self._made(event.tid, event.by)
+        if isinstance(event, PidAllocated):  # a failed fork frees it without a birth
+            return self._made(event.pid.nr, event.by)
+        if isinstance(event, (ForkFailed, NamespaceCreated, NamespaceDying)):
             return event.by in self._tids
         if isinstance(event, PidFreed):
             return event.pid.nr in self._tids
         return event.tid in self._tids
 
-    def _born(self, event: PidAttached) -> bool:
-        if event.tid == self.root or event.by in self._tids:
-            self._tids.add(event.tid)
+    def _made(self, nr: int, by: int) -> bool:
+        if nr == self.root or by in self._tids:
+            self._tids.add(nr)
             return True
-        self._tids.discard(event.tid)
+        self._tids.discard(nr)
         return False
 
 

@@ -20,7 +20,6 @@ from pidscope.model.sched import (
     PF_EXITING,
     PF_FORKNOEXEC,
     SIGCHLD,
-    SIGKILL,
     TaskStruct,
     thread_group_leader,
 )
@@ -43,7 +42,7 @@ def de_thread(tsk: TaskStruct) -> None:
     """Kill the other threads, and become the leader if it is not."""
     for thread in list(tsk.signal.threads):
         if thread is not tsk and not thread.flags & PF_EXITING:
-            do_exit(thread, SIGKILL)
+            do_exit(thread, 0)  # nobody will ask what it died of
     if not thread_group_leader(tsk):
         take_over(tsk, tsk.group_leader)
 

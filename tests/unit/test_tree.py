@@ -104,3 +104,11 @@ def test_counts_leave_out_the_command_itself(m: Machine) -> None:
         "failed_forks": 1,
         "namespaces": 1,
     }
+
+
+def test_what_a_failed_fork_took_belongs_until_it_is_given_out_again() -> None:
+    taken = PidNumbers((9,), ROOT)
+    tree = Tree(5)
+    assert tree.includes(PidAllocated(1, 5, taken)) and tree.includes(PidFreed(2, 5, taken))
+    assert not tree.includes(PidAllocated(3, 1, taken))
+    assert not tree.includes(PidFreed(4, 1, taken))
