@@ -44,6 +44,9 @@ from pidscope.model.sched import (
 )
 
 
+INT_MIN = -(1 << 31)
+
+
 class Panic(PidscopeError):
     """The kernel panicked: nothing goes on in it."""
 
@@ -251,8 +254,10 @@ def sys_exit_group(current: TaskStruct, code: int = 0) -> int:
 def sys_wait4(current: TaskStruct, upid: int = -1) -> int:
     """wait4(2) with WNOHANG: who was reaped, 0 if nobody can be yet.
 
-    Raises OSError ECHILD if there is no such child.
+    Raises OSError: ECHILD if there is no such child, ESRCH for INT_MIN.
     """
+    if upid == INT_MIN:
+        raise OSError(errno.ESRCH, "there is no group -INT_MIN")
     pid, pid_type = None, PIDTYPE_PGID
     if upid > 0:
         pid, pid_type = find_vpid(upid, current), PIDTYPE_PID

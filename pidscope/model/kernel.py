@@ -13,7 +13,7 @@ from pidscope.model.fork import copy_process
 from pidscope.model.nsproxy import NsProxy
 from pidscope.model.pid import PIDTYPE_PID, Pid, Upid, pid_task
 from pidscope.model.pid_namespace import PidNamespace
-from pidscope.model.sched import PF_KTHREAD, SignalStruct, TaskStruct
+from pidscope.model.sched import PF_EXITING, PF_KTHREAD, SignalStruct, TaskStruct
 from pidscope.model.trace import Trace
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # include/linux/proc_ns.h
@@ -110,6 +110,9 @@ class Kernel:
     def come_to_rest(self) -> None:
         """Let everybody run who has been killed or woken, until nobody is."""
         caller = self.current
+        own = next((task for task in self._killed if task.signal is caller.signal), None)
+        if own is not None and not caller.flags & PF_EXITING:  # it runs, others are woken first
+            do_group_exit(caller, self._killed.pop(own))
         while self._killed or self._woken:
             if self._killed:
                 self.current = next(iter(self._killed))

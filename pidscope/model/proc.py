@@ -61,14 +61,17 @@ def proc_pid_readdir(ns: PidNamespace) -> Iterator[int]:
 
     A process is listed from its attachment as TGID on, which comes before that as PID.
     """
-    nr = 0
-    while True:
-        later = (other for other in ns.numbers.pids if other > nr)
-        nr = min(later, default=0)
-        if not nr:
-            return
+    nr = _find_ge_pid(1, ns)
+    while nr:
         if pid_task(find_pid_ns(nr, ns), PIDTYPE_TGID) is not None:
             yield nr
+        nr = _find_ge_pid(nr + 1, ns)
+
+
+def _find_ge_pid(nr: int, ns: PidNamespace) -> int:
+    """The lowest number in use from ``nr`` on; 0 if there is none."""
+    pids = ns.numbers.pids
+    return nr if nr in pids else min((other for other in pids if other > nr), default=0)
 
 
 def proc_task_readdir(pid: Pid, ns: PidNamespace) -> Iterator[int]:

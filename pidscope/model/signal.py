@@ -57,7 +57,7 @@ def _targets(current: TaskStruct, nr: int) -> list[TaskStruct]:
 
 
 def _attached(pid: Pid | None, pid_type: PidType) -> list[TaskStruct]:
-    return list(pid.tasks[pid_type]) if pid_task(pid, pid_type) and pid else []
+    return list(reversed(pid.tasks[pid_type])) if pid is not None else []
 
 
 def send_signal(current: TaskStruct, t: TaskStruct, sig: int) -> None:

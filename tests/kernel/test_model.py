@@ -1,0 +1,167 @@
+"""model == table == kernel: the same random calls, and the same events in the same order."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Callable
+
+import pytest
+
+from pidscope.btf import Btf
+from pidscope.errors import ScenarioError
+from pidscope.event import Event, PidAttached, PidNumbers, PidType
+from pidscope.live.program import BTF_PATH
+from pidscope.model.kernel import Kernel
+from pidscope.model.pid import pid_nr_ns
+from pidscope.pid import Namespace
+from pidscope.simulated.random_workload import random_steps
+from pidscope.table import Table
+from pidscope.tree import Tree
+from pidscope.verify import Tally
+from tests.differential.duel import Duel
+from tests.differential.probe import find_features
+from tests.differential.puppets import World, build, stay_on_one_cpu
+
+from .conftest import Host
+
+WORLDS = 6
+STEPS = 60
+LEVEL = 1  # of the world: its numbers are known, those of level 0 are other people's too
+NewWorld = Callable[[], World]
+
+
+@pytest.fixture(scope="module")
+def new_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewWorld]:
+    puppet = build(tmp_path_factory.mktemp("puppet"))
+    cpus = os.sched_getaffinity(0)
+    stay_on_one_cpu()
+    yield lambda: World(puppet)
+    os.sched_setaffinity(0, cpus)
+
+
+@pytest.mark.parametrize("seed", range(WORLDS))
+def test_the_same_numbers_and_events(host: Host, new_world: NewWorld, seed: int) -> None:
+    features = replace(find_features(new_world), freed_after_unlock=_freed_after_unlock())
+    with new_world() as world:
+        duel = Duel(world, features)
+        told: list[Event] = []
+        duel.kernel.listener = told.append
+        host.session.pump()
+        inum = _inum(world)
+        here, there = Names(), Names()
+        tree = Tree(_first(host.session.table, inum))
+        here.know(_first(host.session.table, inum), 1)
+        there.know(duel.play.names["one"].pid, 1)
+        for step in islice(random_steps(duel.play, random.Random(seed)), 1, STEPS):
+            host.events.clear()
+            told.clear()
+            try:
+                duel.step(step)
+            except ScenarioError:
+                continue
+            host.session.pump()
+            assert not host.session.suspect
+            seen = here.acts(event for event in host.events if tree.includes(event))
+            assert seen == there.acts(told), str(step)
+            assert of_table(host.session.table, inum) == of_model(duel.kernel), str(step)
+    tally = Tally()
+    host.session.check_all(tally)
+    assert tally.complete and not tally.bugs
+
+
+def _freed_after_unlock() -> bool:
+    """Nobody can tell from outside: functions that collect what is to be freed since 6.15."""
+    return "pids" in (Btf(BTF_PATH.read_bytes()).function_args("detach_pid") or ())
+
+
+def _inum(world: World) -> int:
+    link = os.readlink("1/ns/pid", dir_fd=world.proc)
+    return int(link[len("pid:[") : -1])
+
+
+def _first(table: Table | None, inum: int) -> int:
+    assert table is not None
+    return table.namespaces[inum].pids[1].nr
+
+
+def of_model(kernel: Kernel) -> dict[int, Any]:
+    """Who has which numbers from level 1 inwards; None: a struct pid without a task."""
+    rows: dict[int, Any] = {}
+    for pid in kernel.init_pid_ns.numbers.pids.values():
+        numbers = pid.names.numbers[LEVEL:]
+        task = next(iter(pid.tasks[PidType.PID]), None)
+        if numbers:
+            spaces = [upid.ns for upid in pid.numbers[LEVEL:]]
+            rows[numbers[0]] = (
+                numbers,
+                task and [[pid_nr_ns(link, ns) for ns in spaces] for link in task.signal.pids[1:]],
+            )
+    return rows
+
+
+def of_table(table: Table | None, inum: int) -> dict[int, Any]:
+    """The same of the table."""
+    assert table is not None
+    if inum not in table.namespaces:
+        return {}
+    rows: dict[int, Any] = {}
+    for number, pid in table.namespaces[inum].pids.items():
+        group = pid.task.group if pid.task else None
+        spaces = [ns for ns in _chain(pid.ns) if ns.level >= LEVEL]
+        rows[number] = (
+            pid.numbers[LEVEL:],
+            group
+            and [
+                [link.nr_in(ns) for ns in spaces]
+                for link in (group.tgid, group.pgid, group.sid)
+                if link is not None
+            ],
+        )
+    return rows
+
+
+def _chain(ns: Namespace) -> list[Namespace]:
+    return [*_chain(ns.parent), ns] if ns.parent else [ns]
+
+
+class Names:
+    """Brings one side's events to a form both have: numbers of level 1 for those of level 0."""
+
+    def __init__(self) -> None:
+        self._inner: dict[int, int] = {}
+
+    def know(self, nr: int, inner: int) -> None:
+        self._inner[nr] = inner
+
+    def acts(self, events: Iterable[Event]) -> dict[int, list[tuple[Any, ...]]]:
+        """What each task did, in its own order: who runs first after a call is not promised."""
+        acts: dict[int, list[tuple[Any, ...]]] = {}
+        for event in events:
+            told = self.of(event)
+            acts.setdefault(self._inner.get(event.by, 0), []).append(told)  # type: ignore[union-attr]
+        return acts
+
+    def of(self, event: Event) -> tuple[Any, ...]:
+        """The event without times, names, cgroups, and what else a puppet has of its own."""
+        if isinstance(event, PidAttached) and event.birth is not None:
+            self.know(event.tid, event.pid.numbers[LEVEL])
+        fields = event._asdict()
+        for name in ("ts_ns", "comm", "cgroup_id", "flags", "start_ns", "leader_start_ns"):
+            fields.pop(name, None)
+        return type(event).__name__, *(self._plain(name, fields[name]) for name in sorted(fields))
+
+    def _plain(self, name: str, value: Any) -> Any:
+        if isinstance(value, PidNumbers):
+            return value.numbers[LEVEL:]
+        if name in ("by", "tid", "tgid", "ppid", "old", "leader", "old_tid"):
+            return self._inner.get(value, 0)
+        if name == "birth" and value is not None:
+            links = value.pgid.numbers[LEVEL:], value.sid.numbers[LEVEL:]
+            return self._plain("tgid", value.tgid), self._plain("ppid", value.ppid), *links
+        if name in ("ns", "ns_parent", "parent", "children_ns"):
+            return None  # inums: the states are compared by what is in them
+        return value
