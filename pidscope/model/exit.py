@@ -43,7 +43,6 @@ from pidscope.model.sched import (
     thread_group_leader,
 )
 
-
 INT_MIN = -(1 << 31)
 
 

@@ -14,7 +14,6 @@ from pidscope.model.pid import (
     PIDTYPE_PID,
     Pid,
     find_vpid,
-    pid_task,
     task_active_pid_ns,
     task_pgrp,
     task_pid_nr_ns,
