@@ -26,6 +26,21 @@ class UsageError(PidscopeError):
     exit_code = 2
 
 
+class ScenarioError(PidscopeError):
+    """A scenario is not of the language, or it went otherwise than it says.
+
+    Raised with the scenario's source (a file's name), the line number and the reason.
+    """
+
+    exit_code = 2
+
+    def __init__(self, source: str, line_number: int, reason: str) -> None:
+        super().__init__(f"{source}:{line_number}: {reason}")
+        self.source = source
+        self.line_number = line_number
+        self.reason = reason
+
+
 class HostError(PidscopeError):
     """This host cannot do what was asked: privilege, package, kernel or /proc stands in the way."""
 

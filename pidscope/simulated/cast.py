@@ -1,0 +1,90 @@
+"""The cast of a play: who is called what, and which numbers they have or had."""
+
+from __future__ import annotations
+
+from pidscope.model.cgroup import Cgroup
+from pidscope.model.kernel import Kernel
+from pidscope.model.pid import Pid, pid_nr_ns, task_active_pid_ns
+from pidscope.model.pid_namespace import PidNamespace
+from pidscope.model.proc import pidns_for_children_get, pidns_get
+from pidscope.model.sched import TaskStruct
+from pidscope.simulated.calls import BOOTED, BadStep, is_number, quote
+
+
+class Cast:
+    """Tasks and cgroups by name. What is not there raises BadStep."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self.tasks: dict[str, TaskStruct] = {}
+        self.cgroups: dict[str, Cgroup] = {}
+        self._attached: dict[TaskStruct, None] = {}  # those of them that were when last seen
+        self._pids: dict[TaskStruct, Pid] = {}  # the last that each of them was seen with
+        booted = kernel.tasks()
+        for name in BOOTED:
+            self.name(next(booted), name)
+
+    def name(self, task: TaskStruct, name: str) -> None:
+        """Call a living task so, in place of any other."""
+        assert task.thread_pid is not None
+        self.tasks[name] = task
+        self._attached[task] = None
+        self._pids[task] = task.thread_pid
+
+    def observe(self) -> None:
+        """Look after all who are attached, to know the last numbers of those who are released."""
+        for task in list(self._attached):
+            if task.thread_pid is None:
+                del self._attached[task]
+            else:
+                self._pids[task] = task.thread_pid
+
+    def taken_over(self, leader: TaskStruct, pid: Pid) -> None:
+        """The leader was given a thread's struct pid in exchange, and was released with it."""
+        self._pids[leader] = pid
+
+    def make_cgroup(self, name: str, parent: str, pids_max: int | None) -> None:
+        """Make one, below the root if ``parent`` is ""."""
+        root = self._kernel.cgroup_root
+        above = self.cgroup(parent) if parent else root
+        self.cgroups[name] = Cgroup(name, above, root.id + len(self.cgroups) + 1, pids_max)
+
+    def task(self, name: str) -> TaskStruct:
+        """Who is called so, alive or not."""
+        if name not in self.tasks:
+            raise BadStep(f"no task named {quote(name)}")
+        return self.tasks[name]
+
+    def cgroup(self, name: str) -> Cgroup:
+        """The cgroup of this name."""
+        if name not in self.cgroups:
+            raise BadStep(f"no cgroup named {quote(name)}")
+        return self.cgroups[name]
+
+    def number(self, name: str, ns: PidNamespace | None) -> int:
+        """The number of this task in ``ns``, or the last it had there; 0: it has none there."""
+        return pid_nr_ns(self._pids.get(self.task(name)), ns)
+
+    def who(self, word: str, current: TaskStruct) -> int:
+        """A number, a task's number or a group's, as ``current`` has to say it."""
+        if is_number(word):
+            return int(word)
+        name = word.lstrip("-")
+        nr = self.number(name, task_active_pid_ns(current))
+        if not nr:
+            raise BadStep(f"{name} has no number there")
+        return -nr if word.startswith("-") else nr
+
+    def namespace(self, name: str) -> PidNamespace:
+        """Where the task lives: what /proc/PID/ns/pid opens."""
+        ns = pidns_get(self.task(name))
+        if ns is None:
+            raise BadStep(f"{name} is released and lives nowhere")
+        return ns
+
+    def children_namespace(self, name: str) -> PidNamespace:
+        """What /proc/PID/ns/pid_for_children opens."""
+        ns = pidns_for_children_get(self.task(name))
+        if ns is None:
+            raise BadStep(f"{name} shows no namespace for its children")
+        return ns
