@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pidscope.errors import HostError, ProcError
-from pidscope.snapshot import Snapshot, Status, TaskReading
+from pidscope.snapshot import Snapshot, Status, TaskReading, take_snapshot
 from pidscope.status import parse_boot_time, parse_start_ticks, parse_status
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
@@ -116,24 +116,8 @@ class ProcFs:
             os.close(directory)
 
     def snapshot(self, threads: bool = True) -> Snapshot:
-        """Read every task that is listed, and the parent of every PID namespace met.
-
-        Not atomic: a task born or gone during the walk may be in it or not. Raises ProcError, and
-        HostError if there is no listing.
-        """
-        tasks: list[TaskReading] = []
-        ns_parents: dict[int, int] = {}
-        for process in self.numbers():
-            # A leader comes first even if its number is not the group's smallest.
-            others = [tid for tid in self.threads(process) if tid != process] if threads else []
-            for number in [process, *others]:
-                reading = self.read(number)
-                if reading is None:
-                    continue
-                tasks.append(reading)
-                if reading.ns is not None and reading.ns not in ns_parents:
-                    ns_parents.update(self.ns_chain(number))
-        return Snapshot(tuple(tasks), ns_parents)
+        """Read every task as `take_snapshot` does; raise ProcError, HostError if none is listed."""
+        return take_snapshot(self, threads)
 
     def sees_all(self) -> bool:
         """Tell whether hidepid hides nobody: whom it concerns, it hides init from."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Status(NamedTuple):
@@ -39,3 +39,51 @@ class Snapshot:
 
     tasks: tuple[TaskReading, ...]
     ns_parents: dict[int, int] = field(default_factory=dict)  # 0: the outermost that is visible
+
+
+class ProcFiles(Protocol):
+    """The files of a /proc mount that tell of tasks, by the task's number in the mount.
+
+    What vanished, or may not be read, is None or left out.
+    """
+
+    def numbers(self) -> list[int]:
+        """The process numbers listed, increasing."""
+
+    def threads(self, number: int) -> list[int]:
+        """The tids of process ``number``, increasing."""
+
+    def read(self, number: int) -> TaskReading | None:
+        """Status, namespace and start of one task, all of one ``struct pid``."""
+
+    def read_status(self, number: int) -> Status | None:
+        """The PID lines of one status file."""
+
+    def start_ticks(self, number: int) -> int | None:
+        """Field 22 of stat, the start in USER_HZ ticks since boot."""
+
+    def pid_ns(self, number: int) -> int | None:
+        """The inum of ``ns/pid``."""
+
+    def ns_chain(self, number: int) -> list[tuple[int, int]]:
+        """(inum, inum of its parent) from the task's own PID namespace outwards."""
+
+
+def take_snapshot(procfs: ProcFiles, threads: bool = True) -> Snapshot:
+    """Read every task that is listed, and the parent of every PID namespace met.
+
+    Not atomic: a task born or gone during the walk may be in it or not. Raises what the files do.
+    """
+    tasks: list[TaskReading] = []
+    ns_parents: dict[int, int] = {}
+    for process in procfs.numbers():
+        # A leader comes first even if its number is not the group's smallest.
+        others = [tid for tid in procfs.threads(process) if tid != process] if threads else []
+        for number in [process, *others]:
+            reading = procfs.read(number)
+            if reading is None:
+                continue
+            tasks.append(reading)
+            if reading.ns is not None and reading.ns not in ns_parents:
+                ns_parents.update(procfs.ns_chain(number))
+    return Snapshot(tuple(tasks), ns_parents)

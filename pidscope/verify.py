@@ -16,7 +16,10 @@ follows its pointers. Two acts of the kernel are several versions, because they 
 pointers one after the other:
 
 - release: ``__unhash_process()`` (kernel/exit.c) clears PID, then, for a leader, TGID, PGID, SID;
-- exchange: a reader that got in by the number may be with either of the two tasks.
+- exchange: a reader that got in by the number may be with either of the two tasks. It may even
+  have got the other's directory: /proc finds the task by its number and then asks the task for its
+  struct pid (``proc_pid_make_inode()``, fs/proc/base.c). Such a file is not the number's, and is
+  left unjudged.
 
 A 0 in a number list is right only where the kernel prints one: the struct pid has no number in
 that namespace, or the pointer is cleared by a release in the window.
@@ -90,6 +93,7 @@ class Window:
         self._table = table
         self.number = number
         self.absent = False  # there was a version without a task under the number
+        self.exchanged: set[int] = set()  # the numbers whose task became this one's, and back
         self.histories: dict[Task, list[Version]] = {}
         self.rows: dict[Task, Pid] = {}  # the struct pid by which a reader gets to the task
         self.start_ticks: set[int | None] = set()  # an exec can change a task's
@@ -130,6 +134,7 @@ class Window:
 
     def _swapped(self, event: TidsExchanged) -> None:
         """Both tasks may be the reader's; before, each had the other's struct pid."""
+        self.exchanged.update({event.tid, event.leader} - {self.number})
         left, right = self._table.task(event.leader), self._table.task(event.tid)
         row = self._table.root.pids.get(self.number)
         if left is None or right is None or row is None:
@@ -174,6 +179,8 @@ def judge_status(window: Window, status: Status | None) -> Judgement:
     number = window.number
     if status is None:
         return _judge_absent(window)
+    if status.pid in window.exchanged:
+        return Judgement(number, Verdict.UNJUDGED, "the other's of an exchange")
     if not window.histories:
         return Judgement(number, Verdict.MISSING, "in /proc, not in the table", "", _show(status))
     if status.pid != number:  # told of the struct pid that was opened, not of a task
@@ -188,6 +195,8 @@ def judge_status(window: Window, status: Status | None) -> Judgement:
 def _judge_absent(window: Window) -> Judgement:
     if window.absent:
         return Judgement(window.number, Verdict.HELD if window.held else Verdict.GONE)
+    if window.exchanged:
+        return Judgement(window.number, Verdict.UNJUDGED, "the other's of an exchange")
     rows = ", ".join(map(repr, window.rows.values()))
     return Judgement(window.number, Verdict.GHOST, "in the table, not in /proc", rows, "")
 

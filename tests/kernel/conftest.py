@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from pidscope.event import Event
-from pidscope.live.session import Session, live_session
+from pidscope.live.session import live_session
 from pidscope.procfs import ProcFs
+from pidscope.session import Session
 from pidscope.tree import Counts
 from pidscope.verify import Tally
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from pidscope.live.program import Program
-from pidscope.live.session import Session
+from pidscope.live.session import LiveWorld
 from pidscope.procfs import ProcFs
+from pidscope.session import Session
 
 from .conftest import WORKLOAD, Host, expected
 
@@ -18,7 +19,7 @@ def kprobe_host() -> Iterator[Host]:
     host = Host()
     program = Program("kprobe")
     try:
-        host.session = Session(program, ProcFs(), host.listen)
+        host.session = Session(LiveWorld(program, ProcFs()), host.listen)
         host.session.begin()
         yield host
     finally:

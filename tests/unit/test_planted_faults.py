@@ -11,7 +11,8 @@ from machine import Machine, nr
 from reference import Thread
 from watched import Watch
 
-import pidscope.live.session as session_module
+import pidscope.live.session as live_module
+import pidscope.session as session_module
 import pidscope.table as table_module
 import pidscope.verify as verify_module
 from pidscope.errors import IllegalEvent
@@ -285,7 +286,7 @@ def test_without_the_fence_a_change_under_way_looks_wrong(monkeypatch: pytest.Mo
         task = w.fork(w.kernel.init)
         w.session.begin()
         if planted:
-            monkeypatch.setattr(session_module, "fence", lambda: None)
+            monkeypatch.setattr(live_module, "fence", lambda: None)
         w.kernel.begin(w.kernel.setsid(task))  # the record is reserved, nothing is written yet
         assert w.kernel.pending
         verdict = w.session.check(nr(task)).verdict
@@ -297,7 +298,7 @@ def test_without_the_fence_a_start_is_not_exact(monkeypatch: pytest.MonkeyPatch)
         w = Watch(monkeypatch)
         task = w.fork(w.kernel.init)
         if planted:
-            monkeypatch.setattr(session_module, "fence", lambda: None)
+            monkeypatch.setattr(live_module, "fence", lambda: None)
         w.kernel.begin(w.kernel.setsid(task))
         w.session.begin()
         w.kernel.settle()

@@ -13,7 +13,7 @@ from watched import Watch
 
 from pidscope.errors import HostError
 from pidscope.event import Event, Lost, PidAttached, PidDetached, TaskExited, TidsExchanged
-from pidscope.live.session import Session
+from pidscope.live.session import LiveWorld
 from pidscope.verify import Verdict, hooks_agree
 
 
@@ -297,7 +297,7 @@ def test_the_listener_hears_every_event_once(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_nested_namespace_is_refused(w: Watch) -> None:
     w.procfs.ns = 4026532000
     with pytest.raises(HostError, match="initial PID namespace"):
-        Session(w.program, w.procfs)  # type: ignore[arg-type]
+        LiveWorld(w.program, w.procfs)  # type: ignore[arg-type]
 
 
 def test_a_start_that_never_succeeds_gives_up(w: Watch) -> None:

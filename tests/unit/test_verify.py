@@ -258,11 +258,15 @@ def test_an_exchange_makes_both_tasks_admissible(m: Watched) -> None:
     assert m.judge(swapped)[0] in (Verdict.AGREE, Verdict.MOVED)
     assert m.judge(full._replace(ns_pid=(0,)))[0] is WRONG
     assert m.judge(full._replace(ns_pid=(other + 1,)))[0] is WRONG
-    assert m.judge(full._replace(pid=other)) == (WRONG, "Pid")  # of the inode, never of the task
+    of_the_other = (Verdict.UNJUDGED, "the other's of an exchange")
+    assert m.judge(full._replace(pid=other)) == of_the_other  # of the inode, never of the task
+    assert m.judge(full._replace(pid=other + 1)) == (WRONG, "Pid")
+    assert m.judge(None) == of_the_other  # that inode's task may be released by then
     m.run(m.kernel.release(leader))
     assert m.judge(full._replace(ns_pid=(0,))) == MOVED  # a reader that was with the old leader
     m.watch(number)
     assert m.judge(swapped)[0] is WRONG
+    assert m.judge(full._replace(pid=other)) == (WRONG, "Pid")
 
 
 def test_a_reader_within_an_exchange_may_see_both_numbers(m: Watched) -> None:

@@ -10,9 +10,10 @@ from compare import expect_equal
 from fake_kernel import FakeKernel, FakeProcFs, FakeProgram
 from reference import Act, Thread
 
-import pidscope.live.session as session_module
+import pidscope.live.session as live_module
 from pidscope.event import Event
-from pidscope.live.session import Session
+from pidscope.live.session import LiveWorld
+from pidscope.session import Session
 from pidscope.verify import Tally, Verdict
 
 
@@ -31,8 +32,9 @@ class Watch:
         self.procfs = FakeProcFs(self.kernel)
         self.told: list[Event] = []
         fence: Any = lambda: self.kernel.fence()  # noqa: E731 (looked up late: a test may change it)
-        monkeypatch.setattr(session_module, "fence", fence)
-        self.session = Session(self.program, self.procfs, self._listen)  # type: ignore[arg-type]
+        monkeypatch.setattr(live_module, "fence", fence)
+        world = LiveWorld(self.program, self.procfs)  # type: ignore[arg-type]
+        self.session = Session(world, self._listen)
 
     def _listen(self, event: Event, session: Session) -> None:
         self.told.append(event)

@@ -1,0 +1,66 @@
+"""What a session needs of a world: its hooks' records, its /proc, a fence, and a clock.
+
+There are two: this host's kernel (`pidscope.live`) and the model (`pidscope.simulated`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from pidscope.snapshot import ProcFiles
+
+
+class RecordRing(Protocol):
+    """Where the hooks write their records, in the order in which they ran."""
+
+    @property
+    def position(self) -> int:
+        """The end of the stream: every record written so far lies before it."""
+
+    def drain(self, until: int) -> Iterator[bytes | memoryview]:
+        """Yield each record that begins before ``until`` and was not yielded yet."""
+
+
+class World(Protocol):
+    """What is watched: a kernel's hooks, and its /proc."""
+
+    @property
+    def ring(self) -> RecordRing:
+        """The stream of records."""
+
+    @property
+    def procfs(self) -> ProcFiles:
+        """A /proc of the initial PID namespace."""
+
+    @property
+    def root_ns(self) -> int:
+        """Inum of the initial PID namespace."""
+
+    @property
+    def ns_per_tick(self) -> int:
+        """1e9 / USER_HZ, the unit of the start times in /proc."""
+
+    @property
+    def way(self) -> str:
+        """How the hooks are attached: ``fentry``, ``kprobe`` or ``simulated``."""
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """What the watch cannot see, for want of a hook that only annotates."""
+
+    @property
+    def lost(self) -> int:
+        """Records that could not be written so far."""
+
+    def sees(self, name: str) -> bool:
+        """Whether the hook of this name is attached."""
+
+    def hits(self) -> Mapping[str, int]:
+        """How often each hook ran since it was attached."""
+
+    def fence(self) -> None:
+        """Return once every change whose record was written before has become visible."""
+
+    def now_ns(self) -> int:
+        """CLOCK_BOOTTIME."""
