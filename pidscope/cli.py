@@ -11,20 +11,23 @@ from collections.abc import Sequence
 from pidscope import __version__
 from pidscope.commands import doctor, ns, ps, verify, watch
 from pidscope.commands.running import forget_stdout, open_standard_streams
+from pidscope.commands.sources import SCENARIOS
 from pidscope.errors import HostError, PidscopeError, UsageError
 
 _DESCRIPTION = """\
 Every PID of every task, at every level of nested PID namespaces: as /proc tells it (ps, ns), or
 rebuilt from what the kernel does and checked while it runs (watch, verify).
 """
-_EPILOG = """\
+_EPILOG = f"""\
 examples:
   pidscope ns                      the tree of PID namespaces
   pidscope ps                      every process with its number at every level
   pidscope watch -- make           what make's processes do, as it happens
   pidscope verify                  ten seconds of proof
   pidscope doctor                  can this host do live mode, and if not, why
+  pidscope verify --source simulated   the same proof of a kernel in Python: no root needed
 
+{SCENARIOS}
 exit status: 0 good; 1 a disagreement, or no such process; 2 wrong usage; 3 this host cannot do
 it, with the reason.
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from pidscope.escape import escape, unescape_status_name
 from pidscope.event import Event
@@ -59,6 +59,15 @@ class Namespace(TypedDict):
     zombies: int
     last_pid: int | None
     container: None
+
+
+class Check(NamedTuple):
+    """One thing that was tried for `pidscope doctor`: what came of it, and what to do about it."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str = ""
 
 
 def event_json(event: Event) -> dict[str, Any]:

@@ -6,32 +6,25 @@ import argparse
 import json
 import os
 import textwrap
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from pidscope.documents import SCHEMA
+from pidscope.commands.sources import SEE_SCENARIOS, SIMULATED, add_option, scenario_of, stage_of
+from pidscope.documents import SCHEMA, Check
 from pidscope.errors import HostError, PidscopeError
-from pidscope.live.bcc import load_bcc
-from pidscope.live.program import REFUSED_HINT, WAYS, Program, expect_root, read_btf
-from pidscope.procfs import ProcFs
 
-_EPILOG = """\
+_EPILOG = f"""\
 Each way of probing is found by trying it: programs are loaded, attached, and taken out again.
+With --source simulated the scenario is played instead.
 
-exit status: 0 live mode works here, 3 it does not.
+examples:
+  pidscope doctor
+  pidscope doctor --source simulated:./mine.scenario    is it one, and does it go as it says
+
+{SEE_SCENARIOS}
+
+exit status: 0 live mode works here, 3 it does not; 2 a scenario is not there, or is wrong.
 """
 _INDENT = " " * 12
-_TRIAL_RING = 64 << 10
-_LOCKDOWN = Path("/sys/kernel/security/lockdown")
-
-
-class Check(NamedTuple):
-    """One thing that live mode needs, or that says why it is refused."""
-
-    name: str
-    ok: bool
-    detail: str
-    hint: str = ""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,98 +37,67 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-J", "--json", action="store_true", help="a JSON document")
+    add_option(parser, "live")
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print every check; 0 if live mode works here, else 3."""
-    checks = [_root(), _proc(), _btf(), _bcc()]
-    probes: str | None = None
-    if all(check.ok for check in checks):
-        for way in WAYS:
-            check = _way(way)
-            checks.append(check)
-            if check.ok and probes is None:
-                probes = way
-    if args.json:
-        print(json.dumps(_document(checks, probes)))
+    """Print every check; 0 if what was asked for works here, else 3, or 2 for a scenario."""
+    scenario = scenario_of(args, "live")
+    return _host(args.json) if scenario is None else _simulated(args.json, scenario)
+
+
+def _host(as_json: bool) -> int:
+    from pidscope.live.checks import check_host  # ctypes, mmap, the programs' loader
+
+    checks, probes = check_host()
+    if as_json:
+        host = {"host": os.uname().nodename, "kernel": os.uname().release}
+        _print_document(host, checks, live=probes is not None, probes=probes)
     else:
-        _print(checks, probes)
+        print(f"Linux {os.uname().release} {os.uname().machine}")
+        _print(checks)
+        if probes:
+            print(f"live mode works here, by {probes}")
+        else:
+            print("live mode does not work here; ps and ns do, from /proc")
     return 0 if probes else HostError.exit_code
 
 
-def _root() -> Check:
-    try:
-        expect_root()
-    except HostError as error:
-        return Check("root", False, str(error), error.hint)
-    return Check("root", True, "effective user id 0")
+def _simulated(as_json: bool, scenario: str) -> int:
+    name, check, code = _play(scenario)
+    backend = Check(SIMULATED, True, "a kernel in Python: it works everywhere")
+    if as_json:
+        source = {"source": f"{SIMULATED}:{name}", "mode": SIMULATED, "host": SIMULATED}
+        _print_document({**source, "boot_id": None}, [backend, check], live=None, probes=None)
+    else:
+        _print([backend, check])
+    return code
 
 
-def _proc() -> Check:
+def _play(scenario: str) -> tuple[str, Check, int]:
+    """Play the scenario to its end; its name, what came of it, and the exit code."""
+    name, steps = scenario, 0
     try:
-        mount = ProcFs().mount()
+        stage = stage_of(scenario)
+        name = stage.name
+        while stage.world.step():
+            steps += 1
     except PidscopeError as error:
-        return Check("/proc", False, str(error), error.hint)
-    if not mount.initial:
-        return Check("/proc", False, f"PID namespace {mount.ns} is a nested one", "use the host's")
-    return Check("/proc", True, "of the initial PID namespace")
+        return name, Check("scenario", False, str(error), error.hint), error.exit_code
+    return name, Check("scenario", True, f"{name}: {steps} steps, and each went as it says"), 0
 
 
-def _btf() -> Check:
-    try:
-        btf = read_btf()
-    except PidscopeError as error:
-        return Check("BTF", False, str(error), error.hint)
-    return Check("BTF", True, f"struct pid has its numbers at {btf.offset('pid', 'numbers')}")
+def _print_document(
+    head: dict[str, Any], checks: list[Check], live: bool | None, probes: str | None
+) -> None:
+    checked = {"checks": [check._asdict() for check in checks], "live": live, "probes": probes}
+    print(json.dumps({"schema": SCHEMA, **head, **checked}))
 
 
-def _bcc() -> Check:
-    try:
-        bcc = load_bcc()
-    except PidscopeError as error:
-        return Check("bcc", False, str(error), error.hint)
-    return Check("bcc", True, f"{bcc.__version__} in {Path(bcc.__file__).parent}")
-
-
-def _way(way: str) -> Check:
-    try:
-        program = Program(way, _TRIAL_RING)
-    except PidscopeError as error:
-        return Check(way, False, str(error), error.hint or _refusal_hint())
-    missing = ", ".join(f"{hook.name} ({hook.without})" for hook in program.missing)
-    program.close()
-    return Check(
-        way, True, f"all hooks attach, but not {missing}" if missing else "all hooks attach"
-    )
-
-
-def _refusal_hint() -> str:
-    try:
-        lockdown = _LOCKDOWN.read_text().strip()
-    except OSError:
-        lockdown = "not readable"
-    return f"lockdown is {lockdown}; {REFUSED_HINT}"
-
-
-def _document(checks: list[Check], probes: str | None) -> dict[str, object]:
-    return {
-        "schema": SCHEMA,
-        "host": os.uname().nodename,
-        "kernel": os.uname().release,
-        "checks": [check._asdict() for check in checks],
-        "live": probes is not None,
-        "probes": probes,
-    }
-
-
-def _print(checks: list[Check], probes: str | None) -> None:
-    print(f"Linux {os.uname().release} {os.uname().machine}")
+def _print(checks: list[Check]) -> None:
+    width = max(len(check.name) for check in checks)
     for check in checks:
-        print(f"{'ok' if check.ok else 'NO':<3} {check.name:<7} {check.detail}")
+        print(f"{'ok' if check.ok else 'NO':<3} {check.name:<{width}} {check.detail}")
         if check.hint:
             print(textwrap.fill(check.hint, 79, initial_indent=_INDENT, subsequent_indent=_INDENT))
-    if probes:
-        print(f"live mode works here, by {probes}")
-    else:
-        print("live mode does not work here; ps and ns do, from /proc")

@@ -1,16 +1,15 @@
-"""``pidscope ns``: the tree of PID namespaces, read from /proc."""
+"""``pidscope ns``: the tree of PID namespaces, as /proc tells it."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from pidscope import documents, views
-from pidscope.commands.listing import add_options, print_document
-from pidscope.procfs import ProcFs
+from pidscope.commands.listing import add_options, listed
+from pidscope.commands.sources import SEE_SCENARIOS
 
-_EXAMPLES = """\
+_EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):
   NS       inum, as in pid:[INUM], indented below the parent namespace
   LEVEL    how deep, from the namespace of this /proc on
@@ -27,6 +26,9 @@ examples:
   pidscope ns -n -o INIT            the inits, for a script
   pidscope ns -J | jq '.namespaces[] | select(.zombies > 0)'
   pidscope ps --in ns:4026532146    who is in one of them
+  pidscope ns --source simulated    of a scenario, on a kernel in Python
+
+{SEE_SCENARIOS}
 """
 
 
@@ -49,17 +51,16 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         known = [*views.NS_COLUMNS, "COMM"]
         columns = views.choose_columns(args.output, known, views.NS_DEFAULT)
-    proc = ProcFs(args.proc)
+    world = listed(args)
+    proc = world.proc
     mount = proc.mount()
     snapshot = proc.snapshot()
     last_pid = proc.last_pid()
     tree = documents.namespaces(snapshot, {} if last_pid is None else {mount.ns: last_pid})
-    everyone = documents.processes(
-        snapshot, boot_time=proc.boot_time(), ticks_per_second=os.sysconf("SC_CLK_TCK")
-    )
+    everyone = world.processes(snapshot)
     complete = documents.is_complete(everyone) and proc.sees_all()
     if args.json:
-        print_document("namespaces", tree, proc, complete)
+        world.print_document("namespaces", tree, complete)
         return 0
     comms = {process["tid"]: process["comm"] for process in everyone}
     width = None if args.output is not None else views.WIDTH

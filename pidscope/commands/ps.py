@@ -1,19 +1,19 @@
-"""``pidscope ps``: every process with its number at every level, read from /proc."""
+"""``pidscope ps``: every process with its number at every level, as /proc tells it."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 
 from pidscope import documents, views
-from pidscope.commands.listing import add_options, print_document
+from pidscope.commands.listing import ListedProc, add_options, listed
+from pidscope.commands.sources import SEE_SCENARIOS
 from pidscope.documents import Process
 from pidscope.errors import HostError, PidscopeError, UsageError
-from pidscope.procfs import Mount, ProcFs
+from pidscope.procfs import Mount
 
-_EXAMPLES = """\
+_EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):
   PID, TID   thread group and thread, as this /proc numbers them
   NSPID      the task's number at every level, this /proc's first
@@ -31,6 +31,9 @@ examples:
   pidscope ps --in ns:4026532146 -o PID,NSPID,NSPPID,COMM
   pidscope ps --zombies         dead, not waited for; PPID does not wait
   pidscope ps -J | jq '.processes[] | select(.levels[-1].pid == 17) | .pid'
+  pidscope ps --source simulated    two containers, on a kernel in Python
+
+{SEE_SCENARIOS}
 """
 _ROOT = "run as root to see all"
 _WHERE = "host | self | pid:N | ns:INUM | pid:[INUM]"
@@ -59,18 +62,15 @@ def run(args: argparse.Namespace) -> int:
     columns: list[str] = list(default)
     if args.output is not None:
         columns = views.choose_columns(args.output, views.PS_COLUMNS, default)
-    proc = ProcFs(args.proc)
+    world = listed(args)
+    proc = world.proc
     inum = namespace_at(args.where, proc, proc.mount())
-    everyone = documents.processes(
-        proc.snapshot(threads=args.threads),
-        boot_time=proc.boot_time(),
-        ticks_per_second=os.sysconf("SC_CLK_TCK"),
-    )
+    everyone = world.processes(proc.snapshot(threads=args.threads))
     complete = documents.is_complete(everyone) and proc.sees_all()
     _check_known(inum, everyone, complete)
     chosen = [process for process in everyone if _is_chosen(process, inum, args)]
     if args.json:
-        print_document("processes", chosen, proc, complete)
+        world.print_document("processes", chosen, complete)
         return 0
     width = None if args.output is not None else views.WIDTH
     table = views.process_table(chosen, columns, headings=not args.noheadings, width=width)
@@ -89,7 +89,7 @@ def _is_chosen(process: Process, inum: int, args: argparse.Namespace) -> bool:
     return any(level["ns"] == inum for level in process["levels"])
 
 
-def namespace_at(where: str, proc: ProcFs, mount: Mount) -> int:
+def namespace_at(where: str, proc: ListedProc, mount: Mount) -> int:
     """Return the inum of the PID namespace that WHERE names, whether or not it is there.
 
     Raises UsageError for what is no WHERE, PidscopeError for a process that is not there, and

@@ -13,10 +13,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
-import psutil
-
 from pidscope.errors import UsageError
-from pidscope.live.session import Session
+from pidscope.session import Session
 
 _GRACE_S = 3  # from SIGTERM to SIGKILL
 POLL_MS = 20  # a ring of 8 MiB holds far more than any host forks in this time
@@ -85,6 +83,8 @@ def spawned(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """End CMD and what it has started, which would not hear of a signal to CMD alone."""
+    import psutil  # slow to import, and hardly ever needed
+
     root = psutil.Process(child.pid)  # not waited for yet, so it is there
     tree = [root, *root.children(recursive=True)]
     for process in tree:
@@ -113,8 +113,8 @@ def status(returncode: int) -> int:
 
 def forget_stdout() -> None:
     """Nobody reads it any more: the interpreter's last flush must not complain about that."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), sys.stdout.fileno())
 
 
 def open_standard_streams() -> None:
@@ -122,8 +122,10 @@ def open_standard_streams() -> None:
 
     What a terminal's character set lacks is printed as an escape.
     """
-    while os.open(os.devnull, os.O_RDWR) <= 2:
-        pass
+    fd = 0
+    while fd <= 2:
+        fd = os.open(os.devnull, os.O_RDWR)
+    os.close(fd)
     # None is what the interpreter makes of a closed descriptor, which is open again now.
     sys.stdout = sys.stdout or os.fdopen(1, "w")
     sys.stderr = sys.stderr or os.fdopen(2, "w")
@@ -134,5 +136,5 @@ def open_standard_streams() -> None:
 
 def tell_missing(session: Session) -> None:
     """Say on standard error what this watch cannot see."""
-    for what in session.missing:
+    for what in session.world.missing:
         print(f"pidscope: cannot see {what}", file=sys.stderr)

@@ -6,31 +6,33 @@ import argparse
 import json
 import math
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 from pidscope import lines
 from pidscope.commands.running import Stop, seconds, spawned, status, tell_missing
+from pidscope.commands.sources import SEE_SCENARIOS, WatchedWorld, add_option, watched_world
 from pidscope.event import Event
-from pidscope.live.session import Session, live_session
-from pidscope.procfs import ProcFs
+from pidscope.session import Session
 from pidscope.tree import Counts
 from pidscope.verify import Judgement, Tally, Verdict
 
-_EXAMPLES = """\
+_EXAMPLES = f"""\
 Every number of the host is compared, over and over, while CMD runs (or for the given time), and
-once more after CMD ended. CMD's standard output goes to standard error.
+once more after CMD ended. CMD's standard output goes to standard error. On a simulated kernel that
+begins in the middle of the scenario and lasts until its end; --duration counts its own seconds.
 
 examples:
   pidscope verify                       ten seconds
   pidscope verify --duration 60
   pidscope verify -J -- make -j8 | tail -1
+  pidscope verify --source simulated:random   anywhere, without root
+
+{SEE_SCENARIOS}
 
 exit status: 0 all agreed and the last comparison was complete; 1 a disagreement, or it could not
 be completed; 2 wrong arguments; 3 this host cannot do it.
 """
-_DURATION_S = 10.0
 _FINAL_ATTEMPTS = 20
 
 
@@ -38,7 +40,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     parser = subparsers.add_parser(
         "verify",
-        usage="pidscope verify [-h] [--duration S] [-J] [-- CMD…]",
+        usage="pidscope verify [-h] [--duration S] [-J] [--source SOURCE] [-- CMD…]",
         help="watch, rebuild, and compare with /proc",
         description="Rebuild every PID from the kernel's own acts and compare with /proc/*/status.",
         epilog=_EXAMPLES,
@@ -48,19 +50,22 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--duration", type=seconds, metavar="S", help="seconds (default: 10, or until CMD ends)"
     )
     parser.add_argument("-J", "--json", action="store_true", help="JSON, an object a line")
+    add_option(parser, "live")
     parser.set_defaults(func=run, command=None)
 
 
 def run(args: argparse.Namespace) -> int:
     """Verify; 0 if all agreed and the proof is complete, else 1."""
     with Stop().listening() as stop:
-        return _Verification(args.json, stop).run(args.command, args.duration)
+        world = watched_world(args)
+        return _Verification(world, args.json, stop).run(args.command, args.duration)
 
 
 class _Verification:
     """One run: what has been judged, and what has been printed of it."""
 
-    def __init__(self, as_json: bool, stop: Stop) -> None:
+    def __init__(self, world: WatchedWorld, as_json: bool, stop: Stop) -> None:
+        self._world = world
         self._json = as_json
         self._stop = stop
         self._tally = Tally()
@@ -68,21 +73,23 @@ class _Verification:
         self._reported = 0
 
     def run(self, command: list[str] | None, duration: float | None) -> int:
-        with live_session(ProcFs(), self._listen) as session:
+        with self._world.open(self._listen, judged=True) as session:
             tell_missing(session)
-            begun = time.monotonic()
+            begun_ns = session.world.now_ns()
             if duration is None:
-                duration = _DURATION_S if command is None else math.inf
+                duration = self._world.duration_s if command is None else math.inf
+            end_ns = begun_ns + duration * 1e9
             of_command = {}
             if command is None:
-                self._judge_while(session, lambda: time.monotonic() < begun + duration)
+                self._judge_while(session, self._world.goes_on, end_ns)
             else:
-                of_command = self._judge_command(session, command, begun + duration)
+                of_command = self._judge_command(session, command, end_ns)
+            self._world.rest()
             self._finish(session)
             summary = {
                 **_summary(session, self._tally),
                 **of_command,
-                "elapsed_s": round(time.monotonic() - begun, 3),
+                "elapsed_s": round((session.world.now_ns() - begun_ns) / 1e9, 3),
             }
         for reason in session.broken:
             print(f"pidscope: the stream broke off: {reason}", file=sys.stderr)
@@ -94,18 +101,18 @@ class _Verification:
         if self._counts is not None:
             self._counts.add(event)
 
-    def _judge_command(self, session: Session, command: list[str], end: float) -> dict[str, Any]:
+    def _judge_command(self, session: Session, command: list[str], end_ns: float) -> dict[str, Any]:
         with spawned(command) as child:
             self._counts = Counts(child.pid)
-            self._judge_while(session, lambda: child.poll() is None and time.monotonic() < end)
+            self._judge_while(session, lambda: child.poll() is None, end_ns)
         session.pump()
         return {
             "cmd_status": status(child.returncode),
             "cmd_counts": self._counts.result(),
         }
 
-    def _judge_while(self, session: Session, going_on: Callable[[], bool]) -> None:
-        while going_on() and not self._stop.asked:
+    def _judge_while(self, session: Session, going_on: Callable[[], bool], end_ns: float) -> None:
+        while going_on() and not self._stop.asked and session.world.now_ns() < end_ns:
             session.check_all(self._tally)
             self._report()
 
@@ -138,7 +145,7 @@ def _summary(session: Session, tally: Tally) -> dict[str, Any]:
         "compared": tally.compared,
         **verdicts,
         "complete": tally.complete,
-        "probes": session.way,
+        "probes": session.world.way,
         "hooks": hooks,
         "hooks_at_rest": at_rest,
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
-import time
 from collections.abc import Callable
 from datetime import datetime
 
 from pidscope import lines
-from pidscope.commands.running import Reader, Stop, forget_stdout, seconds, spawned, tell_missing
+from pidscope.commands.running import Stop, forget_stdout, seconds, spawned, tell_missing
+from pidscope.commands.sources import SEE_SCENARIOS, add_option, watched_world
 from pidscope.documents import event_json
 from pidscope.event import (
     Event,
@@ -21,19 +22,22 @@ from pidscope.event import (
     TaskCreated,
     TaskMoved,
 )
-from pidscope.live.session import Session, live_session
-from pidscope.procfs import ProcFs
+from pidscope.session import Session
 from pidscope.tree import Tree
 
-_EXAMPLES = """\
+_EXAMPLES = f"""\
 A number stands with its namespaces: 4242/17 is 4242 on the host and 17 in the container. With CMD
 only what its processes do is shown (--all: everything), until it ends; CMD's standard output goes
-to standard error. Without, until Ctrl-C.
+to standard error. Without, until Ctrl-C. A simulated kernel is watched until its scenario ends;
+--duration then counts its own seconds.
 
 examples:
   pidscope watch                        everything on this host
   pidscope watch --duration 5 -J        five seconds of it, a JSON object a line
   pidscope watch -v -- sh -c 'ls | wc'  each step: alloc_pid, attach_pid, copy_process, free_pid
+  pidscope watch --source simulated     two containers, on a kernel in Python: no root needed
+
+{SEE_SCENARIOS}
 
 exit status: 0, or CMD could not be run: 2; this host cannot do it: 3.
 """
@@ -44,7 +48,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     parser = subparsers.add_parser(
         "watch",
-        usage="pidscope watch [-h] [-v] [-J] [-n] [--duration S] [--all] [-- CMD…]",
+        usage="pidscope watch [-h] [-v] [-J] [-n] [--duration S] [--all] [--source SOURCE] "
+        "[-- CMD…]",
         help="the kernel's acts on PIDs, as they happen",
         description="Show what the kernel does to PIDs, as it happens.",
         epilog=_EXAMPLES,
@@ -55,6 +60,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("-n", "--noheadings", action="store_true", help="no headings")
     parser.add_argument("--duration", type=seconds, metavar="S", help="seconds, then end")
     parser.add_argument("--all", action="store_true", help="with CMD: everybody's, not just CMD's")
+    add_option(parser, "live")
     parser.set_defaults(func=run, command=None)
 
 
@@ -74,15 +80,15 @@ class _Watch:
     def __init__(self, args: argparse.Namespace, stop: Stop) -> None:
         self._args = args
         self._stop = stop
-        self._reader = Reader()
+        self._world = watched_world(args)
         self._tree: Tree | None = None
-        self._boot_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._boot_s = self._world.boot_s()
 
     def run(self) -> None:
-        with live_session(ProcFs(), self._show) as session:
+        with self._world.open(self._show, judged=False) as session:
             self._head(session)
             if self._args.command is None:
-                self._follow(session, lambda: True)
+                self._follow(session, self._world.goes_on)
             else:
                 with spawned(self._args.command) as child:
                     self._tree = Tree(child.pid)
@@ -96,19 +102,21 @@ class _Watch:
     def _head(self, session: Session) -> None:
         assert session.table is not None
         tasks = sum(1 for _ in session.table.tasks())
-        print(f"pidscope: live by {session.way}, from {tasks} tasks on", file=sys.stderr)
+        print(f"pidscope: {self._world.title()}, from {tasks} tasks on", file=sys.stderr)
         tell_missing(session)
         if not self._args.json and not self._args.noheadings:
             print(lines.HEADING, flush=True)
 
     def _follow(self, session: Session, going_on: Callable[[], bool]) -> None:
-        end = None if self._args.duration is None else time.monotonic() + self._args.duration
-        while going_on() and not self._stop.asked and (end is None or time.monotonic() < end):
+        end_ns = math.inf
+        if self._args.duration is not None:
+            end_ns = session.world.now_ns() + self._args.duration * 1e9
+        while going_on() and not self._stop.asked and session.world.now_ns() < end_ns:
             if session.suspect:
                 session.begin()
             session.pump()
             sys.stdout.flush()
-            self._reader.wait()
+            self._world.wait()
 
     def _show(self, event: Event, session: Session) -> None:
         if not self._wanted(event):

@@ -24,13 +24,13 @@ from reference import ROOT
 from test_offsets import FakeBtf
 
 import pidscope
-import pidscope.commands.verify as verify_command
-import pidscope.commands.watch as watch_command
+import pidscope.commands.sources as sources_module
 import pidscope.live.bcc as bcc_module
 import pidscope.live.program as program_module
-import pidscope.live.session as session_module
+import pidscope.live.session as live_module
 from pidscope import cli
 from pidscope.event import PidAttached, PidDetached
+from pidscope.session import Session
 
 PIDSCOPE = (sys.executable, "-m", "pidscope")
 CHECKOUT = Path(pidscope.__file__).parent.parent
@@ -132,7 +132,7 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     def interrupted(path: Any = None) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pidscope.commands.ps.ProcFs", interrupted)
+    monkeypatch.setattr("pidscope.commands.listing.ProcFs", interrupted)
     assert cli.main(["ps"]) == 128 + signal.SIGINT
     assert capsys.readouterr().err == ""
 
@@ -164,8 +164,8 @@ class Refusing:
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Root in the initial namespace, a usable BTF, and a bcc: nothing is in the way yet."""
-    monkeypatch.setattr(session_module, "expect_root", lambda: None)
-    monkeypatch.setattr(session_module, "_initial_ns", lambda procfs: ROOT)
+    monkeypatch.setattr(live_module, "expect_root", lambda: None)
+    monkeypatch.setattr(live_module, "_initial_ns", lambda procfs: ROOT)
     monkeypatch.setattr(program_module, "load_bcc", lambda: Refusing)
     monkeypatch.setattr(program_module, "read_btf", FakeBtf)
     return monkeypatch
@@ -196,8 +196,8 @@ def test_no_btf(
     host: pytest.MonkeyPatch, capsys: Any, arguments: list[str], tmp_path: Path
 ) -> None:
     host.undo()
-    host.setattr(session_module, "expect_root", lambda: None)
-    host.setattr(session_module, "_initial_ns", lambda procfs: ROOT)
+    host.setattr(live_module, "expect_root", lambda: None)
+    host.setattr(live_module, "_initial_ns", lambda procfs: ROOT)
     host.setattr(program_module, "load_bcc", lambda: Refusing)
     host.setattr(program_module, "BTF_PATH", tmp_path / "vmlinux")
     fault, hint = refused(capsys, *arguments)
@@ -244,11 +244,10 @@ def test_a_bcc_that_cannot_be_loaded(host: pytest.MonkeyPatch, capsys: Any, tmp_
 @pytest.fixture
 def kernel(host: pytest.MonkeyPatch) -> FakeKernel:
     kernel = FakeKernel()
-    host.setattr(session_module, "fence", kernel.fence)
-    host.setattr(session_module, "load_program", lambda ring_bytes: FakeProgram(kernel))
+    host.setattr(live_module, "fence", kernel.fence)
+    host.setattr(live_module, "load_program", lambda ring_bytes: FakeProgram(kernel))
     host.setattr("pidscope.commands.running.POLL_MS", 0)
-    for command in (watch_command, verify_command):
-        host.setattr(command, "ProcFs", lambda: FakeProcFs(kernel))
+    host.setattr(sources_module, "ProcFs", lambda: FakeProcFs(kernel))
     return kernel
 
 
@@ -352,7 +351,7 @@ def test_verify_exits_1_for_a_disagreement(
             kernel.run(kernel.exit(other))
             kernel.run(kernel.release(other))
 
-    begin = session_module.Session.begin
+    begin = Session.begin
 
     def begun(session: Any) -> None:
         begin(session)
@@ -360,7 +359,7 @@ def test_verify_exits_1_for_a_disagreement(
         kernel.between = between
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session_module.Session, "begin", begun)
+        patch.setattr(Session, "begin", begun)
         assert cli.main(["verify", "-J", "--duration", "0.01"]) == 1
     *bugs, last = objects(capfd)
     assert bugs[0]["type"] == "disagreement" and bugs[0]["verdict"] == verdict
@@ -378,10 +377,23 @@ def test_a_cmd_that_cannot_be_run_exits_2(kernel: FakeKernel, capfd: Any) -> Non
 def test_the_programs_are_taken_out_whatever_happens(host: pytest.MonkeyPatch) -> None:
     kernel = FakeKernel()
     program = FakeProgram(kernel)
-    host.setattr(session_module, "fence", kernel.fence)
-    host.setattr(session_module, "load_program", lambda ring_bytes: program)
+    host.setattr(live_module, "fence", kernel.fence)
+    host.setattr(live_module, "load_program", lambda ring_bytes: program)
     procfs: Any = FakeProcFs(kernel)
-    with pytest.raises(ZeroDivisionError), session_module.live_session(procfs) as session:
+    with pytest.raises(ZeroDivisionError), live_module.live_session(procfs) as session:
         assert session.starts == 1
         raise ZeroDivisionError
     assert program.closed
+
+
+def test_no_descriptor_is_left_open() -> None:
+    """Those that stand in for standard streams, or for a reader who has gone."""
+    count = (
+        "import os, sys; from pidscope.commands.running import *\n"
+        "before = len(os.listdir('/proc/self/fd'))\n"
+        "open_standard_streams(); forget_stdout(); forget_stdout()\n"
+        "after = len(os.listdir('/proc/self/fd'))\n"
+        "sys.exit(f'{before} {after}' if before != after else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", count], capture_output=True, cwd=CHECKOUT)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,167 @@
+"""The model's /proc, for whoever reads a kernel's: text from the model, parsed as a kernel's is.
+
+Every reading is a generator that stops between any two things it looks at, so that the world can
+let others go on there, as CPUs do that share a kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Callable, Protocol, TypeVar
+
+from pidscope.model.kernel import Kernel
+from pidscope.model.pid import PIDTYPE_PID, Pid, pid_task
+from pidscope.model.pid_namespace import PidNamespace
+from pidscope.model.proc import (
+    pidns_get,
+    proc_pid_lookup,
+    proc_pid_readdir,
+    proc_pid_stat,
+    proc_pid_status,
+    proc_task_readdir,
+)
+from pidscope.model.sched import TaskStruct
+from pidscope.procfs import Mount
+from pidscope.snapshot import Snapshot, Status, TaskReading, take_snapshot
+from pidscope.status import parse_start_ticks, parse_status
+
+BOOT_TIME = 1_767_225_600  # btime: 2026-01-01T00:00:00Z
+
+T = TypeVar("T")
+Reading = Generator[None, None, T]
+_Show = Callable[[TaskStruct, PidNamespace, Pid], Iterator[bytes]]
+
+
+class Finish(Protocol):
+    """Brings a reading to its end, whatever others do meanwhile."""
+
+    def __call__(self, reading: Reading[T]) -> T:
+        """Return what the reading gives."""
+
+
+class SimulatedProcFs:
+    """A mount of /proc in the initial PID namespace, as `pidscope.procfs.ProcFs` of a kernel."""
+
+    def __init__(self, kernel: Kernel, finish: Finish) -> None:
+        self._kernel = kernel
+        self._ns = kernel.init_pid_ns
+        self._finish = finish
+
+    def numbers(self) -> list[int]:
+        """Return the process numbers listed, increasing."""
+        return self._finish(_listed(proc_pid_readdir(self._ns)))
+
+    def threads(self, number: int) -> list[int]:
+        """Return the tids of process ``number``, increasing; none if it vanished."""
+        return sorted(self._finish(self._tids(number)))
+
+    def read_status(self, number: int) -> Status | None:
+        """Return the PID lines of task ``number``; None: it vanished."""
+        text = self._finish(self._file(number, proc_pid_status))
+        return None if text is None else parse_status(text, _path(number, "status"))
+
+    def start_ticks(self, number: int) -> int | None:
+        """Return field 22 of stat, the start in USER_HZ ticks since boot; None: vanished."""
+        text = self._finish(self._file(number, proc_pid_stat))
+        return None if text is None else parse_start_ticks(text, _path(number, "stat"))
+
+    def pid_ns(self, number: int) -> int | None:
+        """Return the inum of ``ns/pid``; None: vanished."""
+        ns = self._finish(self._namespace(number))
+        return None if ns is None else ns.inum
+
+    def ns_chain(self, number: int) -> list[tuple[int, int]]:
+        """Return (inum, inum of its parent) from the task's own PID namespace outwards."""
+        ns = self._finish(self._namespace(number))
+        spaces = [] if ns is None else list(ns.outwards())
+        return [(ns.inum, ns.parent.inum if ns.parent else 0) for ns in spaces]
+
+    def read(self, number: int) -> TaskReading | None:
+        """Return status, namespace and start of one task, all of one ``struct pid``."""
+        status, ns, stat = self._finish(self._task(number))
+        if status is None:
+            return None
+        return TaskReading(
+            number,
+            parse_status(status, _path(number, "status")),
+            None if stat is None else parse_start_ticks(stat, _path(number, "stat")),
+            ns,
+        )
+
+    def snapshot(self, threads: bool = True) -> Snapshot:
+        """Read every task that is listed, and the parent of every PID namespace met."""
+        return take_snapshot(self, threads)
+
+    def mount(self) -> Mount:
+        """Return the initial namespace."""
+        return Mount(self._ns.inum, initial=True)
+
+    def sees_all(self) -> bool:
+        """Return True: nothing is hidden here."""
+        return True
+
+    def boot_id(self) -> str | None:
+        """Return None: it boots the same way every time."""
+        return None
+
+    def boot_time(self) -> int:
+        """Return `BOOT_TIME`."""
+        return BOOT_TIME
+
+    def last_pid(self) -> int:
+        """Return the last number given out in the initial namespace."""
+        return self._ns.numbers.last_pid
+
+    # The readings
+
+    def _tids(self, number: int) -> Reading[list[int]]:
+        pid = yield from proc_pid_lookup(number, self._ns)
+        if pid is None:
+            return []
+        return (yield from _listed(proc_task_readdir(pid, self._ns)))
+
+    def _file(self, number: int, show: _Show) -> Reading[bytes | None]:
+        pid = yield from proc_pid_lookup(number, self._ns)
+        if pid is None:
+            return None
+        return (yield from self._text(pid, show))
+
+    def _text(self, pid: Pid, show: _Show) -> Reading[bytes | None]:
+        """``proc_single_show()``: the task is looked for again, and kept while it is printed."""
+        yield
+        task = pid_task(pid, PIDTYPE_PID)
+        if task is None:
+            return None
+        pieces = []
+        for piece in show(task, self._ns, pid):
+            pieces.append(piece)
+            yield
+        return b"".join(pieces)
+
+    def _namespace(self, number: int) -> Reading[PidNamespace | None]:
+        pid = yield from proc_pid_lookup(number, self._ns)
+        yield
+        task = pid_task(pid, PIDTYPE_PID)
+        return None if task is None else pidns_get(task)
+
+    def _task(self, number: int) -> Reading[tuple[bytes | None, int | None, bytes | None]]:
+        pid = yield from proc_pid_lookup(number, self._ns)
+        if pid is None:
+            return None, None, None
+        status = yield from self._text(pid, proc_pid_status)
+        task = pid_task(pid, PIDTYPE_PID)
+        ns = None if task is None else pidns_get(task)
+        stat = yield from self._text(pid, proc_pid_stat)
+        return status, ns.inum if ns is not None else None, stat
+
+
+def _listed(listing: Iterator[int]) -> Reading[list[int]]:
+    found = []
+    for number in listing:
+        found.append(number)
+        yield
+    return found
+
+
+def _path(number: int, file: str) -> str:
+    return f"simulated:/proc/{number}/{file}"
