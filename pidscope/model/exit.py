@@ -110,8 +110,8 @@ def zap_pid_ns_processes(ns: PidNamespace, me: TaskStruct) -> None:
     disable_pid_allocation(ns)
     me.signal.ignores_sigchld = True
     me.zaps = ns
-    for nr in sorted(ns.numbers.pids):
-        task = pid_task(ns.numbers.pids[nr], PIDTYPE_PID)
+    for nr in sorted(ns.allocator.pids):
+        task = pid_task(ns.allocator.pids[nr], PIDTYPE_PID)
         if nr > 1 and task is not None:
             ns.kernel.kill(task, SIGKILL)
     ns.kernel.wake_up_process(me)

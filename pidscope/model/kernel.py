@@ -74,7 +74,7 @@ class Kernel:
 
     def tasks(self) -> Iterator[TaskStruct]:
         """Every task that is attached, threads and zombies too, in the order of allocation."""
-        for pid in self.init_pid_ns.numbers.pids.values():
+        for pid in self.init_pid_ns.allocator.pids.values():
             task = pid_task(pid, PIDTYPE_PID)
             if task is not None:
                 yield task

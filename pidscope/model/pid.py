@@ -33,9 +33,10 @@ class Upid(NamedTuple):
 class Pid:
     """``struct pid``; ``numbers`` run from the initial namespace inwards to ``level``."""
 
-    __slots__ = ("level", "names", "numbers", "tasks")
+    __slots__ = ("count", "level", "names", "numbers", "tasks")
 
     def __init__(self, numbers: tuple[Upid, ...]) -> None:
+        self.count = 1  # references to the memory; its numbers go earlier
         self.level = len(numbers) - 1
         self.numbers = numbers
         # The heads of hlists: the last that was attached comes first.
@@ -141,7 +142,7 @@ def task_tgid_vnr(task: TaskStruct, current: TaskStruct) -> int:
 
 def find_pid_ns(nr: int, ns: PidNamespace | None) -> Pid | None:
     """The struct pid with this number in ``ns``."""
-    return ns.numbers.pids.get(nr) if ns is not None else None
+    return ns.allocator.pids.get(nr) if ns is not None else None
 
 
 def find_vpid(nr: int, current: TaskStruct) -> Pid | None:
@@ -180,11 +181,11 @@ def alloc_pid(ns: PidNamespace, set_tid: Sequence[int] = ()) -> Pid:
         numbers = _numbers(ns, set_tid)
     except OSError:
         if ns.pid_allocated == PIDNS_ADDING:  # nobody has lived here yet
-            ns.numbers.reset()
+            ns.allocator.reset()
         raise
     pid = Pid(numbers)
     for nr, level_ns in numbers:
-        level_ns.numbers.pids[nr] = pid
+        level_ns.allocator.pids[nr] = pid
         level_ns.pid_allocated += 1
     ns.count += 1
     ns.kernel.trace.alloc_pid(pid)
@@ -202,7 +203,7 @@ def _numbers(ns: PidNamespace, set_tid: Sequence[int]) -> tuple[Upid, ...]:
         if level_ns in wanted:
             nr = _take(level_ns, wanted[level_ns])
         else:
-            free = level_ns.numbers.next(level_ns.pid_limit)
+            free = level_ns.allocator.next(level_ns.pid_limit)
             if free is None:
                 raise OSError(errno.EAGAIN, f"no number is free in {level_ns}")
             nr = free
@@ -222,7 +223,7 @@ def _check_wanted(ns: PidNamespace, nr: int) -> None:
 
 def _take(ns: PidNamespace, nr: int) -> int:
     _check_wanted(ns, nr)
-    if nr in ns.numbers.pids:
+    if nr in ns.allocator.pids:
         raise OSError(errno.EEXIST, f"{nr} is taken in {ns}")
     return nr
 
@@ -237,12 +238,19 @@ def free_pid(pid: Pid) -> None:
             kernel.wake_up_process(ns.child_reaper)
         elif ns.pid_allocated == PIDNS_ADDING:  # the fork of the first process failed
             if kernel.features.first_fork_may_fail:
-                ns.numbers.reset()
+                ns.allocator.reset()
             else:
                 ns.pid_allocated = 0
-        del ns.numbers.pids[nr]
+        del ns.allocator.pids[nr]
         kernel.other_cpus()
-    pid.numbers[-1].ns.put()
+    put_pid(pid)
+
+
+def put_pid(pid: Pid) -> None:
+    """Drop a reference to the memory; with the last one goes that to the innermost namespace."""
+    pid.count -= 1
+    if not pid.count:
+        pid.numbers[-1].ns.put()
 
 
 def free_pids(pids: Sequence[Pid]) -> None:

@@ -27,12 +27,12 @@ class PidNamespace:
     """``struct pid_namespace``. ``count``: its struct pids, nsproxies and child namespaces."""
 
     __slots__ = (
+        "allocator",
         "child_reaper",
         "count",
         "inum",
         "kernel",
         "level",
-        "numbers",
         "parent",
         "pid_allocated",
         "pid_max",
@@ -43,7 +43,7 @@ class PidNamespace:
         self.inum = inum
         self.parent = parent
         self.level: int = parent.level + 1 if parent is not None else 0
-        self.numbers: Idr | PidMap = PidMap() if kernel.features.bitmap_allocator else Idr()
+        self.allocator: Idr | PidMap = PidMap() if kernel.features.bitmap_allocator else Idr()
         self.pid_allocated = PIDNS_ADDING  # plus how many struct pids have a number here
         self.pid_max = PID_MAX_LIMIT  # its own, where kernels have one per namespace
         self.child_reaper: TaskStruct | None = None

@@ -70,7 +70,7 @@ def proc_pid_readdir(ns: PidNamespace) -> Iterator[int]:
 
 def _find_ge_pid(nr: int, ns: PidNamespace) -> int:
     """The lowest number in use from ``nr`` on; 0 if there is none."""
-    pids = ns.numbers.pids
+    pids = ns.allocator.pids
     return nr if nr in pids else min((other for other in pids if other > nr), default=0)
 
 

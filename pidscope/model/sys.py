@@ -166,7 +166,7 @@ def write_pid_max(current: TaskStruct, value: int) -> int:
 
 def read_ns_last_pid(current: TaskStruct) -> int:
     """``kernel.ns_last_pid``: the last number given out."""
-    return _own(current).numbers.last_pid
+    return _own(current).allocator.last_pid
 
 
 def write_ns_last_pid(current: TaskStruct, value: int) -> int:
@@ -174,7 +174,7 @@ def write_ns_last_pid(current: TaskStruct, value: int) -> int:
     ns = _own(current)
     if not 0 <= value <= ns.pid_limit:
         raise OSError(errno.EINVAL, f"0 to {ns.pid_limit}")
-    ns.numbers.last_pid = value
+    ns.allocator.last_pid = value
     return 0
 
 

@@ -110,7 +110,7 @@ class SimulatedProcFs:
 
     def last_pid(self) -> int:
         """Return the last number given out in the initial namespace."""
-        return self._ns.numbers.last_pid
+        return self._ns.allocator.last_pid
 
     # The readings
 

@@ -67,6 +67,6 @@ def _wanted(scene: Scene, ns: PidNamespace) -> int:
         return rng.choice((0, -1, ns.pid_limit, 2**31 - 1))
     if kind < 0.3:
         return rng.choice((1, 2, 299, 300, 301, ns.pid_limit - 1))
-    if kind < 0.5 and ns.numbers.pids:
-        return rng.choice(list(ns.numbers.pids))
+    if kind < 0.5 and ns.allocator.pids:
+        return rng.choice(list(ns.allocator.pids))
     return rng.randint(2, 60)

@@ -209,7 +209,7 @@ class _Workload:
         if self._chance(0.2):
             return _Act(actor, "sysctl", ("ns_last_pid",))
         ns = self.scene.where(task)
-        last, limit = ns.numbers.last_pid, ns.pid_limit
+        last, limit = ns.allocator.last_pid, ns.pid_limit
         near = (last - 1, last - 2, last - 3, self.rng.randint(1, 20))
         borders = (0, 298, 299, 300, 301, limit - 2, limit - 1, limit)
         invalid = (-1, limit + 1)

@@ -91,7 +91,7 @@ def _first(table: Table | None, inum: int) -> int:
 def of_model(kernel: Kernel) -> dict[int, Any]:
     """Who has which numbers from level 1 inwards; None: a struct pid without a task."""
     rows: dict[int, Any] = {}
-    for pid in kernel.init_pid_ns.numbers.pids.values():
+    for pid in kernel.init_pid_ns.allocator.pids.values():
         numbers = pid.names.numbers[LEVEL:]
         task = next(iter(pid.tasks[PidType.PID]), None)
         if numbers:

@@ -15,7 +15,7 @@ KINDS = (PidType.TGID, PidType.PGID, PidType.SID)
 
 def of_model(kernel: Kernel, comm: bool = True) -> dict[str, Any]:
     """Every task, every struct pid without one, every namespace with somebody in it."""
-    pids = kernel.init_pid_ns.numbers.pids
+    pids = kernel.init_pid_ns.allocator.pids
     held = [pid for pid in pids.values() if not pid.tasks[PidType.PID]]
     return {
         "tasks": {task.pid: _task(task, comm) for task in kernel.tasks()},
@@ -42,12 +42,12 @@ def _users(pid: Pid) -> list[tuple[int, int]]:
 
 
 def _populated(kernel: Kernel) -> set[PidNamespace]:
-    pids = kernel.init_pid_ns.numbers.pids.values()
+    pids = kernel.init_pid_ns.allocator.pids.values()
     return {upid.ns for pid in pids for upid in pid.numbers} | {kernel.init_pid_ns}
 
 
 def _namespace(ns: PidNamespace) -> tuple[Any, ...]:
-    numbers = {number: pid.numbers[0].nr for number, pid in sorted(ns.numbers.pids.items())}
+    numbers = {number: pid.numbers[0].nr for number, pid in sorted(ns.allocator.pids.items())}
     return ns.level, ns.parent.inum if ns.parent else 0, numbers
 
 

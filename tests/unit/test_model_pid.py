@@ -153,9 +153,9 @@ def test_ns_last_pid_is_where_the_search_begins(last_pid: int, expected: int) ->
 # The two allocators: what may be told apart, and that the rest may not
 
 
-def _full(numbers: Idr | PidMap, taken: range) -> Idr | PidMap:
-    numbers.pids.update(dict.fromkeys(taken))  # type: ignore[arg-type]
-    return numbers
+def _full(allocator: Idr | PidMap, taken: range) -> Idr | PidMap:
+    allocator.pids.update(dict.fromkeys(taken))  # type: ignore[arg-type]
+    return allocator
 
 
 def test_the_wrap_of_an_idr_goes_to_300_once_beyond_300() -> None:

@@ -154,7 +154,7 @@ class ModelAndTable(RuleBasedStateMachine):
     @rule()
     def begin_anew(self) -> None:
         """A new start over what is there: held and partial struct pids are not told by /proc."""
-        if all(pid.tasks[PidType.PID] for pid in self.kernel.init_pid_ns.numbers.pids.values()):
+        if all(pid.tasks[PidType.PID] for pid in self.kernel.init_pid_ns.allocator.pids.values()):
             self.table = self.started()
 
     @precondition(lambda self: hasattr(self, "table"))
