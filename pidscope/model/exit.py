@@ -55,9 +55,17 @@ def do_group_exit(task: TaskStruct, code: int) -> None:
     signal = task.signal
     if signal.group_exit_code is None:
         signal.group_exit_code = code
-    for thread in [task, *signal.threads]:
+    for thread in [task, *woken_threads(task)]:
         if not thread.flags & PF_EXITING:
             do_exit(thread, signal.group_exit_code)
+
+
+def woken_threads(p: TaskStruct) -> list[TaskStruct]:
+    """The threads of its process as ``complete_signal()`` wakes them all, ``p`` being the target.
+
+    That is also the order in which they end; each gives its children to one that lives still.
+    """
+    return list(p.signal.threads) if p.kernel.features.killed_from_leader else threads_from(p)
 
 
 def do_exit(tsk: TaskStruct, code: int) -> None:

@@ -22,6 +22,7 @@ class Features:
     first_fork_may_fail: bool = True  # since 7.1; before, that ended the namespace for good
     entered_before_init: bool = True  # since 7.1: ns/pid_for_children can be read at once
     last_thread_exit_code: bool = True  # since 5.17: of the last thread to exit, not the leader
+    killed_from_leader: bool = True  # since 6.7: threads end leader first, not the one aimed at
     thread_pidfd: bool = True  # since 6.9: CLONE_PIDFD goes with CLONE_THREAD
 
 
@@ -37,5 +38,6 @@ LINUX_4_4 = Features(
     first_fork_may_fail=False,
     entered_before_init=False,
     last_thread_exit_code=False,
+    killed_from_leader=False,
     thread_pidfd=False,
 )

@@ -7,7 +7,7 @@ from typing import Callable
 
 from pidscope.event import Event
 from pidscope.model.cgroup import Cgroup
-from pidscope.model.exit import do_group_exit, reap_until_empty
+from pidscope.model.exit import do_group_exit, reap_until_empty, woken_threads
 from pidscope.model.features import TODAY, Features
 from pidscope.model.fork import copy_process
 from pidscope.model.nsproxy import NsProxy
@@ -115,8 +115,10 @@ class Kernel:
             do_group_exit(caller, self._killed.pop(own))
         while self._killed or self._woken:
             if self._killed:
-                self.current = next(iter(self._killed))
-                do_group_exit(self.current, self._killed.pop(self.current))
+                target = next(iter(self._killed))
+                threads = woken_threads(target)
+                self.current = next((t for t in threads if not t.flags & PF_EXITING), target)
+                do_group_exit(self.current, self._killed.pop(target))
             else:
                 self.current = next(iter(self._woken))
                 del self._woken[self.current]

@@ -6,6 +6,7 @@ understood are taken apart here, once, for the check and for the play alike.
 
 from __future__ import annotations
 
+import difflib
 import enum
 import errno
 import re
@@ -118,7 +119,8 @@ def check_call(call: str, words: Sequence[str]) -> None:
         if call == "sysctl" and len(words) == 1 and words[0] not in READABLE:
             raise BadStep(f"sysctl {words[0]} needs {Kind.NUMBER.value}")
     else:
-        raise BadStep(f"no call {quote(call)} ({', '.join(sorted(CALLS))})")
+        known = difflib.get_close_matches(call, CALLS, n=1) or sorted(CALLS)
+        raise BadStep(f"no call {quote(call)} ({', '.join(known)})")
 
 
 def tasks_named(call: str, words: Sequence[str]) -> list[str]:

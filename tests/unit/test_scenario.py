@@ -75,6 +75,7 @@ REFUSED = {
     "2bad: fork": "'2bad' cannot be the name of a task",
     "EPERM: fork": "'EPERM' cannot be the name of a task",
     "init: spoon": "no call 'spoon' (clone, comm, exec,",
+    "init: setsns init": "no call 'setsns' (setns)",
     "init: fork 1": "fork takes no arguments",
     "init: setpgid 1 2 3": "setpgid takes at most two arguments",
     "init: wait 1 2": "wait takes at most one argument",
