@@ -15,8 +15,9 @@ from pidscope.commands.sources import SCENARIOS
 from pidscope.errors import HostError, PidscopeError, UsageError
 
 _DESCRIPTION = """\
-Every PID of every task, at every level of nested PID namespaces: as /proc tells it (ps, ns), or
-rebuilt from what the kernel does and checked while it runs (watch, verify).
+Every PID of every task, at every level of nested PID namespaces: as /proc
+tells it (ps, ns), or rebuilt from what the kernel does and checked while it
+runs (watch, verify).
 """
 _EPILOG = f"""\
 examples:
@@ -25,11 +26,12 @@ examples:
   pidscope watch -- make           what make's processes do, as it happens
   pidscope verify                  ten seconds of proof
   pidscope doctor                  can this host do live mode, and if not, why
-  pidscope verify --source simulated   the same proof of a kernel in Python: no root needed
+  pidscope verify --source simulated
+                                   the same, of a kernel in Python: no root
 
 {SCENARIOS}
-exit status: 0 good; 1 a disagreement, or no such process; 2 wrong usage; 3 this host cannot do
-it, with the reason.
+exit status: 0 good; 1 a disagreement, or no such process; 2 wrong usage;
+3 this host cannot do it, with the reason.
 """
 _SIGPIPE_STATUS = 128 + signal.SIGPIPE
 _SIGINT_STATUS = 128 + signal.SIGINT

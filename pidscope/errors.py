@@ -29,7 +29,7 @@ class UsageError(PidscopeError):
 class ScenarioError(PidscopeError):
     """A scenario is not of the language, or it went otherwise than it says.
 
-    Raised with the scenario's source (a file's name), the line number and the reason.
+    Raised with the scenario's source (a file's path), the line number and the reason.
     """
 
     exit_code = 2

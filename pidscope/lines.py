@@ -6,6 +6,7 @@ escaped. A number stands with its namespaces: ``4242/17`` is 4242 in the initial
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -76,7 +77,11 @@ def _parts(event: Event, numbers: Callable[[int], str]) -> tuple[str, str, str]:
     if isinstance(event, Lost):
         return "LOST", "", f"{event.total} records could not be written so far"
     if isinstance(event, ForkFailed):
-        return "fork fail", "", f"errno {event.errno} by {numbers(event.by)}"
+        return (
+            "fork fail",
+            "",
+            f"{errno.errorcode.get(event.errno, event.errno)} by {numbers(event.by)}",
+        )
     return _of_task(event, numbers)
 
 
@@ -142,13 +147,14 @@ def verification(summary: Mapping[str, Any]) -> str:
     head = "all agree" if proved else "NOT PROVED"
     if bugs:
         head = f"{bugs} DISAGREE"
+    own = " of its own" if summary["probes"] == "simulated" else ""
     rows = [
         f"{head}: {summary['compared']} comparisons with /proc in {summary['snapshots']} snapshots",
         f"  agree {summary['agree']}, moved {summary['moved']}, held {summary['held']}, "
         f"unjudged {summary['unjudged']}",
         f"  missing {summary['missing']}, ghost {summary['ghost']}, wrong {summary['wrong']}",
         f"  events {summary['events']}, lost {summary['lost']}, repairs {summary['repairs']}, "
-        f"probes {summary['probes']}, {summary['elapsed_s']} s",
+        f"probes {summary['probes']}, {summary['elapsed_s']} s{own}",
     ]
     rows += _hook_rows(summary)
     if "cmd_counts" in summary:

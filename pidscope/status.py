@@ -39,7 +39,7 @@ def parse_start_ticks(data: bytes, path: str) -> int:
     comm stands raw in field 2 and may hold spaces, newlines and ``)``: the last ``)`` ends it.
     """
     fields = data[data.rfind(b")") + 1 :].split()
-    if b")" not in data or len(fields) < 21 or not _is_number(fields[19]):
+    if b")" not in data or len(fields) < 21 or not fields[19].isdigit():
         raise ProcError(path, 1, _shown(data), "no start time in field 22")
     return int(fields[19])
 

@@ -13,16 +13,18 @@ from pidscope.documents import SCHEMA, Check
 from pidscope.errors import HostError, PidscopeError
 
 _EPILOG = f"""\
-Each way of probing is found by trying it: programs are loaded, attached, and taken out again.
-With --source simulated the scenario is played instead.
+Each way of probing is found by trying it: programs are loaded, attached, and
+taken out again. With --source simulated the scenario is played instead.
 
 examples:
   pidscope doctor
-  pidscope doctor --source simulated:./mine.scenario    is it one, and does it go as it says
+  pidscope doctor --source simulated:./mine.scenario
+                                        is it one, and does it go as it says
 
 {SEE_SCENARIOS}
 
-exit status: 0 live mode works here, 3 it does not; 2 a scenario is not there, or is wrong.
+exit status: 0 live mode works here, 3 it does not; 2 a scenario is not there,
+or is wrong.
 """
 _INDENT = " " * 12
 

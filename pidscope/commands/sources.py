@@ -64,7 +64,7 @@ def scenario_of(args: argparse.Namespace, default: str) -> str | None:
 
 
 def stage_of(scenario: str) -> Stage:
-    """Boot a simulated kernel; raises UsageError, ScenarioError, HostError."""
+    """Boot a simulated kernel; raises UsageError, ScenarioError."""
     from pidscope.simulated.stage import set_stage  # live paths must not pay for the model
 
     return set_stage(scenario)

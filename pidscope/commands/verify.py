@@ -18,9 +18,10 @@ from pidscope.tree import Counts
 from pidscope.verify import Judgement, Tally, Verdict
 
 _EXAMPLES = f"""\
-Every number of the host is compared, over and over, while CMD runs (or for the given time), and
-once more after CMD ended. CMD's standard output goes to standard error. On a simulated kernel that
-begins in the middle of the scenario and lasts until its end; --duration counts its own seconds.
+Every number of the host is compared, over and over, while CMD runs (or for the
+given time), and once more after CMD ended. CMD's standard output goes to
+standard error. On a simulated kernel that begins in the middle of the scenario
+and lasts until its end; --duration counts its own seconds.
 
 examples:
   pidscope verify                       ten seconds
@@ -30,8 +31,9 @@ examples:
 
 {SEE_SCENARIOS}
 
-exit status: 0 all agreed and the last comparison was complete; 1 a disagreement, or it could not
-be completed; 2 wrong arguments; 3 this host cannot do it.
+exit status: 0 all agreed and the last comparison was complete; 1 a
+disagreement, or it could not be completed; 2 wrong arguments; 3 this host
+cannot do it.
 """
 _FINAL_ATTEMPTS = 20
 

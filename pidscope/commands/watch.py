@@ -26,16 +26,17 @@ from pidscope.session import Session
 from pidscope.tree import Tree
 
 _EXAMPLES = f"""\
-A number stands with its namespaces: 4242/17 is 4242 on the host and 17 in the container. With CMD
-only what its processes do is shown (--all: everything), until it ends; CMD's standard output goes
-to standard error. Without, until Ctrl-C. A simulated kernel is watched until its scenario ends;
---duration then counts its own seconds.
+A number stands with its namespaces: 4242/17 is 4242 on the host and 17 in the
+container. With CMD only what its processes do is shown (--all: everything),
+until it ends; CMD's standard output goes to standard error. Without, until
+Ctrl-C. A simulated kernel is watched until its scenario ends; --duration then
+counts its own seconds.
 
 examples:
   pidscope watch                        everything on this host
-  pidscope watch --duration 5 -J        five seconds of it, a JSON object a line
-  pidscope watch -v -- sh -c 'ls | wc'  each step: alloc_pid, attach_pid, copy_process, free_pid
-  pidscope watch --source simulated     two containers, on a kernel in Python: no root needed
+  pidscope watch --duration 5 -J        five seconds of it, an object a line
+  pidscope watch -v -- sh -c 'ls | wc'  each step: alloc_pid, attach_pid, …
+  pidscope watch --source simulated     two containers, on a kernel in Python
 
 {SEE_SCENARIOS}
 
@@ -48,8 +49,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     parser = subparsers.add_parser(
         "watch",
-        usage="pidscope watch [-h] [-v] [-J] [-n] [--duration S] [--all] [--source SOURCE] "
-        "[-- CMD…]",
+        usage="pidscope watch [-h] [-v] [-J] [-n] [--duration S] [--all]\n"
+        "                      [--source SOURCE] [-- CMD…]",
         help="the kernel's acts on PIDs, as they happen",
         description="Show what the kernel does to PIDs, as it happens.",
         epilog=_EXAMPLES,

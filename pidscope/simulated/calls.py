@@ -21,6 +21,7 @@ FLAGS = ("NEWPID", "THREAD", "PARENT")
 READABLE = ("pid_max", "ns_last_pid")
 SYSCTLS = (*READABLE, "max_pid_namespaces")
 SIGNALS = {"KILL": 9, "TERM": 15}
+_STOPS = (19, 20, 21, 22)  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU: nobody is ever stopped here
 CREATING = ("fork", "vfork", "clone")
 """The calls that make a task, which can be given a name."""
 ENDING = ("exit", "exit_group")
@@ -41,7 +42,7 @@ class Kind(enum.Enum):
 
     NUMBER = "a number of 32 bits"
     CODE = "an exit code (0 to 255)"
-    SIGNAL = "a signal (a number, KILL or TERM)"
+    SIGNAL = "a signal (KILL, TERM or a number; none that stops)"
     COMM = r"a comm (1 to 15 bytes, the unprintable ones as \xNN)"
     SWITCH = "on or off"
     WHO = "a number, a name or -name"
@@ -202,7 +203,7 @@ def _is_comm(word: str) -> bool:
 _FITS: dict[Kind, Callable[[str], bool]] = {
     Kind.NUMBER: is_number,
     Kind.CODE: lambda word: is_number(word) and 0 <= int(word) <= 255,
-    Kind.SIGNAL: lambda word: is_number(word) or word in SIGNALS,
+    Kind.SIGNAL: lambda word: word in SIGNALS or (is_number(word) and int(word) not in _STOPS),
     Kind.COMM: _is_comm,
     Kind.SWITCH: lambda word: word in ("on", "off"),
     Kind.WHO: lambda word: is_number(word) or is_name(word[word.startswith("-") :]),

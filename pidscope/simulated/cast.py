@@ -18,8 +18,7 @@ class Cast:
         self._kernel = kernel
         self.tasks: dict[str, TaskStruct] = {}
         self.cgroups: dict[str, Cgroup] = {}
-        self._attached: dict[TaskStruct, None] = {}  # those of them that were when last seen
-        self._pids: dict[TaskStruct, Pid] = {}  # the last that each of them was seen with
+        self._pids: dict[TaskStruct, Pid] = {}  # of each the last, whether it has it still or not
         booted = kernel.tasks()
         for name in BOOTED:
             self.name(next(booted), name)
@@ -28,20 +27,12 @@ class Cast:
         """Call a living task so, in place of any other."""
         assert task.thread_pid is not None
         self.tasks[name] = task
-        self._attached[task] = None
         self._pids[task] = task.thread_pid
 
-    def observe(self) -> None:
-        """Look after all who are attached, to know the last numbers of those who are released."""
-        for task in list(self._attached):
-            if task.thread_pid is None:
-                del self._attached[task]
-            else:
-                self._pids[task] = task.thread_pid
-
-    def taken_over(self, leader: TaskStruct, pid: Pid) -> None:
-        """The leader was given a thread's struct pid in exchange, and was released with it."""
-        self._pids[leader] = pid
+    def exchanged(self, thread: TaskStruct, leader: TaskStruct) -> None:
+        """``exchange_tids()``: the leader was released with what had been the thread's."""
+        assert thread.thread_pid is not None
+        self._pids[leader], self._pids[thread] = self._pids[thread], thread.thread_pid
 
     def make_cgroup(self, name: str, parent: str, pids_max: int | None) -> None:
         """Make one, below the root if ``parent`` is ""."""

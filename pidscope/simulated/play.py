@@ -16,6 +16,8 @@ from pidscope.simulated.cast import Cast
 from pidscope.simulated.resolve import SystemCall, resolve
 from pidscope.simulated.steps import ANYTHING, Step, cgroup_arguments, sleep_ns
 
+_LAST_NS = (1 << 63) - 1
+
 
 class Outcome(NamedTuple):
     """What a call gave: a value, None if it does not return; or an error."""
@@ -83,11 +85,13 @@ class Play:
     def _direct(self, step: Step) -> None:
         if step.call == "sleep":
             self.kernel.now_ns += sleep_ns(step.args)
+            if self.kernel.now_ns > _LAST_NS:
+                raise BadStep("the clock ends after 292 years")
         else:
             self.cast.make_cgroup(*cgroup_arguments(step.args))
 
     def _call(self, step: Step, call: SystemCall) -> Outcome:
-        current, leader, pid = call.current, call.current.group_leader, call.current.thread_pid
+        current, leader = call.current, call.current.group_leader
         try:
             value = syscalls.call(current, call.name, *call.args)
         except OSError as refusal:
@@ -96,13 +100,12 @@ class Play:
             raise BadStep(str(problem)) from problem
         else:
             outcome = Outcome(_returned(current, value))
-        if call.name == "execve" and leader is not current and pid is not None:
-            self.cast.taken_over(leader, pid)
+        if call.name == "execve" and leader is not current:
+            self.cast.exchanged(current, leader)
         if step.name and not outcome.errno:
             child = find_task_by_vpid(outcome.value or 0, current)
             assert child is not None
             self.cast.name(child, step.name)
-        self.cast.observe()
         self._check(step, current, outcome)
         return outcome
 

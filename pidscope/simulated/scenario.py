@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from pidscope.errors import HostError, ScenarioError, UsageError
+from pidscope.errors import ScenarioError, UsageError
 from pidscope.escape import escape
 from pidscope.simulated.calls import BOOTED, BadStep, is_name, quote, tasks_named
 from pidscope.simulated.steps import Step, cgroup_arguments, parse_line
@@ -98,14 +98,14 @@ def read_scenario(path: Path) -> Scenario:
 
     Raises:
         ScenarioError: it is not one, whatever its bytes are.
-        HostError: it cannot be read.
+        UsageError: it cannot be read.
     """
     try:
         with path.open("rb") as file:
             raw = file.read(_BYTES_MAX + 1)
     except OSError as problem:
-        raise HostError(f"cannot read {quote(str(path))}: {problem.strerror}") from problem
-    return parse_bytes(raw, escape(path.name.encode("utf-8", "surrogateescape")))
+        raise UsageError(f"cannot read {quote(str(path))}: {problem.strerror}") from problem
+    return parse_bytes(raw, escape(str(path).encode("utf-8", "surrogateescape")))
 
 
 def parse_bytes(raw: bytes, source: str) -> Scenario:
@@ -113,7 +113,7 @@ def parse_bytes(raw: bytes, source: str) -> Scenario:
     if len(raw) > _BYTES_MAX:
         raise ScenarioError(source, raw.count(b"\n", 0, _BYTES_MAX) + 1, "more than 1 MiB")
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         line = raw.count(b"\n", 0, problem.start) + 1
         raise ScenarioError(source, line, f"not UTF-8: byte {raw[problem.start]:#04x}") from None

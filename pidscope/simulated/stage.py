@@ -38,8 +38,7 @@ def set_stage(scenario: str) -> Stage:
         scenario: the name; a file's has a ``/`` in it or ends in ``.scenario``; empty: the default.
 
     Raises:
-        UsageError: there is no such scenario. ScenarioError: it is not one. HostError: the file
-            cannot be read.
+        UsageError: there is no such scenario, or it cannot be read. ScenarioError: it is not one.
     """
     kernel = Kernel()
     match = re.fullmatch(r"random(?::([0-9]{1,18}))?", scenario)

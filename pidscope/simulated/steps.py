@@ -25,6 +25,7 @@ set_tid  the numbers wanted, innermost namespace first
 bad_pidfd  the place for a pidfd cannot be written: the fork fails after it got its numbers
 setns NAME           the namespace that NAME is in; ``children``: the one its children will be in
 sysctl   without N reads; wait never blocks and gives 0 when nobody has ended
+SIGNAL   KILL, TERM (if left out) or a number; none that stops
 RESULT   what the call must give: a number, a NAME (its number) or an error like EPERM, else the
          scenario is wrong there; ``?`` is anything. Without it the call must succeed.
 """

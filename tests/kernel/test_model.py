@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
@@ -15,6 +15,7 @@ from pidscope.btf import Btf
 from pidscope.errors import ScenarioError
 from pidscope.event import Event, PidAttached, PidNumbers, PidType
 from pidscope.live.program import BTF_PATH
+from pidscope.model.features import Features
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import pid_nr_ns
 from pidscope.pid import Namespace
@@ -24,29 +25,32 @@ from pidscope.tree import Tree
 from pidscope.verify import Tally
 from tests.differential.duel import Duel
 from tests.differential.probe import find_features
-from tests.differential.puppets import World, build, stay_on_one_cpu
+from tests.differential.puppets import World, build
+from tests.differential.theatre import Theatre
 
 from .conftest import Host
 
 WORLDS = 6
 STEPS = 60
 LEVEL = 1  # of the world: its numbers are known, those of level 0 are other people's too
-NewWorld = Callable[[], World]
 
 
 @pytest.fixture(scope="module")
-def new_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewWorld]:
-    puppet = build(tmp_path_factory.mktemp("puppet"))
-    cpus = os.sched_getaffinity(0)
-    stay_on_one_cpu()
-    yield lambda: World(puppet)
-    os.sched_setaffinity(0, cpus)
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+    with Theatre(build(tmp_path_factory.mktemp("puppet"))) as theatre:
+        yield theatre
+
+
+@pytest.fixture(scope="module")
+def features(theatre: Theatre) -> Features:
+    return replace(find_features(theatre), freed_after_unlock=_freed_after_unlock())
 
 
 @pytest.mark.parametrize("seed", range(WORLDS))
-def test_the_same_numbers_and_events(host: Host, new_world: NewWorld, seed: int) -> None:
-    features = replace(find_features(new_world), freed_after_unlock=_freed_after_unlock())
-    with new_world() as world:
+def test_the_same_numbers_and_events(
+    host: Host, theatre: Theatre, features: Features, seed: int
+) -> None:
+    with theatre.new_world() as world:
         duel = Duel(world, features)
         told: list[Event] = []
         duel.kernel.listener = told.append

@@ -82,10 +82,34 @@ def test_wrong_arguments_exit_2_and_are_named(arguments: list[str], named: str) 
     assert line.startswith("pidscope")
 
 
-def test_help_and_version_exit_0() -> None:
-    for arguments in (["--help"], ["--version"], ["watch", "--help"], ["verify", "--help"]):
-        done = run(*arguments)
-        assert done.returncode == 0 and done.stdout and not done.stderr
+@pytest.mark.parametrize("command", ["", "ns", "ps", "watch", "verify", "doctor"])
+def test_help_exits_0_and_fits_a_terminal(command: str) -> None:
+    done = run(*filter(None, [command]), "--help")
+    assert done.returncode == 0 and done.stdout and not done.stderr
+    assert [line for line in done.stdout.splitlines() if len(line) > 79] == []
+
+
+def test_version_exits_0() -> None:
+    done = run("--version")
+    assert done.returncode == 0 and done.stdout == f"pidscope {pidscope.__version__}\n"
+
+
+INTERRUPTED_LOADING = """
+import os, signal, sys
+class Loading:
+    def find_spec(self, name, *_):
+        if name == "pidscope.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Loading())
+from pidscope.__main__ import run
+run()
+"""
+
+
+def test_ctrl_c_while_it_is_being_loaded_is_silent() -> None:
+    command = [sys.executable, "-c", INTERRUPTED_LOADING]
+    done = subprocess.run(command, capture_output=True, cwd=CHECKOUT, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
 @pytest.mark.parametrize("arguments", LIVE, ids=" ".join)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pidscope.errors import HostError, ScenarioError
+from pidscope.errors import ScenarioError, UsageError
 from pidscope.escape import escape
 from pidscope.model.features import Features
 from pidscope.model.fork import CLONE_PARENT, CLONE_THREAD
@@ -80,7 +80,8 @@ REFUSED = {
     "init: setpgid 1 2 3": "setpgid takes at most two arguments",
     "init: wait 1 2": "wait takes at most one argument",
     "init: kill": "kill needs a number, a name or -name",
-    "init: kill 1 HUP": "kill: 'HUP' is not a signal (a number, KILL or TERM)",
+    "init: kill 1 HUP": "kill: 'HUP' is not a signal (KILL, TERM or a number; none that stops)",
+    "init: kill 1 19": "kill: '19' is not a signal (KILL, TERM or a number; none that stops)",
     "init: kill --init": "kill: '--init' is not a number, a name or -name",
     "init: kill 2147483648": "kill: '2147483648' is not a number, a name or -name",
     "init: exit 256": "exit: '256' is not an exit code (0 to 255)",
@@ -170,11 +171,11 @@ def test_bytes_that_are_no_text() -> None:
 def test_a_file(tmp_path: Path) -> None:
     path = tmp_path / "\x1bweb.scenario"
     path.write_text("init: setsid\ninit: oops\n")
-    with pytest.raises(ScenarioError, match=r"^\\x1bweb\.scenario:2: no call 'oops'"):
+    with pytest.raises(ScenarioError, match=r"/\\x1bweb\.scenario:2: no call 'oops'"):
         read_scenario(path)
-    path.write_text("init: setsid\n")
+    path.write_text("\ufeffinit: setsid\n")
     assert read_scenario(path).steps == (Step(1, "init", "setsid"),)
-    with pytest.raises(HostError, match=r"cannot read .*: Is a directory"):
+    with pytest.raises(UsageError, match=r"cannot read .*: Is a directory"):
         read_scenario(tmp_path)
 
 
@@ -392,6 +393,13 @@ def test_sleep_moves_the_clock() -> None:
     before = kernel.now_ns
     Play(kernel).perform(parse_step("sleep 1.25"))
     assert kernel.now_ns == before + 1_250_000_000
+
+
+def test_the_clock_ends() -> None:
+    play = Play(Kernel(), [parse_step("sleep 999999999")] * 10)
+    with pytest.raises(ScenarioError, match="the clock ends"):
+        while play.step():
+            pass
 
 
 def test_cgroups_hang_together_and_have_numbers_of_their_own() -> None:
