@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from pidscope.model.sched import TaskStruct
+from pidscope.model.sched import PF_EXITING, TaskStruct
 
 
 class Cgroup:
@@ -55,11 +55,16 @@ def pids_release(task: TaskStruct) -> None:
 
 
 def cgroup_attach_task(current: TaskStruct, cgroup: Cgroup) -> int:
-    """Move the process of ``current``, all threads, as by writing to cgroup.procs."""
+    """Move the process of ``current``, all threads, as by writing to cgroup.procs.
+
+    Who exits stays where it was (``cgroup_migrate_add_task()``): a dead leader, too.
+    """
     for task in current.signal.threads:
+        if task.flags & PF_EXITING:
+            continue
         pids_release(task)
-        current.kernel.trace.cgroup_attach_task(task, cgroup)
         task.cgroup = cgroup
         for above in cgroup.upwards():
             above.count += 1  # a move is never refused
+    current.kernel.trace.cgroup_attach_task(current.group_leader, cgroup)
     return 0

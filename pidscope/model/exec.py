@@ -6,7 +6,7 @@ its number at every level, and the thread's own numbers vanish.
 
 from __future__ import annotations
 
-from pidscope.model.exit import do_exit, release_task, woken_threads
+from pidscope.model.exit import release_task, zap_other_threads
 from pidscope.model.fork import mm_release
 from pidscope.model.pid import (
     PIDTYPE_PGID,
@@ -17,7 +17,6 @@ from pidscope.model.pid import (
 )
 from pidscope.model.sched import (
     EXIT_DEAD,
-    PF_EXITING,
     PF_FORKNOEXEC,
     SIGCHLD,
     TaskStruct,
@@ -40,9 +39,8 @@ def sys_execve(current: TaskStruct, comm: bytes) -> int:
 
 def de_thread(tsk: TaskStruct) -> None:
     """Kill the other threads, and become the leader if it is not."""
-    for thread in woken_threads(tsk):
-        if thread is not tsk and not thread.flags & PF_EXITING:
-            do_exit(thread, 0)  # nobody will ask what it died of
+    zap_other_threads(tsk)
+    tsk.kernel.come_to_rest()
     if not thread_group_leader(tsk):
         take_over(tsk, tsk.group_leader)
 

@@ -50,28 +50,42 @@ class Panic(PidscopeError):
     """The kernel panicked: nothing goes on in it."""
 
 
-def do_group_exit(task: TaskStruct, code: int) -> None:
-    """Let all threads of its process exit; ``code`` is a wait status."""
-    signal = task.signal
-    if signal.group_exit_code is None:
-        signal.group_exit_code = code
-    for thread in [task, *woken_threads(task)]:
+def do_group_exit(current: TaskStruct, code: int) -> None:
+    """Let all threads of its process exit, the caller first; ``code`` is a wait status."""
+    if current.signal.group_exit_code is None:
+        current.signal.group_exit_code = code
+    zap_other_threads(current)
+    current.kernel.wake_up(current, get_signal)
+
+
+def zap_other_threads(current: TaskStruct) -> None:
+    """Wake the other threads of its process to exit: those behind it, then those before it."""
+    for thread in threads_from(current)[1:]:
         if not thread.flags & PF_EXITING:
-            do_exit(thread, signal.group_exit_code)
+            current.kernel.wake_up(thread, get_signal)
 
 
-def woken_threads(p: TaskStruct) -> list[TaskStruct]:
-    """The threads of its process as ``complete_signal()`` wakes them all, ``p`` being the target.
+def complete_signal(target: TaskStruct, sig: int) -> None:
+    """A fatal signal: the process has exited, as far as others can tell, and its threads will."""
+    signal = target.signal
+    if not signal.live:
+        return
+    if signal.group_exit_code is None:
+        signal.group_exit_code = sig
+    from_leader = target.kernel.features.killed_from_leader
+    for thread in list(signal.threads) if from_leader else threads_from(target):
+        if not thread.flags & PF_EXITING:
+            target.kernel.wake_up(thread, get_signal)
 
-    That is also the order in which they end; each gives its children to one that lives still.
-    """
-    return list(p.signal.threads) if p.kernel.features.killed_from_leader else threads_from(p)
+
+def get_signal(tsk: TaskStruct) -> None:
+    """A thread that was woken to exit does so."""
+    do_exit(tsk, tsk.signal.group_exit_code or 0)
 
 
 def do_exit(tsk: TaskStruct, code: int) -> None:
     """One thread exits; ``code`` is a wait status. Raises Panic for the last of the host's init."""
     kernel = tsk.kernel
-    runs_here, kernel.current = kernel.current, tsk
     tsk.flags |= PF_EXITING
     tsk.signal.live -= 1
     synchronize_group_exit(tsk.signal, code, kernel.features.last_thread_exit_code)
@@ -82,10 +96,17 @@ def do_exit(tsk: TaskStruct, code: int) -> None:
         tsk.vfork_child = None
     kernel.trace.sched_process_exit(tsk)
     switch_task_namespaces(tsk, None)
+    if kernel.features.exits_overlap:
+        kernel.wake_up(tsk, leave)
+    else:
+        leave(tsk)
+
+
+def leave(tsk: TaskStruct) -> None:
+    """The rest of ``do_exit()``: whoever else was killed by now may be exiting, too."""
     child_reaper = find_child_reaper(tsk)
     if child_reaper is not None:
         exit_notify(tsk, child_reaper)
-    kernel.current = runs_here
 
 
 def synchronize_group_exit(signal: SignalStruct, code: int, last_thread_exit_code: bool) -> None:
@@ -121,8 +142,8 @@ def zap_pid_ns_processes(ns: PidNamespace, me: TaskStruct) -> None:
     for nr in sorted(ns.allocator.pids):
         task = pid_task(ns.allocator.pids[nr], PIDTYPE_PID)
         if nr > 1 and task is not None:
-            ns.kernel.kill(task, SIGKILL)
-    ns.kernel.wake_up_process(me)
+            complete_signal(task, SIGKILL)
+    reap_until_empty(me)
 
 
 def reap_until_empty(me: TaskStruct) -> None:
@@ -131,12 +152,12 @@ def reap_until_empty(me: TaskStruct) -> None:
     Zombies whose parents are outside keep it waiting. Itself it has one number, or two if the last
     thread is not the leader.
     """
+    if me.zaps is None:
+        return  # what it reaped itself has woken it once more
     for thread in me.signal.threads:
         for p in list(thread.children):
             if p.exit_state == EXIT_ZOMBIE and not delay_group_leader(p):
                 wait_task_zombie(me, p)
-    if me.zaps is None:
-        return  # what it reaped itself has woken it once more
     own = 1 if thread_group_leader(me) else 2
     if me.zaps.pid_allocated > own:
         return
@@ -248,7 +269,7 @@ def __unhash_process(pids: list[Pid], p: TaskStruct) -> None:
 
 def sys_exit(current: TaskStruct, code: int = 0) -> int:
     """exit(2): this thread alone."""
-    do_exit(current, (code & 0xFF) << 8)
+    current.kernel.wake_up(current, lambda task: do_exit(task, (code & 0xFF) << 8))
     return 0
 
 
@@ -285,7 +306,7 @@ def sys_wait4(current: TaskStruct, upid: int = -1) -> int:
 
 
 def threads_from(current: TaskStruct) -> list[TaskStruct]:
-    """The threads of its process, the caller first: whose children are looked at first."""
+    """The threads of its process, the caller first, then those behind it (``next_thread()``)."""
     threads = list(current.signal.threads)
     at = threads.index(current)
     return threads[at:] + threads[:at]

@@ -23,6 +23,7 @@ class Features:
     entered_before_init: bool = True  # since 7.1: ns/pid_for_children can be read at once
     last_thread_exit_code: bool = True  # since 5.17: of the last thread to exit, not the leader
     killed_from_leader: bool = True  # since 6.7: threads end leader first, not the one aimed at
+    exits_overlap: bool = False  # CONFIG_SCHED_AUTOGROUP: the killed have all begun to exit early
     thread_pidfd: bool = True  # since 6.9: CLONE_PIDFD goes with CLONE_THREAD
 
 

@@ -7,13 +7,13 @@ from typing import Callable
 
 from pidscope.event import Event
 from pidscope.model.cgroup import Cgroup
-from pidscope.model.exit import do_group_exit, reap_until_empty, woken_threads
+from pidscope.model.exit import reap_until_empty
 from pidscope.model.features import TODAY, Features
 from pidscope.model.fork import copy_process
 from pidscope.model.nsproxy import NsProxy
 from pidscope.model.pid import PIDTYPE_PID, Pid, Upid, pid_task
 from pidscope.model.pid_namespace import PidNamespace
-from pidscope.model.sched import PF_EXITING, PF_KTHREAD, SignalStruct, TaskStruct
+from pidscope.model.sched import PF_KTHREAD, SignalStruct, TaskStruct
 from pidscope.model.trace import Trace
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # include/linux/proc_ns.h
@@ -28,7 +28,8 @@ class Kernel:
 
     Args:
         features: which kernel it is to be like.
-        listener: is told each event before the change it tells of, from after the boot on.
+        listener: is told each event where its hook sits (`pidscope.model.trace`), from after the
+            boot on.
     """
 
     def __init__(
@@ -44,8 +45,7 @@ class Kernel:
         self.nr_pid_namespaces = 0
         self.total_forks = 0  # "processes" of /proc/stat
         self._inums: set[int] = set()
-        self._killed: dict[TaskStruct, int] = {}  # one of each process, and by what
-        self._woken: dict[TaskStruct, None] = {}
+        self._runnable: dict[TaskStruct, Callable[[TaskStruct], None]] = {}  # and what they will do
         self.cgroup_root = Cgroup("/", None, 1)
         self.init_pid_ns = PidNamespace(self, PROC_PID_INIT_INO, None)
         self.init_pid_ns.pid_max = PID_MAX_DEFAULT
@@ -58,6 +58,7 @@ class Kernel:
         swapper = TaskStruct(self, SignalStruct(), b"swapper/0")
         init_struct_pid = Pid((Upid(0, self.init_pid_ns),))
         swapper.thread_pid = init_struct_pid
+        init_struct_pid.tasks[PIDTYPE_PID][swapper] = None  # it must never be freed
         swapper.signal.pids[1:] = [init_struct_pid] * 3
         swapper.signal.threads[swapper] = None
         swapper.nsproxy = NsProxy(self.init_pid_ns)
@@ -98,29 +99,21 @@ class Kernel:
         if self.elsewhere is not None:
             self.elsewhere()
 
-    def kill(self, task: TaskStruct, signal: int) -> None:
-        """A fatal signal is pending: its process ends when it runs next."""
-        self._killed.setdefault(task, signal)
+    def wake_up(self, task: TaskStruct, act: Callable[[TaskStruct], None]) -> None:
+        """Let a task run behind those that were woken before; if it was woken already, as it is."""
+        self._runnable.setdefault(task, act)
 
     def wake_up_process(self, task: TaskStruct) -> None:
         """It may be waiting in ``zap_pid_ns_processes()``, and will look again."""
         if task.zaps is not None:
-            self._woken[task] = None
+            self.wake_up(task, reap_until_empty)
 
     def come_to_rest(self) -> None:
-        """Let everybody run who has been killed or woken, until nobody is."""
+        """Let all run who were woken, one after the other; the caller, who runs, goes first."""
         caller = self.current
-        own = next((task for task in self._killed if task.signal is caller.signal), None)
-        if own is not None and not caller.flags & PF_EXITING:  # it runs, others are woken first
-            do_group_exit(caller, self._killed.pop(own))
-        while self._killed or self._woken:
-            if self._killed:
-                target = next(iter(self._killed))
-                threads = woken_threads(target)
-                self.current = next((t for t in threads if not t.flags & PF_EXITING), target)
-                do_group_exit(self.current, self._killed.pop(target))
-            else:
-                self.current = next(iter(self._woken))
-                del self._woken[self.current]
-                reap_until_empty(self.current)
+        if caller in self._runnable:
+            self._runnable = {caller: self._runnable.pop(caller), **self._runnable}
+        while self._runnable:
+            self.current = next(iter(self._runnable))
+            self._runnable.pop(self.current)(self.current)
         self.current = caller

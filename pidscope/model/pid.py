@@ -235,7 +235,8 @@ def free_pid(pid: Pid) -> None:
     for nr, ns in pid.numbers:
         ns.pid_allocated -= 1
         if ns.child_reaper is not None:
-            kernel.wake_up_process(ns.child_reaper)
+            if ns.pid_allocated <= 2:
+                kernel.wake_up_process(ns.child_reaper)
         elif ns.pid_allocated == PIDNS_ADDING:  # the fork of the first process failed
             if kernel.features.first_fork_may_fail:
                 ns.allocator.reset()

@@ -71,7 +71,8 @@ def proc_pid_readdir(ns: PidNamespace) -> Iterator[int]:
 def _find_ge_pid(nr: int, ns: PidNamespace) -> int:
     """The lowest number in use from ``nr`` on; 0 if there is none."""
     pids = ns.allocator.pids
-    return nr if nr in pids else min((other for other in pids if other > nr), default=0)
+    near = next((other for other in range(nr, nr + len(pids)) if other in pids), 0)
+    return near or min((other for other in pids if other > nr), default=0)
 
 
 def proc_task_readdir(pid: Pid, ns: PidNamespace) -> Iterator[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 
 from pidscope.event import PidType
+from pidscope.model.exit import complete_signal
 from pidscope.model.pid import (
     PIDTYPE_PGID,
     PIDTYPE_PID,
@@ -19,7 +20,13 @@ from pidscope.model.pid import (
     task_pid_nr_ns,
     task_pid_vnr,
 )
-from pidscope.model.sched import SIGKILL, TaskStruct, same_thread_group, thread_group_leader
+from pidscope.model.sched import (
+    PF_KTHREAD,
+    SIGKILL,
+    TaskStruct,
+    same_thread_group,
+    thread_group_leader,
+)
 
 _NSIG = 64
 _NOT_FATAL = frozenset({17, 18, 19, 20, 21, 22, 23, 28})  # CHLD CONT STOP TSTP TTIN TTOU URG WINCH
@@ -63,5 +70,7 @@ def send_signal(current: TaskStruct, t: TaskStruct, sig: int) -> None:
     """Send one; 0 only asks whether one could."""
     from_outside = not task_pid_nr_ns(current, task_active_pid_ns(t))
     deaf = t.signal.unkillable and not (sig == SIGKILL and from_outside)
-    if t.signal.live and sig and sig not in _NOT_FATAL and not deaf:
-        t.kernel.kill(t, sig)
+    if t.flags & PF_KTHREAD:  # ignore_signals()
+        return
+    if sig and sig not in _NOT_FATAL and not deaf:
+        complete_signal(t, sig)

@@ -134,6 +134,6 @@ class Trace:
         """Tracepoint: it exits, and is attached still."""
         self._tell(TaskExited(*self._now(), task.pid, task.tgid, task.exit_code))
 
-    def cgroup_attach_task(self, task: TaskStruct, cgroup: Cgroup) -> None:
-        """Tracepoint: it is moved."""
-        self._tell(TaskMoved(*self._now(), task.pid, cgroup.id))
+    def cgroup_attach_task(self, leader: TaskStruct, cgroup: Cgroup) -> None:
+        """Tracepoint: its process has been moved; once, however many threads that has."""
+        self._tell(TaskMoved(*self._now(), leader.pid, cgroup.id))

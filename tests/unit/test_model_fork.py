@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 from acting import boot, child, container, fork, links, numbers, refused
 
-from pidscope.event import Event, ForkFailed, PidAllocated, PidAttached, PidFreed, TaskCreated
+from pidscope.event import (
+    Event,
+    ForkFailed,
+    PidAllocated,
+    PidAttached,
+    PidFreed,
+    TaskCreated,
+    TaskMoved,
+)
 from pidscope.model.cgroup import Cgroup
 from pidscope.model.features import TODAY
 from pidscope.model.fork import CLONE_PARENT, CLONE_THREAD
@@ -109,6 +117,22 @@ def test_pids_max_counts_tasks_up_the_path() -> None:
     assert refused(shell, "clone", 0) == errno.EAGAIN  # a zombie counts
     call(shell, "wait4", -1)
     assert fork(shell).pid == 9  # two were burnt
+
+
+def test_a_move_takes_the_living_threads_and_is_told_once() -> None:
+    shell = boot()
+    leader = fork(shell)
+    thread, _ = fork(leader, CLONE_THREAD), fork(leader, CLONE_THREAD)
+    call(leader, "exit")
+    app = Cgroup("app", shell.kernel.cgroup_root, 2)
+    told: list[Event] = []
+    shell.kernel.listener = told.append
+    call(thread, "join_cgroup", app)
+    assert [(type(event), event.tid) for event in told] == [(TaskMoved, 4)]  # type: ignore[union-attr]
+    assert app.count == 2 and leader.cgroup is shell.kernel.cgroup_root
+    call(thread, "exit_group")
+    call(shell, "wait4", 4)
+    assert app.count == 0
 
 
 def test_what_a_fork_and_a_failed_one_tell() -> None:

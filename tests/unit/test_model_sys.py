@@ -7,8 +7,9 @@ import signal
 from dataclasses import replace
 
 import pytest
-from acting import boot, container, fork, links, numbers, refused
+from acting import boot, child, container, fork, links, numbers, refused
 
+from pidscope.event import Event, TaskExited
 from pidscope.model.features import LINUX_4_4, TODAY
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.nsproxy import CLONE_NEWPID
@@ -104,6 +105,20 @@ def test_kill_of_all() -> None:
     call(one, "setsid")
     assert call(one, "kill", -1, signal.SIGKILL) == 0
     assert (one.exit_state, two.exit_state, init.exit_state) == ("", "Z", "")
+
+
+def test_kernel_threads_are_deaf() -> None:
+    shell = boot()
+    assert call(shell, "kill", 2, signal.SIGKILL) == 0
+    assert not child(shell, 2).exit_state
+
+
+def test_init_struct_pid_is_never_freed() -> None:
+    """Though nobody be in group and session 0 any more."""
+    shell = boot()
+    for nr in (1, 2):
+        call(child(shell, nr), "setsid")
+    assert call(shell, "getsid", 2) == 2
 
 
 def test_an_init_is_deaf_inside_but_not_to_sigkill_from_outside() -> None:
@@ -219,3 +234,50 @@ def test_a_full_namespace() -> None:
     assert refused(init, "write_ns_last_pid", 302) == errno.EINVAL
     assert call(init, "write_ns_last_pid", 0) == 0
     assert call(init, "fork") == 2
+
+
+@pytest.mark.parametrize("refuses", [True, False], ids=["7.1", "before"])
+def test_a_namespace_inside_one_that_is_dead(refuses: bool) -> None:
+    shell = boot(replace(TODAY, dead_ancestor_refuses=refuses))
+    outer = container(shell)
+    call(outer, "unshare", CLONE_NEWPID)
+    assert outer.nsproxy is not None
+    call(shell, "setns", outer.nsproxy.pid_ns_for_children)  # nobody has lived there yet
+    call(outer, "exit")
+    if refuses:
+        assert refused(shell, "fork") == errno.ENOMEM
+    else:
+        assert numbers(fork(shell)) == (5, 2, 1)
+
+
+def test_a_namespace_goes_with_its_last_user() -> None:
+    shell = boot()
+    outer = container(shell)
+    inner = container(outer)
+    assert refused(inner, "clone", CLONE_NEWPID, (2,)) == errno.EINVAL
+    assert shell.kernel.nr_pid_namespaces == 2
+    call(outer, "exit")
+    assert shell.kernel.nr_pid_namespaces == 1  # its zombie lives there
+    call(shell, "wait4", -1)
+    assert shell.kernel.nr_pid_namespaces == 0
+
+
+def test_descendants_know_of_a_subreaper_far_above() -> None:
+    shell = boot()
+    call(shell, "set_child_subreaper", 1)
+    parent = fork(fork(shell))
+    orphan = fork(parent)
+    call(parent, "exit")
+    assert orphan.real_parent is shell
+
+
+def test_a_group_is_told_last_first() -> None:
+    shell = boot()
+    first, second = fork(shell), fork(shell)
+    call(first, "setpgid", 0, 0)
+    call(shell, "setpgid", 5, 4)
+    told: list[Event] = []
+    shell.kernel.listener = told.append
+    call(shell, "kill", -4, signal.SIGKILL)
+    assert [event.tid for event in told if isinstance(event, TaskExited)] == [5, 4]
+    assert first.exit_state == second.exit_state == "Z"
