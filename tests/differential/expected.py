@@ -1,0 +1,63 @@
+"""What the model says must be seen: its tasks in the form of `tests.differential.state`."""
+
+from __future__ import annotations
+
+from pidscope.model.kernel import Kernel
+from pidscope.model.pid import Pid
+from pidscope.model.pid_namespace import PidNamespace
+from pidscope.model.sched import EXIT_ZOMBIE, TaskStruct
+from tests.differential.state import Labels, Row, State
+
+LEVEL = 1
+"""The level of the proc mount."""
+
+
+def expected_state(kernel: Kernel) -> State:
+    """Every task from level 1 inwards, by its number there."""
+    tasks = {}
+    for task in kernel.tasks():
+        number = number_at(task.thread_pid)
+        if number:
+            tasks[number] = task
+    labels = Labels()
+    return {tid: _row(tasks[tid], labels) for tid in sorted(tasks)}
+
+
+def number_at(pid: Pid | None, level: int = LEVEL) -> int:
+    """The number of a struct pid at a level; 0 if it has none."""
+    return pid.numbers[level].nr if pid is not None and len(pid.numbers) > level else 0
+
+
+def _row(task: TaskStruct, labels: Labels) -> Row:
+    pid, tgid, pgid, sid = task.thread_pid, *task.signal.pids[1:]
+    assert pid is not None
+    namespaces = [upid.ns for upid in pid.numbers[LEVEL:]]
+    return Row(
+        task.exit_state == EXIT_ZOMBIE,
+        number_at(tgid),
+        number_at(pid),
+        number_at(task.real_parent.signal.pids[1]),
+        len(task.signal.threads),
+        _numbers(tgid, namespaces),
+        _numbers(pid, namespaces),
+        _numbers(pgid, namespaces),
+        _numbers(sid, namespaces),
+        labels.of(namespaces[-1]),
+        labels.of(_children_ns(task)),
+    )
+
+
+def _numbers(pid: Pid | None, namespaces: list[PidNamespace]) -> tuple[int, ...]:
+    """``pid_nr_ns()`` for each of these namespaces."""
+    assert pid is not None
+    had = {upid.ns: upid.nr for upid in pid.numbers}
+    return tuple(had.get(ns, 0) for ns in namespaces)
+
+
+def _children_ns(task: TaskStruct) -> PidNamespace | None:
+    """``pidns_for_children_get()``: what can be read of the namespace of the children to come."""
+    if task.nsproxy is None:
+        return None
+    ns = task.nsproxy.pid_ns_for_children
+    hidden = ns.child_reaper is None and not task.kernel.features.entered_before_init
+    return None if hidden else ns
