@@ -8,8 +8,6 @@ whose threads live on has to stay.
 
 from __future__ import annotations
 
-import errno
-
 from pidscope.errors import PidscopeError
 from pidscope.model.cgroup import pids_release
 from pidscope.model.fork import mm_release
@@ -21,12 +19,9 @@ from pidscope.model.pid import (
     PIDTYPE_TGID,
     Pid,
     detach_pid,
-    find_vpid,
     free_pids,
     pid_task,
     task_active_pid_ns,
-    task_pgrp,
-    task_pid_ptr,
     task_pid_vnr,
 )
 from pidscope.model.pid_namespace import PidNamespace, disable_pid_allocation
@@ -154,10 +149,9 @@ def reap_until_empty(me: TaskStruct) -> None:
     """
     if me.zaps is None:
         return  # what it reaped itself has woken it once more
-    for thread in me.signal.threads:
-        for p in list(thread.children):
-            if p.exit_state == EXIT_ZOMBIE and not delay_group_leader(p):
-                wait_task_zombie(me, p)
+    for p in list(me.children):  # its other threads have given theirs away
+        if p.exit_state == EXIT_ZOMBIE and not delay_group_leader(p):
+            wait_task_zombie(me, p)
     own = 1 if thread_group_leader(me) else 2
     if me.zaps.pid_allocated > own:
         return
@@ -242,67 +236,33 @@ def release_task(p: TaskStruct) -> None:
     pids_release(p)
     pids: list[Pid] = []
     __unhash_process(pids, p)
-    leader = p.group_leader
-    zap_leader = (
-        leader is not p
-        and leader.exit_state == EXIT_ZOMBIE
-        and thread_group_empty(leader)
-        and do_notify_parent(leader)
-    )
+    zap_leader = last_is_gone(p.group_leader) if p.group_leader is not p else False
     free_pids(pids)
     if zap_leader:
-        leader.exit_state = EXIT_DEAD
-        release_task(leader)
+        release_task(p.group_leader)
+
+
+def last_is_gone(leader: TaskStruct) -> bool:
+    """Let a leader that was dead before its other threads end now; whether to release it, too."""
+    if leader.exit_state != EXIT_ZOMBIE or not thread_group_empty(leader):
+        return False
+    code = leader.signal.group_exit_code
+    if leader.kernel.features.leader_gets_group_exit_code and code is not None:
+        leader.exit_code = code
+    if not do_notify_parent(leader):
+        return False
+    leader.exit_state = EXIT_DEAD
+    return True
 
 
 def __unhash_process(pids: list[Pid], p: TaskStruct) -> None:
+    """Of ``__exit_signal()``: PID first, then what only a leader has."""
     detach_pid(pids, p, PIDTYPE_PID)
     if thread_group_leader(p):
         for pid_type in (PIDTYPE_TGID, PIDTYPE_PGID, PIDTYPE_SID):
             detach_pid(pids, p, pid_type)
         del p.real_parent.children[p]
     del p.signal.threads[p]
-
-
-# System calls
-
-
-def sys_exit(current: TaskStruct, code: int = 0) -> int:
-    """exit(2): this thread alone."""
-    current.kernel.wake_up(current, lambda task: do_exit(task, (code & 0xFF) << 8))
-    return 0
-
-
-def sys_exit_group(current: TaskStruct, code: int = 0) -> int:
-    """exit_group(2): the whole process."""
-    do_group_exit(current, (code & 0xFF) << 8)
-    return 0
-
-
-def sys_wait4(current: TaskStruct, upid: int = -1) -> int:
-    """wait4(2) with WNOHANG: who was reaped, 0 if nobody can be yet.
-
-    Raises OSError: ECHILD if there is no such child, ESRCH for INT_MIN.
-    """
-    if upid == INT_MIN:
-        raise OSError(errno.ESRCH, "there is no group -INT_MIN")
-    pid, pid_type = None, PIDTYPE_PGID
-    if upid > 0:
-        pid, pid_type = find_vpid(upid, current), PIDTYPE_PID
-    elif upid != -1:
-        pid = find_vpid(-upid, current) if upid else task_pgrp(current)
-    wanted = [
-        p
-        for thread in threads_from(current)
-        for p in thread.children
-        if p.exit_state != EXIT_DEAD and (upid == -1 or (pid and task_pid_ptr(p, pid_type) is pid))
-    ]
-    if not wanted:
-        raise OSError(errno.ECHILD, "no such child")
-    for p in wanted:
-        if p.exit_state == EXIT_ZOMBIE and not delay_group_leader(p):
-            return wait_task_zombie(current, p)
-    return 0
 
 
 def threads_from(current: TaskStruct) -> list[TaskStruct]:
@@ -320,3 +280,18 @@ def wait_task_zombie(current: TaskStruct, p: TaskStruct) -> int:
     p.exit_state = EXIT_DEAD
     release_task(p)
     return nr
+
+
+# System calls
+
+
+def sys_exit(current: TaskStruct, code: int = 0) -> int:
+    """exit(2): this thread alone."""
+    current.kernel.wake_up(current, lambda task: do_exit(task, (code & 0xFF) << 8))
+    return 0
+
+
+def sys_exit_group(current: TaskStruct, code: int = 0) -> int:
+    """exit_group(2): the whole process."""
+    do_group_exit(current, (code & 0xFF) << 8)
+    return 0

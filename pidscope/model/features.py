@@ -21,10 +21,12 @@ class Features:
     dead_ancestor_refuses: bool = True  # since 7.1: not only the innermost namespace must live
     first_fork_may_fail: bool = True  # since 7.1; before, that ended the namespace for good
     entered_before_init: bool = True  # since 7.1: ns/pid_for_children can be read at once
-    last_thread_exit_code: bool = True  # since 5.17: of the last thread to exit, not the leader
-    killed_from_leader: bool = True  # since 6.7: threads end leader first, not the one aimed at
-    exits_overlap: bool = False  # CONFIG_SCHED_AUTOGROUP: the killed have all begun to exit early
-    thread_pidfd: bool = True  # since 6.9: CLONE_PIDFD goes with CLONE_THREAD
+    last_thread_exit_code: bool = True  # 6.1 has it, 5.10 not: the last to exit, not the leader
+    killed_from_leader: bool = True  # 6.12 has it, 6.1 not: the leader ends first, not the target
+    exits_overlap: bool = False  # seen on 7.3: all who are killed begin to exit before one ends
+    leader_gets_group_exit_code: bool = True  # since 6.15: if it was dead before its threads
+    zap_is_idle: bool = True  # since 7.2: an init that waits for its namespace to empty is in I
+    thread_pidfd: bool = True  # 6.18 has it, 6.12 not: CLONE_PIDFD goes with CLONE_THREAD
 
 
 TODAY = Features()
@@ -40,5 +42,7 @@ LINUX_4_4 = Features(
     entered_before_init=False,
     last_thread_exit_code=False,
     killed_from_leader=False,
+    leader_gets_group_exit_code=False,
+    zap_is_idle=False,
     thread_pidfd=False,
 )

@@ -66,7 +66,7 @@ def copy_process(
     except OSError as error:
         current.kernel.trace.copy_process_failed(current, flags, error.errno or 0)
         raise
-    p = dup_task_struct(current, flags, pid, nsproxy)
+    p = make_task(current, flags, pid, nsproxy)
     if flags & CLONE_THREAD:
         p.signal.threads[p] = None
         attach_pid(p, PIDTYPE_PID)
@@ -105,8 +105,11 @@ def reserve(nsproxy: NsProxy, current: TaskStruct, set_tid: Sequence[int], bad_p
     return pid
 
 
-def dup_task_struct(current: TaskStruct, flags: int, pid: Pid, nsproxy: NsProxy) -> TaskStruct:
-    """A task_struct with everything but its place among the others."""
+def make_task(current: TaskStruct, flags: int, pid: Pid, nsproxy: NsProxy) -> TaskStruct:
+    """``dup_task_struct()`` and what is set in the copy later, all but its place among others.
+
+    What can fail has not: here the copy is made only once it has its numbers.
+    """
     kernel = current.kernel
     is_thread = flags & CLONE_THREAD
     p = TaskStruct(kernel, current.signal if is_thread else SignalStruct(), current.comm)

@@ -1,7 +1,7 @@
 """Numbers of one PID namespace since 4.15: an IDR, handed out cyclically (lib/idr.c).
 
 ``idr_alloc_cyclic()`` starts at the cursor and, if nothing is free above it, starts once more from
-below. A number handed out by request (`take`) and a number given back leave the cursor alone.
+below. A number handed out by request (set_tid) and a number given back leave the cursor alone.
 """
 
 from __future__ import annotations

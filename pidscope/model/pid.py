@@ -33,15 +33,15 @@ class Upid(NamedTuple):
 class Pid:
     """``struct pid``; ``numbers`` run from the initial namespace inwards to ``level``."""
 
-    __slots__ = ("count", "level", "names", "numbers", "tasks")
+    __slots__ = ("count", "level", "numbers", "pid_numbers", "tasks")
 
     def __init__(self, numbers: tuple[Upid, ...]) -> None:
-        self.count = 1  # references to the memory; its numbers go earlier
+        self.count = 1  # of the memory; more only where pidfds and open files of /proc have it
         self.level = len(numbers) - 1
         self.numbers = numbers
         # The heads of hlists: the last that was attached comes first.
         self.tasks: tuple[dict[TaskStruct, None], ...] = ({}, {}, {}, {})
-        self.names = PidNumbers(tuple([upid.nr for upid in numbers]), numbers[-1].ns.inum)
+        self.pid_numbers = PidNumbers(tuple([upid.nr for upid in numbers]), numbers[-1].ns.inum)
 
     def __repr__(self) -> str:
         return "/".join(str(upid.nr) for upid in self.numbers)
@@ -315,9 +315,12 @@ def exchange_tids(left: TaskStruct, right: TaskStruct) -> None:
     kernel.trace.exchange_tids(left, right)
     pid1, pid2 = left.thread_pid, right.thread_pid
     assert pid1 is not None and pid2 is not None
-    pid1.tasks[PIDTYPE_PID].pop(left)
-    pid2.tasks[PIDTYPE_PID].pop(right)
-    pid1.tasks[PIDTYPE_PID][right] = pid2.tasks[PIDTYPE_PID][left] = None
+    list1, list2 = pid1.tasks[PIDTYPE_PID], pid2.tasks[PIDTYPE_PID]
+    del list1[left]
+    list1[right] = None
+    kernel.other_cpus()  # hlists_swap_heads_rcu(): both numbers lead to one task
+    del list2[right]
+    list2[left] = None
     kernel.other_cpus()
     left.thread_pid = pid2
     kernel.other_cpus()

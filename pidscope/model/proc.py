@@ -155,7 +155,8 @@ def proc_pid_stat(task: TaskStruct, ns: PidNamespace, pid: Pid | None = None) ->
     fields[19] = b"%d" % threads
     yield b" ".join(fields[: _START_TIME - 1])
     yield b" %d " % (task.start_boottime // NS_PER_TICK)
-    fields[-1] = b"%d" % task.exit_code
+    code = task.signal.group_exit_code
+    fields[-1] = b"%d" % (task.exit_code if code is None else code)
     yield b" ".join(fields[_START_TIME:]) + b"\n"
 
 
@@ -168,6 +169,8 @@ def _state(task: TaskStruct) -> bytes:
     """``get_task_state()``; nobody is ever seen running, since a system call takes no time."""
     if task.exit_state:
         return b"Z (zombie)" if task.exit_state == EXIT_ZOMBIE else b"X (dead)"
+    if task.zaps is not None and task.kernel.features.zap_is_idle:
+        return b"I (idle)"
     return b"D (disk sleep)" if task.vfork_child is not None else b"S (sleeping)"
 
 

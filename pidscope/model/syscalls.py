@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from pidscope.errors import PidscopeError
-from pidscope.model import cgroup, exec, exit, fork, nsproxy, signal, sys
+from pidscope.model import cgroup, exec, exit, fork, nsproxy, signal, sys, wait
 from pidscope.model.sched import TaskStruct
 
 SYSCALLS: dict[str, Callable[..., int]] = {
@@ -18,7 +18,7 @@ SYSCALLS: dict[str, Callable[..., int]] = {
     "set_comm": exec.set_task_comm,
     "exit": exit.sys_exit,
     "exit_group": exit.sys_exit_group,
-    "wait4": exit.sys_wait4,
+    "wait4": wait.sys_wait4,
     "kill": signal.sys_kill,
     "setsid": sys.sys_setsid,
     "setpgid": sys.sys_setpgid,

@@ -57,7 +57,7 @@ class Trace:
 
     def alloc_pid(self, pid: Pid) -> None:
         """It returned a struct pid."""
-        self._tell(PidAllocated(*self._now(), pid.names))
+        self._tell(PidAllocated(*self._now(), pid.pid_numbers))
 
     def attach_pid(self, task: TaskStruct, pid_type: PidType) -> None:
         """It is entered: with type PID, once a task, all pointers are set already."""
@@ -73,14 +73,14 @@ class Trace:
             task.start_boottime,
             task.comm,
             parent.inum if parent is not None else 0,
-            pgid.names,
-            sid.names,
+            pgid.pid_numbers,
+            sid.pid_numbers,
         )
-        self._tell(PidAttached(*self._now(), task.pid, PidType.PID, pid.names, birth))
+        self._tell(PidAttached(*self._now(), task.pid, PidType.PID, pid.pid_numbers, birth))
 
     def change_pid(self, task: TaskStruct, pid_type: PidType, pid: Pid) -> None:
         """It is entered."""
-        self._tell(PidAttached(*self._now(), task.pid, pid_type, pid.names))
+        self._tell(PidAttached(*self._now(), task.pid, pid_type, pid.pid_numbers))
 
     def detach_pid(self, task: TaskStruct, pid_type: PidType) -> None:
         """It is entered: TGID, PGID and SID follow without a record of their own."""
@@ -89,7 +89,7 @@ class Trace:
 
     def free_pid(self, pid: Pid) -> None:
         """It is entered."""
-        self._tell(PidFreed(*self._now(), pid.names))
+        self._tell(PidFreed(*self._now(), pid.pid_numbers))
 
     def exchange_tids(self, left: TaskStruct, right: TaskStruct) -> None:
         """It is entered: the exec'ing thread has its leader's start time already."""

@@ -6,12 +6,15 @@ from typing import Any, Callable, NamedTuple
 
 from pidscope.model.fork import CLONE_PARENT, CLONE_THREAD
 from pidscope.model.nsproxy import CLONE_NEWPID
-from pidscope.model.sched import TaskStruct
+from pidscope.model.sched import PF_KTHREAD, TaskStruct
 from pidscope.simulated.calls import SIGNALS, BadStep, clone_arguments, comm_bytes
 from pidscope.simulated.cast import Cast
 from pidscope.simulated.steps import Step
 
 _FLAGS = {"NEWPID": CLONE_NEWPID, "THREAD": CLONE_THREAD, "PARENT": CLONE_PARENT}
+
+
+_OF_KERNEL_THREADS = ("fork", "comm", "exit")  # which are no system calls then
 
 
 class SystemCall(NamedTuple):
@@ -31,6 +34,8 @@ def resolve(cast: Cast, step: Step) -> SystemCall:
     current = cast.task(step.actor)
     if current.blocked:
         raise BadStep(f"{step.actor} cannot act: it {current.blocked}")
+    if current.flags & PF_KTHREAD and step.call not in _OF_KERNEL_THREADS:
+        raise BadStep(f"{step.actor} is a kernel thread: it does not {step.call}")
     words = step.args
     if step.call == "sysctl":
         access = "write" if len(words) > 1 else "read"

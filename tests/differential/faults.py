@@ -12,7 +12,7 @@ from unittest import mock
 
 from pidscope.event import PidType
 from pidscope.model import exec as exec_
-from pidscope.model import exit, fork, idr, nsproxy, pid, signal, sys, syscalls
+from pidscope.model import exit, fork, idr, nsproxy, pid, signal, sys, syscalls, wait
 from pidscope.model.pid import PIDTYPE_PID, Pid, find_task_by_vpid, task_session
 from pidscope.model.pid_namespace import PidNamespace
 from pidscope.model.sched import SIGKILL, TaskStruct, same_thread_group
@@ -193,8 +193,8 @@ FAULTS: dict[str, tuple[object, str, object]] = {
     "init-hears": (signal, "send_signal", _heard_by_init),
     "init-is-deaf": (signal, "send_signal", _deaf_init),
     "oldest-first": (signal, "_attached", _oldest_first),
-    "wait-own-only": (exit, "threads_from", lambda current: [current]),
-    "leader-does-not-wait": (exit, "delay_group_leader", lambda p: False),
+    "wait-own-only": (wait, "threads_from", lambda current: [current]),
+    "leader-does-not-wait": (wait, "delay_group_leader", lambda p: False),
 }
 """What is replaced, where, and by what."""
 

@@ -140,6 +140,20 @@ def _rested(world: World) -> State:
             pass
 
 
+def _zap_is_idle(world: World) -> bool:
+    """An init that waits for a zombie whose parent is outside: the letter of its state."""
+    init, joined = world.take_channel(), world.take_channel()
+    number = world.call(world.first, Command("CLONE", CLONE_NEWPID), init)
+    world.call(world.first, Command("SETNS", path=f"{number}/ns/pid"))
+    zombie = world.call(world.first, Command("FORK"), joined)
+    world.tell(init, Command("EXIT", 0))
+    while not _rested(world)[zombie].zombie:
+        pass
+    file = os.open(f"{number}/status", os.O_RDONLY, dir_fd=world.proc)
+    with os.fdopen(file, "rb") as status:
+        return b"\nState:\tI" in status.read()
+
+
 def _nesting_errno(world: World) -> int:
     deepest = world.first
     for _ in range(MAX_PID_NS_LEVEL - 1):
@@ -159,6 +173,7 @@ PROBES: dict[str, Callable[[World], object]] = {
     "last_thread_exit_code": _last_thread_exit_code,
     "exits_overlap": _exits_overlap,
     "killed_from_leader": _killed_from_leader,
+    "zap_is_idle": _zap_is_idle,
     "nesting_errno": _nesting_errno,
 }
 """By the name of the feature."""

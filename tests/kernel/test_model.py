@@ -96,7 +96,7 @@ def of_model(kernel: Kernel) -> dict[int, Any]:
     """Who has which numbers from level 1 inwards; None: a struct pid without a task."""
     rows: dict[int, Any] = {}
     for pid in kernel.init_pid_ns.allocator.pids.values():
-        numbers = pid.names.numbers[LEVEL:]
+        numbers = pid.pid_numbers.numbers[LEVEL:]
         task = next(iter(pid.tasks[PidType.PID]), None)
         if numbers:
             spaces = [upid.ns for upid in pid.numbers[LEVEL:]]

@@ -47,12 +47,12 @@ def refused(actor: TaskStruct, name: str, *args: Any) -> int:
 
 def numbers(task: TaskStruct) -> tuple[int, ...]:
     assert task.thread_pid is not None
-    return task.thread_pid.names.numbers
+    return task.thread_pid.pid_numbers.numbers
 
 
 def links(task: TaskStruct) -> list[tuple[int, ...]]:
     """Thread group, group and session."""
-    return [pid.names.numbers for pid in task.signal.pids[1:] if pid is not None]
+    return [pid.pid_numbers.numbers for pid in task.signal.pids[1:] if pid is not None]
 
 
 def seen(actor: TaskStruct, nr: int) -> TaskStruct | None:

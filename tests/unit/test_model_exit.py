@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from acting import boot, container, fork, numbers, refused, seen
 
-from pidscope.event import Event, NamespaceDying, PidDetached, PidFreed, TaskExited
+from pidscope.event import Event, NamespaceDying, PidAttached, PidDetached, PidFreed, TaskExited
 from pidscope.model.exit import Panic
 from pidscope.model.features import TODAY
 from pidscope.model.fork import CLONE_THREAD
@@ -184,6 +184,53 @@ def test_what_an_end_tells() -> None:
     call(shell, "wait4", -1)
     assert [type(event) for event in told[1:]] == [PidDetached, PidFreed]
     assert [event.by for event in told] == [4, 3, 3]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("group", "code"), [(True, 9 << 8), (False, 3 << 8)])
+def test_what_a_dead_leader_is_released_with(group: bool, code: int) -> None:
+    shell = boot(replace(TODAY, leader_gets_group_exit_code=group))
+    leader = fork(shell)
+    thread = fork(leader, CLONE_THREAD)
+    call(leader, "exit", 3)
+    call(thread, "exit", 9)
+    told: list[Event] = []
+    shell.kernel.listener = told.append
+    call(shell, "wait4", 4)
+    assert isinstance(told[0], PidDetached) and told[0].exit_code == code
+
+
+def test_the_last_thread_takes_along_a_leader_whom_nobody_waits_for() -> None:
+    shell = boot()
+    init = container(shell)
+    call(shell, "setns", task_active_pid_ns(init))
+    keeps_waiting = fork(shell)  # a zombie of the shell's, so that the init stays
+    leader = fork(init)
+    thread = fork(leader, CLONE_THREAD)
+    call(leader, "exit")
+    call(init, "exit")
+    assert init.blocked and keeps_waiting.exit_state == "Z"
+    assert thread.thread_pid is None and leader.thread_pid is None
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["6.15", "before"])
+def test_when_a_session_is_freed(late: bool) -> None:
+    shell = boot(replace(TODAY, freed_after_unlock=late))
+    leader = fork(shell)
+    call(leader, "setsid")
+    member = fork(leader)
+    call(member, "setpgid", 0, 0)
+    other = fork(leader)
+    call(other, "setpgid", 0, 5)
+    call(leader, "exit")
+    call(shell, "wait4", -1)
+    call(member, "exit")
+    call(shell.kernel.init, "wait4", -1)
+    told: list[Event] = []
+    shell.kernel.listener = told.append
+    call(other, "setsid")  # out of session 4 and group 5, which nobody else is in
+    kinds = [type(event) for event in told]
+    once: list[type] = [PidAttached, PidFreed]
+    assert kinds == (sorted(once * 2, key=once.index) if late else once * 2)
 
 
 def test_a_killed_process_has_its_signal_for_a_status() -> None:

@@ -180,7 +180,10 @@ class ModelAndTable(RuleBasedStateMachine):
         tasks = list(self.kernel.tasks())
         someone = tasks[which % len(tasks)]
         assert someone.thread_pid is not None
-        own, nobody = someone.thread_pid.names, PidNumbers((NOBODY,), self.kernel.init_pid_ns.inum)
+        own, nobody = (
+            someone.thread_pid.pid_numbers,
+            PidNumbers((NOBODY,), self.kernel.init_pid_ns.inum),
+        )
         birth = Birth(someone.pid, 1, 1, b"", 0, own, own)
         return (
             PidDetached(1, 1, NOBODY, NOBODY, 0),

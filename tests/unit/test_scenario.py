@@ -395,6 +395,11 @@ def test_sleep_moves_the_clock() -> None:
     assert kernel.now_ns == before + 1_250_000_000
 
 
+def test_a_kernel_thread_makes_no_system_calls() -> None:
+    with pytest.raises(ScenarioError, match=":1: kthreadd is a kernel thread: it does not setsid"):
+        Play(Kernel()).perform(parse_step("kthreadd: setsid"))
+
+
 def test_the_clock_ends() -> None:
     play = Play(Kernel(), [parse_step("sleep 999999999")] * 10)
     with pytest.raises(ScenarioError, match="the clock ends"):

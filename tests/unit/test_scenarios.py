@@ -50,12 +50,14 @@ class Played:
         """What a living task is called, outermost first."""
         pid = self.task(name).thread_pid
         assert pid is not None
-        return pid.names.numbers
+        return pid.pid_numbers.numbers
 
     def has(self, number: int, level: int) -> set[bytes]:
         """Who has this number at this level."""
         pids = {task: task.thread_pid for task in self.kernel.tasks()}
-        called = {task: pid.names.numbers[level:] for task, pid in pids.items() if pid is not None}
+        called = {
+            task: pid.pid_numbers.numbers[level:] for task, pid in pids.items() if pid is not None
+        }
         return {task.comm for task, numbers in called.items() if numbers[:1] == (number,)}
 
 
