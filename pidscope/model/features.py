@@ -25,7 +25,7 @@ class Features:
     killed_from_leader: bool = True  # 6.12 has it, 6.1 not: the leader ends first, not the target
     exits_overlap: bool = False  # seen on 7.3: all who are killed begin to exit before one ends
     leader_gets_group_exit_code: bool = True  # since 6.15: if it was dead before its threads
-    zap_is_idle: bool = True  # since 7.2: an init that waits for its namespace to empty is in I
+    zap_is_idle: bool = True  # 7.3 and late 6.1: an init that waits for its end is in state I
     thread_pidfd: bool = True  # 6.18 has it, 6.12 not: CLONE_PIDFD goes with CLONE_THREAD
 
 
