@@ -148,11 +148,12 @@ def verification(summary: Mapping[str, Any]) -> str:
     if bugs:
         head = f"{bugs} DISAGREE"
     own = " of its own" if summary["probes"] == "simulated" else ""
+    gaps = f", ungrammatical {summary['ungrammatical']}" if summary["ungrammatical"] else ""
     rows = [
         f"{head}: {summary['compared']} comparisons with /proc in {summary['snapshots']} snapshots",
         f"  agree {summary['agree']}, moved {summary['moved']}, held {summary['held']}, "
         f"unjudged {summary['unjudged']}",
-        f"  missing {summary['missing']}, ghost {summary['ghost']}, wrong {summary['wrong']}",
+        f"  missing {summary['missing']}, ghost {summary['ghost']}, wrong {summary['wrong']}{gaps}",
         f"  events {summary['events']}, lost {summary['lost']}, repairs {summary['repairs']}, "
         f"probes {summary['probes']}, {summary['elapsed_s']} s{own}",
     ]

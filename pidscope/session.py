@@ -13,6 +13,7 @@ from typing import Callable
 
 from pidscope.errors import HostError, IllegalEvent
 from pidscope.event import Event, Lost, PidAttached, PidDetached
+from pidscope.grammar import Grammar
 from pidscope.snapshot import Snapshot, TaskReading
 from pidscope.start import cut_short, start, to_read_again
 from pidscope.table import Table
@@ -62,6 +63,8 @@ class Session:
         self.starts = 0
         self.suspect = True
         self.broken: list[str] = []  # events that could not follow, though none was lost
+        self.ungrammatical: list[str] = []  # what hooks did not tell, though none was lost
+        self._grammar = Grammar(world.sees)
         self._accounted: Counter[str] = Counter()
 
     # The start, and every repair
@@ -86,6 +89,7 @@ class Session:
                 self._tell(event)
             if not self.suspect:
                 self.starts += 1
+                self._grammar = Grammar(self.world.sees)
                 return
         raise HostError(
             f"no exact start in {_ATTEMPTS} attempts: {self.lost} records lost so far"
@@ -187,6 +191,9 @@ class Session:
 
     def _apply(self, event: Event, window: Window | None) -> None:
         assert self.table is not None
+        fault = self._grammar.add(event)
+        if fault:
+            self.ungrammatical.append(fault)
         try:
             self.table.apply(event)
         except IllegalEvent as error:
@@ -252,6 +259,7 @@ class Session:
             not self.suspect
             and self.starts == starts
             and not self.broken
+            and not self.ungrammatical
             and tally.compared - compared >= alive
         )
 

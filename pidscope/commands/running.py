@@ -138,3 +138,17 @@ def tell_missing(session: Session) -> None:
     """Say on standard error what this watch cannot see."""
     for what in session.world.missing:
         print(f"pidscope: cannot see {what}", file=sys.stderr)
+
+
+_GAPS_SHOWN = 10
+
+
+def tell_gaps(session: Session) -> None:
+    """Say on standard error where the stream broke off, and what it lacks."""
+    for reason in session.broken:
+        print(f"pidscope: the stream broke off: {reason}", file=sys.stderr)
+    for reason in session.ungrammatical[:_GAPS_SHOWN]:
+        print(f"pidscope: the stream is not whole: {reason}", file=sys.stderr)
+    more = len(session.ungrammatical) - _GAPS_SHOWN
+    if more > 0:
+        print(f"pidscope: the stream is not whole in {more} more places", file=sys.stderr)

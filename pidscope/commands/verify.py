@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from pidscope import lines
-from pidscope.commands.running import Stop, seconds, spawned, status, tell_missing
+from pidscope.commands.running import Stop, seconds, spawned, status, tell_gaps, tell_missing
 from pidscope.commands.sources import SEE_SCENARIOS, WatchedWorld, add_option, watched_world
 from pidscope.event import Event
 from pidscope.session import Session
@@ -93,10 +92,10 @@ class _Verification:
                 **of_command,
                 "elapsed_s": round((session.world.now_ns() - begun_ns) / 1e9, 3),
             }
-        for reason in session.broken:
-            print(f"pidscope: the stream broke off: {reason}", file=sys.stderr)
+        tell_gaps(session)
         print(json.dumps(summary) if self._json else lines.verification(summary), flush=True)
-        good = self._tally.good and not session.broken and lines.accounts_agree(summary)
+        whole = not session.broken and not session.ungrammatical
+        good = self._tally.good and whole and lines.accounts_agree(summary)
         return 0 if good else 1
 
     def _listen(self, event: Event, session: Session) -> None:
@@ -123,7 +122,8 @@ class _Verification:
         for _ in range(_FINAL_ATTEMPTS):
             session.check_all(self._tally)
             self._report()
-            if self._tally.complete or self._tally.bugs or session.broken:
+            gaps = session.broken or session.ungrammatical
+            if self._tally.complete or self._tally.bugs or gaps:
                 return
 
     def _report(self) -> None:
@@ -146,6 +146,7 @@ def _summary(session: Session, tally: Tally) -> dict[str, Any]:
         "snapshots": tally.snapshots,
         "compared": tally.compared,
         **verdicts,
+        "ungrammatical": len(session.ungrammatical),
         "complete": tally.complete,
         "probes": session.world.way,
         "hooks": hooks,

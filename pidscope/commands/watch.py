@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from pidscope import lines
-from pidscope.commands.running import Stop, forget_stdout, seconds, spawned, tell_missing
+from pidscope.commands.running import Stop, forget_stdout, seconds, spawned, tell_gaps, tell_missing
 from pidscope.commands.sources import SEE_SCENARIOS, add_option, watched_world
 from pidscope.documents import event_json
 from pidscope.event import (
@@ -96,8 +96,7 @@ class _Watch:
                     self._follow(session, lambda: child.poll() is None)
             session.pump()
         sys.stdout.flush()
-        for reason in session.broken:
-            print(f"pidscope: the stream broke off: {reason}", file=sys.stderr)
+        tell_gaps(session)
         print(f"pidscope: {session.events} events, {session.lost} lost", file=sys.stderr)
 
     def _head(self, session: Session) -> None:

@@ -32,5 +32,6 @@ def test_workload_by_kprobes(kprobe_host: Host, name: str) -> None:
     assert status == 0
     assert tally.bugs == []
     assert kprobe_host.session.broken == []
+    assert kprobe_host.session.ungrammatical == []
     assert tally.complete
     assert {key: counts[key] for key in expected(name)} == expected(name)

@@ -28,5 +28,6 @@ def test_starts_in_a_fork_storm(host: Host) -> None:
     host.session.check_all(tally)
     assert tally.bugs == []
     assert host.session.broken == []
+    assert host.session.ungrammatical == []
     assert tally.complete
     assert host.session.hooks()[0]["attach_pid"]["hits"] - births > 100 * STARTS

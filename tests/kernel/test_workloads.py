@@ -30,6 +30,7 @@ def test_workload_is_rebuilt_exactly(host: Host, name: str) -> None:
     assert status == 0
     assert tally.bugs == []
     assert host.session.broken == []
+    assert host.session.ungrammatical == []
     assert host.session.lost == 0
     assert tally.complete
     wanted = expected(*arguments)

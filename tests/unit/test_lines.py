@@ -90,7 +90,17 @@ def test_a_disagreement_says_what_was_expected_and_seen() -> None:
 
 def summary(**changed: Any) -> dict[str, Any]:
     """A verification in which all is well, but for what is changed."""
-    zeros = ("moved", "held", "unjudged", "missing", "ghost", "wrong", "lost", "repairs")
+    zeros = (
+        "moved",
+        "held",
+        "unjudged",
+        "missing",
+        "ghost",
+        "wrong",
+        "lost",
+        "repairs",
+        "ungrammatical",
+    )
     return {
         **dict.fromkeys(zeros, 0),
         "snapshots": 3,
