@@ -19,7 +19,7 @@ fork and its first exec are passed over unless it was born since.
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from pidscope.event import (
     Event,
@@ -41,6 +41,16 @@ from pidscope.event import (
 
 _CLONE_NEWPID = 0x20000000
 _TRANSFERRED = frozenset({PidType.TGID, PidType.PGID, PidType.SID})
+
+
+class Fault(NamedTuple):
+    """A record that is missing: the hook that had to write it, and what shows that."""
+
+    hook: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.hook} did not tell"
 
 
 class _Life:
@@ -82,7 +92,7 @@ class Grammar:
         self._execs_known: set[int] = set()  # who has exec'd, or was born, since the stream began
         self._made_ns: set[int] = set()
         self._dying: set[int] = set()
-        self._rules: dict[type, Callable[[Event], str]] = {
+        self._rules: dict[type, Callable[[Event], Fault | None]] = {
             PidAllocated: self._allocated,  # type: ignore[dict-item]
             PidAttached: self._attached,  # type: ignore[dict-item]
             TaskCreated: self._created,  # type: ignore[dict-item]
@@ -98,19 +108,19 @@ class Grammar:
             NamespaceDying: self._zapped,  # type: ignore[dict-item]
         }
 
-    def add(self, event: Event) -> str:
-        """Read one event; what is missing before it, empty if nothing is."""
+    def add(self, event: Event) -> Fault | None:
+        """Read one event; what is missing before it."""
         rule = self._rules.get(type(event))
-        return rule(event) if rule is not None else ""
+        return rule(event) if rule is not None else None
 
-    def _missed(self, hook: str, what: str) -> str:
-        return f"{what}: {hook} did not tell" if self._sees(hook) else ""
+    def _missed(self, hook: str, what: str) -> Fault | None:
+        return Fault(hook, what) if self._sees(hook) else None
 
     # Forks
 
-    def _allocated(self, event: PidAllocated) -> str:
+    def _allocated(self, event: PidAllocated) -> Fault | None:
         nr, by = event.pid.nr, event.by
-        fault = ""
+        fault = None
         if nr in self._lives:
             fault = self._missed("free_pid", f"{nr} is given out again")
         open_fork = self._forks.get(by)
@@ -120,12 +130,12 @@ class Grammar:
         self._forks[by] = _Fork(nr, whole=by in self._forks)
         return fault
 
-    def _attached(self, event: PidAttached) -> str:
+    def _attached(self, event: PidAttached) -> Fault | None:
         if event.birth is None:
-            return ""
+            return None
         nr, by = event.tid, event.by
         fork = self._forks.get(by)
-        fault = ""
+        fault = None
         if by in self._forks and (fork is None or fork.nr != nr):
             fault = self._missed("alloc_pid", f"birth of {nr}")
         if fork is None or fork.nr != nr:
@@ -140,10 +150,10 @@ class Grammar:
         self._execs_known.add(nr)
         return fault
 
-    def _created(self, event: TaskCreated) -> str:
+    def _created(self, event: TaskCreated) -> Fault | None:
         nr, by = event.tid, event.by
         if not nr:  # fork_idle(): a CPU comes up
-            return ""
+            return None
         known, fork = by in self._forks, self._forks.get(by)
         self._forks[by] = None
         if known and (fork is None or fork.nr != nr or not fork.born):
@@ -152,22 +162,22 @@ class Grammar:
         self._made_ns.discard(by)
         if event.flags & _CLONE_NEWPID and fork is not None and fork.whole and not made_ns:
             return self._missed("copy_pid_ns", f"{nr} is born into a new namespace")
-        return ""
+        return None
 
-    def _failed(self, event: ForkFailed) -> str:
+    def _failed(self, event: ForkFailed) -> Fault | None:
         fork = self._forks.get(event.by)
         self._forks[event.by] = None
         if fork is not None and not fork.freed:
             return self._missed("free_pid", f"the fork of {fork.nr} failed")
-        return ""
+        return None
 
-    def _namespace(self, event: NamespaceCreated) -> str:
+    def _namespace(self, event: NamespaceCreated) -> Fault | None:
         self._made_ns.add(event.by)
-        return ""
+        return None
 
     # Execs
 
-    def _exchanged(self, event: TidsExchanged) -> str:
+    def _exchanged(self, event: TidsExchanged) -> Fault | None:
         thread, leader = event.tid, event.leader
         left, right = self._lives.get(thread), self._lives.get(leader)
         if left is not None:
@@ -177,18 +187,18 @@ class Grammar:
         self._exchanges[leader] = thread
         self._transfers[thread] = set()
         self._forks[leader] = None
-        return ""
+        return None
 
-    def _transferred(self, event: PidTransferred) -> str:
+    def _transferred(self, event: PidTransferred) -> Fault | None:
         if event.old in self._transfers:
             self._transfers[event.old].add(event.pid_type)
-        return ""
+        return None
 
-    def _rename(self, event: TaskRenamed) -> str:
+    def _rename(self, event: TaskRenamed) -> Fault | None:
         self._renamed.add(event.tid)
-        return ""
+        return None
 
-    def _executed(self, event: TaskExecuted) -> str:
+    def _executed(self, event: TaskExecuted) -> Fault | None:
         nr = event.tid
         known, renamed = nr in self._execs_known, nr in self._renamed
         self._execs_known.add(nr)
@@ -198,22 +208,22 @@ class Grammar:
             return self._missed("exchange_tids", f"{event.old_tid} execs as {nr}")
         if known and not renamed:
             return self._missed("task_rename", f"{nr} execs")
-        return ""
+        return None
 
     # Ends
 
-    def _exited(self, event: TaskExited) -> str:
+    def _exited(self, event: TaskExited) -> Fault | None:
         life = self._lives.get(event.tid)
         if life is not None:
             life.exited = True
         self._exchanges.pop(event.tid, None)  # an exec that fails so late kills
-        return ""
+        return None
 
-    def _zapped(self, event: NamespaceDying) -> str:
+    def _zapped(self, event: NamespaceDying) -> Fault | None:
         self._dying.add(event.ns)
-        return ""
+        return None
 
-    def _detached(self, event: PidDetached) -> str:
+    def _detached(self, event: PidDetached) -> Fault | None:
         nr = event.tid
         self._forks.pop(nr, None)
         for known in (self._renamed, self._execs_known, self._made_ns):
@@ -222,16 +232,16 @@ class Grammar:
             return self._missed("transfer_pid", f"{nr} was exchanged")
         life = self._lives.get(nr)
         if life is None:
-            return ""
+            return None
         life.released = True
         if life.born and not life.exited:
             return self._missed("sched_process_exit", f"release of {nr}")
         if life.init_of and life.init_of not in self._dying:
             return self._missed("zap_pid_ns_processes", f"release of {nr}, init of {life.init_of}")
         self._dying.discard(life.init_of)
-        return ""
+        return None
 
-    def _freed(self, event: PidFreed) -> str:
+    def _freed(self, event: PidFreed) -> Fault | None:
         nr = event.pid.nr
         fork = self._forks.get(event.by)
         if fork is not None and fork.nr == nr:
@@ -239,4 +249,4 @@ class Grammar:
         life = self._lives.pop(nr, None)
         if life is not None and life.born and not life.released:
             return self._missed("detach_pid", f"{nr} is free again")
-        return ""
+        return None

@@ -136,6 +136,9 @@ def disagreement(bug: Judgement) -> str:
 
 def accounts_agree(summary: Mapping[str, Any]) -> bool:
     """Whether no record has vanished uncounted, as far as the hooks' runs can tell."""
+    births = summary["births"]
+    if births is not None and births["proc_stat"] != births["told"]:
+        return False
     can_be_told = summary["hooks_at_rest"] and not summary["lost"]
     return not can_be_told or hooks_agree(summary["hooks"])
 
@@ -158,6 +161,11 @@ def verification(summary: Mapping[str, Any]) -> str:
         f"probes {summary['probes']}, {summary['elapsed_s']} s{own}",
     ]
     rows += _hook_rows(summary)
+    births = summary["births"]
+    if births is not None and births["proc_stat"] != births["told"]:
+        rows.append(f"  {births['told']} births told of, {births['proc_stat']} in /proc/stat")
+    if summary["skipped"]:
+        rows.append(f"  {summary['skipped']} runs of hooks left out by the kernel")
     if "cmd_counts" in summary:
         counts = ", ".join(f"{name} {n}" for name, n in summary["cmd_counts"].items() if n)
         least = "at least " if summary["lost"] else ""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from pidscope.errors import HostError, ProcError
 from pidscope.snapshot import Snapshot, Status, TaskReading, take_snapshot
-from pidscope.status import parse_boot_time, parse_start_ticks, parse_status
+from pidscope.status import parse_boot_time, parse_forks, parse_start_ticks, parse_status
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
 _TIME_INIT_INO = 0xEFFFFFFA  # PROC_TIME_INIT_INO, the same file
@@ -133,6 +133,11 @@ class ProcFs:
         path = f"{self._root}/stat"
         data = _read(path, until=b"\nbtime ") or b""
         return parse_boot_time(data, path)
+
+    def forks(self) -> int:
+        """Return ``processes`` of /proc/stat, the tasks born since boot; raise ProcError."""
+        path = f"{self._root}/stat"
+        return parse_forks(_read(path, until=b"\nprocesses ") or b"", path)
 
     def last_pid(self) -> int | None:
         """Return the last number given out in the caller's own PID namespace.

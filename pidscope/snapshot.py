@@ -65,6 +65,9 @@ class ProcFiles(Protocol):
     def pid_ns(self, number: int) -> int | None:
         """The inum of ``ns/pid``."""
 
+    def forks(self) -> int:
+        """``processes`` of /proc/stat: the tasks born since boot, threads too."""
+
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
         """(inum, inum of its parent) from the task's own PID namespace outwards."""
 

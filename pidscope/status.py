@@ -49,6 +49,14 @@ def parse_boot_time(data: bytes, path: str) -> int:
     return _Lines(b"\n" + data, path).number(b"\nbtime ")
 
 
+def parse_forks(data: bytes, path: str) -> int:
+    """Return ``processes`` of ``/proc/stat``, the births since boot, threads' too; raise ProcError.
+
+    It is ``total_forks``, which ``copy_process()`` increments under tasklist_lock.
+    """
+    return _Lines(b"\n" + data, path).number(b"\nprocesses ")
+
+
 class _Lines:
     """Finds lines by their key; nothing else of the file is looked at.
 

@@ -53,6 +53,10 @@ class World(Protocol):
     def lost(self) -> int:
         """Records that could not be written so far."""
 
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Runs of each hook that the kernel left out, if it tells: neither hits nor records."""
+
     def sees(self, name: str) -> bool:
         """Whether the hook of this name is attached."""
 

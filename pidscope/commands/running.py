@@ -147,8 +147,9 @@ def tell_gaps(session: Session) -> None:
     """Say on standard error where the stream broke off, and what it lacks."""
     for reason in session.broken:
         print(f"pidscope: the stream broke off: {reason}", file=sys.stderr)
-    for reason in session.ungrammatical[:_GAPS_SHOWN]:
-        print(f"pidscope: the stream is not whole: {reason}", file=sys.stderr)
-    more = len(session.ungrammatical) - _GAPS_SHOWN
+    faults = session.ungrammatical
+    for fault in faults[:_GAPS_SHOWN]:
+        print(f"pidscope: the stream is not whole: {fault}", file=sys.stderr)
+    more = len(faults) - _GAPS_SHOWN
     if more > 0:
         print(f"pidscope: the stream is not whole in {more} more places", file=sys.stderr)

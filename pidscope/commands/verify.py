@@ -138,6 +138,7 @@ def _summary(session: Session, tally: Tally) -> dict[str, Any]:
         verdict.value: tally.counts[verdict] for verdict in Verdict if verdict is not Verdict.GONE
     }
     hooks, at_rest = session.hooks()
+    forks = session.forks()
     return {
         "type": "verification",
         "events": session.events,
@@ -146,6 +147,8 @@ def _summary(session: Session, tally: Tally) -> dict[str, Any]:
         "snapshots": tally.snapshots,
         "compared": tally.compared,
         **verdicts,
+        "skipped": sum(session.skipped.values()),
+        "births": None if forks is None else {"proc_stat": forks[0], "told": forks[1]},
         "ungrammatical": len(session.ungrammatical),
         "complete": tally.complete,
         "probes": session.world.way,

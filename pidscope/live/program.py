@@ -11,6 +11,7 @@ import ctypes
 import errno
 import mmap
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pidscope.btf import Btf
 from pidscope.errors import BtfError, HostError
 from pidscope.live.bcc import load_bcc
 from pidscope.live.hooks import HOOKS, Hook, Kind
+from pidscope.live.misses import recursion_misses
 from pidscope.live.offsets import absent_functions, constants
 from pidscope.live.ring import Ring
 
@@ -99,6 +101,15 @@ class Program:
         return {
             hook.name: sum(self._hits[ctypes.c_int(number)]) for number, hook in enumerate(HOOKS)
         }
+
+    def skipped(self) -> dict[str, int]:
+        """How many runs of each hook the kernel left out so far, where it counts them."""
+        skipped: Counter[str] = Counter()
+        for name, function in self._module.funcs.items():
+            # kfunc__NAME, kretfunc__NAME, enter_NAME, leave_NAME, tp_NAME
+            hook = next(h.name for h in HOOKS if name.decode().endswith(h.name))
+            skipped[hook] += recursion_misses(function.fd) or 0
+        return dict(skipped)
 
     def close(self) -> None:
         """Detach everything and free the maps."""

@@ -45,6 +45,11 @@ class LiveWorld:
         """Records that could not be written so far, as the map tells."""
         return self._program.lost
 
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Runs of each hook that the kernel left out, as far as it tells: since 5.12."""
+        return self._program.skipped()
+
     def sees(self, name: str) -> bool:
         """Whether the hook of this name is attached."""
         return self._program.sees(name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Features:
-    """One kernel's habits; the defaults are 7.3's."""
+    """One kernel's habits; the defaults are 7.3's, but for `exits_overlap`."""
 
     bitmap_allocator: bool = False  # up to 4.14: pidmap pages instead of an IDR
     nesting_errno: int = errno.ENOSPC  # of level 33; EINVAL in 4.4

@@ -108,6 +108,10 @@ class SimulatedProcFs:
         """Return `BOOT_TIME`."""
         return BOOT_TIME
 
+    def forks(self) -> int:
+        """Return the births since boot, threads' too."""
+        return self._kernel.total_forks
+
     def last_pid(self) -> int:
         """Return the last number given out in the initial namespace."""
         return self._ns.allocator.last_pid

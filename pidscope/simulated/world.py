@@ -69,6 +69,11 @@ class SimulatedWorld:
         """Whether there is a hook of this name."""
         return name in HOOKS
 
+    @property
+    def skipped(self) -> dict[str, int]:
+        """None is ever left out."""
+        return {}
+
     def hits(self) -> dict[str, int]:
         """How often each hook ran."""
         return {name: self._hits[name] for name in HOOKS}

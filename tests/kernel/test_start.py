@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pidscope.verify import Tally
 
@@ -12,16 +14,25 @@ STARTS = 10
 SHELL_STORM = ["sh", "-c", "while :; do (exit 0); done"]
 
 
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Kill it at the end, whatever happens: nobody else would."""
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_starts_in_a_fork_storm(host: Host) -> None:
     tally = Tally()
     births = host.session.hooks()[0]["attach_pid"]["hits"]
     storm = subprocess.Popen([WORKLOAD, "storm"], stdin=subprocess.PIPE)
-    with storm, subprocess.Popen(SHELL_STORM) as shell:
+    with storm, ended(subprocess.Popen(SHELL_STORM)):
         for _ in range(STARTS):
             host.session.begin()
             host.session.check_all(tally)
             assert tally.complete
-        shell.kill()
         assert storm.stdin is not None
         storm.stdin.close()
     assert storm.returncode == 0

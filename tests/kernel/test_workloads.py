@@ -31,6 +31,8 @@ def test_workload_is_rebuilt_exactly(host: Host, name: str) -> None:
     assert tally.bugs == []
     assert host.session.broken == []
     assert host.session.ungrammatical == []
+    forks = host.session.forks()
+    assert forks is not None and forks[0] == forks[1]
     assert host.session.lost == 0
     assert tally.complete
     wanted = expected(*arguments)

@@ -122,6 +122,7 @@ class FakeProgram:
         self._kernel = kernel
         self.ring = FakeRing(kernel)
         self.closed = False
+        self.left_out: Counter[str] = Counter()  # runs of hooks
 
     @property
     def lost(self) -> int:
@@ -133,6 +134,9 @@ class FakeProgram:
 
     def sees(self, name: str) -> bool:
         return name not in (self.blind_to, *_UNTOLD)
+
+    def skipped(self) -> dict[str, int]:
+        return dict(self.left_out)
 
     def hits(self) -> dict[str, int]:
         return {hook.name: self._kernel.hits[hook.name] for hook in HOOKS}
@@ -149,6 +153,9 @@ class FakeProcFs:
         self.read_numbers: list[int] = []
         self.listed: list[int] = []
         self.ns = ROOT
+
+    def forks(self) -> int:
+        return self._kernel.forks
 
     def mount(self) -> Mount:
         return Mount(self.ns, self.ns == ROOT)

@@ -119,6 +119,7 @@ class Kernel:
     def __init__(self, pid_max: int = 40, inum_max: int = 5) -> None:
         self.records: list[Event] = []
         self.now = 5_000_000_000
+        self.forks = 0  # total_forks
         self.root = Ns(ROOT, None, 0, started=True)
         self.zero = SPid((0,), (self.root,))
         self.pid_max = pid_max
@@ -248,6 +249,7 @@ class Kernel:
                 self._attach(process, kind)
         process.threads.append(task)
         pid.task, pid.listed = task, leads
+        self.forks += 1
 
     def setpgid(self, task: Thread, target: SPid) -> Act:
         """setpgid() of a leader, by reference."""

@@ -333,7 +333,7 @@ def test_the_schema_refuses(line: dict[str, Any]) -> None:
 VERIFICATION = {
     "type": "verification", "events": 1, "lost": 0, "repairs": 0, "snapshots": 1, "compared": 9,
     "agree": 9, "moved": 0, "held": 0, "unjudged": 0, "missing": 0, "ghost": 0, "wrong": 0,
-    "ungrammatical": 0,
+    "ungrammatical": 0, "skipped": 0, "births": {"proc_stat": 3, "told": 3},
     "complete": True, "probes": "fentry", "elapsed_s": 0.5,
     "hooks": {"attach_pid": {"hits": 2, "accounted": 1}}, "hooks_at_rest": True,
 }  # fmt: skip

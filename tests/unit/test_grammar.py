@@ -58,7 +58,7 @@ def stream(seed: int, features: Features = TODAY) -> list[Event]:
 def faults(events: list[Event], without: str = "") -> list[str]:
     grammar = Grammar()
     read = (grammar.add(event) for event in events if runs(event)[0] != without)
-    return [fault for fault in read if fault]
+    return [str(fault) for fault in read if fault is not None]
 
 
 @settings(max_examples=40, deadline=None)
@@ -96,7 +96,7 @@ def test_hooks_that_are_not_there_are_not_missed() -> None:
     for hook in sorted(GRAMMAR):
         grammar = Grammar(lambda name, hook=hook: name != hook)  # type: ignore[misc]
         told = [grammar.add(e) for seed in range(2) for e in stream(seed) if runs(e)[0] != hook]
-        assert not [fault for fault in told if fault.endswith(f"{hook} did not tell")]
+        assert not [fault for fault in told if fault is not None and fault.hook == hook]
 
 
 def test_what_began_before_is_nobodys_fault() -> None:
@@ -111,7 +111,7 @@ def test_what_began_before_is_nobodys_fault() -> None:
 
 def test_a_cpu_that_comes_up_forks_an_idle_task() -> None:
     grammar = Grammar()
-    assert grammar.add(TaskCreated(1, 9, 0, 0, 1, 0)) == ""
+    assert grammar.add(TaskCreated(1, 9, 0, 0, 1, 0)) is None
 
 
 def test_messages_name_the_number_and_the_hook() -> None:

@@ -100,6 +100,7 @@ def summary(**changed: Any) -> dict[str, Any]:
         "lost",
         "repairs",
         "ungrammatical",
+        "skipped",
     )
     return {
         **dict.fromkeys(zeros, 0),
@@ -112,6 +113,7 @@ def summary(**changed: Any) -> dict[str, Any]:
         "complete": True,
         "hooks": {"attach_pid": {"hits": 8, "accounted": 8}},
         "hooks_at_rest": True,
+        "births": {"proc_stat": 2, "told": 2},
         **changed,
     }
 
@@ -126,6 +128,10 @@ def summary(**changed: Any) -> dict[str, Any]:
         ({"hooks": {"attach_pid": {"hits": 8, "accounted": 4}}}, "attach_pid: ran 8 times"),
         ({"hooks": {"attach_pid": {"hits": 8, "accounted": 4}}}, "NOT PROVED"),
         ({"hooks_at_rest": False}, "never at rest"),
+        ({"births": None}, "all agree"),
+        ({"births": {"proc_stat": 3, "told": 2}}, "NOT PROVED"),
+        ({"births": {"proc_stat": 3, "told": 2}}, "2 births told of, 3 in /proc/stat"),
+        ({"skipped": 4, "complete": False}, "4 runs of hooks left out by the kernel"),
         ({"cmd_status": 3, "cmd_counts": {"births": 2, "threads": 0}}, "CMD's status 3"),
         ({"cmd_status": 3, "cmd_counts": {"births": 2, "threads": 0}}, "its tree: births 2"),
     ],
@@ -133,5 +139,7 @@ def summary(**changed: Any) -> dict[str, Any]:
 def test_the_sum_of_a_verification(changed: dict[str, Any], said: str) -> None:
     text = lines.verification(summary(**changed))
     assert said in text
-    good = changed.keys() <= {"cmd_status", "cmd_counts", "hooks_at_rest"}
-    assert ("all agree" in text) is good
+    bad = changed.get("births") or not changed.keys() <= {
+        *("cmd_status", "cmd_counts", "hooks_at_rest", "births")
+    }
+    assert ("all agree" in text) is not bool(bad)

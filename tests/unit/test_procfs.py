@@ -231,6 +231,7 @@ def test_a_fake_root_is_read_like_a_real_one(tmp_path: Path) -> None:
     assert proc.threads(7) == [7, 8]
     assert proc.start_ticks(7) == 22
     assert proc.boot_time() == 1700000000
+    assert proc.forks() == 4
     assert proc.last_pid() == 345
     assert proc.boot_id() is None
     assert proc.mount() == Mount(77, False)

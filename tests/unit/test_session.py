@@ -332,3 +332,45 @@ def test_without_the_exit_hook_no_parent_is_judged(w: Watch) -> None:
     assert [bug.reason for bug in w.check_all().bugs] == ["PPid"]
     w.program.blind_to = "sched_process_exit"
     assert w.check_all().good
+
+
+def test_a_run_of_a_state_hook_left_out_asks_for_a_repair(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = Watch(monkeypatch, acts=20)
+    w.session.begin()
+    assert w.check_all().complete
+    w.program.left_out["change_pid"] = 3
+    assert not w.check_all().complete and w.session.suspect
+    assert w.check_all().complete and w.session.starts == 2
+
+
+def test_a_run_left_out_explains_one_fault_of_its_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = Watch(monkeypatch, acts=20)
+    w.session.begin()
+    w.kernel.skip = lambda event: isinstance(event, TaskExited)
+    w.end(w.fork(w.kernel.init))
+    w.end(w.fork(w.kernel.init))
+    assert not w.check_all().complete
+    assert [fault.hook for fault in w.session.ungrammatical] == ["sched_process_exit"] * 2
+    w.program.left_out["sched_process_exit"] = 1
+    assert not w.check_all().complete and len(w.session.ungrammatical) == 1
+    w.program.left_out["sched_process_exit"] = 2
+    assert w.check_all().complete and w.session.ungrammatical == [] and w.session.starts == 1
+
+
+def test_births_are_those_of_proc_stat(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = Watch(monkeypatch, acts=20)
+    w.session.begin()
+    assert w.session.forks() == (0, 0)
+    for _ in range(23):
+        w.end(w.fork(w.kernel.init))
+    assert w.session.forks() == (23, 23)
+    w.kernel.skip = lambda event: isinstance(event, PidAttached) and bool(event.birth)
+    w.fork(w.kernel.init)
+    assert w.session.forks() == (24, 23)
+
+
+def test_births_that_never_rest_cannot_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = Watch(monkeypatch, acts=20)
+    w.session.begin()
+    w.kernel.between = lambda: w.kernel._tell(TaskExited(1, 1, 1, 1, 0))
+    assert w.session.forks() is None

@@ -1,0 +1,56 @@
+"""What the kernel says of a program's runs that it left out; it needs root, to load one."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+import pytest
+
+from pidscope.live import misses
+from pidscope.live.misses import recursion_misses
+
+PROG_LOAD, SOCKET_FILTER = 5, 1
+RETURN_0 = bytes.fromhex("b7000000000000009500000000000000")  # r0 = 0; exit
+
+
+class LoadAttributes(ctypes.Structure):
+    """The first members for BPF_PROG_LOAD of union bpf_attr."""
+
+    _fields_ = (
+        ("prog_type", ctypes.c_uint32),
+        ("insn_cnt", ctypes.c_uint32),
+        ("insns", ctypes.c_uint64),
+        ("license", ctypes.c_uint64),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log_buf", ctypes.c_uint64),
+        ("kern_version", ctypes.c_uint32),
+        ("prog_flags", ctypes.c_uint32),
+    )
+
+
+def load() -> int:
+    instructions = ctypes.create_string_buffer(RETURN_0, len(RETURN_0))
+    terms = ctypes.create_string_buffer(b"GPL")
+    attributes = LoadAttributes(
+        SOCKET_FILTER, 2, ctypes.addressof(instructions), ctypes.addressof(terms)
+    )
+    number = ctypes.c_long(misses._SYS_BPF[os.uname().machine])
+    size = ctypes.c_long(ctypes.sizeof(attributes))
+    fd: int = misses._libc.syscall(number, ctypes.c_long(PROG_LOAD), ctypes.byref(attributes), size)
+    assert fd >= 0, os.strerror(ctypes.get_errno())
+    return fd
+
+
+def test_a_program_that_never_ran_has_missed_nothing() -> None:
+    fd = load()
+    try:
+        assert recursion_misses(fd) == 0
+    finally:
+        os.close(fd)
+
+
+def test_what_is_no_program_is_an_error() -> None:
+    with open(os.devnull) as file, pytest.raises(OSError):
+        recursion_misses(file.fileno())
