@@ -260,7 +260,7 @@ class Session:
         for number in sorted(numbers):
             tally.add(self.check(number))
         self.pump()
-        self._look_for_skipped()
+        self.look_for_skipped()
         tally.snapshots += 1
         alive = sum(task.pid is not None for task in tasks)  # from the first reading to the last
         tally.complete = (
@@ -283,7 +283,7 @@ class Session:
                 unexplained.append(fault)
         return unexplained
 
-    def _look_for_skipped(self) -> None:
+    def look_for_skipped(self) -> None:
         """A run that the kernel left out is a record lost, though nothing in the stream tells.
 
         It leaves out a program that is running on that CPU already, for a task that was preempted

@@ -95,6 +95,7 @@ class _Watch:
                     self._tree = Tree(child.pid)
                     self._follow(session, lambda: child.poll() is None)
             session.pump()
+            session.look_for_skipped()
         sys.stdout.flush()
         tell_gaps(session)
         print(f"pidscope: {session.events} events, {session.lost} lost", file=sys.stderr)
