@@ -209,7 +209,7 @@ def _numbers(ns: PidNamespace, set_tid: Sequence[int]) -> tuple[Upid, ...]:
             nr = free
         numbers.append(Upid(nr, level_ns))
     for level_ns in ns.outwards() if features.dead_ancestor_refuses else (ns,):
-        if not level_ns.pid_allocated & PIDNS_ADDING:
+        if not level_ns.adding:
             raise OSError(errno.ENOMEM, f"the init of {level_ns} has exited")
     return tuple(numbers[::-1])
 

@@ -14,7 +14,7 @@ from pidscope.simulated.steps import Step, cgroup_arguments, parse_line
 DEFAULT = "containers"
 """The built-in scenario to show when none was asked for."""
 
-_SUFFIX = ".scenario"
+SUFFIX = ".scenario"
 _STEPS_MAX = 100_000
 _BYTES_MAX = 1 << 20
 
@@ -130,13 +130,13 @@ def builtin(name: str) -> Scenario:
     files = _builtin_files()
     if name not in files:
         raise UsageError(f"no scenario {quote(name)} ({', '.join(sorted(files))})")
-    return parse_bytes(files[name], f"{name}{_SUFFIX}")
+    return parse_bytes(files[name], f"{name}{SUFFIX}")
 
 
 def _builtin_files() -> dict[str, bytes]:
     directory = resources.files("pidscope.simulated") / "scenarios"
     return {
-        file.name[: -len(_SUFFIX)]: file.read_bytes()
+        file.name[: -len(SUFFIX)]: file.read_bytes()
         for file in directory.iterdir()
-        if file.name.endswith(_SUFFIX)
+        if file.name.endswith(SUFFIX)
     }

@@ -13,14 +13,13 @@ from pidscope.simulated.play import Play
 from pidscope.simulated.random_workload import STEPS, random_play
 from pidscope.simulated.scenario import (
     DEFAULT,
+    SUFFIX,
     Scenario,
     builtin,
     builtin_names,
     read_scenario,
 )
 from pidscope.simulated.world import SimulatedWorld
-
-_SUFFIX = ".scenario"
 
 
 class Stage(NamedTuple):
@@ -52,7 +51,7 @@ def set_stage(scenario: str) -> Stage:
 
 
 def _find(scenario: str) -> tuple[str, Scenario]:
-    if "/" in scenario or scenario.endswith(_SUFFIX):
+    if "/" in scenario or scenario.endswith(SUFFIX):
         name = escape(scenario.encode("utf-8", "surrogateescape"))
         return name, read_scenario(Path(scenario))
     name = scenario or DEFAULT
@@ -60,6 +59,6 @@ def _find(scenario: str) -> tuple[str, Scenario]:
         raise UsageError(
             f"no scenario {name!r}",
             f"there are {', '.join(builtin_names())}, random[:SEED], and files "
-            f"(with a / in the name, or {_SUFFIX} at its end)",
+            f"(with a / in the name, or {SUFFIX} at its end)",
         )
     return name, builtin(name)

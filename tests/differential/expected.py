@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pidscope.model.kernel import Kernel
-from pidscope.model.pid import Pid
+from pidscope.model.pid import Pid, pid_nr_ns
 from pidscope.model.pid_namespace import PidNamespace
+from pidscope.model.proc import pidns_for_children_get
 from pidscope.model.sched import EXIT_ZOMBIE, TaskStruct
 from tests.differential.state import Labels, Row, State
 
@@ -43,21 +44,9 @@ def _row(task: TaskStruct, labels: Labels) -> Row:
         _numbers(pgid, namespaces),
         _numbers(sid, namespaces),
         labels.of(namespaces[-1]),
-        labels.of(_children_ns(task)),
+        labels.of(pidns_for_children_get(task)),
     )
 
 
 def _numbers(pid: Pid | None, namespaces: list[PidNamespace]) -> tuple[int, ...]:
-    """``pid_nr_ns()`` for each of these namespaces."""
-    assert pid is not None
-    had = {upid.ns: upid.nr for upid in pid.numbers}
-    return tuple(had.get(ns, 0) for ns in namespaces)
-
-
-def _children_ns(task: TaskStruct) -> PidNamespace | None:
-    """``pidns_for_children_get()``: what can be read of the namespace of the children to come."""
-    if task.nsproxy is None:
-        return None
-    ns = task.nsproxy.pid_ns_for_children
-    hidden = ns.child_reaper is None and not task.kernel.features.entered_before_init
-    return None if hidden else ns
+    return tuple(pid_nr_ns(pid, ns) for ns in namespaces)

@@ -15,25 +15,14 @@ from typing import Callable, TypeVar
 import readers
 from reference import ROOT, Kernel
 
-from pidscope.event import Event, PidAttached, PidDetached
+from pidscope.event import Event
 from pidscope.live.hooks import HOOKS, Hook
 from pidscope.procfs import Mount
+from pidscope.simulated.hooks import runs
 from pidscope.snapshot import Status, TaskReading
 from pidscope.wire import encode
 
 T = TypeVar("T")
-_HOOKS = {
-    "PidTransferred": "transfer_pid",
-    "TidsExchanged": "exchange_tids",
-    "PidAllocated": "alloc_pid",
-    "PidFreed": "free_pid",
-    "TaskCreated": "copy_process",
-    "ForkFailed": "copy_process",
-    "NamespaceCreated": "copy_pid_ns",
-    "TaskExecuted": "sched_process_exec",
-    "TaskExited": "sched_process_exit",
-}
-
 
 # What the reference does not do, or does not tell of each time: nobody may wait for it.
 _UNTOLD = ("free_pid", "task_rename", "zap_pid_ns_processes")
@@ -58,8 +47,8 @@ class FakeKernel(Kernel):
         super()._tell(event)
         if self.skip(event):
             return
-        hook, runs = _runs(event)
-        self.hits[hook] += runs
+        hook, times = runs(event)
+        self.hits[hook] += times
         if self.lose(event):
             self.lost += 1
         else:
@@ -80,16 +69,6 @@ class FakeKernel(Kernel):
                 readers.meanwhile(self, rng, 0.7)
 
         self.between = between
-
-
-def _runs(event: Event) -> tuple[str, int]:
-    if isinstance(event, PidAttached):
-        if event.birth is None:
-            return "change_pid", 1
-        return "attach_pid", 4 if event.birth.tgid == event.tid else 1
-    if isinstance(event, PidDetached):
-        return "detach_pid", 4 if event.tgid == event.tid else 1
-    return _HOOKS[type(event).__name__], 1
 
 
 class FakeRing:
