@@ -21,7 +21,7 @@
 #define COMM_LEN	16	/* TASK_COMM_LEN */
 
 enum record_type {
-	RECORD_BIRTH = 1,		/* attach_pid(PIDTYPE_PID) */
+	RECORD_BIRTH = 1,		/* attach_pid(PIDTYPE_PID), or task_newtask */
 	RECORD_BIRTH_DEEP,
 	RECORD_CHANGED,			/* change_pid */
 	RECORD_CHANGED_DEEP,
@@ -40,6 +40,9 @@ enum record_type {
 	RECORD_RENAMED,			/* task_rename */
 	RECORD_EXITED,			/* sched_process_exit */
 	RECORD_MOVED,			/* cgroup_attach_task */
+	RECORD_SEEN,			/* a task that was looked at, with a birth's layout */
+	RECORD_SEEN_DEEP,
+	RECORD_TASK_FREED,		/* sched_process_free */
 };
 
 struct record_head {
@@ -106,6 +109,14 @@ struct released {
 	u32 tgid;
 	u32 exit_code;		/* as wait() gives it */
 	u32 pad[6];
+};
+
+struct task_freed {
+	struct record_head head;
+	u32 tgid;
+	u32 pad;
+	u64 start_ns;		/* tells whose end it is: the number may be another's by now */
+	u64 pad2[2];
 };
 
 struct exchanged {

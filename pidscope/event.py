@@ -191,11 +191,45 @@ class TaskMoved(NamedTuple):
     cgroup_id: int
 
 
+class TaskSeen(NamedTuple):
+    """A task as it was when it was looked at: by the task iterator, or at an exec."""
+
+    ts_ns: int
+    by: int
+    tid: int
+    pid: PidNumbers
+    birth: Birth
+
+
+class TaskFreed(NamedTuple):
+    """Tracepoint ``sched_process_free``: a grace period after the release, when nothing refers to
+    the task any more; its number may be another's by now, so its start comes with it."""
+
+    ts_ns: int
+    by: int
+    tid: int
+    tgid: int
+    start_ns: int
+
+
 class Lost(NamedTuple):
     """Records could not be written before this point; ``total`` counts since the start."""
 
     ts_ns: int
     total: int
+
+
+class Repaired(NamedTuple):
+    """From this point on the table is exact again, built anew from so many ``tasks``.
+
+    It was suspect for ``suspect_ns``, and ``lost`` records were missing from the stream meanwhile;
+    0: a record told what cannot be, or the kernel left out a hook's run.
+    """
+
+    ts_ns: int
+    tasks: int
+    suspect_ns: int
+    lost: int
 
 
 Event = Union[
@@ -213,5 +247,8 @@ Event = Union[
     TaskRenamed,
     TaskExited,
     TaskMoved,
+    TaskSeen,
+    TaskFreed,
     Lost,
+    Repaired,
 ]

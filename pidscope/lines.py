@@ -24,13 +24,17 @@ from pidscope.event import (
     PidFreed,
     PidNumbers,
     PidTransferred,
+    Repaired,
     TaskCreated,
     TaskExecuted,
     TaskExited,
+    TaskFreed,
     TaskMoved,
     TaskRenamed,
+    TaskSeen,
     TidsExchanged,
 )
+from pidscope.hooks import TRACEPOINT
 from pidscope.verify import Judgement, hooks_agree
 
 HEADING = f"{'TIME':<15} {'EVENT':<9} {'PID':<20} DETAIL"
@@ -76,6 +80,8 @@ def _parts(event: Event, numbers: Callable[[int], str]) -> tuple[str, str, str]:
         return word, f"ns {event.ns}", f"level {event.level} in {event.parent}"
     if isinstance(event, Lost):
         return "LOST", "", f"{event.total} records could not be written so far"
+    if isinstance(event, Repaired):
+        return "REPAIRED", *_repair(event)
     if isinstance(event, ForkFailed):
         return (
             "fork fail",
@@ -83,6 +89,16 @@ def _parts(event: Event, numbers: Callable[[int], str]) -> tuple[str, str, str]:
             f"{errno.errorcode.get(event.errno, event.errno)} by {numbers(event.by)}",
         )
     return _of_task(event, numbers)
+
+
+def repair(event: Repaired) -> str:
+    """A repair, as one line among verdicts."""
+    return " ".join(("REPAIRED", *_repair(event)))
+
+
+def _repair(event: Repaired) -> tuple[str, str]:
+    gap = f"({event.suspect_ns / 1e9:.2f} s, {event.lost} lost)"
+    return f"exact again, from {event.tasks} tasks on", gap
 
 
 def _attached(event: PidAttached, numbers: Callable[[int], str]) -> tuple[str, str, str]:
@@ -103,7 +119,9 @@ def _of_task(
     | TaskExecuted
     | TaskRenamed
     | TaskExited
-    | TaskMoved,
+    | TaskMoved
+    | TaskSeen
+    | TaskFreed,
     numbers: Callable[[int], str],
 ) -> tuple[str, str, str]:
     pid = numbers(event.tid)
@@ -111,10 +129,15 @@ def _of_task(
         return "exit", pid, _ending(event.exit_code)
     if isinstance(event, PidDetached):
         return "release", pid, f"by {numbers(event.by)}"
+    if isinstance(event, TaskFreed):
+        return "freed", str(event.tid), ""
     if isinstance(event, TaskExecuted):
         return "exec", pid, escape(event.comm)
     if isinstance(event, TaskRenamed):
         return "rename", pid, escape(event.comm)
+    if isinstance(event, TaskSeen):
+        pgid, sid = event.birth.pgid, event.birth.sid
+        return "seen", _pid(event.pid), f"pgid {_pid(pgid)} sid {_pid(sid)}"
     if isinstance(event, TidsExchanged):
         return "exchange", pid, f"takes over {numbers(event.leader)}"
     if isinstance(event, PidTransferred):
@@ -139,8 +162,7 @@ def accounts_agree(summary: Mapping[str, Any]) -> bool:
     births = summary["births"]
     if births is not None and births["proc_stat"] != births["told"]:
         return False
-    can_be_told = summary["hooks_at_rest"] and not summary["lost"]
-    return not can_be_told or hooks_agree(summary["hooks"])
+    return not summary["hooks_at_rest"] or hooks_agree(summary["hooks"], summary["lost"])
 
 
 def verification(summary: Mapping[str, Any]) -> str:
@@ -148,6 +170,9 @@ def verification(summary: Mapping[str, Any]) -> str:
     bugs = summary["missing"] + summary["ghost"] + summary["wrong"]
     proved = summary["complete"] and not bugs and accounts_agree(summary)
     head = "all agree" if proved else "NOT PROVED"
+    by_tracepoints = summary["probes"] == TRACEPOINT
+    if by_tracepoints:
+        head = "no disagreement, but no proof"
     if bugs:
         head = f"{bugs} DISAGREE"
     own = " of its own" if summary["probes"] == "simulated" else ""
@@ -160,6 +185,8 @@ def verification(summary: Mapping[str, Any]) -> str:
         f"  events {summary['events']}, lost {summary['lost']}, repairs {summary['repairs']}, "
         f"probes {summary['probes']}, {summary['elapsed_s']} s{own}",
     ]
+    if by_tracepoints:
+        rows.append("  no proof by tracepoints: they tell later, and not of setpgid and setsid")
     rows += _hook_rows(summary)
     births = summary["births"]
     if births is not None and births["proc_stat"] != births["told"]:

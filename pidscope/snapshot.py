@@ -1,9 +1,11 @@
-"""What /proc (a kernel's or the model's) tells of the tasks: the second door of both worlds."""
+"""What can be read of the tasks (a kernel's or the model's): the second door of both worlds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from pidscope.event import TaskSeen
 
 
 class Status(NamedTuple):
@@ -35,10 +37,14 @@ class TaskReading(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All tasks, threads included, and the parent inum of each namespace that could be asked."""
+    """All tasks, threads included, and the parent inum of each namespace that could be asked.
+
+    Each task was read in one of two ways: from /proc, or by the task iterator.
+    """
 
     tasks: tuple[TaskReading, ...]
     ns_parents: dict[int, int] = field(default_factory=dict)  # 0: the outermost that is visible
+    seen: tuple[TaskSeen, ...] = ()
 
 
 class ProcFiles(Protocol):

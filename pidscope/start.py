@@ -1,8 +1,8 @@
 """The start: a table that is exact from one position of the stream on, without stopping anything.
 
-All hooks are attached, then p0 is the ring's position, then a fence, then /proc is read while
-events stream in, then b is the position. Call the events in (p0, b] the window. What /proc gave
-is not one moment's state, but each thing in it was read after everything up to p0 had happened and
+All hooks are attached, then p0 is the ring's position, then a fence, then every task is read while
+events stream in, then b is the position. Call the events in (p0, b] the window. What was read is
+not one moment's state, but each thing in it was read after everything up to p0 had happened and
 before b. So for each fact of a task:
 
 - no event of the window touches it: it was the same all the time, and was read right;
@@ -15,14 +15,26 @@ ignored (released before they were read); a link to a struct pid born in the win
 change is in the window, waits for its event; and of an exchange only the start times are taken,
 since rows are struct pids and stay where they are. After the replay nothing may be left unset.
 
-A struct pid that lives only as a group or a session has no status of its own: it is known from its
-members' lines, as far inwards as they reach, and marked partial. Where a member's line has a 0, it
-has no number in that namespace.
+Tasks are read in two ways, which may be mixed in one start: by the task iterator, or in /proc.
+`pidscope.walk` reads each process whole in one of them.
+
+The iterator (kernel/bpf/task_iter.c) finds the next number that has a struct pid, then its task,
+and runs the program on it, without a lock. So each of its rows is as torn as a file of /proc, and
+no more: the argument above is the same. The program leaves out a task that has a pointer cleared:
+it was released, and its event is in the window. It knows no place in a list that could be lost, so
+no task is left out because another one ended. In an exchange the row may be of two struct pids.
+
+Of a link the iterator tells the whole struct pid, dead leaders' too. In a file of /proc a struct
+pid that lives only as a group or a session is known from its members' lines, as far inwards as
+they reach, and marked partial. Where a member's line has a 0, it has no number in that namespace.
+By the iterator it stays partial in one case: deeper than level 1, in a namespace that no task is
+in any more, so that nobody tells of its parents.
 
 Two things cannot be mended by replaying, and are the caller's. A process that lost a thread while
-its threads were listed has to be listed again (`cut_short`), since the kernel's listing ends early
-when the thread it stands at is released (``next_tid()``, fs/proc/base.c). And a process that did an
-exchange has to be read again (`to_read_again`), since NSpid may be of two struct pids.
+its threads were listed in /proc has to be listed again (`cut_short`), since the kernel's listing
+ends early when the thread it stands at is released (``next_tid()``, fs/proc/base.c). And a process
+that did an exchange has to be read again (`to_read_again`), since NSpid, or the row, may be of two
+struct pids; in /proc, since nobody iterates over one process.
 """
 
 from __future__ import annotations
@@ -30,11 +42,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pidscope.errors import HostError, IllegalEvent
-from pidscope.escape import unescape_status_name
-from pidscope.event import Event, PidAttached, PidDetached, PidType, TidsExchanged
+from pidscope.errors import IllegalEvent
+from pidscope.event import Event, PidAttached, PidDetached, PidNumbers, PidType, TidsExchanged
+from pidscope.identity import keep
 from pidscope.pid import Namespace, Pid, Task, ThreadGroup
-from pidscope.snapshot import Snapshot, TaskReading
+from pidscope.rows import Link, Row, parents, rows
+from pidscope.snapshot import Snapshot
 from pidscope.table import Table
 
 
@@ -82,7 +95,7 @@ def start(
     """The table as it stands at the end of the window.
 
     Args:
-        snapshot: what /proc told, read between the two ends of the window.
+        snapshot: what was read between the two ends of the window.
         window: every event in (p0, b], in order.
         root: inum of the initial PID namespace.
         ns_per_tick: 1e9 / USER_HZ.
@@ -93,7 +106,7 @@ def start(
         HostError: the namespace of a task that is alive could not be read.
     """
     table = Table(root, ns_per_tick, before)
-    _Base(table, snapshot, _Window.of(window)).build()
+    _Base(table, snapshot, _Window.of(window), before).build()
     table.replay = True
     for event in window:
         table.apply(event)
@@ -105,90 +118,89 @@ def start(
 class _Base:
     """The table as the snapshot gives it, less what the window's events will set."""
 
-    def __init__(self, table: Table, snapshot: Snapshot, window: _Window) -> None:
+    def __init__(
+        self, table: Table, snapshot: Snapshot, window: _Window, before: Table | None
+    ) -> None:
         self._table = table
-        self._snapshot = snapshot
         self._window = window
-        self._unset: list[tuple[ThreadGroup, TaskReading]] = []
+        self._rows = list(rows(snapshot, window.born, table.root.inum))
+        self._parents = parents(snapshot, window.born)
+        self._kept = keep(before, self._rows)
+        self._unset: list[tuple[ThreadGroup, Row]] = []
 
     def build(self) -> None:
-        rows = [row for row in self._snapshot.tasks if self._usable(row)]
-        leaders = [row for row in rows if row.status.ns_tgid[0] == row.number]
-        threads = [row for row in rows if row.status.ns_tgid[0] != row.number]
-        for row in leaders:
-            self._add_leader(row)
-        for row in threads:
-            leader = self._table.task(row.status.ns_tgid[0])
-            if leader is not None:
+        for row in self._rows:
+            if row.leads:
+                self._add_leader(row)
+        for row in self._rows:
+            leader = self._table.task(row.tgid)
+            if not row.leads and leader is not None:
                 self._add_task(row, leader.group)
         for group, row in self._unset:
             self._link(group, row)
 
-    def _usable(self, row: TaskReading) -> bool:
-        """Whether it was read whole: if not, it was released, and its event is in the window."""
-        return (
-            row.number not in self._window.born
-            and row.status.ns_pid[0] == row.number
-            and 0 not in row.status.ns_pid
-            and row.start_ticks is not None
-            and self._namespace(self._inum(row), len(row.status.ns_pid) - 1) is not None
-        )
-
-    def _inum(self, row: TaskReading) -> int:
-        """The inum of the task's namespace; with one number it is the root's, link or no link."""
-        if row.ns is not None:
-            return row.ns
-        if len(row.status.ns_pid) == 1:
-            return self._table.root.inum
-        raise HostError(
-            f"may not read the PID namespace of task {row.number}, which is alive",
-            "give this process CAP_SYS_PTRACE; an LSM may refuse it too",
-        )
-
     def _namespace(self, inum: int, level: int) -> Namespace | None:
+        """The namespace; None: all in it were released while they were read."""
         ns = self._table.namespaces.get(inum)
         if ns is not None or level == 0:
             return ns if ns is not None and ns.level == level else None
-        outer = self._snapshot.ns_parents.get(inum)
+        outer = self._parents.get(inum) if level > 1 else self._table.root.inum
         parent = self._namespace(outer, level - 1) if outer else None
-        return self._table.add_namespace(inum, parent, level) if parent is not None else None
+        if parent is None:
+            return None
+        return self._table.add_namespace(inum, parent, level, self._kept.ordinals.get(inum))
 
-    def _add_task(self, row: TaskReading, group: ThreadGroup | None = None) -> Task:
-        ns = self._table.namespaces[self._inum(row)]
-        pid = Pid(row.status.ns_pid, ns, self._table.generation)
+    def _generation(self, nr: int) -> int:
+        return self._kept.generations.get(nr, self._table.generation)
+
+    def _add_leader(self, row: Row) -> None:
+        group = self._add_task(row, None)
+        if group is not None:
+            self._unset.append((group, row))
+
+    def _add_task(self, row: Row, group: ThreadGroup | None) -> ThreadGroup | None:
+        ns = self._namespace(row.ns, len(row.numbers) - 1)
+        if ns is None:
+            return None
+        pid = Pid(row.numbers, ns, self._generation(row.nr))
         self._table.enter(pid)
         if group is None:
             group = pid.process = ThreadGroup(pid, None, None)
-        task = pid.task = Task(pid, group, unescape_status_name(row.status.name))
-        task.start_ticks = row.start_ticks
+        task = pid.task = Task(pid, group, row.comm)
+        task.start_ns, task.start_ticks = row.start_ns, row.start_ticks
         group.threads[task] = None
-        return task
+        return group
 
-    def _add_leader(self, row: TaskReading) -> None:
-        self._unset.append((self._add_task(row).group, row))
-
-    def _link(self, group: ThreadGroup, row: TaskReading) -> None:
-        group.pgid = self._find(row, PidType.PGID, row.status.ns_pgid)
-        group.sid = self._find(row, PidType.SID, row.status.ns_sid)
+    def _link(self, group: ThreadGroup, row: Row) -> None:
+        group.pgid = self._find(row, PidType.PGID, row.pgid)
+        group.sid = self._find(row, PidType.SID, row.sid)
         if group.pgid is not None:
             group.pgid.groups[group] = None
         if group.sid is not None:
             group.sid.sessions[group] = None
 
-    def _find(self, row: TaskReading, pid_type: PidType, numbers: tuple[int, ...]) -> Pid | None:
-        nr = numbers[0]
-        if nr in self._window.born or (row.number, pid_type) in self._window.changed:
+    def _find(self, row: Row, pid_type: PidType, link: Link) -> Pid | None:
+        nr = link.nr if isinstance(link, PidNumbers) else link[0]
+        if nr in self._window.born or (row.nr, pid_type) in self._window.changed:
             return None
         if nr == 0:
             return self._table.init_struct_pid
         known = self._table.root.pids.get(nr)
         if known is None or known.partial:
-            return self._partial(row, numbers, known)
+            known = self._held(row, link, known)
+            known.generation = self._generation(nr)
         return known
 
-    def _partial(self, row: TaskReading, numbers: tuple[int, ...], known: Pid | None) -> Pid:
-        """The struct pid of a group or session without a process, as far as ``row`` sees it."""
-        inside = self._table.namespaces[self._inum(row)]
+    def _held(self, row: Row, link: Link, known: Pid | None) -> Pid:
+        """The struct pid of a group or session without a process."""
+        if isinstance(link, PidNumbers):
+            self._namespace(link.ns, link.level)
+            return self._table._resolve(link)
+        return self._partial(row, link, known)
+
+    def _partial(self, row: Row, numbers: tuple[int, ...], known: Pid | None) -> Pid:
+        """The same, as far as a member sees it."""
+        inside = self._table.namespaces[row.ns]
         visible = numbers[: numbers.index(0)] if 0 in numbers else numbers
         ns = inside.at(len(visible) - 1)
         assert ns is not None
@@ -196,7 +208,7 @@ class _Base:
             known = Pid(visible, ns, self._table.generation, partial=True)
         elif len(visible) > len(known.numbers):
             known.numbers, known.ns = visible, ns
-        if len(visible) < len(numbers) and row.number not in self._window.released:
+        if len(visible) < len(numbers) and row.nr not in self._window.released:
             outside = inside.at(len(visible))
             assert outside is not None
             known.outside += (outside,)

@@ -29,6 +29,7 @@ from pidscope.event import (
     TaskExecuted,
     TaskExited,
     TaskRenamed,
+    TaskSeen,
     TidsExchanged,
 )
 from pidscope.pid import Namespace, Pid, Task, ThreadGroup
@@ -40,8 +41,8 @@ class Table:
     Args:
         root: inum of the initial PID namespace.
         ns_per_tick: 1e9 / USER_HZ, to tell start times as /proc does.
-        before: the table that this one repairs. What lived through the gap cannot be told from
-            what was born in it, so no generation and no ordinal of it is used again.
+        before: the table that this one repairs. No generation and no ordinal of it is given out
+            again; who keeps theirs is for `pidscope.identity` to say.
     """
 
     def __init__(self, root: int, ns_per_tick: int, before: Table | None = None) -> None:
@@ -158,11 +159,7 @@ class Table:
         assert pid is not None
         if group.tgid is pid and len(group.threads) > 1:
             raise IllegalEvent(f"release of leader {event.tid} before its threads")
-        pid.task = task.pid = None
-        group.threads.pop(task, None)
-        if group.tgid is pid:
-            self._end(group)
-        self._put(pid)
+        self._release(task)
 
     def _exchanged(self, event: TidsExchanged) -> None:
         thread, leader = self.task(event.tid), self.task(event.leader)
@@ -191,6 +188,16 @@ class Table:
             task.group.exits += 1
 
     # Their parts
+
+    def _release(self, task: Task) -> None:
+        """``__unhash_process()``: a leader's process ends with it."""
+        pid, group = task.pid, task.group
+        assert pid is not None
+        pid.task = task.pid = None
+        group.threads.pop(task, None)
+        if group.tgid is pid:
+            self._end(group)
+        self._put(pid)
 
     def _group(self, tgid: int) -> ThreadGroup | None:
         pid = self.root.pids.get(tgid)
@@ -227,13 +234,20 @@ class Table:
             ns = self.add_namespace(pid.ns, self.namespaces.get(parent_inum), pid.level)
         return ns
 
-    def add_namespace(self, inum: int, parent: Namespace | None, level: int) -> Namespace:
-        """Make a namespace known under ``inum``, in place of any dead one that had it."""
-        self._namespaces_seen += 1
-        ns = self.namespaces[inum] = Namespace(inum, self._namespaces_seen, parent, level)
+    def add_namespace(
+        self, inum: int, parent: Namespace | None, level: int, ordinal: int | None = None
+    ) -> Namespace:
+        """Make a namespace known under ``inum``, in place of any dead one that had it.
+
+        ``ordinal`` is its own from the table before, if it had one there.
+        """
+        if ordinal is None:
+            self._namespaces_seen += 1
+            ordinal = self._namespaces_seen
+        ns = self.namespaces[inum] = Namespace(inum, ordinal, parent, level)
         return ns
 
-    def _new_pid(self, event: PidAttached, birth: Birth) -> Pid:
+    def _new_pid(self, event: PidAttached | TaskSeen, birth: Birth) -> Pid:
         self.generation += 1
         pid = Pid(event.pid.numbers, self._namespace(event.pid, birth.ns_parent), self.generation)
         self.enter(pid)

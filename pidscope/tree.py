@@ -15,6 +15,7 @@ from pidscope.event import (
     PidDetached,
     PidFreed,
     PidTransferred,
+    Repaired,
     TidsExchanged,
 )
 
@@ -35,7 +36,7 @@ class Tree:
 
     def includes(self, event: Event) -> bool:
         """Tell whether the event is of the tree, and follow it; losses concern everyone."""
-        if isinstance(event, Lost):
+        if isinstance(event, (Lost, Repaired)):
             return True
         if isinstance(event, PidAttached) and event.birth is not None:
             return self._made(event.tid, event.by)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import operator
 import struct
+from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple
 
 from pidscope.errors import WireError
@@ -29,8 +30,10 @@ from pidscope.event import (
     TaskCreated,
     TaskExecuted,
     TaskExited,
+    TaskFreed,
     TaskMoved,
     TaskRenamed,
+    TaskSeen,
     TidsExchanged,
 )
 
@@ -62,6 +65,9 @@ class RecordType(enum.IntEnum):
     RENAMED = 17
     EXITED = 18
     MOVED = 19
+    SEEN = 20
+    SEEN_DEEP = 21
+    TASK_FREED = 22
 
 
 class Layout(NamedTuple):
@@ -105,6 +111,8 @@ def _of(struct_name: str, *fields: tuple[str, str]) -> Layout:
     return Layout(struct_name, _head("head") + fields)
 
 
+_BIRTH = _birth("birth", BIRTH_LEVELS, ())
+_BIRTH_DEEP = _birth("birth_deep", NR_LEVELS, (("pad", "36x"),))
 _NS_AND_TYPE = (("ns", "I"), ("pid_type", "I"))
 _ONE = _of("one_pid", *_NS_AND_TYPE, ("nr", f"{PID_LEVELS}I"))
 _ONE_DEEP = _of("one_pid_deep", *_NS_AND_TYPE, ("nr", f"{NR_LEVELS}I"), ("pad", "20x"))
@@ -121,8 +129,8 @@ _NS = _of("ns_event", ("ns", "I"), ("ns_parent", "I"), ("pad", "24x"))
 _NAMED = _of("named", ("old_tid", "I"), ("comm", f"{COMM_LEN}s"), ("pad", "12x"))
 
 LAYOUTS: dict[RecordType, Layout] = {
-    RecordType.BIRTH: _birth("birth", BIRTH_LEVELS, ()),
-    RecordType.BIRTH_DEEP: _birth("birth_deep", NR_LEVELS, (("pad", "36x"),)),
+    RecordType.BIRTH: _BIRTH,
+    RecordType.BIRTH_DEEP: _BIRTH_DEEP,
     RecordType.CHANGED: _ONE,
     RecordType.CHANGED_DEEP: _ONE_DEEP,
     RecordType.RELEASED: _RELEASED,
@@ -147,6 +155,11 @@ LAYOUTS: dict[RecordType, Layout] = {
     RecordType.RENAMED: _NAMED,
     RecordType.EXITED: _RELEASED,
     RecordType.MOVED: _of("moved", ("cgroup_id", "Q"), ("pad", "24x")),
+    RecordType.SEEN: _BIRTH,
+    RecordType.SEEN_DEEP: _BIRTH_DEEP,
+    RecordType.TASK_FREED: _of(
+        "task_freed", ("tgid", "I"), ("pad", "4x"), ("start_ns", "Q"), ("pad2", "16x")
+    ),
 }
 
 
@@ -172,9 +185,9 @@ def _comm(raw: bytes) -> bytes:
     return raw.partition(b"\0")[0]
 
 
-def _decode_birth(v: _Values) -> Event:
+def _born(v: _Values) -> tuple[PidNumbers, Birth]:
     start_ns, tgid, ppid, comm, ns, ns_parent, pgid_ns, sid_ns = v[8:16]
-    width = BIRTH_LEVELS if v[0] == RecordType.BIRTH else NR_LEVELS
+    width = (len(v) - 16) // 3
     birth = Birth(
         tgid,
         ppid,
@@ -184,8 +197,15 @@ def _decode_birth(v: _Values) -> Event:
         _numbers(v, 16 + width, v[_PGID_LEVEL], width, pgid_ns),
         _numbers(v, 16 + 2 * width, v[_SID_LEVEL], width, sid_ns),
     )
-    pid = _numbers(v, 16, v[_LEVEL], width, ns)
-    return PidAttached(v[_TS], v[_BY], v[_TID], PidType.PID, pid, birth)
+    return _numbers(v, 16, v[_LEVEL], width, ns), birth
+
+
+def _decode_birth(v: _Values) -> Event:
+    return PidAttached(v[_TS], v[_BY], v[_TID], PidType.PID, *_born(v))
+
+
+def _decode_seen(v: _Values) -> Event:
+    return TaskSeen(v[_TS], v[_BY], v[_TID], *_born(v))
 
 
 def _pid_type(value: int) -> PidType:
@@ -220,6 +240,9 @@ _DECODE: dict[RecordType, Callable[[_Values], Event]] = {
     RecordType.RENAMED: lambda v: TaskRenamed(v[_TS], v[_BY], v[_TID], _comm(v[9])),
     RecordType.EXITED: lambda v: TaskExited(v[_TS], v[_BY], v[_TID], v[8], v[9]),
     RecordType.MOVED: lambda v: TaskMoved(v[_TS], v[_BY], v[_TID], v[8]),
+    RecordType.SEEN: _decode_seen,
+    RecordType.SEEN_DEEP: _decode_seen,
+    RecordType.TASK_FREED: lambda v: TaskFreed(v[_TS], v[_BY], v[_TID], v[8], v[9]),
 }
 _DECODE[RecordType.CHANGED_DEEP] = _DECODE[RecordType.CHANGED]
 _DECODE[RecordType.ALLOCATED_DEEP] = _DECODE[RecordType.ALLOCATED]
@@ -244,6 +267,21 @@ def decode(data: bytes | memoryview) -> Record:
         raise WireError(f"record type {record_type} has {layout.size} bytes, not {len(data)}")
     values = layout.unpack(data)
     return Record(values[_LOST], _DECODERS[record_type](values))
+
+
+def decode_all(data: bytes) -> Iterator[Record]:
+    """Decode records that lie one behind the other, as a task iterator writes them.
+
+    Raises:
+        WireError: as `decode`; a record is cut off.
+    """
+    view = memoryview(data)
+    at = 0
+    while at < len(view):
+        layout = _STRUCTS.get(view[at])
+        size = layout.size if layout is not None else len(view)
+        yield decode(view[at : at + size])
+        at += size
 
 
 # One packer an event, as there is one decoder a record: a simulated kernel waits for each.
@@ -271,14 +309,12 @@ def _name(comm: bytes) -> bytes:
     return comm
 
 
-def _pack_birth(event: PidAttached, birth: Birth, lost: int) -> bytes:
+def _pack_born(flat: RecordType, event: PidAttached | TaskSeen, birth: Birth, lost: int) -> bytes:
     pid, pgid, sid = event.pid, birth.pgid, birth.sid
     levels = (len(pid.numbers) - 1, len(pgid.numbers) - 1, len(sid.numbers) - 1)
-    record_type, width = RecordType.BIRTH, BIRTH_LEVELS
+    record_type, width = flat, BIRTH_LEVELS
     if max(levels) >= BIRTH_LEVELS:
-        record_type, width = RecordType.BIRTH_DEEP, NR_LEVELS
-    if event.pid_type is not PidType.PID:
-        raise WireError(f"a birth is of type PID, not {event.pid_type!r}")
+        record_type, width = _DEEP[flat], NR_LEVELS
     return _pack(
         record_type,
         lost,
@@ -295,7 +331,9 @@ def _pack_birth(event: PidAttached, birth: Birth, lost: int) -> bytes:
 
 def _pack_attached(e: PidAttached, lost: int) -> bytes:
     if e.birth is not None:
-        return _pack_birth(e, e.birth, lost)
+        if e.pid_type is not PidType.PID:
+            raise WireError(f"a birth is of type PID, not {e.pid_type!r}")
+        return _pack_born(RecordType.BIRTH, e, e.birth, lost)
     return _pack_one(RecordType.CHANGED, lost, e, e.tid, e.pid, _pid_type(e.pid_type))
 
 
@@ -330,6 +368,8 @@ def _pack_transferred(e: PidTransferred, lost: int) -> bytes:
 
 
 _DEEP = {
+    RecordType.BIRTH: RecordType.BIRTH_DEEP,
+    RecordType.SEEN: RecordType.SEEN_DEEP,
     RecordType.CHANGED: RecordType.CHANGED_DEEP,
     RecordType.ALLOCATED: RecordType.ALLOCATED_DEEP,
     RecordType.FREED: RecordType.FREED_DEEP,
@@ -352,6 +392,8 @@ _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
     TaskRenamed: lambda e, lost: _pack(RecordType.RENAMED, lost, e, e.tid, 0, _name(e.comm)),
     TaskExited: _pack_flat(RecordType.EXITED, "tgid", "exit_code"),
     TaskMoved: _pack_flat(RecordType.MOVED, "cgroup_id"),
+    TaskSeen: lambda e, lost: _pack_born(RecordType.SEEN, e, e.birth, lost),
+    TaskFreed: _pack_flat(RecordType.TASK_FREED, "tgid", "start_ns"),
 }
 
 

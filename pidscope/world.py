@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from pidscope.event import TaskSeen
 from pidscope.snapshot import ProcFiles
 
 
@@ -43,11 +44,11 @@ class World(Protocol):
 
     @property
     def way(self) -> str:
-        """How the hooks are attached: ``fentry``, ``kprobe`` or ``simulated``."""
+        """How the hooks are attached: ``fentry``, ``kprobe``, ``tracepoint`` or ``simulated``."""
 
     @property
     def missing(self) -> Sequence[str]:
-        """What the watch cannot see, for want of a hook that only annotates."""
+        """What the watch cannot see, for want of a hook."""
 
     @property
     def lost(self) -> int:
@@ -56,6 +57,9 @@ class World(Protocol):
     @property
     def skipped(self) -> Mapping[str, int]:
         """Runs of each hook that the kernel left out, if it tells: neither hits nor records."""
+
+    def tasks(self) -> Sequence[TaskSeen] | None:
+        """Every task, threads too, read without a lock like /proc; None: only /proc can tell."""
 
     def sees(self, name: str) -> bool:
         """Whether the hook of this name is attached."""

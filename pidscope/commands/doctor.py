@@ -11,6 +11,7 @@ from typing import Any
 from pidscope.commands.sources import SEE_SCENARIOS, SIMULATED, add_option, scenario_of, stage_of
 from pidscope.documents import SCHEMA, Check
 from pidscope.errors import HostError, PidscopeError
+from pidscope.hooks import TRACEPOINT
 
 _EPILOG = f"""\
 Each way of probing is found by trying it: programs are loaded, attached, and
@@ -27,6 +28,7 @@ exit status: 0 live mode works here, 3 it does not; 2 a scenario is not there,
 or is wrong.
 """
 _INDENT = " " * 12
+_LIMITS = {TRACEPOINT: ": useful, but not complete, and verify cannot prove it"}
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -60,7 +62,7 @@ def _host(as_json: bool) -> int:
         print(f"Linux {os.uname().release} {os.uname().machine}")
         _print(checks)
         if probes:
-            print(f"live mode works here, by {probes}")
+            print(f"live mode works here, by {probes}{_LIMITS.get(probes, '')}")
         else:
             print("live mode does not work here; ps and ns do, from /proc")
     return 0 if probes else HostError.exit_code

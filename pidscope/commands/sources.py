@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pidscope.commands.running import Reader
 from pidscope.errors import UsageError
+from pidscope.hooks import AUTO, TRACEPOINT, WAYS
 from pidscope.procfs import ProcFs
 from pidscope.session import Listener, Session
 
@@ -40,6 +41,16 @@ def add_option(parser: argparse.ArgumentParser, default: str) -> None:
         default=default,
         metavar="SOURCE",
         help=f"{default} (default) or simulated[:SCENARIO]",
+    )
+
+
+def add_probes(parser: argparse.ArgumentParser) -> None:
+    """Add ``--probes``, for what watches a kernel."""
+    parser.add_argument(
+        "--probes",
+        default=AUTO,
+        choices=(AUTO, *WAYS),
+        help="where the programs sit: the best that works here (default), or one",
     )
 
 
@@ -100,8 +111,9 @@ class LiveHost:
 
     duration_s = 10.0
 
-    def __init__(self) -> None:
+    def __init__(self, probes: str) -> None:
         self._reader = Reader()
+        self._probes = probes
         self._way = ""
 
     @contextlib.contextmanager
@@ -109,13 +121,13 @@ class LiveHost:
         """Load the programs and start; raises HostError."""
         from pidscope.live.session import live_session  # ctypes, mmap, the programs' loader
 
-        with live_session(ProcFs(), listener) as session:
+        with live_session(ProcFs(), listener, self._probes) as session:
             self._way = session.world.way
             yield session
 
     def title(self) -> str:
         """``live by fentry``."""
-        return f"live by {self._way}"
+        return f"live by {self._way}" + (", not complete" if self._way == TRACEPOINT else "")
 
     def boot_s(self) -> float:
         """From the clocks of this host."""
@@ -180,4 +192,8 @@ class SimulatedHost:
 def watched_world(args: argparse.Namespace) -> WatchedWorld:
     """The world that ``--source`` names; raises UsageError, ScenarioError, HostError."""
     scenario = scenario_of(args, "live")
-    return LiveHost() if scenario is None else SimulatedHost(scenario)
+    if scenario is None:
+        return LiveHost(args.probes)
+    if args.probes != AUTO:
+        raise UsageError("--probes is this host's: it does not go with --source simulated")
+    return SimulatedHost(scenario)

@@ -10,8 +10,15 @@ from typing import Any
 
 from pidscope import lines
 from pidscope.commands.running import Stop, seconds, spawned, status, tell_gaps, tell_missing
-from pidscope.commands.sources import SEE_SCENARIOS, WatchedWorld, add_option, watched_world
-from pidscope.event import Event
+from pidscope.commands.sources import (
+    SEE_SCENARIOS,
+    WatchedWorld,
+    add_option,
+    add_probes,
+    watched_world,
+)
+from pidscope.documents import event_json
+from pidscope.event import Event, Repaired
 from pidscope.session import Session
 from pidscope.tree import Counts
 from pidscope.verify import Judgement, Tally, Verdict
@@ -31,8 +38,8 @@ examples:
 {SEE_SCENARIOS}
 
 exit status: 0 all agreed and the last comparison was complete; 1 a
-disagreement, or it could not be completed; 2 wrong arguments; 3 this host
-cannot do it.
+disagreement, or it could not be completed, as never by tracepoints; 2 wrong
+arguments; 3 this host cannot do it.
 """
 _FINAL_ATTEMPTS = 20
 
@@ -41,7 +48,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     parser = subparsers.add_parser(
         "verify",
-        usage="pidscope verify [-h] [--duration S] [-J] [--source SOURCE] [-- CMD…]",
+        usage="pidscope verify [-h] [--duration S] [-J]\n"
+        "                       [--source SOURCE] [--probes WAY] [-- CMD…]",
         help="watch, rebuild, and compare with /proc",
         description="Rebuild every PID from the kernel's own acts and compare with /proc/*/status.",
         epilog=_EXAMPLES,
@@ -52,6 +60,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("-J", "--json", action="store_true", help="JSON, an object a line")
     add_option(parser, "live")
+    add_probes(parser)
     parser.set_defaults(func=run, command=None)
 
 
@@ -71,7 +80,6 @@ class _Verification:
         self._stop = stop
         self._tally = Tally()
         self._counts: Counts | None = None
-        self._reported = 0
 
     def run(self, command: list[str] | None, duration: float | None) -> int:
         with self._world.open(self._listen, judged=True) as session:
@@ -99,6 +107,9 @@ class _Verification:
         return 0 if good else 1
 
     def _listen(self, event: Event, session: Session) -> None:
+        if isinstance(event, Repaired):
+            line = json.dumps(event_json(event)) if self._json else lines.repair(event)
+            print(line, flush=True)
         if self._counts is not None:
             self._counts.add(event)
 
@@ -123,14 +134,13 @@ class _Verification:
             session.check_all(self._tally)
             self._report()
             gaps = session.broken or session.ungrammatical
-            if self._tally.complete or self._tally.bugs or gaps:
+            if self._tally.complete or self._tally.disagreed or gaps or not session.proves:
                 return
 
     def _report(self) -> None:
-        for bug in self._tally.bugs[self._reported :]:
+        for bug in self._tally.take_bugs():
             line = json.dumps(_disagreement(bug)) if self._json else lines.disagreement(bug)
             print(line, flush=True)
-        self._reported = len(self._tally.bugs)
 
 
 def _summary(session: Session, tally: Tally) -> dict[str, Any]:
@@ -141,15 +151,15 @@ def _summary(session: Session, tally: Tally) -> dict[str, Any]:
     forks = session.forks()
     return {
         "type": "verification",
-        "events": session.events,
-        "lost": session.lost,
+        "events": session.stream.events,
+        "lost": session.stream.lost,
         "repairs": session.starts - 1,
         "snapshots": tally.snapshots,
         "compared": tally.compared,
         **verdicts,
         "skipped": sum(session.skipped.values()),
         "births": None if forks is None else {"proc_stat": forks[0], "told": forks[1]},
-        "ungrammatical": len(session.ungrammatical),
+        "ungrammatical": session.faults.count(session.skipped),
         "complete": tally.complete,
         "probes": session.world.way,
         "hooks": hooks,

@@ -8,10 +8,11 @@ import math
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from pidscope import lines
 from pidscope.commands.running import Stop, forget_stdout, seconds, spawned, tell_gaps, tell_missing
-from pidscope.commands.sources import SEE_SCENARIOS, add_option, watched_world
+from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_probes, watched_world
 from pidscope.documents import event_json
 from pidscope.event import (
     Event,
@@ -19,8 +20,10 @@ from pidscope.event import (
     PidAllocated,
     PidFreed,
     PidTransferred,
+    Repaired,
     TaskCreated,
     TaskMoved,
+    TaskSeen,
 )
 from pidscope.session import Session
 from pidscope.tree import Tree
@@ -42,7 +45,7 @@ examples:
 
 exit status: 0, or CMD could not be run: 2; this host cannot do it: 3.
 """
-_STEPS = (PidAllocated, PidFreed, PidTransferred, TaskCreated, TaskMoved)
+_STEPS = (PidAllocated, PidFreed, PidTransferred, TaskCreated, TaskMoved, TaskSeen)
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,7 +53,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "watch",
         usage="pidscope watch [-h] [-v] [-J] [-n] [--duration S] [--all]\n"
-        "                      [--source SOURCE] [-- CMD…]",
+        "                      [--source SOURCE] [--probes WAY] [-- CMD…]",
         help="the kernel's acts on PIDs, as they happen",
         description="Show what the kernel does to PIDs, as it happens.",
         epilog=_EXAMPLES,
@@ -62,6 +65,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--duration", type=seconds, metavar="S", help="seconds, then end")
     parser.add_argument("--all", action="store_true", help="with CMD: everybody's, not just CMD's")
     add_option(parser, "live")
+    add_probes(parser)
     parser.set_defaults(func=run, command=None)
 
 
@@ -98,14 +102,17 @@ class _Watch:
             session.look_for_skipped()
         sys.stdout.flush()
         tell_gaps(session)
-        print(f"pidscope: {session.events} events, {session.lost} lost", file=sys.stderr)
+        stream = session.stream
+        print(f"pidscope: {stream.events} events, {stream.lost} lost", file=sys.stderr)
 
     def _head(self, session: Session) -> None:
         assert session.table is not None
         tasks = sum(1 for _ in session.table.tasks())
         print(f"pidscope: {self._world.title()}, from {tasks} tasks on", file=sys.stderr)
         tell_missing(session)
-        if not self._args.json and not self._args.noheadings:
+        if self._args.json:
+            print(json.dumps(_watching(session, tasks)), flush=True)
+        elif not self._args.noheadings:
             print(lines.HEADING, flush=True)
 
     def _follow(self, session: Session, going_on: Callable[[], bool]) -> None:
@@ -114,7 +121,7 @@ class _Watch:
             end_ns = session.world.now_ns() + self._args.duration * 1e9
         while going_on() and not self._stop.asked and session.world.now_ns() < end_ns:
             if session.suspect:
-                session.begin()
+                session.repair()
             session.pump()
             sys.stdout.flush()
             self._world.wait()
@@ -130,12 +137,23 @@ class _Watch:
     def _wanted(self, event: Event) -> bool:
         # The tree has to see every event, shown or not.
         mine = self._tree.includes(event) if self._tree else self._args.command is None
-        if isinstance(event, Lost):
+        if isinstance(event, (Lost, Repaired)):
             return True
         return (mine or self._args.all) and (self._args.verbose or not isinstance(event, _STEPS))
 
     def _clock(self, ts_ns: int) -> datetime:
         return datetime.fromtimestamp(self._boot_s + ts_ns / 1e9)
+
+
+def _watching(session: Session, tasks: int) -> dict[str, Any]:
+    unseen = list(session.world.missing)
+    return {
+        "type": "watching",
+        "probes": session.world.way,
+        "complete": session.proves and not unseen,
+        "unseen": unseen,
+        "tasks": tasks,
+    }
 
 
 def _numbers(session: Session, tid: int) -> str:

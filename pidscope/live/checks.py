@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from pidscope.documents import Check
 from pidscope.errors import HostError, PidscopeError
+from pidscope.hooks import WAYS
 from pidscope.live.bcc import load_bcc
-from pidscope.live.program import REFUSED_HINT, WAYS, Program, expect_root, read_btf
+from pidscope.live.program import REFUSED_HINT, Program, expect_root, read_btf
+from pidscope.live.session import LiveWorld, expect_hooks_tell
 from pidscope.procfs import ProcFs
+from pidscope.stream import Stream
 
 _TRIAL_RING = 64 << 10
+_ITERATOR = "task iterator"
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 
 
@@ -20,10 +25,11 @@ def check_host() -> tuple[list[Check], str | None]:
     probes: str | None = None
     if all(check.ok for check in checks):
         for way in WAYS:
-            check = _way(way)
+            check, iterator = _way(way)
             checks.append(check)
             if check.ok and probes is None:
                 probes = way
+        checks.append(iterator)
     return checks, probes
 
 
@@ -61,16 +67,24 @@ def _bcc() -> Check:
     return Check("bcc", True, f"{bcc.__version__} in {Path(bcc.__file__).parent}")
 
 
-def _way(way: str) -> Check:
+def _way(way: str) -> tuple[Check, Check]:
+    """One way of probing, and the task iterator that comes with its programs."""
     try:
-        program = Program(way, _TRIAL_RING)
+        with contextlib.closing(Program(way, _TRIAL_RING)) as program:
+            expect_hooks_tell(program, Stream(LiveWorld(program, ProcFs())))
+            missing = ", ".join(f"{hook.name} ({hook.without})" for hook in program.missing)
+            detail = f"all hooks tell, but not {missing}" if missing else "all hooks tell"
+            return Check(way, True, detail), _iterator(program)
     except PidscopeError as error:
-        return Check(way, False, str(error), error.hint or _refusal_hint())
-    missing = ", ".join(f"{hook.name} ({hook.without})" for hook in program.missing)
-    program.close()
-    return Check(
-        way, True, f"all hooks attach, but not {missing}" if missing else "all hooks attach"
-    )
+        refused = Check(way, False, str(error), error.hint or _refusal_hint())
+        return refused, Check(_ITERATOR, False, "no programs to come with")
+
+
+def _iterator(program: Program) -> Check:
+    if program.no_iterator:
+        return Check(_ITERATOR, False, program.no_iterator, "starts and repairs read /proc instead")
+    tasks = program.tasks() or []
+    return Check(_ITERATOR, True, f"shows {len(tasks)} tasks")
 
 
 def _refusal_hint() -> str:

@@ -1,15 +1,19 @@
-"""Runs of a program that the kernel left out: ``recursion_misses`` of ``struct bpf_prog_info``.
+"""Runs of a program that the kernel left out. They leave neither a hit nor a record.
 
 A trampoline does not run a program that is already running on the same CPU (``bpf_prog_enter()``,
-kernel/bpf/trampoline.c); it counts that in the program. Such a run leaves neither a hit nor a
-record, so nothing else tells of it.
+kernel/bpf/trampoline.c); it counts that in ``recursion_misses`` of ``struct bpf_prog_info``. And a
+kretprobe misses a return if, at the entry, as many tasks were inside the function as it has
+instances (``pre_handler_kretprobe()``, kernel/kprobes.c); tracefs tells, of the probes made
+through it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
+from pathlib import Path
 
 _BPF_OBJ_GET_INFO_BY_FD = 15  # enum bpf_cmd, include/uapi/linux/bpf.h
 _SYS_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
@@ -48,3 +52,21 @@ def recursion_misses(fd: int) -> int | None:
     if attributes.info_len < _END:
         return None
     return ctypes.c_uint64.from_buffer(info, _AT).value
+
+
+_PROFILES = (
+    Path("/sys/kernel/tracing/kprobe_profile"),
+    Path("/sys/kernel/debug/tracing/kprobe_profile"),
+)
+
+
+def kretprobe_misses(function: str) -> int:
+    """How many returns of ``function`` this process's kretprobe missed, as far as tracefs tells."""
+    event = f"r_{function}_bcc_{os.getpid()}"  # as libbcc calls it
+    for profile in _PROFILES:
+        with contextlib.suppress(OSError):
+            for line in profile.read_text().splitlines():
+                name, _, missed = line.split()
+                if name == event:
+                    return int(missed)
+    return 0

@@ -1,4 +1,4 @@
-"""The constants that bpf/pidscope.c is compiled with, taken from the running kernel's BTF.
+"""The constants that bpf/*.c is compiled with, taken from the running kernel's BTF.
 
 Whatever moves between kernels is looked up by name: offsets of members, places of arguments.
 Nothing here asks for a version.
@@ -6,11 +6,11 @@ Nothing here asks for a version.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 
 from pidscope.btf import Btf
 from pidscope.errors import BtfError
-from pidscope.live.hooks import HOOKS, Kind
+from pidscope.hooks import Hook, Kind
 
 # The member, and how many bytes the programs take it for (None: an array of any length).
 _OFFSETS: dict[str, tuple[int | None, tuple[str, ...]]] = {
@@ -65,25 +65,29 @@ _COUNTED_ARGUMENTS = {
 }
 
 
-def absent_functions(btf: Btf) -> dict[str, str]:
+_TASK_NEW = 0x800  # include/linux/sched.h: not woken for the first time yet
+
+
+def absent_functions(btf: Btf, hooks: Sequence[Hook]) -> dict[str, str]:
     """The functions to be hooked that this kernel does not have as they are known, and why."""
     absent = {
         hook.name: "not a function of its own in this kernel"
-        for hook in HOOKS
+        for hook in hooks
         if hook.kind is not Kind.TRACEPOINT and btf.function_args(hook.name) is None
     }
+    hooked = {hook.name for hook in hooks}
     for function, argument in _ARGUMENTS.values():
         names = btf.function_args(function)
-        if names is not None and argument not in names:
+        if function in hooked and names is not None and argument not in names:
             absent[function] = f"has no argument {argument!r}, only {', '.join(names)}"
     return absent
 
 
-def constants(btf: Btf, absent: Collection[str]) -> dict[str, int]:
+def constants(btf: Btf, hooks: Sequence[Hook]) -> dict[str, int]:
     """Every -D constant of the programs but those of the ring.
 
-    The programs of ``absent`` functions are compiled but never loaded, so their arguments may
-    stand anywhere.
+    The programs of absent functions are compiled but never loaded, so their arguments may stand
+    anywhere.
 
     Raises:
         BtfError: a type or a member is not what it is on any known kernel.
@@ -93,13 +97,23 @@ def constants(btf: Btf, absent: Collection[str]) -> dict[str, int]:
     values.update((name, btf.enum("pid_type", name)) for name in _ENUMERATORS)
     for name, (function, argument) in _ARGUMENTS.items():
         names = btf.function_args(function) or ()
-        values[name] = 0 if function in absent else names.index(argument)
+        values[name] = names.index(argument) if argument in names else 0
     for name, function in _COUNTED_ARGUMENTS.items():
         values[name] = len(btf.function_args(function) or ())
-    for number, hook in enumerate(HOOKS):
+    for number, hook in enumerate(hooks):
         values[f"HOOK_{hook.name.upper()}"] = number
-    values["NR_HOOKS"] = len(HOOKS)
+    values["NR_HOOKS"] = len(hooks)
+    values["TASK_STATE"] = _state(btf)
+    values["TASK_NEW"] = _TASK_NEW
     return values
+
+
+def _state(btf: Btf) -> int:
+    """The offset of ``task_struct.__state``, called ``state`` before 5.14."""
+    try:
+        return btf.offset("task_struct", "__state")
+    except BtfError:
+        return btf.offset("task_struct", "state")
 
 
 def _offset(btf: Btf, size: int | None, path: tuple[str, ...]) -> int:

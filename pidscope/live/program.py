@@ -1,34 +1,33 @@
-"""Compiling, loading and attaching bpf/pidscope.c, in the best way that this kernel allows.
+"""Loading and attaching the programs, in the best way that this kernel allows.
 
-No kernel headers: bcc is pointed at a directory of stubs (bpf/stub), and all that depends on the
-kernel comes from its BTF. Each way of probing is found by trying it.
+Each way of probing is found by trying it, never by a version.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import errno
 import mmap
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import bpf
 from pidscope.btf import Btf
 from pidscope.errors import BtfError, HostError
-from pidscope.live.bcc import load_bcc
-from pidscope.live.hooks import HOOKS, Hook, Kind
-from pidscope.live.misses import recursion_misses
+from pidscope.event import TaskSeen
+from pidscope.hooks import TRACEPOINT, Hook, Kind, hooks_of
+from pidscope.live.compiler import compile_programs, explain, stderr_kept
+from pidscope.live.iterator import TaskIterator
+from pidscope.live.misses import kretprobe_misses, recursion_misses
 from pidscope.live.offsets import absent_functions, constants
 from pidscope.live.ring import Ring
 
 BTF_PATH = Path("/sys/kernel/btf/vmlinux")
 RING_BYTES = 8 << 20
+# Tasks that can be inside one function at once and still have their return seen: forks sleep there.
+# The default is two a CPU on some kernels, ten in all on others; more than this is refused
+# (KRETPROBE_MAXACTIVE_MAX, kernel/trace/trace_kprobe.c).
+_MAXACTIVE = 4096
 
-WAYS = ("fentry", "kprobe")
 REFUSED_HINT = (
     "look at kernel lockdown (/sys/kernel/security/lockdown), the LSM, the capabilities of this "
     "container, kernel.unprivileged_bpf_disabled and CONFIG_KPROBES"
@@ -60,7 +59,7 @@ class Program:
     """The programs, loaded and attached. Closing it, or dying, takes them out of the kernel.
 
     Args:
-        way: ``fentry`` or ``kprobe``.
+        way: ``fentry``, ``kprobe`` or ``tracepoint``.
         ring_bytes: size of the ring buffer, a power of two and whole pages.
 
     Raises:
@@ -70,14 +69,16 @@ class Program:
 
     def __init__(self, way: str, ring_bytes: int = RING_BYTES) -> None:
         self.way = way
+        self.hooks = hooks_of(way)
         self.missing: dict[Hook, str] = {}  # hooks that are not attached, and why
-        self._bcc = load_bcc()
+        self.no_iterator = ""  # why there is none
+        self._iterator: TaskIterator | None = None
         btf = read_btf()
-        absent = absent_functions(btf)
-        defines = constants(btf, absent)
-        self._module = self._compile(defines, ring_bytes)
+        absent = absent_functions(btf, self.hooks)
+        self._module = compile_programs(way, constants(btf, self.hooks), ring_bytes)
         try:
             self._attach_all(absent)
+            self._link_iterator()
             self.ring = Ring(self._module[b"events"].map_fd, ring_bytes)
             self._lost_map = mmap.mmap(self._module[b"lost"].map_fd, mmap.PAGESIZE, mmap.MAP_SHARED)
         except BaseException:
@@ -94,12 +95,18 @@ class Program:
 
     def sees(self, name: str) -> bool:
         """Whether the hook of this name is attached."""
-        return all(hook.name != name for hook in self.missing)
+        names = (hook.name for hook in self.hooks if hook not in self.missing)
+        return name in names
+
+    def tasks(self) -> list[TaskSeen] | None:
+        """Every task as the task iterator tells, None: there is none; raises OSError."""
+        return None if self._iterator is None else self._iterator.read()
 
     def hits(self) -> dict[str, int]:
         """How often each hook ran since it was attached, summed over the CPUs."""
         return {
-            hook.name: sum(self._hits[ctypes.c_int(number)]) for number, hook in enumerate(HOOKS)
+            hook.name: sum(self._hits[ctypes.c_int(number)])
+            for number, hook in enumerate(self.hooks)
         }
 
     def skipped(self) -> dict[str, int]:
@@ -107,52 +114,48 @@ class Program:
         skipped: Counter[str] = Counter()
         for name, function in self._module.funcs.items():
             # kfunc__NAME, kretfunc__NAME, enter_NAME, leave_NAME, tp_NAME
-            hook = next(h.name for h in HOOKS if name.decode().endswith(h.name))
-            skipped[hook] += recursion_misses(function.fd) or 0
+            for hook in self.hooks:
+                if name.decode().endswith("_" + hook.name):
+                    skipped[hook.name] += recursion_misses(function.fd) or 0
+        if self.way == "kprobe":
+            skipped.update({hook.name: kretprobe_misses(hook.name) for hook in self.hooks})
         return dict(skipped)
 
     def close(self) -> None:
         """Detach everything and free the maps."""
+        if self._iterator is not None:
+            self._iterator.close()
         self.ring.close()
         self._lost.release()
         self._lost_map.close()
         self._module.cleanup()
 
-    def _compile(self, defines: dict[str, int], ring_bytes: int) -> Any:
-        source = Path(bpf.__file__).parent
-        flags = [f"-D{name}={value}" for name, value in defines.items()]
-        flags += [
-            f"-I{source}",
-            f"-DPAGE_SIZE={mmap.PAGESIZE}",
-            f"-DRING_PAGES={ring_bytes // mmap.PAGESIZE}",
-        ]
-        if self.way == "fentry":
-            flags.append("-DPROBES_FENTRY")
-        text = (source / "pidscope.c").read_bytes()  # bcc takes bytes, and warns of anything else
-        module = _module_class(self._bcc)
-        with _kernel_source(source / "stub"), _stderr_kept() as said:
-            try:
-                return module(text=text, cflags=flags)
-            except Exception as error:  # bcc raises nothing more precise
-                raise HostError(f"bcc could not compile the programs: {said() or error}") from error
+    def _link_iterator(self) -> None:
+        try:
+            self._iterator = TaskIterator(self._module)
+        except OSError as error:
+            self.no_iterator = str(error.strerror)
+            if self.way == TRACEPOINT:  # what it does not watch, it must be able to look up
+                raise Refused(f"task iterator: {error.strerror}") from error
 
     def _attach_all(self, absent: dict[str, str]) -> None:
-        for hook in HOOKS:
+        for hook in self.hooks:
             if hook.name in absent:
-                self._miss(hook, absent[hook.name])
+                self.miss(hook, absent[hook.name])
                 continue
             try:
                 self._attach(hook)
             except Refused as refusal:
-                self._miss(hook, str(refusal))
+                self.miss(hook, str(refusal))
 
-    def _miss(self, hook: Hook, why: str) -> None:
+    def miss(self, hook: Hook, why: str) -> None:
+        """Take note that a hook does not tell; raise Refused if it makes state."""
         if hook.makes_state:
             raise Refused(f"{hook.name}: {why}")
         self.missing[hook] = why
 
     def _attach(self, hook: Hook) -> None:
-        with _stderr_kept() as said:
+        with stderr_kept() as said:
             name = hook.name.encode()
             ctypes.set_errno(0)
             try:
@@ -163,7 +166,7 @@ class Program:
                 else:
                     self._attach_kprobe(hook)
             except Exception as error:  # bcc raises nothing more precise
-                raise Refused(_explain(ctypes.get_errno(), said(), error)) from error
+                raise Refused(explain(ctypes.get_errno(), said(), error)) from error
 
     def _attach_trampoline(self, hook: Hook) -> None:
         name = _program_name(self.way, hook)
@@ -175,28 +178,14 @@ class Program:
     def _attach_kprobe(self, hook: Hook) -> None:
         if hook.name == "copy_process":  # its return needs what its entry saw
             self._module.attach_kprobe(event=b"copy_process", fn_name=b"enter_copy_process")
-        attach = self._module.attach_kprobe
-        if hook.kind is Kind.EXIT:
-            attach = self._module.attach_kretprobe
-        attach(event=hook.name.encode(), fn_name=_program_name(self.way, hook))
-
-
-def load_program(ring_bytes: int = RING_BYTES) -> Program:
-    """Load and attach in the first way that the kernel allows.
-
-    Raises:
-        HostError: no bcc; no BTF; or every way was refused, with each one's reason.
-    """
-    refusals = []
-    for way in WAYS:
+        event, name = hook.name.encode(), _program_name(self.way, hook)
+        if hook.kind is Kind.ENTRY:
+            self._module.attach_kprobe(event=event, fn_name=name)
+            return
         try:
-            return Program(way, ring_bytes)
-        except Refused as refusal:
-            refusals.append(f"{way}: {refusal}")
-    raise HostError(
-        "this kernel refuses function hooks: " + "; ".join(refusals),
-        REFUSED_HINT,
-    )
+            self._module.attach_kretprobe(event=event, fn_name=name, maxactive=_MAXACTIVE)
+        except Exception:  # there is no tracefs, through which alone it can be asked for
+            self._module.attach_kretprobe(event=event, fn_name=name)
 
 
 def expect_root() -> None:
@@ -207,52 +196,3 @@ def expect_root() -> None:
 
 def _program_name(way: str, hook: Hook) -> bytes:
     return (_PREFIX[way, hook.kind] + hook.name).encode()
-
-
-def _module_class(bcc: Any) -> Any:
-    class Module(bcc.BPF):  # type: ignore[misc]
-        """bcc's module, but attaching is ours, hook by hook, so that a refusal can be told."""
-
-        def _trace_autoload(self) -> None:
-            pass
-
-    return Module
-
-
-def _explain(number: int, said: str, error: Exception) -> str:
-    if number:
-        name = errno.errorcode.get(number, str(number))
-        return f"{name} ({os.strerror(number)})"
-    return said or str(error)
-
-
-@contextlib.contextmanager
-def _kernel_source(path: Path) -> Iterator[None]:
-    """Point bcc at our stubs, and leave no trace of it for a command that is run later."""
-    before = os.environ.get("BCC_KERNEL_SOURCE")
-    os.environ["BCC_KERNEL_SOURCE"] = str(path)
-    try:
-        yield
-    finally:
-        del os.environ["BCC_KERNEL_SOURCE"]
-        if before is not None:
-            os.environ["BCC_KERNEL_SOURCE"] = before
-
-
-@contextlib.contextmanager
-def _stderr_kept() -> Iterator[Any]:
-    """Keep what libbcc writes to file descriptor 2, so that a refusal stays one line."""
-    kept = os.dup(2)
-    with open(os.memfd_create("pidscope"), "w+b") as file:
-        os.dup2(file.fileno(), 2)
-
-        def said() -> str:
-            file.seek(0)
-            lines = [line for line in file.read().decode(errors="replace").splitlines() if line]
-            return lines[-1].strip() if lines else ""
-
-        try:
-            yield said
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pidscope.errors import HostError
+from pidscope.event import TaskSeen
+from pidscope.hooks import AUTO, TRACEPOINT, UNSEEN_BY_TRACEPOINTS, WAYS
 from pidscope.live.fence import fence
-from pidscope.live.program import RING_BYTES, Program, expect_root, load_program
+from pidscope.live.program import REFUSED_HINT, RING_BYTES, Program, Refused, expect_root
+from pidscope.live.selftest import silent_hooks
 from pidscope.procfs import ProcFs
 from pidscope.session import Listener, Session
+from pidscope.stream import Stream
 
 
 class LiveWorld:
@@ -30,15 +34,15 @@ class LiveWorld:
 
     @property
     def way(self) -> str:
-        """``fentry`` or ``kprobe``."""
+        """``fentry``, ``kprobe`` or ``tracepoint``."""
         return self._program.way
 
     @property
     def missing(self) -> list[str]:
-        """What the watch cannot see, for want of a hook that only annotates."""
-        return [
-            f"{hook.without} ({hook.name}: {why})" for hook, why in self._program.missing.items()
-        ]
+        """What the watch cannot see, for want of a hook."""
+        missing = self._program.missing.items()
+        unseen = UNSEEN_BY_TRACEPOINTS if self.way == TRACEPOINT else ()
+        return [*unseen, *(f"{hook.without} ({hook.name}: {why})" for hook, why in missing)]
 
     @property
     def lost(self) -> int:
@@ -49,6 +53,10 @@ class LiveWorld:
     def skipped(self) -> dict[str, int]:
         """Runs of each hook that the kernel left out, as far as it tells: since 5.12."""
         return self._program.skipped()
+
+    def tasks(self) -> list[TaskSeen] | None:
+        """Every task as the task iterator tells; None: there is none; raises OSError."""
+        return self._program.tasks()
 
     def sees(self, name: str) -> bool:
         """Whether the hook of this name is attached."""
@@ -82,9 +90,20 @@ def _initial_ns(procfs: ProcFs) -> int:
     return mount.ns
 
 
+def _kind_of(way: str) -> type[Session]:
+    if way != TRACEPOINT:
+        return Session
+    from pidscope.observer import Observer  # hardly any host needs it
+
+    return Observer
+
+
 @contextlib.contextmanager
 def live_session(
-    procfs: ProcFs, listener: Listener | None = None, ring_bytes: int = RING_BYTES
+    procfs: ProcFs,
+    listener: Listener | None = None,
+    probes: str = AUTO,
+    ring_bytes: int = RING_BYTES,
 ) -> Iterator[Session]:
     """Load the programs, start exactly, and take everything out of the kernel at the end.
 
@@ -93,10 +112,43 @@ def live_session(
     """
     expect_root()
     _initial_ns(procfs)
-    program = load_program(ring_bytes)
+    program, session = _open_best(
+        WAYS if probes == AUTO else (probes,), procfs, listener, ring_bytes
+    )
     try:
-        session = Session(LiveWorld(program, procfs), listener)
         session.begin()
         yield session
     finally:
         program.close()
+
+
+def _open_best(
+    ways: Sequence[str], procfs: ProcFs, listener: Listener | None, ring_bytes: int
+) -> tuple[Program, Session]:
+    refusals = []
+    for way in ways:
+        try:
+            return _open(way, procfs, listener, ring_bytes)
+        except Refused as refusal:
+            refusals.append(f"{way}: {refusal}")
+    raise HostError("this kernel refuses " + "; ".join(refusals), REFUSED_HINT)
+
+
+def _open(
+    way: str, procfs: ProcFs, listener: Listener | None, ring_bytes: int
+) -> tuple[Program, Session]:
+    """Load the programs and see that they tell; raises Refused, HostError."""
+    program = Program(way, ring_bytes)
+    try:
+        session = _kind_of(way)(LiveWorld(program, procfs), listener)
+        expect_hooks_tell(program, session.stream)
+    except BaseException:
+        program.close()
+        raise
+    return program, session
+
+
+def expect_hooks_tell(program: Program, stream: Stream) -> None:
+    """The self-test: name the hooks that stay silent; raise Refused if one of them makes state."""
+    for hook in silent_hooks(stream, program.hooks):
+        program.miss(hook, "attached, but told nothing when it was tried")

@@ -1,4 +1,4 @@
-"""What the hooks of bpf/pidscope.c would tell of this kernel: one method a hook, one event each.
+"""What the hooks of bpf/functions.c would tell of this kernel: one method a hook, one event each.
 
 A method is called where the hook sits: at the entry of its function, or where it returns.
 """

@@ -1,7 +1,7 @@
-"""How often each hook of bpf/pidscope.c runs for what the model tells of.
+"""How often each hook of bpf/functions.c runs for what the model tells of.
 
 Hooks run more often than they write: a process is attached, and detached, as PID, TGID, PGID and
-SID by one call each, and one record tells of all four. `pidscope.session` knows that, too, and
+SID by one call each, and one record tells of all four. `pidscope.hooks` knows that, too, and
 says it again: here it is what happened, there what the records account for.
 """
 

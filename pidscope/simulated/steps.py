@@ -53,6 +53,7 @@ ANYTHING = "?"
 _COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
 _SECONDS = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?")
 _REPEATED_MAX = 10_000
+_LINE_MAX = 4096  # what a step says is read anew whenever it is played, however often it repeats
 
 
 class Step(NamedTuple):
@@ -88,6 +89,8 @@ class CgroupArguments(NamedTuple):
 
 def parse_line(text: str, line: int) -> Iterator[Step]:
     """The steps of one line: none, one, or as many as it repeats; raises BadStep."""
+    if len(text) > _LINE_MAX:
+        raise BadStep(f"the line has more than {_LINE_MAX} characters")
     words = _COMMENT.sub("", text).split()
     if not words:
         return

@@ -18,10 +18,11 @@ import random
 from collections import Counter
 from typing import Any, Callable, Generic
 
-from pidscope.event import Event
+from pidscope.event import Event, TaskSeen
 from pidscope.model.kernel import Kernel
 from pidscope.model.proc import NS_PER_TICK
 from pidscope.simulated.hooks import HOOKS, runs
+from pidscope.simulated.iterator import iterate
 from pidscope.simulated.procfs import Reading, SimulatedProcFs, T
 from pidscope.simulated.ring import RING_BYTES, SimulatedRing
 from pidscope.wire import encode
@@ -64,6 +65,10 @@ class SimulatedWorld:
         self._reader: _Reader[Any] | None = None
         kernel.listener = self._hooked
         kernel.elsewhere = self._elsewhere
+
+    def tasks(self) -> list[TaskSeen]:
+        """Every task as the model's task iterator tells."""
+        return self._finish(iterate(self.kernel))
 
     def sees(self, name: str) -> bool:
         """Whether there is a hook of this name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from pidscope.live.program import Program
 from pidscope.live.session import LiveWorld
 from pidscope.procfs import ProcFs
 from pidscope.session import Session
+from pidscope.verify import hooks_agree
 
 from .conftest import WORKLOAD, Host, expected
 
@@ -35,3 +37,16 @@ def test_workload_by_kprobes(kprobe_host: Host, name: str) -> None:
     assert kprobe_host.session.ungrammatical == []
     assert tally.complete
     assert {key: counts[key] for key in expected(name)} == expected(name)
+
+
+def test_returns_of_a_crowd_are_all_seen(kprobe_host: Host) -> None:
+    """By default a kretprobe has room for two or for ten tasks inside copy_process() at once."""
+    session = kprobe_host.session
+    births = session.stream.births
+    subprocess.run([WORKLOAD, "short", "300", "--jobs", "24"], check=True)
+    session.pump()
+    session.look_for_skipped()
+    assert session.stream.births - births > 300
+    assert session.ungrammatical == [] and session.skipped["copy_process"] == 0
+    hooks, at_rest = session.hooks()
+    assert at_rest and hooks_agree(hooks, session.stream.lost)

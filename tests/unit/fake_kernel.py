@@ -7,6 +7,7 @@ so that others can act there. Faults are planted with ``skip`` (a hook that does
 
 from __future__ import annotations
 
+import errno
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ from typing import Callable, TypeVar
 import readers
 from reference import ROOT, Kernel
 
-from pidscope.event import Event
-from pidscope.live.hooks import HOOKS, Hook
+from pidscope.event import Event, TaskSeen
+from pidscope.hooks import FUNCTION_HOOKS, Hook
+from pidscope.live.program import Refused
 from pidscope.procfs import Mount
 from pidscope.simulated.hooks import runs
 from pidscope.snapshot import Status, TaskReading
@@ -70,6 +72,14 @@ class FakeKernel(Kernel):
 
         self.between = between
 
+    def drive(self, reading: readers.Reading[T]) -> T:
+        while True:
+            self.between()
+            try:
+                next(reading)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
 
 class FakeRing:
     """Positions are counts of records."""
@@ -94,12 +104,17 @@ class FakeRing:
 class FakeProgram:
     """Stands in for `pidscope.live.program.Program`."""
 
-    way = "fentry"
+    hooks = FUNCTION_HOOKS
     blind_to = ""  # a hook that is not attached
+    iterates = False  # there is a task iterator
+    fails = False  # and it does
 
-    def __init__(self, kernel: FakeKernel) -> None:
+    def __init__(self, kernel: FakeKernel, way: str = "fentry") -> None:
+        self.way = way
+        self.silent: dict[Hook, str] = {}
         self._kernel = kernel
         self.ring = FakeRing(kernel)
+        self.hidden: set[int] = set()  # processes that the iterator leaves out
         self.closed = False
         self.left_out: Counter[str] = Counter()  # runs of hooks
 
@@ -109,16 +124,30 @@ class FakeProgram:
 
     @property
     def missing(self) -> dict[Hook, str]:
-        return {hook: "not here" for hook in HOOKS if hook.name == self.blind_to}
+        blind = {hook: "not here" for hook in FUNCTION_HOOKS if hook.name == self.blind_to}
+        return {**blind, **self.silent}
+
+    def miss(self, hook: Hook, why: str) -> None:
+        if hook.makes_state:
+            raise Refused(f"{hook.name}: {why}")
+        self.silent[hook] = why
 
     def sees(self, name: str) -> bool:
         return name not in (self.blind_to, *_UNTOLD)
+
+    def tasks(self) -> list[TaskSeen] | None:
+        if self.fails:
+            raise OSError(errno.EIO, "no iterator today")
+        if not self.iterates:
+            return None
+        rows = self._kernel.drive(readers.seen(self._kernel))
+        return [row for row in rows if row.birth.tgid not in self.hidden]
 
     def skipped(self) -> dict[str, int]:
         return dict(self.left_out)
 
     def hits(self) -> dict[str, int]:
-        return {hook.name: self._kernel.hits[hook.name] for hook in HOOKS}
+        return {hook.name: self._kernel.hits[hook.name] for hook in FUNCTION_HOOKS}
 
     def close(self) -> None:
         self.closed = True
@@ -143,32 +172,24 @@ class FakeProcFs:
         return True
 
     def numbers(self) -> list[int]:
-        return self._drive(readers.numbers(self._kernel))
+        return self._kernel.drive(readers.numbers(self._kernel))
 
     def threads(self, number: int) -> list[int]:
         self.listed.append(number)
-        return self._drive(readers.threads(self._kernel, number))
+        return self._kernel.drive(readers.threads(self._kernel, number))
 
     def read(self, number: int) -> TaskReading | None:
         self.read_numbers.append(number)
-        return self._drive(readers.task_reading(self._kernel, number))
+        return self._kernel.drive(readers.task_reading(self._kernel, number))
 
     def read_status(self, number: int) -> Status | None:
-        return self._drive(readers.status(self._kernel, number))
+        return self._kernel.drive(readers.status(self._kernel, number))
 
     def start_ticks(self, number: int) -> int | None:
-        return self._drive(readers.start_ticks(self._kernel, number))
+        return self._kernel.drive(readers.start_ticks(self._kernel, number))
 
     def pid_ns(self, number: int) -> int | None:
-        return self._drive(readers.pid_ns(self._kernel, number))
+        return self._kernel.drive(readers.pid_ns(self._kernel, number))
 
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
-        return self._drive(readers.ns_chain(self._kernel, number))
-
-    def _drive(self, reading: readers.Reading[T]) -> T:
-        while True:
-            self._kernel.between()
-            try:
-                next(reading)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
+        return self._kernel.drive(readers.ns_chain(self._kernel, number))

@@ -6,9 +6,9 @@ import random
 from collections.abc import Generator
 from typing import TypeVar
 
-from reference import NS_PER_TICK, Kernel
+from reference import NS_PER_TICK, Kernel, Thread
 
-from pidscope.event import PidType
+from pidscope.event import Birth, PidType, TaskSeen
 from pidscope.snapshot import Status, TaskReading
 
 T = TypeVar("T")
@@ -113,6 +113,41 @@ def ns_chain(kernel: Kernel, number: int) -> Reading[list[tuple[int, int]]]:
         return []
     spaces = pid.task.pid.spaces
     return [(ns.inum, ns.parent.inum if ns.parent else 0) for ns in reversed(spaces)]
+
+
+def seen(kernel: Kernel) -> Reading[list[TaskSeen]]:
+    """The task iterator: from number to number, each task's pointers one after the other."""
+    rows = []
+    nr = 0
+    while True:
+        yield
+        nr = min((other for other in kernel.root.idr if other > nr), default=0)
+        if not nr:
+            return rows
+        task = kernel.root.idr[nr].task
+        if task is not None:
+            row = yield from _row(task)
+            if row is not None:
+                rows.append(row)
+
+
+def _row(task: Thread) -> Reading[TaskSeen | None]:
+    """One run of the program; None: a pointer is cleared."""
+    tid = task.pid  # task_struct.pid is a number of its own, exchanged after the pointers
+    yield
+    pid = task.pid
+    yield
+    pgid = task.process.pids[PidType.PGID]
+    yield
+    sid = task.process.pids[PidType.SID]
+    yield
+    if tid is None or pid is None or pgid is None or sid is None:
+        return None
+    parent = task.parent.process.tgid if task.parent else 0
+    outer = pid.ns.parent.inum if pid.ns.parent else 0
+    names = pgid.names(), sid.names()
+    birth = Birth(task.process.tgid, parent, task.start_ns, task.comm, outer, *names)
+    return TaskSeen(0, 0, tid.nr, pid.names(), birth)
 
 
 def meanwhile(kernel: Kernel, rng: random.Random, rate: float) -> None:

@@ -90,6 +90,7 @@ class Process:
     threads: list[Thread] = field(default_factory=list)
     leader: Thread | None = None
     leads_session: bool = False
+    tgid: int = 0  # task_struct.tgid of all its threads: stays when the links are gone
 
 
 @dataclass(eq=False)
@@ -226,7 +227,7 @@ class Kernel:
         assert pid is not None
         leads = process is None
         if process is None:
-            process = Process({PidType.TGID: pid, **links})
+            process = Process({PidType.TGID: pid, **links}, tgid=pid.nr)
             pid.listed = self.early_listing
         task = Thread(pid, process, self._tick(), comm, parent)
         ppid = parent.process.pids[PidType.TGID] if parent else None

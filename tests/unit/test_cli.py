@@ -26,10 +26,12 @@ from test_offsets import FakeBtf
 import pidscope
 import pidscope.commands.sources as sources_module
 import pidscope.live.bcc as bcc_module
+import pidscope.live.compiler as compiler_module
 import pidscope.live.program as program_module
 import pidscope.live.session as live_module
 from pidscope import cli
 from pidscope.event import PidAttached, PidDetached
+from pidscope.hooks import Hook
 from pidscope.session import Session
 
 PIDSCOPE = (sys.executable, "-m", "pidscope")
@@ -190,7 +192,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Root in the initial namespace, a usable BTF, and a bcc: nothing is in the way yet."""
     monkeypatch.setattr(live_module, "expect_root", lambda: None)
     monkeypatch.setattr(live_module, "_initial_ns", lambda procfs: ROOT)
-    monkeypatch.setattr(program_module, "load_bcc", lambda: Refusing)
+    monkeypatch.setattr(compiler_module, "load_bcc", lambda: Refusing)
     monkeypatch.setattr(program_module, "read_btf", FakeBtf)
     return monkeypatch
 
@@ -211,6 +213,7 @@ def test_refused_by_the_kernel(
     host.setattr(Refusing, "number", number)
     fault, hint = refused(capsys, *arguments)
     name = errno.errorcode[number]
+    assert f"tracepoint: task_newtask: {name}" in fault
     assert f"fentry: attach_pid: {name}" in fault and f"kprobe: attach_pid: {name}" in fault
     assert "lockdown" in hint
 
@@ -222,7 +225,7 @@ def test_no_btf(
     host.undo()
     host.setattr(live_module, "expect_root", lambda: None)
     host.setattr(live_module, "_initial_ns", lambda procfs: ROOT)
-    host.setattr(program_module, "load_bcc", lambda: Refusing)
+    host.setattr(compiler_module, "load_bcc", lambda: Refusing)
     host.setattr(program_module, "BTF_PATH", tmp_path / "vmlinux")
     fault, hint = refused(capsys, *arguments)
     assert "type information" in fault and "No such file" in fault
@@ -230,7 +233,7 @@ def test_no_btf(
 
 
 def _hide_bcc(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(program_module, "load_bcc", bcc_module.load_bcc)
+    patch.setattr(compiler_module, "load_bcc", bcc_module.load_bcc)
     patch.setattr(bcc_module, "_PLACES", ())
     patch.delitem(sys.modules, "bcc", raising=False)
 
@@ -269,7 +272,8 @@ def test_a_bcc_that_cannot_be_loaded(host: pytest.MonkeyPatch, capsys: Any, tmp_
 def kernel(host: pytest.MonkeyPatch) -> FakeKernel:
     kernel = FakeKernel()
     host.setattr(live_module, "fence", kernel.fence)
-    host.setattr(live_module, "load_program", lambda ring_bytes: FakeProgram(kernel))
+    host.setattr(live_module, "Program", lambda way, ring_bytes: FakeProgram(kernel))
+    host.setattr(live_module, "silent_hooks", lambda stream, hooks: [])
     host.setattr("pidscope.commands.running.POLL_MS", 0)
     host.setattr(sources_module, "ProcFs", lambda: FakeProcFs(kernel))
     return kernel
@@ -316,6 +320,39 @@ def test_watch_prints_what_the_schema_says_until_ctrl_c(kernel: FakeKernel, capf
     assert cli.main(["watch", "-v", "-J"]) == 0
     kinds = {one["type"] for one in objects(capfd)}
     assert {"PidAttached", "PidDetached", "PidAllocated", "TaskExited", "Lost"} <= kinds
+
+
+def losing(kernel: FakeKernel, then: Any) -> None:
+    """Others act, and records of theirs are lost; after more of it comes what is to come."""
+
+    def lose() -> None:
+        kernel.lose = lambda event: True
+        kernel.run(kernel.setsid(_forked(kernel)))
+        kernel.lose = never
+        acting(kernel, 400, then=then)
+
+    acting(kernel, 100, then=lose)
+
+
+def test_watch_tells_of_a_loss_and_of_its_repair(kernel: FakeKernel, capfd: Any) -> None:
+    losing(kernel, interrupt)
+    assert cli.main(["watch"]) == 0
+    words = [line.split()[1] for line in capfd.readouterr().out.splitlines()]
+    assert words.count("LOST") >= words.count("REPAIRED") == 1
+    assert words.index("LOST") < words.index("REPAIRED") < len(words) - 1
+
+
+@pytest.mark.parametrize("form", [[], ["-J"]])
+def test_verify_tells_of_each_repair(kernel: FakeKernel, capfd: Any, form: list[str]) -> None:
+    losing(kernel, lambda: None)
+    assert cli.main(["verify", "--duration", "0.05", *form]) == 0
+    out = capfd.readouterr().out
+    if form:
+        *rest, last = map(json.loads, out.splitlines())
+        assert [one["type"] for one in rest] == ["Repaired"]
+        assert last["repairs"] == 1 and rest[0]["lost"] == last["lost"] > 0
+    else:
+        assert out.startswith("REPAIRED exact again, from ") and "repairs 1" in out
 
 
 def _forked(kernel: FakeKernel) -> Any:
@@ -402,12 +439,37 @@ def test_the_programs_are_taken_out_whatever_happens(host: pytest.MonkeyPatch) -
     kernel = FakeKernel()
     program = FakeProgram(kernel)
     host.setattr(live_module, "fence", kernel.fence)
-    host.setattr(live_module, "load_program", lambda ring_bytes: program)
+    host.setattr(live_module, "Program", lambda way, ring_bytes: program)
+    host.setattr(live_module, "silent_hooks", lambda stream, hooks: [])
     procfs: Any = FakeProcFs(kernel)
     with pytest.raises(ZeroDivisionError), live_module.live_session(procfs) as session:
         assert session.starts == 1
         raise ZeroDivisionError
     assert program.closed
+
+
+def test_a_silent_hook_is_named_and_one_that_makes_state_refuses_the_way(
+    kernel: FakeKernel, host: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    silent = {"fentry": "detach_pid", "kprobe": "free_pid"}
+    tried: list[FakeProgram] = []
+
+    def load(way: str, ring_bytes: int) -> FakeProgram:
+        tried.append(FakeProgram(kernel, way))
+        return tried[-1]
+
+    def told_nothing(stream: Any, hooks: Any) -> list[Hook]:
+        return [hook for hook in hooks if hook.name == silent[tried[-1].way]]
+
+    host.setattr(live_module, "Program", load)
+    host.setattr(live_module, "silent_hooks", told_nothing)
+    assert cli.main(["watch", "--duration", "0.01"]) == 0
+    err = capsys.readouterr().err
+    assert "live by kprobe" in err
+    assert "cannot see the moment a number can be given out again (free_pid: attached" in err
+    assert [program.closed for program in tried] == [True, True]
+    fault, _ = refused(capsys, "watch", "--probes", "fentry")
+    assert "fentry: detach_pid: attached, but told nothing" in fault
 
 
 def test_no_descriptor_is_left_open() -> None:

@@ -10,10 +10,10 @@ import pytest
 
 import bpf
 from pidscope.errors import BtfError
-from pidscope.live.hooks import HOOKS
+from pidscope.hooks import FUNCTION_HOOKS
 from pidscope.live.offsets import absent_functions, constants
 
-SOURCE = (Path(bpf.__file__).parent / "pidscope.c").read_text()
+SOURCE = "".join(path.read_text() for path in sorted(Path(bpf.__file__).parent.glob("*.[ch]")))
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "attach_pid": ("task", "type"),
     "change_pid": ("task", "type", "pid"),
@@ -56,8 +56,8 @@ class FakeBtf:
         return self._arguments.get(name)
 
 
-def values(absent: frozenset[str] = frozenset(), **arguments: Any) -> dict[str, int]:
-    return constants(FakeBtf(**arguments), absent)  # type: ignore[arg-type]
+def values(**arguments: Any) -> dict[str, int]:
+    return constants(FakeBtf(**arguments), FUNCTION_HOOKS)  # type: ignore[arg-type]
 
 
 def test_arguments_are_found_by_name() -> None:
@@ -74,21 +74,21 @@ def test_returns_are_found_behind_all_arguments() -> None:
 
 
 def test_an_argument_of_another_name_is_an_error_that_names_it() -> None:
-    absent = absent_functions(FakeBtf(detach_pid=("victim", "type")))  # type: ignore[arg-type]
+    absent = absent_functions(FakeBtf(detach_pid=("victim", "type")), FUNCTION_HOOKS)  # type: ignore[arg-type]
     assert absent == {"detach_pid": "has no argument 'task', only victim, type"}
 
 
 def test_a_function_that_is_not_there_may_be_absent() -> None:
-    found = values(frozenset({"exchange_tids"}), exchange_tids=None)
+    found = values(exchange_tids=None)
     assert found["ARG_EXCHANGE_LEFT"] == 0
-    assert set(absent_functions(FakeBtf(exchange_tids=None))) == {"exchange_tids"}
+    assert set(absent_functions(FakeBtf(exchange_tids=None), FUNCTION_HOOKS)) == {"exchange_tids"}
 
 
 def test_each_hook_has_its_number() -> None:
     found = values()
-    assert found["NR_HOOKS"] == len(HOOKS)
-    numbers = [found[f"HOOK_{hook.name.upper()}"] for hook in HOOKS]
-    assert numbers == list(range(len(HOOKS)))
+    assert found["NR_HOOKS"] == len(FUNCTION_HOOKS)
+    numbers = [found[f"HOOK_{hook.name.upper()}"] for hook in FUNCTION_HOOKS]
+    assert numbers == list(range(len(FUNCTION_HOOKS)))
 
 
 def test_the_programs_use_no_constant_that_nobody_gives() -> None:

@@ -12,7 +12,15 @@ from machine import nr
 from watched import Watch
 
 from pidscope.errors import HostError
-from pidscope.event import Event, Lost, PidAttached, PidDetached, TaskExited, TidsExchanged
+from pidscope.event import (
+    Event,
+    Lost,
+    PidAttached,
+    PidDetached,
+    TaskExited,
+    TaskSeen,
+    TidsExchanged,
+)
 from pidscope.live.session import LiveWorld
 from pidscope.verify import Verdict, hooks_agree
 
@@ -30,6 +38,18 @@ SEEDS = given(st.integers(0, 1 << 40))
 def test_a_start_under_activity_is_exact(seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         w = Watch(patch, seed, acts=50)
+        w.kernel.busy(w.rng, 60)
+        w.session.begin()
+        assert not w.session.broken
+        w.expect_exact()
+
+
+@settings(max_examples=150)
+@given(st.integers(0, 1 << 40), st.sets(st.integers(1, 12), max_size=3))
+def test_a_start_by_the_iterator_is_exact_whoever_it_hides(seed: int, hidden: set[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        w = Watch(patch, seed, acts=50)
+        w.program.iterates, w.program.hidden = True, hidden
         w.kernel.busy(w.rng, 60)
         w.session.begin()
         assert not w.session.broken
@@ -58,6 +78,7 @@ def test_snapshots_under_activity_have_no_bug(seed: int) -> None:
 def test_losses_under_activity_end_exact_or_unjudged(seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         w = Watch(patch, seed, acts=50)
+        w.program.iterates = bool(seed % 2)
         w.session.begin()
         rng = random.Random(seed)
         w.kernel.lose = lambda event: rng.random() < 0.05
@@ -69,7 +90,7 @@ def test_losses_under_activity_end_exact_or_unjudged(seed: int) -> None:
         tally = w.check_all()
         assert tally.complete
         assert not tally.bugs
-        assert w.session.lost == w.kernel.lost
+        assert w.session.stream.lost == w.kernel.lost
         w.expect_exact()
 
 
@@ -87,7 +108,7 @@ def test_a_loss_is_told_then_repaired(w: Watch) -> None:
     assert w.session.suspect
     assert w.session.check(nr(task)).verdict is Verdict.UNJUDGED
     w.session.begin()
-    assert (w.session.starts, w.session.lost, w.session.broken) == (2, 2, [])
+    assert (w.session.starts, w.session.stream.lost, w.session.broken) == (2, 2, [])
     assert w.session.check(nr(task)).verdict is Verdict.AGREE
     w.expect_exact()
 
@@ -98,7 +119,7 @@ def test_the_last_record_may_be_the_lost_one(w: Watch) -> None:
     w.kernel.lose = lambda event: True
     w.run(w.kernel.setsid(w.kernel.init))
     w.session.pump()
-    assert w.session.suspect and w.session.lost == 2
+    assert w.session.suspect and w.session.stream.lost == 2
     assert isinstance(w.told[-1], Lost)
 
 
@@ -114,7 +135,7 @@ def test_a_loss_during_the_start_starts_again(w: Watch) -> None:
 
     w.kernel.between = lose_once
     w.session.begin()
-    assert w.session.lost == 2 and w.session.starts == 1
+    assert w.session.stream.lost == 2 and w.session.starts == 1
     assert w.procfs.read_numbers.count(1) == 2
     w.expect_exact()
 
@@ -126,7 +147,7 @@ def test_an_older_count_in_a_record_is_not_another_loss(w: Watch) -> None:
     w.fork(w.kernel.init)
     w.kernel.lost = 5
     w.session.pump(0)
-    assert w.session.lost == 5
+    assert w.session.stream.lost == 5
     w.session.begin()
     w.told.clear()
     w.fork(w.kernel.init)
@@ -134,18 +155,18 @@ def test_an_older_count_in_a_record_is_not_another_loss(w: Watch) -> None:
     w.kernel.written[-1] = (event, 3)
     w.session.pump()
     assert not any(isinstance(event, Lost) for event in w.told)
-    assert w.session.lost == 5 and not w.session.suspect
+    assert w.session.stream.lost == 5 and not w.session.suspect
 
 
 def test_the_count_in_a_record_wraps(w: Watch) -> None:
     w.kernel.lost = (1 << 32) - 1
     w.session.begin()
-    assert w.session.lost == (1 << 32) - 1
+    assert w.session.stream.lost == (1 << 32) - 1
     w.kernel.lost += 2
     w.fork(w.kernel.init)
     w.session.pump()
     (lost,) = [event for event in w.told if isinstance(event, Lost) and event.total > 1 << 32]
-    assert lost.total == w.session.lost == (1 << 32) + 1
+    assert lost.total == w.session.stream.lost == (1 << 32) + 1
     told = w.told[w.told.index(lost) + 1 :]
     assert any(_is_birth(event) for event in told)  # in its place, before what came later
 
@@ -204,6 +225,86 @@ def test_a_start_during_an_exec_waits_for_it_before_reading_again(w: Watch) -> N
     w.session.begin()
     assert started and {number, other} <= set(w.procfs.read_numbers)
     w.expect_exact()
+
+
+def test_who_execs_under_the_iterator_is_read_in_proc(w: Watch) -> None:
+    leader = w.fork(w.kernel.init)
+    thread = w.fork(leader, thread=True)
+    w.run(w.kernel.exit(leader))
+    number = nr(leader)
+    w.program.iterates = True
+    tasks = w.program.tasks
+
+    def torn() -> list[TaskSeen] | None:
+        rows = tasks()
+        w.kernel.begin(w.kernel.exchange(thread))
+        while not any(isinstance(e, TidsExchanged) for e, _ in w.kernel.written):
+            w.kernel.step()
+        return rows
+
+    w.program.tasks = torn  # type: ignore[method-assign]
+    w.session.begin()
+    assert set(w.procfs.listed) == {number} == set(w.procfs.read_numbers) - {3}
+    w.expect_exact()
+    assert w.session.table is not None
+    assert len(w.session.table.init_struct_pid.groups) == 2  # of the two readings one is left
+
+
+def test_only_who_is_hidden_is_read_in_proc(w: Watch) -> None:
+    """Process 1 with its thread; of the others not even the threads are listed."""
+    leader = w.fork(w.kernel.init)
+    threads = [w.fork(one, thread=True) for one in (leader, w.kernel.init)]
+    w.program.iterates, w.program.hidden = True, {1}
+    w.session.begin()
+    assert (w.procfs.listed, w.procfs.read_numbers) == ([1], [1, nr(threads[1])])
+    assert w.session.table is not None
+    known = {task.pid.nr: task.start_ns is not None for task in w.session.table.tasks() if task.pid}
+    assert known == {1: False, 2: True, 3: True, 4: False}
+    w.expect_exact()
+    assert w.check_all().good
+
+
+def test_a_thread_whose_leader_is_hidden_is_read_with_its_process(w: Watch) -> None:
+    leader = w.fork(w.kernel.init)
+    thread = w.fork(leader, thread=True)
+    w.program.iterates = True
+    tasks = w.program.tasks
+    w.program.tasks = lambda: [row for row in tasks() or [] if row.tid != 2]  # type: ignore
+    w.session.begin()
+    assert w.procfs.read_numbers == [nr(leader), nr(thread)]
+    w.expect_exact()
+
+
+def test_an_iterator_that_fails_is_told_of_and_done_without(w: Watch) -> None:
+    w.fork(w.kernel.init)
+    w.program.fails = True
+    w.session.begin()
+    assert "no iterator today" in w.session.iterator_refused
+    assert set(w.procfs.read_numbers) == {1, 2}
+    w.expect_exact()
+    w.program.fails, w.program.iterates = False, True
+    w.session.begin()
+    assert w.session.iterator_refused and len(w.procfs.read_numbers) == 2
+    w.expect_exact()
+
+
+def test_a_repair_by_the_iterator_knows_who_was_there(w: Watch) -> None:
+    w.program.iterates = True
+    w.session.begin()
+    task, other = w.fork(w.kernel.init), w.fork(w.kernel.init)
+    w.session.pump()
+    assert w.session.table is not None
+    before = {pid.nr: pid.generation for pid in w.session.table.root.pids.values()}
+    w.kernel.lose = lambda event: True
+    number = nr(other)
+    w.end(other)
+    assert nr(w.fork(w.kernel.init)) == number
+    w.kernel.lose = never
+    w.session.pump()
+    w.session.begin()
+    after = {pid.nr: pid.generation for pid in w.session.table.root.pids.values()}
+    assert after[1] == before[1] and after[nr(task)] == before[nr(task)]
+    assert after[number] > max(before.values())
 
 
 def test_a_birth_under_way_at_the_start_is_waited_for(w: Watch) -> None:
@@ -291,7 +392,7 @@ def test_the_listener_hears_every_event_once(monkeypatch: pytest.MonkeyPatch) ->
     w.quiet()
     w.session.pump()
     assert w.told == [event for event, _ in w.kernel.written]
-    assert w.session.events == len(w.told)
+    assert w.session.stream.events == len(w.told)
 
 
 def test_a_nested_namespace_is_refused(w: Watch) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pidscope.event import Event, Lost, PidAttached, PidDetached
-from pidscope.live.hooks import HOOKS
+from pidscope.hooks import FUNCTION_HOOKS
 from pidscope.model import syscalls
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.kernel import Kernel
@@ -71,7 +71,7 @@ def test_any_workload_is_proved_right(seed: int) -> None:
     proof = prove(random_world(seed))
     assert proof.tally.bugs == [] and proof.session.broken == []
     assert proof.good
-    assert proof.session.lost == 0 and proof.session.starts == 1
+    assert proof.session.stream.lost == 0 and proof.session.starts == 1
 
 
 def test_the_readings_are_torn() -> None:
@@ -91,14 +91,14 @@ def test_the_same_seed_gives_the_same_run() -> None:
         session.begin()
         for _ in range(5):
             session.check_all(tally)
-        runs.append((tally.counts, session.events, world.now_ns(), world.hits()))
+        runs.append((tally.counts, session.stream.events, world.now_ns(), world.hits()))
     assert runs[0] == runs[1]
 
 
 def test_the_hooks_are_those_of_a_host() -> None:
-    assert set(hooks.HOOKS) == {hook.name for hook in HOOKS}
+    assert set(hooks.HOOKS) == {hook.name for hook in FUNCTION_HOOKS}
     world = scenario_world("init: fork\n")
-    assert all(world.sees(hook.name) for hook in HOOKS) and not world.sees("bogus")
+    assert all(world.sees(hook.name) for hook in FUNCTION_HOOKS) and not world.sees("bogus")
 
 
 def test_hooks_run_as_often_as_a_kernels() -> None:
@@ -153,7 +153,7 @@ def test_a_full_ring_loses_and_the_session_repairs() -> None:
     for _ in range(300):
         world.step()
     session.pump()
-    assert world.lost == session.lost > 0 and session.suspect
+    assert world.lost == session.stream.lost > 0 and session.suspect
     assert any(isinstance(event, Lost) for event in told)
     tally = Tally()
     session.check_all(tally)
@@ -237,7 +237,7 @@ def test_a_record_that_vanishes_silently_is_caught(which: Callable[[Event], bool
     while world.step():
         pass
     session.check_all(tally)
-    assert gone and session.lost == 0
+    assert gone and session.stream.lost == 0
     accounts, at_rest = session.hooks()
     assert at_rest and not hooks_agree(accounts)
 

@@ -122,7 +122,15 @@ def test_watch_prints_the_events_and_ends(capfd: Any, mine: Path) -> None:
 
 def test_watch_in_json_with_every_step(capfd: Any, mine: Path) -> None:
     _, out, _ = run(capfd, "watch", "-v", "-J", "--source", f"simulated:{mine}")
-    kinds = [one["type"] for one in objects(out)]
+    head, *stream = objects(out)
+    assert head == {
+        "type": "watching",
+        "probes": "simulated",
+        "complete": True,
+        "unseen": [],
+        "tasks": 2,
+    }
+    kinds = [one["type"] for one in stream]
     assert kinds[:4] == ["NamespaceCreated", "PidAllocated", "PidAttached", "TaskCreated"]
     assert len(kinds) == 12
 
@@ -131,7 +139,7 @@ def test_watch_counts_the_models_own_seconds(capfd: Any, tmp_path: Path) -> None
     path = tmp_path / "slow.scenario"
     path.write_text("init: fork\nsleep 3600\ninit: fork\nsleep 3600\ninit: fork\n")
     _, out, _ = run(capfd, "watch", "-J", "--source", f"simulated:{path}", "--duration", "3601")
-    assert [one["tid"] for one in objects(out)] == [3, 4]
+    assert [one["tid"] for one in objects(out)[1:]] == [3, 4]
 
 
 # verify

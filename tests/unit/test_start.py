@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Callable
 
 import pytest
 import readers
@@ -13,10 +14,13 @@ from readers import drive
 from reference import NS_PER_TICK, ROOT, Kernel
 
 from pidscope.errors import IllegalEvent
-from pidscope.event import Event, PidAttached, PidDetached, PidType, TidsExchanged
+from pidscope.event import Event, PidAttached, PidDetached, PidNumbers, PidType, TidsExchanged
+from pidscope.rows import parents
 from pidscope.snapshot import Snapshot, TaskReading
 from pidscope.start import cut_short, start, to_read_again
 from pidscope.table import Table
+
+Shown = Callable[[int], bool]
 
 
 def busy_kernel(rng: random.Random, acts: int = 60) -> Kernel:
@@ -41,18 +45,27 @@ def list_threads(kernel: Kernel, number: int, rng: random.Random, rate: float) -
         rate /= 2
 
 
-def read_all(kernel: Kernel, rng: random.Random, rate: float) -> tuple[Snapshot, list[Event]]:
-    """Read every process as the session does; what is torn by its rules is read again."""
+def read_all(
+    kernel: Kernel, rng: random.Random, rate: float, shown: Shown
+) -> tuple[Snapshot, list[Event]]:
+    """Read every process as a walk does; what is torn by its rules is read again.
+
+    ``shown``: whom the task iterator shows, of the processes.
+    """
     position = p0 = len(kernel.records)
     kernel.finish()  # the fence
     listed = drive(readers.numbers(kernel), kernel, rng, rate)
+    rows = drive(readers.seen(kernel), kernel, rng, rate)
+    leaders = {row.tid for row in rows if row.tid == row.birth.tgid and shown(row.tid)}
+    seen = {number: [row for row in rows if row.birth.tgid == number] for number in leaders}
     readings: dict[int, list[TaskReading]] = {}
     ns_parents: dict[int, int] = {}
-    todo = set(listed)
-    while todo:
+    todo = set(listed) - seen.keys()
+    while True:
         kernel.finish()  # what was told of in the round before has happened
         for number in sorted(todo):
             readings[number] = []
+            seen.pop(number, None)
             tids = list_threads(kernel, number, rng, rate)
             for tid in {number, *tids}:
                 reading = drive(readers.task_reading(kernel, tid), kernel, rng, rate)
@@ -63,34 +76,53 @@ def read_all(kernel: Kernel, rng: random.Random, rate: float) -> tuple[Snapshot,
                     chain = drive(readers.ns_chain(kernel, tid), kernel, rng, rate)
                     ns_parents.update(chain)
         part, position = kernel.records[position:], len(kernel.records)
-        todo = to_read_again(part) & readings.keys()
+        todo = to_read_again(part) & (readings.keys() | seen.keys())
+        if not todo:
+            break
         rate /= 2
     tasks = tuple(task for process in readings.values() for task in process)
     window = kernel.records[p0:position]
-    return Snapshot(tasks, ns_parents), window
+    return Snapshot(tasks, ns_parents, tuple(row for one in seen.values() for row in one)), window
 
 
-def started(seed: int) -> tuple[Table, Kernel, list[Event]]:
+def nobody(number: int) -> bool:
+    """There is no task iterator."""
+    return False
+
+
+def everybody(number: int) -> bool:
+    return True
+
+
+def some(number: int) -> bool:
+    """Process 1 and others are left out, and are read in /proc."""
+    return number % 3 != 1
+
+
+SHOWN: tuple[Shown, ...] = (nobody, everybody, some)
+
+
+def started(seed: int, shown: Shown = nobody) -> tuple[Table, Kernel, list[Event]]:
     """One start under activity; the reference stands where the window ends."""
     rng = random.Random(seed)
     kernel = busy_kernel(rng)
-    snapshot, window = read_all(kernel, rng, rng.choice((0.1, 0.3, 0.5)))
+    snapshot, window = read_all(kernel, rng, rng.choice((0.1, 0.3, 0.5)), shown)
     kernel.settle()
     return start(snapshot, window, ROOT, NS_PER_TICK), kernel, window
 
 
-@settings(max_examples=500)
-@given(st.integers(0, 1 << 40))
-def test_the_table_is_exact_at_the_end_of_the_window(seed: int) -> None:
-    table, kernel, _ = started(seed)
+@settings(max_examples=900)
+@given(st.integers(0, 1 << 40), st.sampled_from(SHOWN))
+def test_the_table_is_exact_at_the_end_of_the_window(seed: int, shown: Shown) -> None:
+    table, kernel, _ = started(seed, shown)
     expect_equal(table, kernel, partial=True)
 
 
-@settings(max_examples=150)
-@given(st.integers(0, 1 << 40))
-def test_it_stays_exact_afterwards(seed: int) -> None:
+@settings(max_examples=300)
+@given(st.integers(0, 1 << 40), st.sampled_from(SHOWN))
+def test_it_stays_exact_afterwards(seed: int, shown: Shown) -> None:
     """A start that is right by luck at one moment would be found out by what follows."""
-    table, kernel, _ = started(seed)
+    table, kernel, _ = started(seed, shown)
     rng = random.Random(seed + 1)
     applied = len(kernel.records)
     for _ in range(60):
@@ -104,11 +136,12 @@ def test_it_stays_exact_afterwards(seed: int) -> None:
         expect_equal(table, kernel, partial=True)
 
 
-def test_the_histories_hold_what_they_are_for() -> None:
+@pytest.mark.parametrize("shown", SHOWN)
+def test_the_histories_hold_what_they_are_for(shown: Shown) -> None:
     """Births, releases, changes, exchanges, namespaces, number reuse, held groups: all occur."""
-    seen = {"reborn": 0, "exchange": 0, "deep": 0, "changed": 0, "partial": 0, "new ns": 0}
-    for seed in range(150):
-        table, _, window = started(seed)
+    seen = {"reborn": 0, "exchange": 0, "deep": 0, "changed": 0, "held": 0, "new ns": 0}
+    for seed in range(150 if shown is nobody else 600):  # the iterator is done sooner
+        table, _, window = started(seed, shown)
         gone: set[int] = set()
         for event in window:
             if isinstance(event, PidDetached):
@@ -121,7 +154,8 @@ def test_the_histories_hold_what_they_are_for() -> None:
                 seen["reborn"] += event.tid in gone
                 seen["deep"] += event.pid.level >= 2
                 seen["new ns"] += event.pid.numbers[-1] == 1
-        seen["partial"] += sum(pid.partial for pid in table.held())
+        held = list(table.held())
+        seen["held"] += sum(pid.partial for pid in held) if shown is nobody else len(held)
     assert all(count >= 5 for count in seen.values()), seen
 
 
@@ -130,7 +164,7 @@ def test_a_number_born_twice_without_its_release_is_refused() -> None:
     for seed in range(200):
         rng = random.Random(seed)
         kernel = busy_kernel(rng)
-        snapshot, window = read_all(kernel, rng, 0.5)
+        snapshot, window = read_all(kernel, rng, 0.5, SHOWN[seed % 3])
         births = [e.tid for e in window if isinstance(e, PidAttached) and e.birth]
         twice = {tid for tid in births if births.count(tid) > 1}
         if not twice:
@@ -206,7 +240,66 @@ def test_a_group_of_a_namespace_without_tasks_is_partial() -> None:
     expect_equal(table, kernel, partial=True)
 
 
-def test_a_held_group_is_known_as_deep_as_any_member_sees_it() -> None:
+def test_a_group_of_a_namespace_without_tasks_is_whole_if_the_iterator_tells() -> None:
+    kernel = _held_from_inside()
+    table = start(_iterated(kernel), [], ROOT, NS_PER_TICK)
+    (held,) = table.held()
+    assert (held.numbers, held.partial) == ((3, 1), False)
+    expect_equal(table, kernel)
+
+
+def test_deeper_than_that_nobody_tells_where_it_is() -> None:
+    kernel = Kernel()
+    kernel.run(kernel.fork(kernel.init))
+    outside = kernel.find(2)
+    kernel.run(kernel.unshare(outside))
+    kernel.run(kernel.fork(outside))
+    kernel.run(kernel.unshare(kernel.find(3)))
+    kernel.run(kernel.fork(kernel.find(3)))
+    kernel.run(kernel.setns(outside, None))
+    kernel.run(kernel.fork(outside))
+    middle, inner, guest = kernel.find(3), kernel.find(4), kernel.find(5)
+    assert inner.pid is not None and inner.pid.ns.level == 2
+    kernel.run(kernel.setpgid(inner, inner.pid))
+    kernel.run(kernel.setpgid(guest, inner.pid))
+    for task in (inner, middle):
+        kernel.run(kernel.exit(task))
+        kernel.run(kernel.release(task))
+    table = start(_iterated(kernel), [], ROOT, NS_PER_TICK)
+    (held,) = table.held()
+    assert (held.numbers, held.partial) == ((4,), True)
+    expect_equal(table, kernel, partial=True)
+
+
+def test_a_row_in_the_middle_of_an_exchange_is_dropped() -> None:
+    """It has one task's number and the other's struct pid; its process is read again."""
+    kernel = Kernel()
+    kernel.run(kernel.fork(kernel.init))
+    kernel.run(kernel.fork(kernel.find(2), thread=True))
+    snapshot = _iterated(kernel)
+    torn = [row._replace(pid=PidNumbers((2,), ROOT)) for row in snapshot.seen if row.tid == 3]
+    rows = [row for row in snapshot.seen if row.tid != 3]
+    table = start(Snapshot((), {}, (*rows, *torn)), [], ROOT, NS_PER_TICK)
+    assert table.task(3) is None and table.task(2) is not None
+    assert len(table.init_struct_pid.groups) == 2  # not a second process 2
+
+
+def test_a_namespaces_parent_is_told_by_who_was_there_before_the_window() -> None:
+    """Its inum may be another's by the end, further inwards or not."""
+    row = _iterated(Kernel()).seen[0]
+    old = row._replace(tid=5, pid=PidNumbers((5, 2, 1), 77), birth=row.birth._replace(ns_parent=70))
+    new = row._replace(tid=6, pid=PidNumbers((6, 2, 1), 77), birth=row.birth._replace(ns_parent=71))
+    for order in ((old, new), (new, old)):
+        assert parents(Snapshot((), {70: ROOT}, order), {6}) == {70: ROOT, 77: 70}
+
+
+def _iterated(kernel: Kernel) -> Snapshot:
+    rows = drive(readers.seen(kernel), kernel, random.Random(0), 0)
+    return Snapshot((), {}, tuple(rows))
+
+
+def _held_by_two() -> Kernel:
+    """4/2 led a group that 3, outside, and 5/3 are still in."""
     kernel = Kernel()
     kernel.run(kernel.unshare(kernel.init))
     kernel.run(kernel.fork(kernel.init))
@@ -224,12 +317,35 @@ def test_a_held_group_is_known_as_deep_as_any_member_sees_it() -> None:
     kernel.run(kernel.setpgid(guest, leader.pid))
     kernel.run(kernel.exit(leader))
     kernel.run(kernel.release(leader))
+    return kernel
+
+
+def test_a_held_group_is_known_as_deep_as_any_member_sees_it() -> None:
+    kernel = _held_by_two()
+    inner = kernel.find(2).pid
+    assert inner is not None
     rows = tuple(_reading(kernel, number) for number in (1, 2, 3, 5))
     for order in (rows, rows[::-1]):
-        table = start(Snapshot(order, {inner.pid.ns.inum: ROOT}), [], ROOT, NS_PER_TICK)
+        table = start(Snapshot(order, {inner.ns.inum: ROOT}), [], ROOT, NS_PER_TICK)
         (held,) = table.held()
         assert held.numbers == (4, 2) and held.partial
         assert len(held.groups) == 2
+
+
+def test_a_torn_line_is_no_link_if_its_change_is_in_the_window() -> None:
+    """The outer number is still the old group's, the inner one already the new one's."""
+    kernel = _held_by_two()
+    member = kernel.find(5)
+    assert member.pid is not None and member.pid.numbers == (5, 3)
+    inner, p0 = member.pid.ns, len(kernel.records)
+    kernel.run(kernel.setpgid(member, member.pid))
+    *others, last = (_reading(kernel, number) for number in (1, 2, 3, 5))
+    torn = last._replace(status=last.status._replace(ns_pgid=(4, 3)))
+    snapshot = Snapshot((*others, torn), {inner.inum: ROOT})
+    table = start(snapshot, kernel.records[p0:], ROOT, NS_PER_TICK)
+    expect_equal(table, kernel, partial=True)
+    (held,) = table.held()
+    assert held.numbers == (4,)
 
 
 def test_a_lost_thread_asks_for_a_listing_and_an_exchange_for_a_reading() -> None:

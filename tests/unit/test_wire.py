@@ -29,14 +29,17 @@ from pidscope.event import (
     PidNumbers,
     PidTransferred,
     PidType,
+    Repaired,
     TaskCreated,
     TaskExecuted,
     TaskExited,
+    TaskFreed,
     TaskMoved,
     TaskRenamed,
+    TaskSeen,
     TidsExchanged,
 )
-from pidscope.wire import LAYOUTS, Record, RecordType, decode, encode
+from pidscope.wire import LAYOUTS, Record, RecordType, decode, decode_all, encode
 
 HEADER = Path(bpf.__file__).parent / "record.h"
 _CONSTANTS = ("NR_LEVELS", "BIRTH_LEVELS", "PID_LEVELS", "COMM_LEN")
@@ -164,11 +167,13 @@ EVENTS = {
     TaskRenamed: st.builds(TaskRenamed, U64, U32, U32, COMM),
     TaskExited: st.builds(TaskExited, U64, U32, U32, U32, U32),
     TaskMoved: st.builds(TaskMoved, U64, U32, U32, U64),
+    TaskSeen: st.builds(TaskSeen, U64, U32, U32, pids(), BIRTH),
+    TaskFreed: st.builds(TaskFreed, U64, U32, U32, U32, U64),
 }
 
 
-def test_every_event_but_lost_has_a_strategy() -> None:
-    assert {*EVENTS, Lost} == set(Event.__args__)  # type: ignore[attr-defined]
+def test_every_event_that_a_hook_tells_has_a_strategy() -> None:
+    assert {*EVENTS, Lost, Repaired} == set(Event.__args__)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)
@@ -222,6 +227,21 @@ def test_what_does_not_fit_is_refused(event: Event) -> None:
         encode(event)
 
 
+def test_records_in_a_row_are_read_one_by_one() -> None:
+    """As the task iterator writes them."""
+    deep = PidNumbers(tuple(range(1, 10)), 7)
+    seen = [
+        TaskSeen(5, 6, pid.nr, pid, Birth(1, 0, 9, b"c", 0, FLAT, FLAT))
+        for pid in (FLAT, deep, FLAT)
+    ]
+    data = b"".join(map(encode, seen))
+    assert [record.event for record in decode_all(data)] == seen
+    assert list(decode_all(b"")) == []
+    for cut in (1, 60, 121, len(data) - 1):
+        with pytest.raises(WireError):
+            list(decode_all(data[:cut]))
+
+
 def test_lost_is_a_count_modulo_2_to_the_32() -> None:
     assert decode(encode(TaskMoved(0, 0, 1, 1), (1 << 32) + 5)).lost == 5
 
@@ -263,7 +283,7 @@ def test_a_wrong_size_or_level_is_refused(kind: RecordType) -> None:
             decode(bytes([kind, 33]) + bytes(size - 2))
 
 
-@pytest.mark.parametrize("kind", [0, 20, 255])
+@pytest.mark.parametrize("kind", [0, max(RecordType) + 1, 255])
 def test_an_unknown_type_is_refused(kind: int) -> None:
     with pytest.raises(WireError, match="unknown record type"):
         decode(bytes([kind]) + bytes(55))

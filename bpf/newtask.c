@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+/*
+ * What tracepoints tell where functions cannot be hooked. None of them runs under tasklist_lock:
+ * a birth is told of after it, before the task first runs (copy_process()), and an end a grace
+ * period after the release (put_task_struct_rcu_user()). setpgid and setsid have no tracepoint of
+ * their own but those of system calls, which slow every other call: groups and sessions are read
+ * whenever a task is looked at.
+ */
+BPF_PERCPU_ARRAY(looked_at, struct birth_deep, 2);
+
+/* A tracepoint can be preempted in: a reserved record would stall the ring. */
+static __always_inline void emit_task(u32 of_program, u8 type, u64 task)
+{
+	struct lineage l;
+	struct birth_deep *deep;
+
+	read_lineage(&l, task);
+	if (is_shallow(&l)) {
+		struct birth r = {};
+
+		fill_shallow(&r, type, &l, task);
+		emit(&r, sizeof(r));
+		return;
+	}
+	deep = looked_at.lookup(&of_program);
+	if (deep) {	/* the deep type follows the shallow one in enum record_type */
+		fill_deep(deep, type + 1, &l, task);
+		emit(deep, sizeof(*deep));
+	}
+}
+
+static __always_inline void emit_created(u64 task, u64 flags)
+{
+	struct created r = {};
+
+	begin(&r.head, RECORD_CREATED, task_nr(task));
+	r.flags = flags;
+	r.cgroup_id = task_cgroup_id(task);
+	r.children_ns = task_children_ns(task);
+	emit(&r, sizeof(r));
+}
+
+TRACEPOINT(task_newtask)
+{
+	u64 task = ctx->args[0];
+
+	if (!task_nr(task))
+		return 0;	/* fork_idle(): a CPU comes up */
+	hit(HOOK_TASK_NEWTASK);
+	emit_task(0, RECORD_BIRTH, task);
+	hit(HOOK_TASK_NEWTASK);
+	emit_created(task, ctx->args[1]);
+	return 0;
+}
+
+TRACEPOINT(sched_process_exec)
+{
+	u64 task = ctx->args[0];
+
+	emit_executed(task, ctx->args[1]);
+	hit(HOOK_SCHED_PROCESS_EXEC);
+	emit_task(1, RECORD_SEEN, task);
+	return 0;
+}
+
+TRACEPOINT(sched_process_free)
+{
+	struct task_freed r = {};
+	u64 task = ctx->args[0];
+
+	hit(HOOK_SCHED_PROCESS_FREE);
+	begin(&r.head, RECORD_TASK_FREED, task_nr(task));
+	r.tgid = read_u32(task, TASK_TGID);
+	r.start_ns = read_u64(task, TASK_START_BOOTTIME);
+	emit(&r, sizeof(r));
+	return 0;
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+/* The tracepoints that both ways of probing have; they annotate. */
+#define TRACEPOINT(tp) int tp_##tp(struct bpf_raw_tracepoint_args *ctx)
+
+static __always_inline void emit_executed(u64 task, u32 old_tid)
+{
+	struct named r = {};
+
+	hit(HOOK_SCHED_PROCESS_EXEC);
+	begin(&r.head, RECORD_EXECUTED, task_nr(task));
+	r.old_tid = old_tid;
+	bpf_probe_read_kernel(r.comm, COMM_LEN, (void *)(task + TASK_COMM));
+	emit(&r, sizeof(r));
+}
+
+TRACEPOINT(task_rename)
+{
+	struct named r = {};
+
+	hit(HOOK_TASK_RENAME);
+	begin(&r.head, RECORD_RENAMED, task_nr(ctx->args[0]));
+	bpf_probe_read_kernel_str(r.comm, COMM_LEN, (void *)ctx->args[1]);
+	emit(&r, sizeof(r));
+	return 0;
+}
+
+TRACEPOINT(sched_process_exit)
+{
+	struct released r = {};
+	u64 task = ctx->args[0];
+
+	hit(HOOK_SCHED_PROCESS_EXIT);
+	begin(&r.head, RECORD_EXITED, task_nr(task));
+	r.tgid = read_u32(task, TASK_TGID);
+	r.exit_code = read_u32(task, TASK_EXIT_CODE);
+	emit(&r, sizeof(r));
+	return 0;
+}
+
+TRACEPOINT(cgroup_attach_task)
+{
+	struct moved r = {};
+
+	hit(HOOK_CGROUP_ATTACH_TASK);
+	begin(&r.head, RECORD_MOVED, task_nr(ctx->args[2]));
+	r.cgroup_id = cgroup_id(ctx->args[0]);
+	emit(&r, sizeof(r));
+	return 0;
+}

@@ -1,0 +1,135 @@
+"""The hooks: where the programs sit, what each is for, and what is lost without it.
+
+Two sets. `FUNCTION_HOOKS` sit in the functions that make the mapping, by fentry/fexit or by
+kprobes; those that make state run under ``tasklist_lock``. `TRACEPOINT_HOOKS` are for kernels that
+let no function be hooked; none of them runs under a lock.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from pidscope.event import (
+    Event,
+    ForkFailed,
+    NamespaceCreated,
+    NamespaceDying,
+    PidAllocated,
+    PidAttached,
+    PidDetached,
+    PidFreed,
+    PidTransferred,
+    TaskCreated,
+    TaskExecuted,
+    TaskExited,
+    TaskFreed,
+    TaskMoved,
+    TaskRenamed,
+    TaskSeen,
+    TidsExchanged,
+)
+
+
+class Kind(enum.Enum):
+    """How a program meets the kernel: at a function's entry, at its return, or a tracepoint."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+    TRACEPOINT = "tracepoint"
+
+
+class Hook(NamedTuple):
+    """One hook. ``makes_state``: the table cannot be right without it, so it must attach."""
+
+    name: str
+    kind: Kind
+    makes_state: bool
+    without: str
+
+
+_ANNOTATING = (
+    Hook("task_rename", Kind.TRACEPOINT, False, "changes of name"),
+    Hook("cgroup_attach_task", Kind.TRACEPOINT, False, "moves between cgroups"),
+)
+
+# The place in its tuple is the value of the constant HOOK_… in bpf/*.c.
+FUNCTION_HOOKS = (
+    Hook("attach_pid", Kind.ENTRY, True, "births"),
+    Hook("change_pid", Kind.ENTRY, True, "setpgid and setsid"),
+    Hook("detach_pid", Kind.ENTRY, True, "releases"),
+    Hook("exchange_tids", Kind.ENTRY, True, "exec by a thread that is not the leader"),
+    Hook("transfer_pid", Kind.ENTRY, False, "the list moves that follow an exchange"),
+    Hook("alloc_pid", Kind.EXIT, False, "numbers as they are given out"),
+    Hook("free_pid", Kind.ENTRY, False, "the moment a number can be given out again"),
+    Hook("copy_process", Kind.EXIT, False, "failed forks, clone flags and cgroups"),
+    Hook("copy_pid_ns", Kind.EXIT, False, "namespaces before their first process"),
+    Hook("zap_pid_ns_processes", Kind.ENTRY, False, "the moment a namespace begins to die"),
+    Hook("sched_process_exec", Kind.TRACEPOINT, False, "exec, and the name it gives"),
+    Hook("sched_process_exit", Kind.TRACEPOINT, False, "exits before their release"),
+    *_ANNOTATING,
+)
+TRACEPOINT_HOOKS = (
+    Hook("task_newtask", Kind.TRACEPOINT, True, "births"),
+    Hook("sched_process_exec", Kind.TRACEPOINT, True, "exec, by threads too"),
+    Hook("sched_process_exit", Kind.TRACEPOINT, True, "exits"),
+    Hook("sched_process_free", Kind.TRACEPOINT, True, "ends"),
+    *_ANNOTATING,
+)
+TRACEPOINT = "tracepoint"
+WAYS = ("fentry", "kprobe", TRACEPOINT)  # of probing, the best first
+AUTO = "auto"  # the first of them that works
+UNSEEN_BY_TRACEPOINTS = (
+    "failed forks, and when a number can be given out again",
+    "setpgid and setsid when they happen: groups and sessions are read every second, and at exec",
+    "namespaces before their first process",
+)
+
+
+def hooks_of(way: str) -> tuple[Hook, ...]:
+    """The hooks of a way of probing: ``fentry``, ``kprobe``, ``simulated`` or ``tracepoint``."""
+    return TRACEPOINT_HOOKS if way == TRACEPOINT else FUNCTION_HOOKS
+
+
+_TYPES = 4  # of enum pid_type
+_FUNCTION_OF: dict[type, str] = {
+    TidsExchanged: "exchange_tids",
+    PidTransferred: "transfer_pid",
+    PidAllocated: "alloc_pid",
+    PidFreed: "free_pid",
+    TaskCreated: "copy_process",
+    ForkFailed: "copy_process",
+    NamespaceCreated: "copy_pid_ns",
+    NamespaceDying: "zap_pid_ns_processes",
+    TaskExecuted: "sched_process_exec",
+    TaskRenamed: "task_rename",
+    TaskExited: "sched_process_exit",
+    TaskMoved: "cgroup_attach_task",
+}
+_TRACEPOINT_OF: dict[type, str] = {
+    PidAttached: "task_newtask",
+    TaskCreated: "task_newtask",
+    TaskExecuted: "sched_process_exec",
+    TaskSeen: "sched_process_exec",
+    TaskRenamed: "task_rename",
+    TaskExited: "sched_process_exit",
+    TaskFreed: "sched_process_free",
+    TaskMoved: "cgroup_attach_task",
+}
+
+
+def accounted(event: Event, way: str) -> tuple[str, int]:
+    """The hook that told of ``event``, and how many counts of that hook its record accounts for.
+
+    A process is attached, and detached, as PID, TGID, PGID and SID by one call each, a thread as
+    PID alone, and one record tells of all four.
+    """
+    if way == TRACEPOINT:
+        return _TRACEPOINT_OF[type(event)], 1
+    if isinstance(event, PidAttached):
+        if event.birth is None:
+            return "change_pid", 1
+        return "attach_pid", _TYPES if event.birth.tgid == event.tid else 1
+    if isinstance(event, PidDetached):
+        return "detach_pid", _TYPES if event.tgid == event.tid else 1
+    return _FUNCTION_OF[type(event)], 1

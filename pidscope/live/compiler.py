@@ -1,0 +1,105 @@
+"""Compiling bpf/*.c with bcc, without kernel headers.
+
+bcc is pointed at a directory of stubs (bpf/stub), and all that depends on the kernel comes from
+its BTF as -D constants.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import bpf
+from pidscope.errors import HostError
+from pidscope.live.bcc import load_bcc
+
+_FUNCTIONS = ("ring.c", "task.c", "tracepoints.c", "functions.c", "iterator.c")
+SOURCES = {
+    "fentry": _FUNCTIONS,
+    "kprobe": _FUNCTIONS,
+    "tracepoint": ("ring.c", "task.c", "tracepoints.c", "newtask.c", "iterator.c"),
+}
+
+
+def compile_programs(way: str, constants: Mapping[str, int], ring_bytes: int) -> Any:
+    """Compile the programs of one way of probing; a bcc module in which nothing is attached.
+
+    Raises:
+        HostError: there is no bcc, or it cannot.
+    """
+    bcc = load_bcc()
+    folder = Path(bpf.__file__).parent
+    flags = [f"-D{name}={value}" for name, value in constants.items()]
+    flags += [
+        f"-I{folder}",
+        f"-DPAGE_SIZE={mmap.PAGESIZE}",
+        f"-DRING_PAGES={ring_bytes // mmap.PAGESIZE}",
+        f"-DPROBES_{way.upper()}",
+    ]
+    with _kernel_source(folder / "stub"), stderr_kept() as said:
+        try:
+            # bcc takes bytes, and warns of anything else
+            return _module_class(bcc)(text=_text(folder, SOURCES[way]), cflags=flags)
+        except Exception as error:  # bcc raises nothing more precise
+            raise HostError(f"bcc could not compile the programs: {said() or error}") from error
+
+
+def _text(folder: Path, names: tuple[str, ...]) -> bytes:
+    """The files as one text, each with its own lines in the compiler's messages."""
+    parts = [f'#line 1 "{name}"\n'.encode() + (folder / name).read_bytes() for name in names]
+    return b"\n".join(parts)
+
+
+def _module_class(bcc: Any) -> Any:
+    class Module(bcc.BPF):  # type: ignore[misc]
+        """bcc's module, but attaching is ours, hook by hook, so that a refusal can be told."""
+
+        def _trace_autoload(self) -> None:
+            pass
+
+    return Module
+
+
+@contextlib.contextmanager
+def _kernel_source(path: Path) -> Iterator[None]:
+    """Point bcc at our stubs, and leave no trace of it for a command that is run later."""
+    before = os.environ.get("BCC_KERNEL_SOURCE")
+    os.environ["BCC_KERNEL_SOURCE"] = str(path)
+    try:
+        yield
+    finally:
+        del os.environ["BCC_KERNEL_SOURCE"]
+        if before is not None:
+            os.environ["BCC_KERNEL_SOURCE"] = before
+
+
+@contextlib.contextmanager
+def stderr_kept() -> Iterator[Any]:
+    """Keep what libbcc writes to file descriptor 2, so that a refusal stays one line."""
+    kept = os.dup(2)
+    with open(os.memfd_create("pidscope"), "w+b") as file:
+        os.dup2(file.fileno(), 2)
+
+        def said() -> str:
+            file.seek(0)
+            lines = [line for line in file.read().decode(errors="replace").splitlines() if line]
+            return lines[-1].strip() if lines else ""
+
+        try:
+            yield said
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def explain(number: int, said: str, error: Exception) -> str:
+    """Why the kernel refused: its errno if it gave one, else what libbcc wrote."""
+    if number:
+        name = errno.errorcode.get(number, str(number))
+        return f"{name} ({os.strerror(number)})"
+    return said or str(error)

@@ -1,0 +1,96 @@
+"""The self-test of a start: do what the hooks are for, and see that each of them tells.
+
+A program can attach and still never run: the compiler may have put the function into its callers,
+or another kernel may call a different one. So a child is forked that makes a group and a session,
+executes from a thread, and is killed and reaped; another one makes a PID namespace that dies. All
+hooks are exercised but ``cgroup_attach_task``, for which a control group would have to be touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from pidscope.hooks import Hook
+from pidscope.stream import Stream
+
+_CLONE_NEWPID = 0x20000000
+_LONGEST_S = 5.0  # sched_process_free comes a grace period later
+_POLL_S = 0.01
+_UNTESTED = frozenset({"cgroup_attach_task"})
+_OF_NAMESPACES = frozenset({"copy_pid_ns", "zap_pid_ns_processes"})
+
+
+def silent_hooks(stream: Stream, hooks: Iterable[Hook]) -> list[Hook]:
+    """The hooks that told nothing while they were exercised.
+
+    None is blamed if records were lost meanwhile: what is missing may be among them.
+    """
+    stream.skip()
+    untested = _UNTESTED if _exercise_namespaces() else _UNTESTED | _OF_NAMESPACES
+    _exercise_tasks()
+    wanted = {hook.name for hook in hooks} - untested
+    lost, deadline = stream.lost, time.monotonic() + _LONGEST_S
+    told: set[str] = set()
+    while True:
+        told.update(stream.skip())
+        if told >= wanted or stream.lost != lost:
+            return []
+        if time.monotonic() > deadline:
+            return [hook for hook in hooks if hook.name in wanted - told]
+        time.sleep(_POLL_S)
+
+
+def _exercise_tasks() -> None:
+    """Fork, setpgid, setsid, exec by a thread, exit, reap."""
+    reader, writer = os.pipe()  # closed by the exec, which the end of file tells
+    child = os.fork()
+    if child == 0:
+        _child(_act)
+    os.close(writer)
+    os.read(reader, 1)
+    os.close(reader)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def _act() -> None:
+    group = os.getpgrp()
+    os.setpgid(0, 0)
+    with contextlib.suppress(PermissionError):  # it was an orphan's of another session
+        os.setpgid(0, group)
+        os.setsid()
+    thread = threading.Thread(target=os.execv, args=("/proc/self/exe", ["pidscope", "-c", ""]))
+    thread.start()
+    thread.join()
+
+
+def _exercise_namespaces() -> bool:
+    """Let a namespace's first process be born and end; False: none may be made here."""
+    child = os.fork()
+    if child == 0:
+        _child(_make_namespace)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def _make_namespace() -> None:
+    if ctypes.CDLL(None).unshare(_CLONE_NEWPID) != 0:
+        os._exit(1)
+    init = os.fork()
+    if init == 0:
+        os._exit(0)
+    os.waitpid(init, 0)
+    os._exit(0)
+
+
+def _child(act: Callable[[], None]) -> None:
+    """Whatever happens in a child of ours, it never comes back."""
+    try:
+        act()
+    finally:
+        os._exit(1)

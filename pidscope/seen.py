@@ -1,0 +1,345 @@
+"""A table of what tracepoints and the task iterator saw, where no function can be hooked.
+
+No tracepoint runs under ``tasklist_lock``: births are told of after they happened, ends a grace
+period after the release, and setpgid and setsid not at all. So nothing here is checked before it
+is done, and no event is ever illegal; each `TaskSeen` says how a task is now, and what contradicts
+it is out of date and goes. Three facts are certain all the same, because the kernel does these
+things one after the other:
+
+- ``task_newtask`` comes before a task first runs (``copy_process()``, then
+  ``wake_up_new_task()``), so whoever has run was told of;
+- ``sched_process_exit`` comes before the release, and the release before the number can be given
+  out again: a task whose exit was not told of still has its number. Two have no exit of their own
+  told: a thread that execs gives its number to the old leader, whose exit was told of; and who
+  was there at the start may have exited before it, so of them nothing bad is said (``unsure``)
+  until they are told to have done something;
+- ``sched_process_exec`` comes after the exchange of an exec by another thread, whose old leader had
+  to exit first and has been released by then.
+
+Nothing rests on the ends that are told: whoever has exited and is not shown any more is released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pidscope.escape import unescape_status_name
+from pidscope.event import (
+    Birth,
+    PidAttached,
+    PidNumbers,
+    PidType,
+    TaskExecuted,
+    TaskExited,
+    TaskFreed,
+    TaskRenamed,
+    TaskSeen,
+)
+from pidscope.pid import Namespace, Pid, Task, ThreadGroup
+from pidscope.snapshot import Status, TaskReading
+from pidscope.table import Table
+from pidscope.verify import BUGS, Judgement, Verdict
+
+
+class SeenTable(Table):
+    """All tasks as they were when they were last looked at."""
+
+    def __init__(self, root: int, ns_per_tick: int, before: Table | None = None) -> None:
+        super().__init__(root, ns_per_tick, before)
+        self.exited: set[int] = set()  # whose exit was told of, and that were not freed yet
+        self.ended: set[int] = set()  # who was taken out since the last look
+        self.unsure: set[int] = set()  # who was there at the start, and has not been told of since
+        self._apply = {
+            PidAttached: self._born,  # type: ignore[dict-item]
+            TaskSeen: self._told,  # type: ignore[dict-item]
+            TaskExecuted: self._executed,  # type: ignore[dict-item]
+            TaskRenamed: self._named,  # type: ignore[dict-item]
+            TaskExited: self._exited,  # type: ignore[dict-item]
+            TaskFreed: self._freed,  # type: ignore[dict-item]
+        }
+
+    def start(self, rows: Sequence[TaskSeen], hidden: Sequence[TaskReading]) -> None:
+        """Take everybody, the ``hidden`` from /proc: leaders before threads, outer namespaces
+        before inner ones. Groups and sessions come last, when all who lead them are known."""
+        for row in rows:
+            self.see(row)
+            self.unsure.add(row.tid)
+        for reading in hidden:
+            self._enter_reading(reading)
+        for row in rows:
+            self.see_links(row)
+        for reading in hidden:
+            self.see_links(self._row_of(reading))
+
+    def knows(self, row: TaskSeen) -> bool:
+        """Whether that very task is in the table, not another one of its number."""
+        task = self.task(row.tid)
+        return task is not None and self._is(task, row.pid, row.birth)
+
+    def see(self, event: TaskSeen | PidAttached) -> None:
+        """Take a task as it was seen, but for its group and session, which may come later."""
+        birth = event.birth
+        assert birth is not None
+        if event.tid != event.pid.nr:
+            return  # in the middle of an exchange; the exec tells
+        task = self.task(event.tid)
+        if task is not None and self._is(task, event.pid, birth):
+            task.comm, task.start_ns = birth.comm, birth.start_ns
+        else:
+            self._enter_task(event, birth)
+
+    def see_links(self, event: TaskSeen | PidAttached) -> list[PidType]:
+        """Take the group and session of a process as they were seen; which of them changed."""
+        birth, task = event.birth, self.task(event.tid)
+        assert birth is not None
+        if task is None or not self._is(task, event.pid, birth) or task.group.tgid is not task.pid:
+            return []
+        return self._relink(task.group, birth)
+
+    def _told(self, event: TaskSeen | PidAttached) -> None:
+        self.see(event)
+        self.see_links(event)
+
+    def _born(self, event: PidAttached) -> None:
+        known = self.task(event.tid)
+        if known is not None and known.start_ns is None:  # from /proc: a tick may hold two lives
+            self._end_task(known)
+        self._told(event)
+        self.exited.discard(event.tid)  # that was told of another one of its number
+        self.unsure.discard(event.tid)
+
+    def _is(self, task: Task, pid: PidNumbers, birth: Birth) -> bool:
+        row = task.pid
+        if row is None or row.numbers != pid.numbers or row.ns.inum != pid.ns:
+            return False
+        if task.start_ns is None:
+            return task.start_ticks == birth.start_ns // self.ns_per_tick
+        return task.start_ns == birth.start_ns
+
+    # A task comes
+
+    def _enter_task(self, event: TaskSeen | PidAttached, birth: Birth) -> None:
+        if birth.tgid != event.tid and self._group(birth.tgid) is None:
+            return  # its leader is gone, so it is about to be
+        self._make_room(event.pid, birth)
+        pid = self._new_pid(event, birth)
+        if birth.tgid == event.tid:
+            group = pid.process = ThreadGroup(pid, None, None)
+            self._set_parent(group, self._group(birth.ppid), event.by)
+        else:
+            found = self._group(birth.tgid)
+            assert found is not None
+            group = found
+        self._new_task(pid, group, birth)
+
+    def _make_room(self, pid: PidNumbers, birth: Birth) -> None:
+        """Whoever is still called by one of these numbers is no more."""
+        known = self.root.pids.get(pid.nr)
+        if known is not None:
+            self.forget(known)
+        self._turn_over(pid, birth)
+        ns = self.namespaces.get(pid.ns, self.namespaces.get(birth.ns_parent))
+        for other in self._in_the_way(pid, ns):
+            self.forget(other)
+
+    def _turn_over(self, pid: PidNumbers, birth: Birth) -> None:
+        """An inum was given out again: whoever is older than the namespace is no more.
+
+        Its number 1 may be told of late, when it has members already that came from outside.
+        """
+        ns = self.namespaces.get(pid.ns)
+        if ns is None or not pid.level:
+            return
+        same = ns.level == pid.level and ns.parent is self.namespaces.get(birth.ns_parent)
+        if same and pid.numbers[-1] != 1:
+            return
+        for other in list(ns.pids.values()):
+            start_ns = None if other.task is None else other.task.start_ns
+            if not same or start_ns is None or start_ns < birth.start_ns:
+                self.forget(other)
+        if not ns.pids:
+            self.namespaces.pop(pid.ns, None)
+
+    def _in_the_way(self, pid: PidNumbers, ns: Namespace | None) -> list[Pid]:
+        """Others that are called by one of its numbers, from ``ns`` outwards."""
+        found = []
+        while ns is not None and ns.level < len(pid.numbers):
+            other = ns.pids.get(pid.numbers[ns.level])
+            same = other is not None and (other.numbers, other.ns.inum) == (pid.numbers, pid.ns)
+            if other is not None and not other.partial and not same:
+                found.append(other)
+            ns = ns.parent
+        return found
+
+    def _link(self, numbers: PidNumbers) -> Pid | None:
+        """The struct pid of a group or session; None: a task is in its way, and one of the two is
+        out of date."""
+        if numbers.nr == 0:
+            return self.init_struct_pid
+        in_the_way = self._in_the_way(numbers, self.namespaces.get(numbers.ns, self.root))
+        if any(other.task is not None for other in in_the_way):
+            return None
+        for other in in_the_way:
+            self.forget(other)
+        return self._resolve(numbers)
+
+    def _relink(self, group: ThreadGroup, birth: Birth) -> list[PidType]:
+        before = (group.pgid, group.sid)
+        group.pgid, group.sid = self._link(birth.pgid), self._link(birth.sid)
+        if before[0] is not None and before[0] is not group.pgid:
+            before[0].groups.pop(group, None)
+        if before[1] is not None and before[1] is not group.sid:
+            before[1].sessions.pop(group, None)
+        self._join(group)
+        for pid in before:
+            self._put(pid)
+        linked = ((PidType.PGID, group.pgid), (PidType.SID, group.sid))
+        return [kind for (kind, now), old in zip(linked, before) if now not in (None, old)]
+
+    # A task goes
+
+    def forget(self, pid: Pid) -> None:
+        """Take a struct pid out, whoever was attached to it."""
+        if pid.task is not None:
+            self._end_task(pid.task)
+        for group in list(pid.groups):
+            group.pgid = None
+        for group in list(pid.sessions):
+            group.sid = None
+        pid.groups.clear()
+        pid.sessions.clear()
+        self._put(pid)
+
+    def _end_task(self, task: Task) -> None:
+        """Release it; of a leader first the threads, whose ends may be told of later."""
+        if task.pid is task.group.tgid:
+            for thread in [other for other in task.group.threads if other is not task]:
+                self._end_task(thread)
+        if task.pid is not None:
+            self.exited.discard(task.pid.nr)
+            self.unsure.discard(task.pid.nr)
+            self.ended.add(task.pid.nr)
+            self._release(task)
+
+    def _exited(self, event: TaskExited) -> None:
+        super()._exited(event)
+        if self.task(event.tid) is not None:
+            self.exited.add(event.tid)
+
+    @property
+    def leaving(self) -> set[int]:
+        """Who has exited or may have, and so can be released without another word."""
+        return self.exited | self.unsure
+
+    def release_unseen(self, unseen: set[int]) -> None:
+        """End those of ``unseen`` who are leaving; a leader after its threads."""
+        for nr in unseen & self.leaving:
+            task = self.task(nr)
+            if task is None or task.start_ns is None:
+                continue
+            if task.pid is not task.group.tgid or len(task.group.threads) == 1:
+                self._end_task(task)
+
+    def _freed(self, event: TaskFreed) -> None:
+        task = self.task(event.tid)
+        if task is None:
+            return
+        start, ticks = task.start_ns, event.start_ns // self.ns_per_tick
+        if event.start_ns == start or (start is None and ticks == task.start_ticks):
+            self._end_task(task)
+
+    def _executed(self, event: TaskExecuted) -> None:
+        thread, leader = self.task(event.old_tid), self.task(event.tid)
+        if event.old_tid != event.tid and thread and leader and thread.group is leader.group:
+            assert thread.pid is not None and leader.pid is not None
+            thread.pid, leader.pid = leader.pid, thread.pid
+            thread.pid.task, leader.pid.task = thread, leader
+            thread.start_ns, thread.start_ticks = leader.start_ns, leader.start_ticks
+            self._end_task(leader)
+        self.exited.discard(event.tid)
+        self.unsure.discard(event.tid)
+        self._named(event)
+
+    # /proc
+
+    def _enter_reading(self, reading: TaskReading) -> None:
+        """Take what /proc shows of a task that the iterator does not."""
+        number, status, ticks = reading.number, reading.status, reading.start_ticks
+        whole = 0 not in status.ns_pid and status.ns_pid[0] == number
+        if ticks is None or not whole or self._ns_of(reading) not in self.namespaces:
+            return
+        if self.task(number) is None:
+            self._enter_task(self._row_of(reading), self._row_of(reading).birth)
+            task = self.task(number)
+            if task is not None:
+                task.start_ns, task.start_ticks = None, ticks
+                self.unsure.add(number)
+
+    def _row_of(self, reading: TaskReading) -> TaskSeen:
+        status, ns = reading.status, self.namespaces.get(self._ns_of(reading))
+        birth = Birth(
+            status.ns_tgid[0],
+            status.ppid,
+            (reading.start_ticks or 0) * self.ns_per_tick,
+            unescape_status_name(status.name),
+            ns.parent.inum if ns is not None and ns.parent is not None else 0,
+            self._called(status.ns_pgid[0]),
+            self._called(status.ns_sid[0]),
+        )
+        pid = PidNumbers(status.ns_pid, self._ns_of(reading))
+        return TaskSeen(0, reading.number, reading.number, pid, birth)
+
+    def _ns_of(self, reading: TaskReading) -> int:
+        """Its inum, which may be kept from us too, but not that it is the initial one's."""
+        if reading.ns is None:
+            return self.root.inum if len(reading.status.ns_pid) == 1 else 0
+        return reading.ns
+
+    def _called(self, nr: int) -> PidNumbers:
+        """What a struct pid is called at every level, as far as that is known."""
+        pid = self.init_struct_pid if nr == 0 else self.root.pids.get(nr)
+        if pid is None or pid.partial:
+            return PidNumbers((nr,), 0)
+        return PidNumbers(pid.numbers, pid.ns.inum)
+
+
+def judge_seen(
+    table: SeenTable, number: int, before: Task | None, status: Status | None, ticks: int | None
+) -> Judgement:
+    """Judge one reading of ``/proc/N/status``, once all is applied that was told before its end.
+
+    ``before`` is who had the number before it was opened. Only what is certain is judged: if that
+    task is still there and its exit was not told of, it had the number all the time.
+    """
+    task = table.task(number)
+    if task is None or task is not before:
+        if status is not None or (task is not None and before is not None):
+            return Judgement(number, Verdict.UNJUDGED, "told of late")
+        return Judgement(number, Verdict.HELD if number in table.root.pids else Verdict.GONE)
+    process = {number} if task.group.tgid is None else {number, task.group.tgid.nr}
+    if task.group.tgid is None or process & table.exited:
+        return Judgement(number, Verdict.UNJUDGED, "its end is near")
+    judgement = _judge_numbers(table, number, task, status, ticks)
+    if judgement.verdict in BUGS and process & table.unsure:
+        return Judgement(number, Verdict.UNJUDGED, "it may have exited before the start")
+    return judgement
+
+
+def _judge_numbers(
+    table: SeenTable, number: int, task: Task, status: Status | None, ticks: int | None
+) -> Judgement:
+    group, row = task.group, task.pid
+    assert row is not None and group.tgid is not None
+    if status is None:
+        return Judgement(number, Verdict.GHOST, "in the table, not in /proc", f"{row!r}")
+    expected = (row.numbers, group.tgid.numbers, table.start_ticks(task))
+    seen = (status.ns_pid, status.ns_tgid, expected[2] if ticks is None else ticks)
+    if expected != seen:
+        what = "NSpid, NStgid, start ticks"
+        return Judgement(number, Verdict.WRONG, what, str(expected), str(seen))
+    for pid, numbers in ((group.pgid, status.ns_pgid), (group.sid, status.ns_sid)):
+        for level, nr in enumerate(numbers):
+            ns = row.ns.at(level)
+            if pid is None or ns is None or pid.nr_in(ns) != nr:
+                return Judgement(number, Verdict.UNJUDGED, "setpgid and setsid are not watched")
+    return Judgement(number, Verdict.AGREE)

@@ -1,0 +1,55 @@
+"""The stream: a world's records, decoded and counted, with each loss in its place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from pidscope.event import Event, Lost, PidAttached
+from pidscope.hooks import accounted
+from pidscope.wire import decode
+from pidscope.world import World
+
+
+class Stream:
+    """Reads a world's ring from the beginning."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._way = world.way
+        self.events = 0
+        self.lost = 0  # records that could not be written so far
+        self.births = 0
+        self.accounted: Counter[str] = Counter()  # hits of each hook that records stand for
+
+    @property
+    def position(self) -> int:
+        """The end of the stream: every record written so far lies before it."""
+        return self._world.ring.position
+
+    def read(self, until: int) -> Iterator[Event]:
+        """Yield what lies before position ``until``; raise WireError."""
+        for data in self._world.ring.drain(until):
+            record = decode(data)
+            behind = (record.lost - self.lost) & 0xFFFFFFFF
+            if 0 < behind < 1 << 31:  # else the map has told it already
+                self.lost += behind
+                yield Lost(record.event.ts_ns, self.lost)
+            self._count(record.event)
+            yield record.event
+        if self._world.lost != self.lost:  # the last record may be the lost one
+            self.lost = self._world.lost
+            yield Lost(self._world.now_ns(), self.lost)
+
+    def skip(self) -> set[str]:
+        """Read to the end for nothing but the account; the hooks that told of something."""
+        before = self.accounted.copy()
+        for _ in self.read(self.position):
+            pass
+        return {name for name in self.accounted if self.accounted[name] != before[name]}
+
+    def _count(self, event: Event) -> None:
+        self.events += 1
+        self.births += isinstance(event, PidAttached) and event.birth is not None
+        hook, hits = accounted(event, self._way)
+        self.accounted[hook] += hits

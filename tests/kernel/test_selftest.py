@@ -1,0 +1,35 @@
+"""The self-test of a start, with real hooks: all of them tell, and one taken out is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from pidscope.live.program import Program
+from pidscope.live.selftest import silent_hooks
+from pidscope.live.session import LiveWorld
+from pidscope.procfs import ProcFs
+from pidscope.stream import Stream
+
+from .conftest import Host
+
+
+def test_every_hook_tells(host: Host) -> None:
+    assert host.session.world.missing == []  # the session began with a self-test
+
+
+@pytest.mark.parametrize("way", ("fentry", "kprobe"))
+def test_hooks_that_were_taken_out_are_named(way: str) -> None:
+    program = Program(way)
+    try:
+        if way == "fentry":
+            program._module.detach_kfunc(fn_name=b"kfunc__detach_pid")
+            program._module.detach_kretfunc(fn_name=b"kretfunc__copy_pid_ns")
+        else:
+            program._module.detach_kprobe(event=b"detach_pid")
+            program._module.detach_kretprobe(event=b"copy_pid_ns")
+        program._module.detach_raw_tracepoint(tp=b"sched_process_exec")
+        stream = Stream(LiveWorld(program, ProcFs()))
+        silent = [hook.name for hook in silent_hooks(stream, program.hooks)]
+        assert silent == ["detach_pid", "copy_pid_ns", "sched_process_exec"]
+    finally:
+        program.close()

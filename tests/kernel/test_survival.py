@@ -1,0 +1,20 @@
+"""What a session must survive, once each; `scripts/soak --runs 20` has the long runs."""
+
+from __future__ import annotations
+
+import pytest
+from soaking.run import runs
+from soaking.stresses import STRESSES
+
+SECONDS = 2.0
+EXACT_AFTER_S = 2.0
+
+
+@pytest.mark.parametrize("probes", ("fentry", "kprobe"))
+@pytest.mark.parametrize("name", ("storm", "namespaces", "overflow", "stopped"))
+def test_stress_is_survived(name: str, probes: str) -> None:
+    (result,) = runs(STRESSES[name], probes, SECONDS, 1)
+    assert result.wrongs == []
+    assert result.accounted == 1
+    if not STRESSES[name].outlives:
+        assert result.exact_after_s < EXACT_AFTER_S

@@ -1,0 +1,134 @@
+"""Tracepoint mode on this kernel, which need not allow anything else: late, and never wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from pidscope.event import PidAttached
+from pidscope.live.session import live_session
+from pidscope.observer import Observer
+from pidscope.procfs import ProcFs
+from pidscope.tree import Counts
+from pidscope.verify import Tally, Verdict
+
+from .conftest import WORKLOAD, Host
+from .test_workloads import WORKLOADS
+
+STORM_S = 2
+# What no tracepoint tells of: releases, changes when they happen, exchanges, forks that fail,
+# namespaces before their first process. What is counted is the rest of `scripts/workload --expect`.
+TOLD = ("births", "processes", "threads")
+
+
+@pytest.fixture(scope="module")
+def tracing() -> Iterator[Host]:
+    host = Host()
+    with live_session(ProcFs(), host.listen, "tracepoint") as host.session:
+        yield host
+
+
+def workload(*arguments: str) -> list[str]:
+    """Its command line without what a python3 of the path may be: a script that forks itself."""
+    return [sys.executable, WORKLOAD, *arguments]
+
+
+def check_living(host: Host, tally: Tally) -> None:
+    """Judge everybody who was born since the workload began; all of the host would be slow."""
+    session = host.session
+    if session.suspect:
+        session.begin()
+    session.pump()
+    assert session.table is not None
+    born = {e.tid for e in host.events if isinstance(e, PidAttached) and e.birth is not None}
+    for number in sorted(born):
+        if session.table.task(number) is not None:
+            tally.add(session.check(number))
+
+
+def follow(host: Host, command: list[str]) -> tuple[int, Tally, dict[str, int]]:
+    """Run a command and judge its tasks meanwhile, everybody at the end; its counts by its tree."""
+    tally = Tally()
+    host.events.clear()
+    with subprocess.Popen(command) as child:
+        host.counts = Counts(child.pid)
+        while child.poll() is None:
+            check_living(host, tally)
+    host.session.check_all(tally)
+    counts, host.counts = host.counts.result(), None
+    return child.returncode, tally, counts
+
+
+def expect_no_bug(host: Host, tally: Tally) -> None:
+    session = host.session
+    assert isinstance(session, Observer)
+    assert tally.bugs == []
+    assert session.ungrammatical == []
+    assert session.broken == []
+    assert session.stream.lost == 0
+    assert not tally.complete  # by its nature
+
+
+@pytest.mark.parametrize("name", [name.replace("500", "100") for name in WORKLOADS])
+def test_workload_is_followed_without_a_false_word(tracing: Host, name: str) -> None:
+    arguments = name.split()
+    said = subprocess.run(workload(*arguments, "--expect"), capture_output=True, check=True)
+    wanted = json.loads(said.stdout)
+    status, tally, counts = follow(tracing, workload(*arguments))
+    assert status == 0
+    expect_no_bug(tracing, tally)
+    assert tally.counts[Verdict.AGREE] > 0
+    assert {key: counts[key] for key in TOLD} == {key: wanted.get(key, 0) for key in TOLD}
+
+
+def test_a_storm_on_all_cpus_with_starts_inside(tracing: Host) -> None:
+    session, tally = tracing.session, Tally()
+    jobs = 2 * (os.cpu_count() or 1)
+    command = workload("storm", "--seconds", str(STORM_S), "--jobs", str(jobs))
+    starts = session.starts
+    tracing.events.clear()
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as child:
+        tracing.counts = counts = Counts(child.pid)
+        said: list[bytes] = []
+        reader = threading.Thread(target=lambda: said.append(child.communicate()[1]))
+        reader.start()
+        while reader.is_alive():
+            session.begin()
+            check_living(tracing, tally)
+        reader.join()
+    session.check_all(tally)
+    tracing.counts = None
+    assert child.returncode == 0
+    expect_no_bug(tracing, tally)
+    assert session.starts - starts > 3
+    assert counts.result()["births"] == json.loads(said[0].splitlines()[0])["births"]
+
+
+def test_every_run_of_a_hook_is_accounted_for(tracing: Host) -> None:
+    hooks, accounted = tracing.session.hooks()
+    assert accounted, hooks
+    assert all(hooks[name]["hits"] for name in hooks if name != "cgroup_attach_task")
+
+
+def test_who_rests_agrees_to_the_last_number(tracing: Host) -> None:
+    """Containers in containers that do nothing more: groups and sessions are judged too."""
+    session = tracing.session
+    with subprocess.Popen(
+        workload("tree"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as child:
+        assert child.stdout is not None
+        assert b"ready" in child.stdout.readline()
+        session.check_all(Tally())  # looks at everybody
+        family = psutil.Process(child.pid).children(recursive=True)
+        numbers = [thread.id for process in family for thread in process.threads()]
+        judgements = [session.check(number) for number in numbers]
+        child.communicate()
+    assert len(numbers) > 5
+    assert [one for one in judgements if one.verdict is not Verdict.AGREE] == []
