@@ -142,11 +142,13 @@ class Btf:
     def _find(self, what: str, name: str) -> int | None:
         """Return where the record of that name is, or None; 0 is a place too."""
         names, wanted = self._by_name[what], _c_string(name)
-        # A name may be stored as the tail of another, so every place is tried.
-        offset = self._strings.find(wanted)
-        while offset >= 0 and offset not in names:
+        # A name may be stored as the tail of another, and twice, so every place is tried.
+        found, offset = [], self._strings.find(wanted)
+        while offset >= 0:
+            if offset in names:
+                found.append(names[offset])
             offset = self._strings.find(wanted, offset + 1)
-        return names.get(offset)
+        return min(found, default=None)
 
     def _need(self, what: str, *names: str) -> int:
         for name in names:

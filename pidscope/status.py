@@ -9,7 +9,8 @@ from __future__ import annotations
 from pidscope.errors import ProcError
 from pidscope.snapshot import Status
 
-_MAX_DIGITS = 10  # of a 32-bit number
+_PID_DIGITS = 10  # of a 32-bit number
+_LONG_DIGITS = 20  # of a 64-bit one: btime, total_forks, start_boottime
 _NO_NS = "no NS lines: a kernel before 4.1 or without CONFIG_PID_NS"
 
 
@@ -39,14 +40,14 @@ def parse_start_ticks(data: bytes, path: str) -> int:
     comm stands raw in field 2 and may hold spaces, newlines and ``)``: the last ``)`` ends it.
     """
     fields = data[data.rfind(b")") + 1 :].split()
-    if b")" not in data or len(fields) < 21 or not fields[19].isdigit():
+    if b")" not in data or len(fields) < 21 or not _is_number(fields[19], _LONG_DIGITS):
         raise ProcError(path, 1, _shown(data), "no start time in field 22")
     return int(fields[19])
 
 
 def parse_boot_time(data: bytes, path: str) -> int:
     """Return ``btime`` of ``/proc/stat``, the boot in seconds since the epoch; raise ProcError."""
-    return _Lines(b"\n" + data, path).number(b"\nbtime ")
+    return _Lines(b"\n" + data, path).number(b"\nbtime ", _LONG_DIGITS)
 
 
 def parse_forks(data: bytes, path: str) -> int:
@@ -54,7 +55,7 @@ def parse_forks(data: bytes, path: str) -> int:
 
     It is ``total_forks``, which ``copy_process()`` increments under tasklist_lock.
     """
-    return _Lines(b"\n" + data, path).number(b"\nprocesses ")
+    return _Lines(b"\n" + data, path).number(b"\nprocesses ", _LONG_DIGITS)
 
 
 class _Lines:
@@ -79,9 +80,9 @@ class _Lines:
             raise self.error(b"\nState:\t", "not a state letter")
         return value[:1].decode("ascii")
 
-    def number(self, key: bytes) -> int:
+    def number(self, key: bytes, digits: int = _PID_DIGITS) -> int:
         value = self._value(key)
-        if not _is_number(value):
+        if not _is_number(value, digits):
             raise self.error(key, "not a number")
         return int(value)
 
@@ -109,8 +110,8 @@ class _Lines:
         return self._data[start:end]
 
 
-def _is_number(value: bytes) -> bool:
-    return value.isdigit() and len(value) <= _MAX_DIGITS
+def _is_number(value: bytes, digits: int = _PID_DIGITS) -> bool:
+    return value.isdigit() and len(value) <= digits
 
 
 def _shown(line: bytes) -> str:

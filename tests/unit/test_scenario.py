@@ -154,6 +154,17 @@ def test_the_name_of_the_last_repetition_must_fit_too() -> None:
         parse_scenario(f"2 * init: fork -> {long}", "x")
 
 
+def test_a_line_that_would_be_played_for_hours() -> None:
+    """Half a million numbers, read again for each of its repetitions."""
+    line = "10000 * init: clone set_tid " + ",".join(["1"] * 500_000) + " = EINVAL\n"
+    with pytest.raises(ScenarioError, match=r"^x:2: the line has more than 4096 characters"):
+        parse_scenario(f"init: setsid\n{line}", "x")
+    whole = "init: getpid ".ljust(4096, "#")
+    assert len(parse_scenario(whole, "x").steps) == 1
+    with pytest.raises(ScenarioError, match=r"^x:1: the line has more than"):
+        parse_scenario(f"{whole}#", "x")
+
+
 def test_too_many_steps() -> None:
     with pytest.raises(ScenarioError, match=r"^x:11: more than 100000 steps"):
         parse_scenario("10000 * init: getpid\n" * 11, "x")
