@@ -1,4 +1,4 @@
-"""Ask Debian's archive for kernels, with an apt root of our own.
+"""Ask Debian's archive for kernels and bccs, with an apt root of our own.
 
 The machine's apt configuration, lists and installed packages stay as they are; signatures are
 checked by apt against debian-archive-keyring.
@@ -11,7 +11,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from . import kernels
+from . import bccs, kernels, versions
 from .errors import VmError
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -35,7 +35,7 @@ def mirrors(sources: str) -> tuple[str, str]:
 
 
 def source_list(main: str, security: str) -> str:
-    """Return a sources.list with every suite that has kernels."""
+    """Return a sources.list with every suite that has something for us."""
     line = f"deb [arch=amd64 signed-by={KEYRING}] {{}} {{}} main\n"
     return "".join(
         [line.format(main, suite) for suite in SUITES]
@@ -55,6 +55,8 @@ class Archive:
         options = {
             "Dir::Etc::sourcelist": sources,
             "Dir::Etc::sourceparts": "-",
+            "Dir::Etc::preferences": "-",
+            "Dir::Etc::preferencesparts": "-",
             "Dir::State::Lists": root / "lists",
             "Dir::State::status": "/dev/null",
             "Dir::Cache": root / "cache",
@@ -72,7 +74,7 @@ class Archive:
         """
         return self._run("apt-get", "update", "-q").stderr
 
-    def offers(self) -> list[kernels.Kernel]:
+    def kernel_offers(self) -> list[kernels.Kernel]:
         """Return every kernel image that the lists offer."""
         names = self._run("apt-cache", "pkgnames", "linux-image-").stdout.split()
         images = sorted(filter(kernels.is_image, names))
@@ -80,14 +82,38 @@ class Archive:
             return []
         return kernels.parse_madison(self._run("apt-cache", "madison", *images).stdout)
 
-    def fetch(self, kernel: kernels.Kernel, target: Path) -> None:
+    def bcc_offers(self) -> list[versions.Offer]:
+        """Return every bcc that the lists offer."""
+        said = self._run("apt-cache", "madison", bccs.LIBRARY).stdout
+        return list(versions.parse_madison(said))
+
+    def fetch_kernel(self, kernel: kernels.Kernel, target: Path) -> None:
         """Download a kernel's packages and unpack them below target. Raises VmError."""
         record = self._run("apt-cache", "show", f"{kernel.package}={kernel.version}").stdout
         parts = [(kernel.package, kernel.version), *kernels.split_packages(record)]
+        self._fetch([f"{name}={version}" for name, version in parts], target)
+
+    def fetch_bcc(self, bcc: versions.Offer, target: Path) -> None:
+        """Download a bcc and every library that it needs, and unpack them below target.
+
+        Raises VmError.
+        """
+        library = f"{bcc.package}={bcc.version}"
+        # With an empty list of installed packages: everything down to the C library.
+        plan = ("install", "--simulate", "--no-install-recommends", f"--target-release={bcc.suite}")
+        done = self._run("apt-get", *plan, library)
+        parts = bccs.planned(done.stdout)
+        if done.returncode or not parts:
+            raise VmError(f"apt cannot tell what {library} needs:\n{done.stderr.strip()}")
         names = [f"{name}={version}" for name, version in parts]
+        self._fetch([*names, f"{bccs.BINDING}/{bcc.suite}"], target)
+        if not {path.name for path in target.iterdir()} <= {"usr", "etc"}:
+            raise VmError(f"{library} is older than Debian 13: it does not lie in /usr alone")
+
+    def _fetch(self, names: list[str], target: Path) -> None:
         done = self._run("apt-get", "download", "-q", *names, cwd=target)
         packages = sorted(target.glob("*.deb"))
-        if done.returncode or len(packages) != len(parts):
+        if done.returncode or len(packages) != len(names):
             raise VmError(f"apt could not download {' '.join(names)}:\n{done.stderr.strip()}")
         for package in packages:
             unpacked = _call(["dpkg-deb", "-x", str(package), str(target)])

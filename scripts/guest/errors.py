@@ -9,6 +9,10 @@ class VmError(Exception):
     exit_status = 125
 
 
+class BootError(VmError):
+    """The kernel panicked before CMD was started: nothing of CMD has happened."""
+
+
 class UsageError(VmError):
     """The caller asked for something that makes no sense."""
 

@@ -22,9 +22,14 @@ case $share in
     9p) $bb mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=524288,cache=loose shared /lower ;;
 esac || die "cannot mount the shared root ($share)"
 $bb mount -t tmpfs -o mode=755 tmpfs /over || die "cannot mount tmpfs"
-$bb mkdir /over/upper /over/work
-$bb mount -t overlay -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work overlay /new ||
-    die "cannot mount the overlay"
+overlay() { # lower directories, a name, where
+    $bb mkdir "/over/$2" "/over/$2.work"
+    $bb mount -t overlay -o "lowerdir=$1,upperdir=/over/$2,workdir=/over/$2.work" overlay "$3" ||
+        die "cannot mount the overlay on $3 ($1)"
+}
+overlay /lower root /new
+# On /usr alone: overlayfs refuses a lower directory that is inside another, as the layer is in /.
+[ -z "$layer" ] || overlay "/lower$layer/usr:/lower/usr" usr /new/usr
 $bb mkdir /plain
 $bb mount --bind /new /plain
 

@@ -30,6 +30,7 @@ class Job:
     environment: Mapping[str, str]
     keep: list[str]
     modules_directory: str
+    layer: str = ""  # a directory whose usr is laid over the machine's own
 
     def archive(self) -> bytes:
         """Return the archive with the settings of the guest's scripts and the script of CMD."""
@@ -45,6 +46,7 @@ class Job:
             "token": self.token,
             "keep": "\n".join(self.keep),
             "modules_directory": self.modules_directory,
+            "layer": self.layer,
         }
         return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 

@@ -8,11 +8,12 @@ import re
 import selectors
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
 from . import qemu, share
-from .errors import TimeLimitError, VmError
+from .errors import BootError, TimeLimitError, VmError
 from .stream import Stream
 
 TAIL_BYTES = 12000
@@ -45,7 +46,8 @@ class Session:
     def run(self) -> int:
         """Carry output until everything has come; return CMD's status.
 
-        Raises VmError (the machine was lost), TimeLimitError, BrokenPipeError (the caller is gone).
+        Raises VmError (the machine was lost; BootError: by a panic, with CMD untouched),
+        TimeLimitError, BrokenPipeError (the caller is gone).
         """
         while True:
             status = self.status
@@ -53,7 +55,7 @@ class Session:
                 return status
             alive = self._ends.keys() & set(qemu.CHANNELS)
             if not alive and not any(stream.ready for stream in self._streams.values()):
-                raise VmError(f"the virtual machine was lost {self._where()}{self._tail()}")
+                raise self._lost()
             self._step()
 
     def _step(self) -> None:
@@ -88,10 +90,17 @@ class Session:
         if not data:
             self._ends.pop(name).close()
 
+    def _lost(self) -> VmError:
+        kind = BootError if self._panic() and not self._kept["status"] else VmError
+        return kind(f"the virtual machine was lost {self._where()}{self._tail()}")
+
+    def _panic(self) -> str:
+        found = re.search(rb"Kernel panic[^\r\n]*", self._kept["console"])
+        return found[0].decode(errors="replace") if found else ""
+
     def _where(self) -> str:
         where = "while CMD ran" if self._kept["status"] else "before CMD was started"
-        panic = re.search(rb"Kernel panic[^\r\n]*", self._kept["console"])
-        return f"{where}: {panic[0].decode(errors='replace')}" if panic else where
+        return ": ".join(filter(None, [where, self._panic()]))
 
     def _tail(self) -> str:
         tail = ""
@@ -104,11 +113,20 @@ class Session:
 
 
 def run(machine: qemu.Machine, initramfs: bytes, token: str, limit: float) -> int:
-    """Boot the machine, carry its output, and return CMD's status.
+    """Boot the machine, once more if it panics before CMD is started; return CMD's status.
 
-    Whatever happens, the machine and everything it needed is gone afterwards. Raises as
-    Session.run does.
+    Raises as Session.run does.
     """
+    try:
+        return _run(machine, initramfs, token, limit)
+    except BootError as error:
+        # Seen on 7.3, QEMU 7.2 without KVM: an int3 oops at boot, where the kernel patches itself.
+        print(f"scripts/vm: {str(error).splitlines()[0]}; booting once more", file=sys.stderr)
+        return _run(machine, initramfs, token, limit)
+
+
+def _run(machine: qemu.Machine, initramfs: bytes, token: str, limit: float) -> int:
+    """Whatever happens, the machine and everything it needed is gone afterwards."""
     with contextlib.ExitStack() as stack:
         ours, theirs = {}, {}
         for name in {*qemu.CHANNELS, *LOGS}:

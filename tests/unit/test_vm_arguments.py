@@ -35,6 +35,8 @@ def test_help_tells_the_exit_codes_and_examples():
         ["uname"],
         ["--kernel", "latest", "--", "true"],
         ["--kernel", "../../etc", "--", "true"],
+        ["--bcc", "latest", "--", "true"],
+        ["--bcc", "", "--", "true"],
         ["--cpus", "0", "--", "true"],
         ["--cpus", "many", "--", "true"],
         ["--memory", "1", "--", "true"],

@@ -16,6 +16,7 @@ def job(command, directory="/", environment=None, keep=("/",)):
         environment=environment or {"PATH": os.defpath},
         keep=list(keep),
         modules_directory="/modules",
+        layer="/a layer",
     )
 
 
@@ -49,11 +50,11 @@ def test_a_missing_directory_is_told():
 
 def test_settings_are_read_by_a_shell():
     settings = job(["true"], keep=["/a b", "/c'd"]).settings()
-    show = 'printf "%s|" "$share" "$token" "$keep" "$modules_directory"'
+    show = 'printf "%s|" "$share" "$token" "$keep" "$modules_directory" "$layer"'
     done = subprocess.run(
         ["/bin/sh"], input=(settings + show).encode(), capture_output=True, check=True
     )
-    assert done.stdout.decode() == f"virtiofs|{'t' * 32}|/a b\n/c'd|/modules|"
+    assert done.stdout.decode() == f"virtiofs|{'t' * 32}|/a b\n/c'd|/modules|/a layer|"
 
 
 def test_the_fixed_part_is_built_once(tmp_path):

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 from guest import qemu, session
-from guest.errors import TimeLimitError, VmError
+from guest.errors import BootError, TimeLimitError, VmError
 from guest.stream import Stream
 
 TOKEN = b"0123456789abcdef" * 2
@@ -52,12 +52,60 @@ def test_a_panic_is_named(guest):
     theirs, ours = guest
     theirs["console"].sendall(b"x\r\n[1.0] Kernel panic - not syncing: why\r\n[1.1] end\r\n")
     close(theirs)
-    with pytest.raises(VmError) as raised:
+    with pytest.raises(BootError) as raised:
         session.Session(ours, TOKEN, 10).run()
     first, *rest = str(raised.value).splitlines()
     assert first.endswith("lost before CMD was started: Kernel panic - not syncing: why")
     assert rest[-1] == "  console: [1.1] end"
     assert raised.value.exit_status == 125
+
+
+@pytest.mark.parametrize(
+    ("status", "console"),
+    [(b"up\n", b"Kernel panic - not syncing: sysrq\r\n"), (b"", b"a power cut\r\n")],
+)
+def test_only_a_panic_before_cmd_is_a_matter_of_booting(guest, status, console):
+    theirs, ours = guest
+    theirs["status"].sendall(status)
+    theirs["console"].sendall(console)
+    close(theirs)
+    with pytest.raises(VmError) as raised:
+        session.Session(ours, TOKEN, 10).run()
+    assert not isinstance(raised.value, BootError)
+
+
+@pytest.mark.parametrize(("panics", "boots"), [(0, 1), (1, 2), (2, 2)])
+def test_a_panic_at_boot_is_told_and_booted_once_more(monkeypatch, capsys, panics, boots):
+    calls = []
+
+    def once(*arguments):
+        calls.append(arguments)
+        if len(calls) <= panics:
+            raise BootError("lost before CMD was started: Kernel panic\n  console: the end")
+        return 7
+
+    monkeypatch.setattr(session, "_run", once)
+    if panics == 2:
+        with pytest.raises(BootError):
+            session.run("machine", b"initramfs", "token", 10)
+    else:
+        assert session.run("machine", b"initramfs", "token", 10) == 7
+    assert calls == [("machine", b"initramfs", "token", 10)] * boots
+    said = capsys.readouterr().err
+    told = "scripts/vm: lost before CMD was started: Kernel panic; booting once more\n"
+    assert said == (told if panics else "")
+
+
+def test_what_else_goes_wrong_is_not_tried_again(monkeypatch):
+    def once(*_arguments):
+        calls.append(1)
+        raise VmError("lost while CMD ran")
+
+    calls = []
+    monkeypatch.setattr(session, "_run", once)
+    with pytest.raises(VmError):
+        session.run("machine", b"initramfs", "token", 10)
+    assert len(calls) == 1
 
 
 def test_what_qemu_says_is_told(guest):
