@@ -13,8 +13,13 @@
  * preempted reservation would stall all readers.
  */
 #ifdef PROBES_FENTRY
+#ifdef MODULE_KFUNC_PROBE	/* bcc 0.28 and later want the module in the name */
+#define ENTRY(fn) int kfunc__vmlinux__##fn(u64 *ctx)
+#define EXIT(fn) int kretfunc__vmlinux__##fn(u64 *ctx)
+#else
 #define ENTRY(fn) int kfunc__##fn(u64 *ctx)
 #define EXIT(fn) int kretfunc__##fn(u64 *ctx)
+#endif
 #define ARG(i) (ctx[i])
 #define RETURNED(nr_args) (ctx[nr_args])
 #else

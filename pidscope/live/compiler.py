@@ -59,6 +59,10 @@ def _module_class(bcc: Any) -> Any:
     class Module(bcc.BPF):  # type: ignore[misc]
         """bcc's module, but attaching is ours, hook by hook, so that a refusal can be told."""
 
+        def has(self, name: bytes) -> bool:
+            """Whether a program of this name was compiled."""
+            return bool(bcc.lib.bpf_function_start(self.module, name))
+
         def _trace_autoload(self) -> None:
             pass
 

@@ -113,7 +113,7 @@ class Program:
         """How many runs of each hook the kernel left out so far, where it counts them."""
         skipped: Counter[str] = Counter()
         for name, function in self._module.funcs.items():
-            # kfunc__NAME, kretfunc__NAME, enter_NAME, leave_NAME, tp_NAME
+            # kfunc__[vmlinux__]NAME, kretfunc__[vmlinux__]NAME, enter_NAME, leave_NAME, tp_NAME
             for hook in self.hooks:
                 if name.decode().endswith("_" + hook.name):
                     skipped[hook.name] += recursion_misses(function.fd) or 0
@@ -169,11 +169,16 @@ class Program:
                 raise Refused(explain(ctypes.get_errno(), said(), error)) from error
 
     def _attach_trampoline(self, hook: Hook) -> None:
-        name = _program_name(self.way, hook)
+        name = self._trampoline_name(hook)
         if hook.kind is Kind.ENTRY:
             self._module.attach_kfunc(fn_name=name)
         else:
             self._module.attach_kretfunc(fn_name=name)
+
+    def _trampoline_name(self, hook: Hook) -> bytes:
+        """What bpf/functions.c called it: bcc 0.28 and later want the module in the name."""
+        of_module = f"{_PREFIX[self.way, hook.kind]}vmlinux__{hook.name}".encode()
+        return of_module if self._module.has(of_module) else _program_name(self.way, hook)
 
     def _attach_kprobe(self, hook: Hook) -> None:
         if hook.name == "copy_process":  # its return needs what its entry saw

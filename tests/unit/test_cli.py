@@ -172,9 +172,14 @@ class Refusing:
     __version__ = "0"
     number = errno.EPERM
 
+    class lib:
+        @staticmethod
+        def bpf_function_start(module: None, name: bytes) -> None:
+            return None
+
     class BPF:
         def __init__(self, text: str, cflags: list[str]) -> None:
-            pass
+            self.module = None
 
         def _refuse(self, *args: Any, **kwargs: Any) -> None:
             ctypes.set_errno(Refusing.number)
