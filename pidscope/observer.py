@@ -4,7 +4,8 @@ The other `pidscope.session.Session`: same questions, weaker answers. A fence or
 since no tracepoint runs under ``tasklist_lock``; what is certain without one is argued in
 `pidscope.seen`, and only that is judged, so nothing is ever *complete*. But the task iterator shows
 every task with its group and session in a moment, and whoever it shows that was never told of is a
-birth that the stream lacks: it leaves out who has not run yet, so all others were told of before.
+birth that the stream lacks, unless it has not been woken yet (``by`` of its row is 0): all others
+were told of before.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Observer(Session):
         self.suspect = False
 
     def _look(self) -> list[TaskSeen]:
-        """Every task that has run, leaders before threads, outer namespaces before inner ones."""
+        """Every task, leaders before threads, outer namespaces before inner ones."""
         self._looked_ns = self.world.now_ns()
         try:
             rows = self.world.tasks()

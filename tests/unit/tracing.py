@@ -1,0 +1,205 @@
+"""What tracepoints tell of the model: less than the function hooks do, and later.
+
+The model tells by function hooks. Here each of its acts is told as the tracepoints of
+bpf/newtask.c would: a birth after the attachment, at the latest before the child or its forker does
+anything else; an end any time after the release; changes of group and session, and exchanges, not
+at all; an exec with the task as it is then. What a record holds is read when it is told.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Callable
+
+from pidscope.event import (
+    Birth,
+    Event,
+    PidAttached,
+    PidDetached,
+    PidType,
+    TaskCreated,
+    TaskExecuted,
+    TaskExited,
+    TaskFreed,
+    TaskMoved,
+    TaskRenamed,
+    TaskSeen,
+)
+from pidscope.hooks import TRACEPOINT, TRACEPOINT_HOOKS, accounted
+from pidscope.model.kernel import Kernel
+from pidscope.model.sched import TaskStruct
+from pidscope.simulated.ring import RING_BYTES
+from pidscope.simulated.world import SimulatedWorld
+from pidscope.wire import encode
+
+_SOON = 0.3  # how likely what is due is told at the next act of anybody
+
+
+class _Newborn:
+    """A task that was attached and has not been woken; ``told`` of by task_newtask or not."""
+
+    def __init__(self, task: TaskStruct, forker: int) -> None:
+        self.task = task
+        self.forker = forker
+        self.flags = 0
+        self.told = False
+
+
+class Tracer:
+    """Between a model's function hooks and whoever is told by tracepoints.
+
+    ``change`` may make another event of each, or None: then its tracepoint did not run at all.
+    """
+
+    def __init__(self, kernel: Kernel, told: Callable[[Event], None], rng: random.Random) -> None:
+        self.kernel = kernel
+        self.told = told
+        self.rng = rng
+        self.newborn: dict[int, _Newborn] = {}
+        self.freed: list[TaskFreed] = []  # released, and not told of yet
+        self.change: Callable[[Event], Event | None] = lambda event: event
+
+    def hooked(self, event: Event) -> None:
+        """A function hook runs, before the change that it tells of."""
+        self._others()
+        actors = {getattr(event, "by", 0)}
+        if isinstance(event, (TaskExited, TaskExecuted, TaskRenamed, PidDetached)):
+            actors.add(event.tid)
+        if isinstance(event, TaskCreated) and event.tid in self.newborn:
+            self.newborn[event.tid].flags = event.flags
+            return
+        for tid, newborn in list(self.newborn.items()):
+            if tid in actors or newborn.forker in actors:
+                self._wake(tid)
+        self._translate(event)
+
+    def settle(self) -> None:
+        """Tell all that is due."""
+        for tid in list(self.newborn):
+            self._wake(tid)
+        while self.freed:
+            self._tell(self.freed.pop())
+
+    def is_new(self, tid: int) -> bool:
+        return tid in self.newborn
+
+    def _translate(self, event: Event) -> None:
+        if isinstance(event, PidAttached):
+            if event.birth is not None:
+                task = next(t for t in self._attaching(event.tid))
+                self.newborn[event.tid] = _Newborn(task, event.by)
+        elif isinstance(event, PidDetached):
+            task = self._task(event.tid)
+            start_ns = task.start_boottime
+            self.freed.append(TaskFreed(event.ts_ns, 0, event.tid, event.tgid, start_ns))
+        elif isinstance(event, TaskExecuted):
+            self._tell(event)
+            self._tell(self._seen(self._task(event.tid), event.ts_ns))
+        elif isinstance(event, (TaskRenamed, TaskExited, TaskMoved)):
+            self._tell(event)
+
+    def _attaching(self, tid: int) -> list[TaskStruct]:
+        """The task whose record came before it is attached as PID."""
+        groups = {task.signal: None for task in self.kernel.tasks()}
+        found = [t for group in groups for t in group.threads if t.pid == tid]
+        return found or [
+            child for t in self.kernel.tasks() for child in t.children if child.pid == tid
+        ]
+
+    def _task(self, tid: int) -> TaskStruct:
+        return next(task for task in self.kernel.tasks() if task.pid == tid)
+
+    def _others(self) -> None:
+        """What other CPUs come to tell."""
+        for tid, newborn in list(self.newborn.items()):
+            if self.rng.random() < _SOON:
+                if newborn.told:
+                    del self.newborn[tid]
+                else:
+                    self._tell_birth(newborn)
+        while self.freed and self.rng.random() < _SOON:
+            self._tell(self.freed.pop(self.rng.randrange(len(self.freed))))
+
+    def _wake(self, tid: int) -> None:
+        newborn = self.newborn.pop(tid)
+        if not newborn.told:
+            self._tell_birth(newborn)
+
+    def _tell_birth(self, newborn: _Newborn) -> None:
+        newborn.told = True
+        task, by = newborn.task, newborn.forker
+        seen = self._seen(task, self.kernel.now_ns)
+        self._tell(PidAttached(seen.ts_ns, by, seen.tid, PidType.PID, seen.pid, seen.birth))
+        self._tell(TaskCreated(seen.ts_ns, by, seen.tid, newborn.flags, task.cgroup.id, 0))
+
+    def _seen(self, task: TaskStruct, ts_ns: int) -> TaskSeen:
+        pid, pgid, sid = task.thread_pid, *task.signal.pids[PidType.PGID :]
+        assert pid is not None and pgid is not None and sid is not None
+        parent = pid.numbers[-1].ns.parent
+        birth = Birth(
+            task.tgid,
+            task.real_parent.tgid,
+            task.start_boottime,
+            task.comm,
+            parent.inum if parent is not None else 0,
+            pgid.pid_numbers,
+            sid.pid_numbers,
+        )
+        return TaskSeen(ts_ns, task.pid, task.pid, pid.pid_numbers, birth)
+
+    def _tell(self, event: Event) -> None:
+        changed = self.change(event)
+        if changed is not None:
+            self.told(changed)
+
+
+class TracedWorld(SimulatedWorld):
+    """The model as a host where only tracepoints can be had.
+
+    ``hidden``: processes that the iterator does not show.
+    """
+
+    way = TRACEPOINT  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        play: Callable[[], bool],
+        seed: int = 0,
+        ring_bytes: int = RING_BYTES,
+    ) -> None:
+        super().__init__(kernel, play, seed, ring_bytes)
+        self.tracer = Tracer(kernel, self._told, random.Random(seed + 1))
+        self.hidden: set[int] = set()
+        self.left_out: Counter[str] = Counter()
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        return dict(self.left_out)
+
+    def tasks(self) -> list[TaskSeen]:
+        rows = super().tasks()
+        new = self.tracer.is_new
+        shown = [row for row in rows if row.birth.tgid not in self.hidden]
+        return [row._replace(by=0 if new(row.tid) else row.tid) for row in shown]
+
+    def sees(self, name: str) -> bool:
+        return name in self.hits()
+
+    def hits(self) -> dict[str, int]:
+        return {hook.name: self._hits[hook.name] for hook in TRACEPOINT_HOOKS}
+
+    def quiet(self) -> None:
+        """Nobody acts any more, and all that happened is told."""
+        self.busy = False
+        self.tracer.settle()
+
+    def _hooked(self, event: Event) -> None:
+        self.tracer.hooked(event)
+
+    def _told(self, event: Event) -> None:
+        hook, hits = accounted(event, TRACEPOINT)
+        self._hits[hook] += hits
+        if not self.ring.write(encode(event, self.lost)):
+            self.lost += 1
