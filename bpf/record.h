@@ -40,7 +40,7 @@ enum record_type {
 	RECORD_RENAMED,			/* task_rename */
 	RECORD_EXITED,			/* sched_process_exit */
 	RECORD_MOVED,			/* cgroup_attach_task */
-	RECORD_SEEN,			/* a task that was looked at, with a birth's layout */
+	RECORD_SEEN,			/* a task that was looked at; head.by is 0 if it never ran */
 	RECORD_SEEN_DEEP,
 	RECORD_TASK_FREED,		/* sched_process_free */
 };

@@ -14,11 +14,13 @@ from typing import Any, NamedTuple, TypedDict
 from pidscope.escape import escape, unescape_status_name
 from pidscope.event import Event
 from pidscope.snapshot import Snapshot, TaskReading
+from pidscope.ticks import ticks_since_boot
 
 SCHEMA = 1
 _INIT_NS = 0xEFFFFFFC  # PROC_PID_INIT_INO (include/linux/proc_ns.h)
 _MAX_SAFE = 2**53  # beyond it a JSON reader may round an integer
-_NANOSECONDS = frozenset({"ts_ns", "start_ns", "leader_start_ns"})  # not children_ns: an inum
+# children_ns is an inum
+_NANOSECONDS = frozenset({"ts_ns", "start_ns", "leader_start_ns", "suspect_ns"})
 
 
 class Level(TypedDict):
@@ -37,7 +39,7 @@ class Process(TypedDict):
 
     pid: int
     tid: int
-    id: str  # PID@START: start in clock ticks since boot
+    id: str  # PID@START: start in clock ticks since boot; PID@FIRST-LAST: in one of these
     comm: str
     state: str  # one letter
     start_time: str  # RFC 3339, whole seconds: the kernel's btime has no more
@@ -59,6 +61,13 @@ class Namespace(TypedDict):
     zombies: int
     last_pid: int | None
     container: None
+
+
+class Outermost(TypedDict):
+    """The PID namespace at which levels begin: ``pid`` and ``tid`` are its numbers."""
+
+    ns: int | None
+    initial: bool | None  # nobody is outside it
 
 
 class Check(NamedTuple):
@@ -100,6 +109,7 @@ def envelope(
     host: str,
     boot_id: str | None,
     complete: bool,
+    outermost: Outermost,
 ) -> dict[str, Any]:
     """Return the document whose list ``name`` holds ``items``; ``mode`` None: no kernel asked."""
     return {
@@ -109,28 +119,34 @@ def envelope(
         "host": host,
         "boot_id": boot_id,
         "complete": complete,
+        "outermost": outermost,
         name: list(items),
     }
 
 
-def processes(snapshot: Snapshot, *, boot_time: int, ticks_per_second: int) -> list[Process]:
+def processes(
+    snapshot: Snapshot, *, boot_time: int, ticks_per_second: int, start_offset_ns: int = 0
+) -> list[Process]:
     """Return the tasks of ``snapshot`` by thread group and tid, less those that were leaving.
 
-    ``boot_time`` is btime of /proc/stat in seconds, ``ticks_per_second`` is USER_HZ.
+    ``boot_time`` is in seconds since the epoch, ``ticks_per_second`` is USER_HZ, and
+    ``start_offset_ns`` the boottime offset of the time namespace from which it was read.
     """
+    ns_per_tick = 1_000_000_000 // ticks_per_second
     tasks = sorted(filter(_is_whole, snapshot.tasks), key=_outer_numbers)
     chains = _Chains(snapshot.ns_parents)
     groups = {task.status.ns_tgid[0]: task for task in tasks if _is_leader(task)}
     documents = []
     for task in tasks:
-        status, ticks = task.status, task.start_ticks or 0
+        status = task.status
         levels = _levels(task, groups.get(status.ppid), chains)
-        start = datetime.fromtimestamp(boot_time + ticks // ticks_per_second, timezone.utc)
+        first, last = ticks_since_boot(task.start_ticks or 0, ns_per_tick, start_offset_ns)
+        start = datetime.fromtimestamp(boot_time + first // ticks_per_second, timezone.utc)
         documents.append(
             Process(
                 pid=status.ns_tgid[0],
                 tid=status.ns_pid[0],
-                id=f"{status.ns_pid[0]}@{ticks}",
+                id=f"{status.ns_pid[0]}@{first}" + (f"-{last}" if last > first else ""),
                 comm=escape(unescape_status_name(status.name)),
                 state=status.state,
                 start_time=start.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -163,28 +179,43 @@ def namespaces(snapshot: Snapshot, last_pids: Mapping[int, int]) -> list[Namespa
         inum = chains.of(task)[-1]
         if inum is not None:
             members.setdefault(inum, []).append(task)
+    levels = _levels_of(members, snapshot.ns_parents)
     documents = [
-        _namespace(inum, tasks, snapshot.ns_parents, last_pids) for inum, tasks in members.items()
+        _namespace(inum, tasks, levels[inum], snapshot.ns_parents.get(inum), last_pids.get(inum))
+        for inum, tasks in members.items()
     ]
     return _tree_order(documents)
+
+
+def _levels_of(
+    members: Mapping[int, list[TaskReading]], ns_parents: Mapping[int, int]
+) -> dict[int, int]:
+    """Return how deep each namespace is: as its tasks say, or those of one inside it."""
+    levels = {inum: len(_outwards(inum, ns_parents)) - 1 for inum in members}
+    for inum, tasks in members.items():
+        for task in tasks[:1]:
+            depth = len(task.status.ns_pid)
+            levels.update(zip(_outwards(inum, ns_parents), range(depth - 1, -1, -1)))
+    return levels
 
 
 def _namespace(
     inum: int,
     tasks: list[TaskReading],
-    ns_parents: Mapping[int, int],
-    last_pids: Mapping[int, int],
+    level: int,
+    parent: int | None,
+    last_pid: int | None,
 ) -> Namespace:
     leaders = [task.status for task in tasks if _is_leader(task)]
     return Namespace(
         ns=inum,
-        level=len(tasks[0].status.ns_pid) - 1 if tasks else len(_outwards(inum, ns_parents)) - 1,
-        parent=ns_parents.get(inum),
+        level=level,
+        parent=parent,
         init=next((status.ns_tgid[0] for status in leaders if status.ns_tgid[-1] == 1), None),
         processes=len(leaders),
         threads=len(tasks),
         zombies=sum(status.state == "Z" for status in leaders),
-        last_pid=last_pids.get(inum),
+        last_pid=last_pid,
         container=None,
     )
 
@@ -218,10 +249,12 @@ class _Chains:
         chain = _outwards(task.ns, self._parents)[::-1]
         if len(chain) == depth:
             return list(chain)
-        # Unreadable, or the inum was given out again at another depth since it was read. A task
-        # with one number is in the mount's own namespace, whoever may read its link.
-        inner = [task.ns] if depth > 1 else []
-        return [self._outermost, *[None] * (depth - 2), *inner]
+        # Unreadable, or a parent could not be asked, or the inum was given out again at another
+        # depth since it was read. A task with one number is in the mount's own namespace, whoever
+        # may read its link.
+        cut = 0 < len(chain) < depth and chain[0] not in self._parents
+        inner = chain if cut else [task.ns] if depth > 1 else []
+        return [self._outermost, *[None] * (depth - 1 - len(inner)), *inner]
 
 
 def _outwards(inum: int | None, ns_parents: Mapping[int, int]) -> list[int]:

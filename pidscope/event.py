@@ -192,7 +192,10 @@ class TaskMoved(NamedTuple):
 
 
 class TaskSeen(NamedTuple):
-    """A task as it was when it was looked at: by the task iterator, or at an exec."""
+    """A task as it was when it was looked at: by the task iterator, or at an exec.
+
+    ``by`` is the task itself, or 0: it is a new one, not woken for the first time yet.
+    """
 
     ts_ns: int
     by: int

@@ -19,6 +19,8 @@ fork and its first exec are passed over unless it was born since.
 
 from __future__ import annotations
 
+from collections import Counter, deque
+from collections.abc import Mapping
 from typing import Callable, NamedTuple
 
 from pidscope.event import (
@@ -39,6 +41,8 @@ from pidscope.event import (
     TidsExchanged,
 )
 
+KEPT = 100  # in words, of what may come without end; the rest is counted
+
 _CLONE_NEWPID = 0x20000000
 _TRANSFERRED = frozenset({PidType.TGID, PidType.PGID, PidType.SID})
 
@@ -51,6 +55,34 @@ class Fault(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.what}: {self.hook} did not tell"
+
+
+class Faults:
+    """What a stream lacked: how often by hook, and the latest of each in words."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._latest: dict[str, deque[Fault]] = {}
+
+    def append(self, fault: Fault) -> None:
+        """Count one, and keep it as long as there is room."""
+        self._counts[fault.hook] += 1
+        self._latest.setdefault(fault.hook, deque(maxlen=KEPT)).append(fault)
+
+    def count(self, explained: Mapping[str, int]) -> int:
+        """How many there were beyond so many of each hook."""
+        return sum(self._beyond(hook, explained) for hook in self._counts)
+
+    def latest(self, explained: Mapping[str, int]) -> list[Fault]:
+        """Those beyond so many of each hook, the latest ``KEPT`` at most of each."""
+        return [
+            fault
+            for hook, faults in self._latest.items()
+            for fault in list(faults)[max(0, len(faults) - self._beyond(hook, explained)) :]
+        ]
+
+    def _beyond(self, hook: str, explained: Mapping[str, int]) -> int:
+        return max(0, self._counts[hook] - explained.get(hook, 0))
 
 
 class _Life:
@@ -168,6 +200,7 @@ class Grammar:
         fork = self._forks.get(event.by)
         self._forks[event.by] = None
         if fork is not None and not fork.freed:
+            self._forget_unseen_end(fork.nr)
             return self._missed("free_pid", f"the fork of {fork.nr} failed")
         return None
 
@@ -234,12 +267,17 @@ class Grammar:
         if life is None:
             return None
         life.released = True
+        self._forget_unseen_end(nr)
         if life.born and not life.exited:
             return self._missed("sched_process_exit", f"release of {nr}")
         if life.init_of and life.init_of not in self._dying:
             return self._missed("zap_pid_ns_processes", f"release of {nr}, init of {life.init_of}")
         self._dying.discard(life.init_of)
         return None
+
+    def _forget_unseen_end(self, nr: int) -> None:
+        if not self._sees("free_pid"):
+            self._lives.pop(nr, None)
 
     def _freed(self, event: PidFreed) -> Fault | None:
         nr = event.pid.nr

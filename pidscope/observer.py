@@ -55,7 +55,9 @@ class Observer(Session):
 
     def _build(self, rows: list[TaskSeen], window: Iterable[Event]) -> None:
         world = self.world
-        self._seen = self.table = table = SeenTable(world.root_ns, world.ns_per_tick, self.table)
+        self._seen = self.table = table = SeenTable(
+            world.root_ns, world.ns_per_tick, self.table, world.start_offset_ns
+        )
         table.start(rows, self._read_hidden({row.tid for row in rows}))
         for event in window:
             table.apply(event)

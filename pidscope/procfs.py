@@ -9,12 +9,21 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from pidscope.errors import HostError, ProcError
 from pidscope.snapshot import Snapshot, Status, TaskReading, take_snapshot
-from pidscope.status import parse_boot_time, parse_forks, parse_start_ticks, parse_status
+from pidscope.status import (
+    parse_boot_time,
+    parse_boottime_offset,
+    parse_forks,
+    parse_is_kthread,
+    parse_pidfd_number,
+    parse_start_ticks,
+    parse_status,
+)
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
 _TIME_INIT_INO = 0xEFFFFFFA  # PROC_TIME_INIT_INO, the same file
@@ -25,10 +34,11 @@ _DENIED = frozenset({errno.EACCES, errno.EPERM})  # EPERM: hidepid=1 (proc_pid_p
 
 
 class Mount(NamedTuple):
-    """The PID namespace that a /proc mount shows, which is the caller's own."""
+    """The PID namespace that a /proc mount shows: the reader's own, or one that this is inside."""
 
-    ns: int  # inum
-    initial: bool  # the initial namespace: every task of the machine has a number in the mount
+    ns: int | None  # inum; None: not the reader's own, and may not be read
+    initial: bool | None  # every task of the machine has a number in the mount
+    inside: int | None = None  # inum of the reader's own namespace, if that is another
 
 
 class ProcFs:
@@ -63,34 +73,67 @@ class ProcFs:
         return None if data is None else parse_status(data, path)
 
     def start_ticks(self, number: int) -> int | None:
-        """Return field 22 of stat, the start in USER_HZ ticks since boot; None: vanished."""
+        """Return field 22 of stat, as `pidscope.ticks` has it; None: vanished."""
         path = f"{self._root}/{number}/stat"
         data = _read(path)
         return None if data is None else parse_start_ticks(data, path)
+
+    def own_start_ticks(self) -> int:
+        """Return field 22 of the calling thread's own stat; raise ProcError."""
+        path = f"{self._root}/thread-self/stat"
+        return parse_start_ticks(_read(path) or b"", path)
 
     def pid_ns(self, number: int) -> int | None:
         """Return the inum of ``ns/pid``; None: vanished, or this user may not read it."""
         return _read_inum(f"{self._root}/{number}/ns/pid")
 
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
-        """Return (inum, inum of its parent) from the task's own PID namespace outwards."""
-        chain: list[tuple[int, int]] = []
-        fds: list[int] = []
-        try:
-            fds.append(os.open(f"{self._root}/{number}/ns/pid", os.O_RDONLY | os.O_CLOEXEC))
-            while True:
-                inum = os.fstat(fds[-1]).st_ino
-                parent = _parent_fd(fds[-1])
-                if parent is None:
-                    return [*chain, (inum, 0)]
-                fds.append(parent)
-                chain.append((inum, os.fstat(parent).st_ino))
-        except OSError as error:
-            _expect(error, _GONE | _DENIED | {errno.ENOTTY})
-            return chain
-        finally:
-            for fd in fds:
-                os.close(fd)
+        """Return (inum, inum of its parent) from the task's own PID namespace outwards.
+
+        The mount's namespace has 0 for its parent. The chain ends early at one whose parent
+        cannot be known. ``NS_GET_PARENT`` tells only what is inside the reader's own namespace
+        (``pidns_get_parent()``, kernel/pid_namespace.c). Outside it the task's ancestors do: the
+        namespace of a parent is its child's or an outer one of that, so one that is as deep as
+        the namespace looked for is in it.
+        """
+        inums: list[int] = []
+        depth = 0
+        for place, directory in self._lineage(number):
+            depth = depth or place
+            if place == depth - len(inums):
+                inums += _inums_outwards(directory, place)
+            if len(inums) == depth - 1:
+                shown = self._shown_ns()
+                inums += [] if shown is None else [shown]
+            if not inums or len(inums) >= depth - 1:
+                break
+        outer = [*inums[1:], 0] if len(inums) == depth else inums[1:]
+        return list(zip(inums, outer))
+
+    def _lineage(self, number: int) -> Iterator[tuple[int, int]]:
+        """Yield how deep a task's namespace is, and its open directory, then its ancestors'.
+
+        Who has the number that PPid gave may be somebody else by the time it is opened; but if
+        PPid is the same after that, it is not: children are only given to older processes, and
+        the one that has a freed number is younger.
+        """
+        path = f"{self._root}/{number}"
+        directory = _open_directory(path)
+        while directory is not None:
+            try:
+                status = _status_in(directory, path)
+                if status is None:
+                    return
+                yield len(status.ns_pid), directory
+                outer = f"{self._root}/{status.ppid}"
+                parent = _open_directory(outer) if status.ppid else None
+                again = _status_in(directory, path)
+            finally:
+                os.close(directory)
+            if parent is not None and (again is None or again.ppid != status.ppid):
+                os.close(parent)
+                return
+            path, directory = outer, parent
 
     def read(self, number: int) -> TaskReading | None:
         """Return status, namespace and start of one task; None: vanished, or hidden.
@@ -99,14 +142,13 @@ class ProcFs:
         ``struct pid``'s even when its number is given out again meanwhile. Raises ProcError.
         """
         path = f"{self._root}/{number}"
-        directory = _open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        directory = _open_directory(path)
         if directory is None:
             return None
         try:
-            data = _read("status", until=b"\nNSsid:", directory=directory)
-            if data is None:
+            status = _status_in(directory, path)
+            if status is None:
                 return None
-            status = parse_status(data, f"{path}/status")
             ns = _read_inum("ns/pid", directory)
             # Last: a start without a namespace then means "may not be read", not "vanished".
             stat = _read("stat", directory=directory)
@@ -117,7 +159,11 @@ class ProcFs:
 
     def snapshot(self, threads: bool = True) -> Snapshot:
         """Read every task as `take_snapshot` does; raise ProcError, HostError if none is listed."""
-        return take_snapshot(self, threads)
+        snapshot = take_snapshot(self, threads)
+        shown = self._shown_ns()
+        if shown is None:
+            return snapshot
+        return Snapshot(snapshot.tasks, {shown: 0, **snapshot.ns_parents})
 
     def sees_all(self) -> bool:
         """Tell whether hidepid hides nobody: whom it concerns, it hides init from."""
@@ -129,7 +175,10 @@ class ProcFs:
         return None if data is None else data.decode("ascii", "replace").strip()
 
     def boot_time(self) -> int:
-        """Return ``btime`` of /proc/stat, the boot in seconds since the epoch; raise ProcError."""
+        """Return ``btime`` of /proc/stat, the boot in seconds since the epoch; raise ProcError.
+
+        A time namespace shifts it, too (``timens_sub_boottime()``, fs/proc/stat.c), since 5.11.
+        """
         path = f"{self._root}/stat"
         data = _read(path, until=b"\nbtime ") or b""
         return parse_boot_time(data, path)
@@ -140,7 +189,7 @@ class ProcFs:
         return parse_forks(_read(path, until=b"\nprocesses ") or b"", path)
 
     def last_pid(self) -> int | None:
-        """Return the last number given out in the caller's own PID namespace.
+        """Return the last number given out in the reader's own PID namespace.
 
         ``loadavg_proc_show()`` (fs/proc/loadavg.c) takes the reader's namespace, not the mount's.
         """
@@ -148,7 +197,7 @@ class ProcFs:
         return int(fields[4]) if len(fields) == 5 and fields[4].isdigit() else None
 
     def mount(self) -> Mount:
-        """Return which PID namespace this mount shows, once it is sure to be the caller's own.
+        """Return which PID namespace this mount shows, once the reader is sure to be in it.
 
         Raises HostError for the /proc of another PID namespace, and for what is no /proc:
         ``self`` is there only for a reader who has a number in the mount's namespace, and NSpid
@@ -156,25 +205,73 @@ class ProcFs:
         """
         try:
             number = int(os.readlink(f"{self._root}/self"))  # noqa: PTH115 (bare name)
+            status = self.read_status(number)
         except (OSError, ValueError) as error:
             raise self._foreign() from error
-        status = self.read_status(number)
-        if status is None or len(status.ns_pid) != 1:
+        if status is None:
             raise self._foreign()
-        ns = self.pid_ns(number)
-        if ns is None:
+        own = self.pid_ns(number)
+        if own is None:
             raise HostError(f"cannot read {self._root}/{number}/ns/pid, this process's own")
-        return Mount(ns, ns == PROC_PID_INIT_INO)
+        if len(status.ns_pid) == 1:
+            return Mount(own, own == PROC_PID_INIT_INO)
+        ns = self._shown_ns()
+        return Mount(ns, None if ns is None else ns == PROC_PID_INIT_INO, own)
 
-    def own_time_is_initial(self) -> bool:
-        """Tell whether stat's start times come unshifted to this process.
+    def _shown_ns(self) -> int | None:
+        """Return the inum of the mount's namespace, as two of its processes tell it.
 
-        ``do_task_stat()`` adds the reader's offset (``timens_add_boottime_ns()``, since 5.6).
+        Number 1 of a namespace is never inside another: nobody can be before there is a 1. Its
+        link may be closed to this user; but a kernel thread has a number in the initial
+        namespace only, and there number 2 is one (``rest_init()``, init/main.c).
+        """
+        ns = self.pid_ns(1)
+        path = f"{self._root}/2/stat"
+        stat = _read(path) if ns is None else None
+        return PROC_PID_INIT_INO if stat is not None and parse_is_kthread(stat, path) else ns
+
+    def number_of(self, pid: int) -> int:
+        """Return the number in the mount's namespace of the process that is ``pid`` to the reader.
+
+        ``pidfd_show_fdinfo()`` (kernel/fork.c, since 5.4) prints it, for the mount that is asked.
+        Raises HostError: it is gone, or the kernel has no pidfds.
+        """
+        if self.mount().inside is None:
+            return pid
+        try:
+            fd = os.pidfd_open(pid)
+        except OSError as error:
+            raise HostError(f"cannot open a pidfd of process {pid}: {error.strerror}") from error
+        try:
+            path = f"{self._root}/self/fdinfo/{fd}"
+            number = parse_pidfd_number(_read(path) or b"", path)
+        finally:
+            os.close(fd)
+        if number <= 0:
+            raise HostError(f"process {pid} has no number in {self._root}")
+        return number
+
+    def boottime_offset_ns(self) -> int:
+        """Return the boottime offset of the reader's time namespace.
+
+        ``timens_offsets`` has those of its children's (``proc_timens_show_offsets()``,
+        kernel/time/namespace.c), which is the same one unless the process has just unshared it.
+        Raises HostError if so; ProcError.
         """
         try:
-            return Path(self._root, "self/ns/time").stat().st_ino == _TIME_INIT_INO
+            own = Path(self._root, "self/ns/time").stat().st_ino
+            of_children = Path(self._root, "self/ns/time_for_children").stat().st_ino
         except FileNotFoundError:
-            return True  # a kernel without time namespaces
+            return 0  # a kernel without time namespaces
+        if own == _TIME_INIT_INO:
+            return 0
+        if own != of_children:
+            raise HostError(
+                "this process has left its time namespace, whose offset cannot be read any more",
+                "run pidscope in a child (unshare --time --fork pidscope …)",
+            )
+        path = f"{self._root}/self/timens_offsets"
+        return parse_boottime_offset(_read(path) or b"", path)
 
     def _foreign(self) -> HostError:
         if not os.access(f"{self._root}/stat", os.F_OK):
@@ -183,7 +280,7 @@ class ProcFs:
                 hint="mount one (mount -t proc proc DIR) and name it with --proc DIR",
             )
         return HostError(
-            f"{self._root} belongs to another PID namespace than this process",
+            f"{self._root} belongs to a PID namespace in which this process has no number",
             hint="mount your own (unshare -m, then mount -t proc proc /proc), "
             "or run where that one is home (nsenter -t PID -p -m)",
         )
@@ -205,6 +302,10 @@ def _open(path: str, flags: int, directory: int | None = None) -> int | None:
     except OSError as error:
         _expect(error, _GONE | _DENIED)
         return None
+
+
+def _open_directory(path: str) -> int | None:
+    return _open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _read(path: str, until: bytes = b"", directory: int | None = None) -> bytes | None:
@@ -230,6 +331,12 @@ def _read(path: str, until: bytes = b"", directory: int | None = None) -> bytes 
         os.close(fd)
 
 
+def _status_in(directory: int, path: str) -> Status | None:
+    """Parse ``status`` of the task whose open directory has this ``path``; None: vanished."""
+    data = _read("status", until=b"\nNSsid:", directory=directory)
+    return None if data is None else parse_status(data, f"{path}/status")
+
+
 def _has_line(data: bytes, key: bytes) -> bool:
     start = data.find(key)
     return start >= 0 and data.find(b"\n", start + len(key)) >= 0
@@ -242,15 +349,38 @@ def _read_inum(path: str, directory: int | None = None) -> int | None:
     except OSError as error:
         _expect(error, _GONE | _DENIED)
         return None
-    if not (link.startswith("pid:[") and link.endswith("]") and link[5:-1].isdigit()):
+    if not link:  # what 5.10 gives where 6.18 says EACCES
+        return None
+    inum = link[5:-1]
+    if link != f"pid:[{inum}]" or not (inum.isascii() and inum.isdigit()):
         raise ProcError(path, 1, link, "not a PID namespace")
-    return int(link[5:-1])
+    return int(inum)
+
+
+def _inums_outwards(directory: int, depth: int) -> list[int]:
+    """Return the inum of a task's namespace and those around it, ``depth`` of them or fewer.
+
+    Fewer: it may not be read, or the kernel does not tell this process of its parent.
+    """
+    inum = _read_inum("ns/pid", directory)
+    inums = [] if inum is None else [inum]
+    fd = None if inum is None or depth == 1 else _open("ns/pid", os.O_RDONLY, directory)
+    while fd is not None:
+        parent = _parent_fd(fd) if len(inums) < depth else None
+        os.close(fd)
+        if parent is not None:
+            inums.append(os.fstat(parent).st_ino)
+        fd = parent
+    return inums
 
 
 def _parent_fd(fd: int) -> int | None:
-    """Open the parent of the namespace behind ``fd``; None: the caller may not see it."""
+    """Open the parent of the namespace behind ``fd``; None: the kernel does not let this process.
+
+    ENOTTY: a kernel before 4.9.
+    """
     try:
         return fcntl.ioctl(fd, _NS_GET_PARENT)
     except OSError as error:
-        _expect(error, frozenset({errno.EPERM}))
+        _expect(error, _DENIED | {errno.ENOTTY})
         return None

@@ -44,8 +44,14 @@ from pidscope.verify import BUGS, Judgement, Verdict
 class SeenTable(Table):
     """All tasks as they were when they were last looked at."""
 
-    def __init__(self, root: int, ns_per_tick: int, before: Table | None = None) -> None:
-        super().__init__(root, ns_per_tick, before)
+    def __init__(
+        self,
+        root: int,
+        ns_per_tick: int,
+        before: Table | None = None,
+        start_offset_ns: int = 0,
+    ) -> None:
+        super().__init__(root, ns_per_tick, before, start_offset_ns)
         self.exited: set[int] = set()  # whose exit was told of, and that were not freed yet
         self.ended: set[int] = set()  # who was taken out since the last look
         self.unsure: set[int] = set()  # who was there at the start, and has not been told of since
@@ -113,7 +119,7 @@ class SeenTable(Table):
         if row is None or row.numbers != pid.numbers or row.ns.inum != pid.ns:
             return False
         if task.start_ns is None:
-            return task.start_ticks == birth.start_ns // self.ns_per_tick
+            return task.start_ticks == self.shown(birth.start_ns)
         return task.start_ns == birth.start_ns
 
     # A task comes
@@ -244,7 +250,7 @@ class SeenTable(Table):
         task = self.task(event.tid)
         if task is None:
             return
-        start, ticks = task.start_ns, event.start_ns // self.ns_per_tick
+        start, ticks = task.start_ns, self.shown(event.start_ns)
         if event.start_ns == start or (start is None and ticks == task.start_ticks):
             self._end_task(task)
 

@@ -104,8 +104,15 @@ class Session:
 
     def _start(self, snapshot: Snapshot, window: list[Event]) -> bool:
         try:
-            root, ns_per_tick = self.world.root_ns, self.world.ns_per_tick
-            self.table = start(snapshot, window, root, ns_per_tick, self.table)
+            world = self.world
+            self.table = start(
+                snapshot,
+                window,
+                world.root_ns,
+                world.ns_per_tick,
+                self.table,
+                world.start_offset_ns,
+            )
         except IllegalEvent as error:
             self._break_off(error)
             return False

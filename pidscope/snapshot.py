@@ -31,19 +31,19 @@ class TaskReading(NamedTuple):
 
     number: int
     status: Status
-    start_ticks: int | None  # field 22 of stat, USER_HZ since boot; None: vanished meanwhile
+    start_ticks: int | None  # field 22 of stat (`pidscope.ticks`); None: vanished meanwhile
     ns: int | None  # inum of ns/pid; None: vanished, or this user may not read it
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All tasks, threads included, and the parent inum of each namespace that could be asked.
+    """All tasks, threads included, and the parent inum of each namespace where it is known.
 
     Each task was read in one of two ways: from /proc, or by the task iterator.
     """
 
     tasks: tuple[TaskReading, ...]
-    ns_parents: dict[int, int] = field(default_factory=dict)  # 0: the outermost that is visible
+    ns_parents: dict[int, int] = field(default_factory=dict)  # 0: it is the mount's own
     seen: tuple[TaskSeen, ...] = ()
 
 
@@ -66,7 +66,7 @@ class ProcFiles(Protocol):
         """The PID lines of one status file."""
 
     def start_ticks(self, number: int) -> int | None:
-        """Field 22 of stat, the start in USER_HZ ticks since boot."""
+        """Field 22 of stat, the start as its reader is shown it (`pidscope.ticks`)."""
 
     def pid_ns(self, number: int) -> int | None:
         """The inum of ``ns/pid``."""

@@ -42,7 +42,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pidscope.errors import IllegalEvent
+from pidscope.errors import HostError, IllegalEvent
 from pidscope.event import Event, PidAttached, PidDetached, PidNumbers, PidType, TidsExchanged
 from pidscope.identity import keep
 from pidscope.pid import Namespace, Pid, Task, ThreadGroup
@@ -91,6 +91,7 @@ def start(
     root: int,
     ns_per_tick: int,
     before: Table | None = None,
+    start_offset_ns: int = 0,
 ) -> Table:
     """The table as it stands at the end of the window.
 
@@ -100,12 +101,13 @@ def start(
         root: inum of the initial PID namespace.
         ns_per_tick: 1e9 / USER_HZ.
         before: the table that lost its way, if this is a repair.
+        start_offset_ns: what /proc adds to each start time (`pidscope.ticks`).
 
     Raises:
         IllegalEvent: snapshot and events contradict each other, so events are missing.
         HostError: the namespace of a task that is alive could not be read.
     """
-    table = Table(root, ns_per_tick, before)
+    table = Table(root, ns_per_tick, before, start_offset_ns)
     _Base(table, snapshot, _Window.of(window), before).build()
     table.replay = True
     for event in window:
@@ -140,7 +142,7 @@ class _Base:
             self._link(group, row)
 
     def _namespace(self, inum: int, level: int) -> Namespace | None:
-        """The namespace; None: all in it were released while they were read."""
+        """The namespace; None: its place cannot be told, as if all in it were released."""
         ns = self._table.namespaces.get(inum)
         if ns is not None or level == 0:
             return ns if ns is not None and ns.level == level else None
@@ -161,7 +163,12 @@ class _Base:
     def _add_task(self, row: Row, group: ThreadGroup | None) -> ThreadGroup | None:
         ns = self._namespace(row.ns, len(row.numbers) - 1)
         if ns is None:
-            return None
+            if row.nr in self._window.released:
+                return None
+            raise HostError(
+                f"cannot tell whose child pid:[{row.ns}] is, the namespace of task {row.nr}",
+                "run pidscope in the initial PID namespace",
+            )
         pid = Pid(row.numbers, ns, self._generation(row.nr))
         self._table.enter(pid)
         if group is None:

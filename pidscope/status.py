@@ -11,6 +11,7 @@ from pidscope.snapshot import Status
 
 _PID_DIGITS = 10  # of a 32-bit number
 _LONG_DIGITS = 20  # of a 64-bit one: btime, total_forks, start_boottime
+_PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _NO_NS = "no NS lines: a kernel before 4.1 or without CONFIG_PID_NS"
 
 
@@ -43,6 +44,35 @@ def parse_start_ticks(data: bytes, path: str) -> int:
     if b")" not in data or len(fields) < 21 or not _is_number(fields[19], _LONG_DIGITS):
         raise ProcError(path, 1, _shown(data), "no start time in field 22")
     return int(fields[19])
+
+
+def parse_is_kthread(data: bytes, path: str) -> bool:
+    """Tell from field 9 of one ``/proc/N/stat`` whether it is a kernel thread; raise ProcError."""
+    fields = data[data.rfind(b")") + 1 :].split()
+    if b")" not in data or len(fields) < 7 or not _is_number(fields[6]):
+        raise ProcError(path, 1, _shown(data), "no flags in field 9")
+    return bool(int(fields[6]) & _PF_KTHREAD)
+
+
+def parse_boottime_offset(data: bytes, path: str) -> int:
+    """Return the offset in ns from ``/proc/N/timens_offsets``; raise ProcError.
+
+    ``show_offset()`` (kernel/time/namespace.c): the seconds may be negative, what is added to
+    them is not.
+    """
+    for number, line in enumerate(data.splitlines(), start=1):
+        fields = line.split()
+        if fields[:1] == [b"boottime"]:
+            digits = [field.removeprefix(b"-") for field in fields[1:2]] + fields[2:]
+            if len(digits) == 2 and all(map(_is_number, digits)):
+                return int(fields[1]) * 1_000_000_000 + int(fields[2])
+            raise ProcError(path, number, _shown(line), "not seconds and nanoseconds")
+    raise ProcError(path, 1, _shown(data), "no boottime line")
+
+
+def parse_pidfd_number(data: bytes, path: str) -> int:
+    """Return ``Pid`` of a pidfd's ``/proc/N/fdinfo/FD``, 0: no number there; raise ProcError."""
+    return _Lines(b"\n" + data, path).number(b"\nPid:\t")
 
 
 def parse_boot_time(data: bytes, path: str) -> int:

@@ -33,6 +33,7 @@ from pidscope.event import (
     TidsExchanged,
 )
 from pidscope.pid import Namespace, Pid, Task, ThreadGroup
+from pidscope.ticks import shown_ticks
 
 
 class Table:
@@ -43,15 +44,23 @@ class Table:
         ns_per_tick: 1e9 / USER_HZ, to tell start times as /proc does.
         before: the table that this one repairs. No generation and no ordinal of it is given out
             again; who keeps theirs is for `pidscope.identity` to say.
+        start_offset_ns: what /proc adds to each start time (`pidscope.ticks`).
     """
 
-    def __init__(self, root: int, ns_per_tick: int, before: Table | None = None) -> None:
+    def __init__(
+        self,
+        root: int,
+        ns_per_tick: int,
+        before: Table | None = None,
+        start_offset_ns: int = 0,
+    ) -> None:
         self.generation: int = before.generation + 1 if before else 0  # of what was there already
         self._namespaces_seen: int = before._namespaces_seen + 1 if before else 0
         self.root = Namespace(root, 0, None, 0)
         self.init_struct_pid = Pid((0,), self.root, 0)
         self.namespaces: dict[int, Namespace] = {root: self.root}  # by inum, the living ones
         self.ns_per_tick = ns_per_tick
+        self.start_offset_ns = start_offset_ns
         self.replay = False
         self._apply: dict[type, Callable[[Event], None]] = {
             PidAttached: self._attached,  # type: ignore[dict-item]
@@ -78,10 +87,12 @@ class Table:
         return (pid for pid in self.root.pids.values() if pid.task is None)
 
     def start_ticks(self, task: Task) -> int | None:
-        """Field 22 of its stat: USER_HZ ticks since boot, rounded down."""
-        if task.start_ns is not None:
-            return task.start_ns // self.ns_per_tick
-        return task.start_ticks
+        """Field 22 of its stat, as the reader of /proc is shown it."""
+        return task.start_ticks if task.start_ns is None else self.shown(task.start_ns)
+
+    def shown(self, start_ns: int) -> int:
+        """What the reader of /proc is shown of a start."""
+        return shown_ticks(start_ns, self.ns_per_tick, self.start_offset_ns)
 
     # Acts
 

@@ -23,8 +23,8 @@ from pidscope.event import (
 class Tree:
     """The tasks that descend from ``root`` by fork, threads included.
 
-    A number is in it once one that is has allocated it, until it is given out again elsewhere: what
-    happens to a struct pid after the release still belongs to the tree.
+    A number is in it once one that is has allocated it, until it is free: what happens to a struct
+    pid after the release still belongs to the tree.
 
     Args:
         root: a process, by its number in the initial namespace.
@@ -45,8 +45,13 @@ class Tree:
         if isinstance(event, (ForkFailed, NamespaceCreated, NamespaceDying)):
             return event.by in self._tids
         if isinstance(event, PidFreed):
-            return event.pid.nr in self._tids
+            return self._freed(event.pid.nr)
         return event.tid in self._tids
+
+    def _freed(self, nr: int) -> bool:
+        known = nr in self._tids
+        self._tids.discard(nr)
+        return known
 
     def _made(self, nr: int, by: int) -> bool:
         if nr == self.root or by in self._tids:

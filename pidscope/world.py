@@ -43,6 +43,10 @@ class World(Protocol):
         """1e9 / USER_HZ, the unit of the start times in /proc."""
 
     @property
+    def start_offset_ns(self) -> int:
+        """What /proc adds to each start time for this reader (`pidscope.ticks`)."""
+
+    @property
     def way(self) -> str:
         """How the hooks are attached: ``fentry``, ``kprobe``, ``tracepoint`` or ``simulated``."""
 
@@ -71,4 +75,4 @@ class World(Protocol):
         """Return once every change whose record was written before has become visible."""
 
     def now_ns(self) -> int:
-        """CLOCK_BOOTTIME."""
+        """CLOCK_BOOTTIME of the initial time namespace."""

@@ -5,16 +5,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
+import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from pidscope import documents
-from pidscope.commands.sources import SIMULATED, add_option, scenario_of, stage_of
-from pidscope.documents import Process
-from pidscope.errors import UsageError
-from pidscope.procfs import Mount, ProcFs
+from pidscope.commands.sources import (
+    SIMULATED,
+    add_option,
+    add_proc,
+    expect_no_proc,
+    procfs_of,
+    scenario_of,
+    stage_of,
+)
+from pidscope.documents import Outermost, Process
+from pidscope.procfs import Mount
 from pidscope.snapshot import ProcFiles, Snapshot
+from pidscope.timens import Offsets, offsets_of_reader
 
 
 class ListedProc(ProcFiles, Protocol):
@@ -43,16 +52,39 @@ class Listed(NamedTuple):
     """A /proc, and what a document says of where it comes from."""
 
     proc: ListedProc
+    mount: Mount
     source: str
     mode: str
     host: str
     ticks_per_second: int
+    offsets: Offsets  # of the time namespace of who reads
 
     def processes(self, snapshot: Snapshot) -> list[Process]:
         """Its tasks as documents."""
         return documents.processes(
-            snapshot, boot_time=self.proc.boot_time(), ticks_per_second=self.ticks_per_second
+            snapshot,
+            boot_time=self._boot_time(),
+            ticks_per_second=self.ticks_per_second,
+            start_offset_ns=self.offsets.start_ns,
         )
+
+    def _boot_time(self) -> int:
+        """The boot in seconds since the epoch, from btime or, in a time namespace, the clocks.
+
+        btime is shifted there by some kernels (6.1) and not by others (5.10).
+        """
+        if not self.offsets.clock_ns:
+            return self.proc.boot_time()
+        while True:
+            before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            now = time.clock_gettime_ns(time.CLOCK_REALTIME)
+            after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            earliest, latest = (
+                (now - boottime + self.offsets.clock_ns) // 1_000_000_000
+                for boottime in (after, before)
+            )
+            if earliest == latest:  # or a second ended between the readings
+                return earliest
 
     def print_document(self, name: str, items: Sequence[Mapping[str, Any]], complete: bool) -> None:
         """Print the document whose list ``name`` holds ``items``."""
@@ -64,8 +96,21 @@ class Listed(NamedTuple):
             host=self.host,
             boot_id=self.proc.boot_id(),
             complete=complete,
+            outermost=Outermost(ns=self.mount.ns, initial=self.mount.initial),
         )
         print(json.dumps(document))
+
+    def tell_outermost(self) -> None:
+        """Say on standard error if this is not the host's view, which looks just the same."""
+        ns, initial, _ = self.mount
+        if not initial:
+            inum = "?" if ns is None else ns
+            host = "not from the host" if initial is False else "perhaps not from the host"
+            print(
+                f"pidscope: seen from pid:[{inum}], {host}: these are its PIDs, "
+                "and who is outside it is not shown",
+                file=sys.stderr,
+            )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +118,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-J", "--json", action="store_true", help="a JSON document")
     parser.add_argument("-n", "--noheadings", action="store_true", help="no headings")
     parser.add_argument("-o", "--output", metavar="COLUMNS", help="these columns, uncut")
-    parser.add_argument("--proc", type=Path, metavar="PATH", help="another mount of /proc")
+    add_proc(parser)
     add_option(parser, "proc")
 
 
@@ -82,16 +127,27 @@ def listed(args: argparse.Namespace) -> Listed:
 
     Raises:
         UsageError: there is no such source. ScenarioError, HostError: it cannot be played.
+        HostError: that is no /proc, or not one in which this process has a number.
     """
     scenario = scenario_of(args, "proc")
     if scenario is None:
-        proc = ProcFs(args.proc or Path("/proc"))
-        return Listed(proc, "proc", "proc", os.uname().nodename, os.sysconf("SC_CLK_TCK"))
-    if args.proc is not None:
-        raise UsageError("--proc is this host's: it does not go with --source simulated")
+        proc = procfs_of(args)
+        return Listed(
+            proc,
+            proc.mount(),
+            "proc",
+            "proc",
+            os.uname().nodename,
+            os.sysconf("SC_CLK_TCK"),
+            offsets_of_reader(proc),
+        )
+    expect_no_proc(args)
     stage = stage_of(scenario)
     while stage.world.step():
         pass
     ticks_per_second = 1_000_000_000 // stage.world.ns_per_tick
     source = f"{SIMULATED}:{stage.name}"
-    return Listed(stage.world.procfs, source, SIMULATED, SIMULATED, ticks_per_second)
+    simulated = stage.world.procfs
+    return Listed(
+        simulated, simulated.mount(), source, SIMULATED, SIMULATED, ticks_per_second, Offsets(0, 0)
+    )

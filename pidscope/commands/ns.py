@@ -6,26 +6,30 @@ import argparse
 import sys
 
 from pidscope import documents, views
-from pidscope.commands.listing import add_options, listed
+from pidscope.commands.listing import Listed, add_options, listed
 from pidscope.commands.sources import SEE_SCENARIOS
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):
   NS       inum, as in pid:[INUM], indented below the parent namespace
   LEVEL    how deep, from the namespace of this /proc on
-  PARENT   inum of the parent; 0: none that can be seen
+  PARENT   inum of the parent; 0: none that this /proc shows
   INIT     the process that is number 1 in it, as this /proc numbers it
   PROCS, THREADS, ZOMBIES
            how many have it as their innermost; a zombie is one of PROCS
-  LAST     the last number given out in it; ? where only it could tell
+  LAST     the last number given out in it; ? but for one's own, as any
+           other tells only those inside
   COMM     the name of INIT
   ? is what this user may not read.
+In a container these are the namespaces inside it, which is then said on
+standard error, and in JSON by "outermost"; --proc names another /proc.
 
 examples:
   pidscope ns                       the tree
   pidscope ns -n -o INIT            the inits, for a script
   pidscope ns -J | jq '.namespaces[] | select(.zombies > 0)'
   pidscope ps --in ns:4026532146    who is in one of them
+  pidscope ns --proc /host/proc     the host's, where that is mounted
   pidscope ns --source simulated    of a scenario, on a kernel in Python
 
 {SEE_SCENARIOS}
@@ -46,17 +50,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the namespaces; raise UsageError for a column, HostError for what is no /proc."""
+    """Print the namespaces; raise UsageError for a column, HostError for no /proc to read."""
     columns = list(views.NS_DEFAULT)
     if args.output is not None:
         known = [*views.NS_COLUMNS, "COMM"]
         columns = views.choose_columns(args.output, known, views.NS_DEFAULT)
     world = listed(args)
     proc = world.proc
-    mount = proc.mount()
     snapshot = proc.snapshot()
-    last_pid = proc.last_pid()
-    tree = documents.namespaces(snapshot, {} if last_pid is None else {mount.ns: last_pid})
+    tree = documents.namespaces(snapshot, _last_pids(world))
     everyone = world.processes(snapshot)
     complete = documents.is_complete(everyone) and proc.sees_all()
     if args.json:
@@ -65,6 +67,14 @@ def run(args: argparse.Namespace) -> int:
     comms = {process["tid"]: process["comm"] for process in everyone}
     width = None if args.output is not None else views.WIDTH
     print(views.namespace_tree(tree, comms, columns, headings=not args.noheadings, width=width))
+    world.tell_outermost()
     if not complete:
         print("pidscope: this user may not read all; run as root for the rest", file=sys.stderr)
     return 0
+
+
+def _last_pids(world: Listed) -> dict[int, int]:
+    """The last number given out, by inum: the kernel tells it of the reader's own namespace."""
+    last_pid = world.proc.last_pid()
+    own = world.mount.ns if world.mount.inside is None else world.mount.inside
+    return {} if last_pid is None or own is None else {own: last_pid}

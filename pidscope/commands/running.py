@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
-from pidscope.errors import UsageError
+from pidscope.errors import HostError, UsageError
+from pidscope.procfs import ProcFs
 from pidscope.session import Session
 
 _GRACE_S = 3  # from SIGTERM to SIGKILL
@@ -82,11 +83,16 @@ def spawned(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End CMD and what it has started, which would not hear of a signal to CMD alone."""
+    """End CMD and what it has started, which would not hear of a signal to CMD alone.
+
+    Where /proc does not have our own namespace's numbers a signal would reach somebody else: then
+    CMD alone.
+    """
     import psutil  # slow to import, and hardly ever needed
 
-    root = psutil.Process(child.pid)  # not waited for yet, so it is there
-    tree = [root, *root.children(recursive=True)]
+    tree: list[psutil.Process | subprocess.Popen[bytes]] = [child]
+    if _proc_is_ours():  # and CMD is not waited for yet, so it is there
+        tree += psutil.Process(child.pid).children(recursive=True)
     for process in tree:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
@@ -96,6 +102,13 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     for process in tree:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def _proc_is_ours() -> bool:
+    try:
+        return ProcFs().mount().inside is None
+    except HostError:
+        return False
 
 
 def seconds(text: str) -> float:

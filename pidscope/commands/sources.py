@@ -7,6 +7,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pidscope.commands.running import Reader
@@ -54,6 +55,24 @@ def add_probes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_proc(parser: argparse.ArgumentParser) -> None:
+    """Add ``--proc``."""
+    parser.add_argument(
+        "--proc", type=Path, metavar="PATH", help="another mount of /proc, such as the host's"
+    )
+
+
+def procfs_of(args: argparse.Namespace) -> ProcFs:
+    """Return the /proc that ``--proc`` names."""
+    return ProcFs(args.proc or Path("/proc"))
+
+
+def expect_no_proc(args: argparse.Namespace) -> None:
+    """Raise UsageError for ``--proc`` where the source has a /proc of its own."""
+    if args.proc is not None:
+        raise UsageError("--proc is this host's: it does not go with --source simulated")
+
+
 def scenario_of(args: argparse.Namespace, default: str) -> str | None:
     """Return the SCENARIO of ``--source``, perhaps empty; None: the default source was chosen.
 
@@ -96,6 +115,9 @@ class WatchedWorld(Protocol):
     def boot_s(self) -> float:
         """When it booted, in seconds since the epoch."""
 
+    def number_of(self, pid: int) -> int:
+        """The number in the initial namespace of our child that is ``pid`` to us."""
+
     def goes_on(self) -> bool:
         """Whether anything can still happen."""
 
@@ -111,7 +133,8 @@ class LiveHost:
 
     duration_s = 10.0
 
-    def __init__(self, probes: str) -> None:
+    def __init__(self, procfs: ProcFs, probes: str) -> None:
+        self._procfs = procfs
         self._reader = Reader()
         self._probes = probes
         self._way = ""
@@ -121,7 +144,7 @@ class LiveHost:
         """Load the programs and start; raises HostError."""
         from pidscope.live.session import live_session  # ctypes, mmap, the programs' loader
 
-        with live_session(ProcFs(), listener, self._probes) as session:
+        with live_session(self._procfs, listener, self._probes) as session:
             self._way = session.world.way
             yield session
 
@@ -130,8 +153,13 @@ class LiveHost:
         return f"live by {self._way}" + (", not complete" if self._way == TRACEPOINT else "")
 
     def boot_s(self) -> float:
-        """From the clocks of this host."""
-        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        """From the clocks of this host, less what a time namespace adds to one of them."""
+        offset_s = self._procfs.boottime_offset_ns() / 1e9
+        return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - offset_s)
+
+    def number_of(self, pid: int) -> int:
+        """As the /proc tells it that is read; raises HostError, ProcError."""
+        return self._procfs.number_of(pid)
 
     def goes_on(self) -> bool:
         """A host does."""
@@ -176,6 +204,10 @@ class SimulatedHost:
         """Always the same."""
         return self._world.procfs.boot_time()
 
+    def number_of(self, pid: int) -> int:
+        """Nothing to translate: it runs no CMD."""
+        return pid
+
     def goes_on(self) -> bool:
         """Until the scenario ends."""
         return not self._world.ended
@@ -193,7 +225,8 @@ def watched_world(args: argparse.Namespace) -> WatchedWorld:
     """The world that ``--source`` names; raises UsageError, ScenarioError, HostError."""
     scenario = scenario_of(args, "live")
     if scenario is None:
-        return LiveHost(args.probes)
+        return LiveHost(procfs_of(args), args.probes)
+    expect_no_proc(args)
     if args.probes != AUTO:
         raise UsageError("--probes is this host's: it does not go with --source simulated")
     return SimulatedHost(scenario)

@@ -15,6 +15,7 @@ from pidscope.commands.sources import (
     WatchedWorld,
     add_option,
     add_probes,
+    add_proc,
     watched_world,
 )
 from pidscope.documents import event_json
@@ -29,6 +30,9 @@ given time), and once more after CMD ended. CMD's standard output goes to
 standard error. On a simulated kernel that begins in the middle of the scenario
 and lasts until its end; --duration counts its own seconds.
 
+From a loss of records on nothing is judged, until all was read anew; a line
+REPAIRED tells when, how long that took, and how many records were lost.
+
 examples:
   pidscope verify                       ten seconds
   pidscope verify --duration 60
@@ -41,7 +45,7 @@ exit status: 0 all agreed and the last comparison was complete; 1 a
 disagreement, or it could not be completed, as never by tracepoints; 2 wrong
 arguments; 3 this host cannot do it.
 """
-_FINAL_ATTEMPTS = 20
+_FINAL_ATTEMPTS = 100
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,7 +53,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "verify",
         usage="pidscope verify [-h] [--duration S] [-J]\n"
-        "                       [--source SOURCE] [--probes WAY] [-- CMD…]",
+        "                       [--source SOURCE] [--probes WAY] [--proc PATH] [-- CMD…]",
         help="watch, rebuild, and compare with /proc",
         description="Rebuild every PID from the kernel's own acts and compare with /proc/*/status.",
         epilog=_EXAMPLES,
@@ -61,6 +65,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("-J", "--json", action="store_true", help="JSON, an object a line")
     add_option(parser, "live")
     add_probes(parser)
+    add_proc(parser)
     parser.set_defaults(func=run, command=None)
 
 
@@ -115,7 +120,7 @@ class _Verification:
 
     def _judge_command(self, session: Session, command: list[str], end_ns: float) -> dict[str, Any]:
         with spawned(command) as child:
-            self._counts = Counts(child.pid)
+            self._counts = Counts(self._world.number_of(child.pid))
             self._judge_while(session, lambda: child.poll() is None, end_ns)
         session.pump()
         return {

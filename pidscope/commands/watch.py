@@ -12,7 +12,7 @@ from typing import Any
 
 from pidscope import lines
 from pidscope.commands.running import Stop, forget_stdout, seconds, spawned, tell_gaps, tell_missing
-from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_probes, watched_world
+from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_probes, add_proc, watched_world
 from pidscope.documents import event_json
 from pidscope.event import (
     Event,
@@ -35,6 +35,9 @@ until it ends; CMD's standard output goes to standard error. Without, until
 Ctrl-C. A simulated kernel is watched until its scenario ends; --duration then
 counts its own seconds.
 
+LOST: records could not be written. From there on numbers may be missing from
+the lines, until REPAIRED: all was read anew, and is exact from there on.
+
 examples:
   pidscope watch                        everything on this host
   pidscope watch --duration 5 -J        five seconds of it, an object a line
@@ -53,7 +56,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "watch",
         usage="pidscope watch [-h] [-v] [-J] [-n] [--duration S] [--all]\n"
-        "                      [--source SOURCE] [--probes WAY] [-- CMD…]",
+        "                      [--source SOURCE] [--probes WAY] [--proc PATH] [-- CMD…]",
         help="the kernel's acts on PIDs, as they happen",
         description="Show what the kernel does to PIDs, as it happens.",
         epilog=_EXAMPLES,
@@ -66,6 +69,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--all", action="store_true", help="with CMD: everybody's, not just CMD's")
     add_option(parser, "live")
     add_probes(parser)
+    add_proc(parser)
     parser.set_defaults(func=run, command=None)
 
 
@@ -96,7 +100,7 @@ class _Watch:
                 self._follow(session, self._world.goes_on)
             else:
                 with spawned(self._args.command) as child:
-                    self._tree = Tree(child.pid)
+                    self._tree = Tree(self._world.number_of(child.pid))
                     self._follow(session, lambda: child.poll() is None)
             session.pump()
             session.look_for_skipped()

@@ -13,6 +13,7 @@ from pidscope.live.program import REFUSED_HINT, Program, expect_root, read_btf
 from pidscope.live.session import LiveWorld, expect_hooks_tell
 from pidscope.procfs import ProcFs
 from pidscope.stream import Stream
+from pidscope.timens import offsets_of_reader
 
 _TRIAL_RING = 64 << 10
 _ITERATOR = "task iterator"
@@ -44,10 +45,17 @@ def _root() -> Check:
 def _proc() -> Check:
     try:
         mount = ProcFs().mount()
+        offsets_of_reader(ProcFs())
     except PidscopeError as error:
         return Check("/proc", False, str(error), error.hint)
     if not mount.initial:
-        return Check("/proc", False, f"PID namespace {mount.ns} is a nested one", "use the host's")
+        return Check(
+            "/proc",
+            False,
+            f"PID namespace {mount.ns} is a nested one",
+            "run it on the host, or with the host's PID namespace (--pid=host); watch and verify "
+            "take the host's /proc from wherever it is mounted (--proc PATH)",
+        )
     return Check("/proc", True, "of the initial PID namespace")
 
 

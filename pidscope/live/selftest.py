@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -65,7 +66,7 @@ def _act() -> None:
     with contextlib.suppress(PermissionError):  # it was an orphan's of another session
         os.setpgid(0, group)
         os.setsid()
-    thread = threading.Thread(target=os.execv, args=("/proc/self/exe", ["pidscope", "-c", ""]))
+    thread = threading.Thread(target=os.execv, args=(sys.executable, ["pidscope", "-c", ""]))
     thread.start()
     thread.join()
 

@@ -16,13 +16,15 @@ from pidscope.live.selftest import silent_hooks
 from pidscope.procfs import ProcFs
 from pidscope.session import Listener, Session
 from pidscope.stream import Stream
+from pidscope.timens import offsets_of_reader
 
 
 class LiveWorld:
     """A `pidscope.session.World`: attached programs, and the /proc of the same kernel.
 
     Raises:
-        HostError: this is not the /proc of the initial PID namespace.
+        HostError: this is not the /proc of the initial PID namespace; or what this process's time
+            namespace adds to start times cannot be known.
     """
 
     def __init__(self, program: Program, procfs: ProcFs) -> None:
@@ -31,6 +33,7 @@ class LiveWorld:
         self.procfs = procfs
         self.root_ns = _initial_ns(procfs)
         self.ns_per_tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        self._clock_offset_ns, self.start_offset_ns = offsets_of_reader(procfs)
 
     @property
     def way(self) -> str:
@@ -71,21 +74,17 @@ class LiveWorld:
         fence()
 
     def now_ns(self) -> int:
-        """CLOCK_BOOTTIME."""
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        """CLOCK_BOOTTIME of the initial time namespace, as the programs have it."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._clock_offset_ns
 
 
 def _initial_ns(procfs: ProcFs) -> int:
     mount = procfs.mount()
     if mount.ns is None or not mount.initial:
         raise HostError(
-            "live mode needs the initial PID namespace; this process is in a nested one",
-            "run it on the host, or in a container that shares the host's (--pid=host)",
-        )
-    if not procfs.own_time_is_initial():
-        raise HostError(
-            "this process is in a time namespace, which shifts the start times in /proc",
-            "run it in the initial one (nsenter -T -t 1 pidscope …)",
+            "live mode needs a /proc of the initial PID namespace; this one is of a nested one",
+            "run it on the host, or in a container that has the host's PID namespace (--pid=host), "
+            "or name the host's /proc where it is mounted (--proc /host/proc)",
         )
     return mount.ns
 

@@ -44,6 +44,7 @@ class SimulatedWorld:
     way = "simulated"
     missing = ()
     ns_per_tick = NS_PER_TICK
+    start_offset_ns = 0
 
     def __init__(
         self,

@@ -8,8 +8,8 @@ import re
 import tempfile
 from pathlib import Path
 
-from fuzzing.stat import plain_start_ticks
-from fuzzing.status import plain_status
+from fuzzing.stat import STAT, plain_start_ticks
+from fuzzing.status import STATUS, plain_status
 from fuzzing.target import Target
 from pidscope.errors import HostError
 from pidscope.procfs import ProcFs
@@ -88,6 +88,11 @@ def _seed(name: str, content: bytes) -> bytes:
     return bytes([(*_FILES, *_LINKS).index(name)]) + content
 
 
+def _in_many_groups(status: bytes) -> bytes:
+    """A status file whose PID lines do not come with the first page."""
+    return status.replace(b"Groups:\t0 ", b"Groups:\t" + b"1000 " * (_PAGE // 5))
+
+
 PROCFS = Target(
     "procfs",
     check,
@@ -95,6 +100,9 @@ PROCFS = Target(
         _seed("loadavg", b"0.25 0.50 1.00 2/345 6789\n"),
         _seed("sys/kernel/random/boot_id", b"5f0c1c4e-8a3e-4a2e-9d7e-2f4b5c6d7e8f\n"),
         _seed("7/ns/pid", b"pid:[4026531836]"),
+        _seed("7/status", _in_many_groups(STATUS.seeds[1])),
+        _seed("7/stat", STAT.seeds[1]),
     ),
+    max_bytes=2 * _PAGE,
     words=(b"pid:[", b"]", b"\xc2\xb2", b"7", b" ", b"\n"),
 )

@@ -168,8 +168,11 @@ class FakeProcFs:
     def mount(self) -> Mount:
         return Mount(self.ns, self.ns == ROOT)
 
-    def own_time_is_initial(self) -> bool:
-        return True
+    def boottime_offset_ns(self) -> int:
+        return 0
+
+    def number_of(self, pid: int) -> int:
+        return pid
 
     def numbers(self) -> list[int]:
         return self._kernel.drive(readers.numbers(self._kernel))

@@ -127,10 +127,12 @@ def test_not_root(arguments: list[str]) -> None:
 @pytest.mark.parametrize("arguments", [["ps"], ["ns"], *LIVE[:2]], ids=" ".join)
 def test_the_proc_of_another_namespace(arguments: list[str]) -> None:
     expect_root()
-    done = run(*arguments, before=("unshare", "-p", "-f"))
+    others = 'unshare -p -f mount -t proc proc /proc; exec "$@"'
+    done = run(*arguments, before=("unshare", "-m", "sh", "-c", others, "others"))
     assert done.returncode == 3
     fault, hint = said(done)
-    assert "/proc belongs to another PID namespace" in fault and "mount" in hint
+    assert "/proc belongs to a PID namespace in which this process has no number" in fault
+    assert "mount" in hint
 
 
 @pytest.mark.parametrize("arguments", LIVE, ids=" ".join)
@@ -138,8 +140,8 @@ def test_a_nested_namespace_with_its_own_proc(arguments: list[str]) -> None:
     expect_root()
     done = run(*arguments, before=("unshare", "-p", "-f", "--mount-proc"))
     assert done.returncode == 3
-    fault, _ = said(done)
-    assert "nested" in fault
+    fault, hint = said(done)
+    assert "nested" in fault and "--pid=host" in hint and "--proc" in hint
 
 
 @pytest.mark.parametrize("arguments", [["ps"], ["ps", "-J"], ["ns"], ["doctor"]], ids=" ".join)
@@ -158,7 +160,7 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     def interrupted(path: Any = None) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pidscope.commands.listing.ProcFs", interrupted)
+    monkeypatch.setattr("pidscope.commands.sources.ProcFs", interrupted)
     assert cli.main(["ps"]) == 128 + signal.SIGINT
     assert capsys.readouterr().err == ""
 
@@ -280,7 +282,7 @@ def kernel(host: pytest.MonkeyPatch) -> FakeKernel:
     host.setattr(live_module, "Program", lambda way, ring_bytes: FakeProgram(kernel))
     host.setattr(live_module, "silent_hooks", lambda stream, hooks: [])
     host.setattr("pidscope.commands.running.POLL_MS", 0)
-    host.setattr(sources_module, "ProcFs", lambda: FakeProcFs(kernel))
+    host.setattr(sources_module, "ProcFs", lambda root: FakeProcFs(kernel))
     return kernel
 
 

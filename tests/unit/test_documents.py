@@ -57,7 +57,14 @@ def processes(*tasks: TaskReading, parents: dict[int, int] = PARENTS) -> list[Pr
 
 def whole(name: str, items: Any) -> dict[str, Any]:
     return documents.envelope(
-        name, items, source="proc", mode="proc", host="h", boot_id=None, complete=True
+        name,
+        items,
+        source="proc",
+        mode="proc",
+        host="h",
+        boot_id=None,
+        complete=True,
+        outermost={"ns": HOST, "initial": True},
     )
 
 
@@ -162,6 +169,32 @@ def test_an_inum_given_out_again_at_another_depth_is_not_believed() -> None:
     assert inums(made) == [HOST, None, MIDDLE]
 
 
+def test_a_chain_that_ends_early_leaves_only_the_middle_unknown() -> None:
+    deepest = 4026532179
+    [made] = processes(task(7, 4, 2, 1, ns=deepest), parents={HOST: 0, deepest: INNER})
+    assert inums(made) == [HOST, None, INNER, deepest]
+
+
+@pytest.mark.parametrize(
+    ("ticks", "offset_ns", "id_", "start_time"),
+    [
+        (100_250, 1_000_000_000_000, "5@250", "1970-01-01T00:00:02Z"),
+        (100_250, 1_000_000_000_001, "5@249-250", "1970-01-01T00:00:02Z"),
+        (250, -1, "5@250-251", "1970-01-01T00:00:02Z"),
+        (99_999, 999_995_000_000, "5@0", "1970-01-01T00:00:00Z"),
+    ],
+)
+def test_a_start_seen_from_a_time_namespace(
+    ticks: int, offset_ns: int, id_: str, start_time: str
+) -> None:
+    snapshot = Snapshot((task(5, ticks=ticks),), PARENTS)
+    [made] = documents.processes(
+        snapshot, boot_time=0, ticks_per_second=100, start_offset_ns=offset_ns
+    )
+    VALIDATOR.validate(whole("processes", [made]))
+    assert (made["id"], made["start_time"]) == (id_, start_time)
+
+
 @pytest.mark.parametrize(
     "leaving", [task(7, 0, tgid=(7, 5), ns=None), task(7, ticks=None), task(0), task(7, tgid=(0,))]
 )
@@ -200,6 +233,16 @@ def test_namespaces_count_those_whose_innermost_they_are() -> None:
         {"ns": INNER, "level": 2, "parent": MIDDLE, "init": 9, "processes": 1, "threads": 1,
          "zombies": 0, "last_pid": None, **common},
     ]  # fmt: skip
+
+
+def test_a_namespace_is_as_deep_as_its_tasks_or_those_inside_it_say() -> None:
+    deepest = 4026532179
+    parents = {HOST: 0, INNER: MIDDLE, deepest: INNER}  # nobody could tell of MIDDLE's parent
+    snapshot = Snapshot((task(1), task(7, 4, 2, 1, ns=deepest)), parents)
+    made = documents.namespaces(snapshot, {})
+    assert {it["ns"]: (it["level"], it["parent"]) for it in made} == {
+        HOST: (0, 0), INNER: (2, MIDDLE), deepest: (3, INNER),
+    }  # fmt: skip
 
 
 def test_children_follow_their_parent_oldest_init_first() -> None:

@@ -20,6 +20,7 @@ from pidscope.event import (
     PidAttached,
     PidNumbers,
     PidType,
+    Repaired,
     TaskExecuted,
     TaskExited,
 )
@@ -79,6 +80,13 @@ def test_a_failed_fork_says_why() -> None:
 
 def test_a_loss_is_told() -> None:
     assert "LOST" in line(Lost(0, 12)) and "12 records" in line(Lost(0, 12))
+
+
+def test_a_repair_is_told() -> None:
+    repaired = Repaired(0, 65536, 12_345_678_901, 2300)
+    text = "exact again, from 65536 tasks on (12.35 s, 2300 lost)"
+    assert line(repaired) == f"12:00:00.001234 REPAIRED  {text}"
+    assert lines.repair(repaired) == f"REPAIRED {text}"
 
 
 def test_a_disagreement_says_what_was_expected_and_seen() -> None:

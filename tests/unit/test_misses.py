@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 
 import pytest
 
 from pidscope.live import misses
-from pidscope.live.misses import recursion_misses
+from pidscope.live.misses import kretprobe_misses, recursion_misses
 
 PROG_LOAD, SOCKET_FILTER = 5, 1
 RETURN_0 = bytes.fromhex("b7000000000000009500000000000000")  # r0 = 0; exit
@@ -54,3 +55,17 @@ def test_a_program_that_never_ran_has_missed_nothing() -> None:
 def test_what_is_no_program_is_an_error() -> None:
     with open(os.devnull) as file, pytest.raises(OSError):
         recursion_misses(file.fileno())
+
+
+def test_what_tracefs_says_of_a_kretprobe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = tmp_path / "kprobe_profile"
+    monkeypatch.setattr(misses, "_PROFILES", (tmp_path / "not there", profile))
+    assert kretprobe_misses("copy_process") == 0
+    mine, other = os.getpid(), os.getpid() + 1
+    profile.write_text(
+        f"  r_alloc_pid_bcc_{mine}                  356              15\n"
+        f"  r_copy_process_bcc_{other}              999               7\n"
+        f"  r_copy_process_bcc_{mine}               232             139\n"
+    )
+    assert kretprobe_misses("copy_process") == 139
+    assert kretprobe_misses("copy_pid_ns") == 0

@@ -175,3 +175,14 @@ def test_nobody_is_told_that_it_is_not_all(tree: int) -> None:
     assert document["complete"] is False
     inums = [Path(f"/proc/{init}/ns/pid").stat().st_ino for init in chain_of(tree)]
     assert not {entry["ns"] for entry in document["namespaces"]} & set(inums)
+
+
+@needs_root
+def test_the_last_number_is_that_of_the_readers_namespace(answer: Callable[[], Answer]) -> None:
+    command = ["unshare", "-p", "-f", sys.executable, "-m", "pidscope", "ns", "-J"]
+    document = json.loads(subprocess.check_output(command, cwd=ROOT))
+    Draft202012Validator(SCHEMA).validate(document)
+    assert document["outermost"] == answer()["outermost"]
+    told = {entry["ns"]: entry["last_pid"] for entry in document["namespaces"]}
+    assert told.pop(OWN_NS) is None
+    assert [last for last in told.values() if last is not None] == [1]

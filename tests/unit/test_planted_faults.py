@@ -15,6 +15,7 @@ import pidscope.live.session as live_module
 import pidscope.session as session_module
 import pidscope.table as table_module
 import pidscope.verify as verify_module
+import pidscope.walk as walk_module
 from pidscope.errors import IllegalEvent
 from pidscope.event import (
     Birth,
@@ -391,7 +392,7 @@ def test_a_start_that_keeps_the_rows_born_in_its_window_is_found(
                     lambda cls, events, of=of: dataclasses.replace(of(events), born=frozenset())
                 ),
             )
-            monkeypatch.setattr(session_module, "_ATTEMPTS", 1)
+            monkeypatch.setattr(session_module, "ATTEMPTS", 1)
             with pytest.raises(Exception, match="still in use"):
                 w.session.begin()
         else:
@@ -406,7 +407,7 @@ def test_a_start_that_lists_cut_processes_once_is_found(monkeypatch: pytest.Monk
         threads = [w.fork(leader, thread=True) for _ in range(3)]
         listing = w.procfs.threads
         if planted:
-            monkeypatch.setattr(session_module, "cut_short", lambda number, events: False)
+            monkeypatch.setattr(walk_module, "cut_short", lambda number, events: False)
 
         def cut(
             number: int,

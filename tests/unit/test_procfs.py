@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import pidscope.procfs as procfs_module
 from pidscope.errors import HostError, ProcError
 from pidscope.procfs import PROC_PID_INIT_INO, Mount, ProcFs
 from pidscope.snapshot import Status
-from pidscope.status import parse_start_ticks, parse_status
+from pidscope.status import (
+    parse_boot_time,
+    parse_boottime_offset,
+    parse_forks,
+    parse_is_kthread,
+    parse_start_ticks,
+    parse_status,
+)
 
 # A loaded machine is no fault of what is tested.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -81,10 +89,12 @@ def nest() -> Iterator[list[dict[str, Any]]]:
     process.stdout.close()
 
 
-def status_text(name: bytes = b"x", ns: str = "5\t1", pgid: str = "5\t1") -> bytes:
+def status_text(name: bytes = b"x", ns: str = "5\t1", pgid: str = "5\t1", ppid: int = 4) -> bytes:
     return (
-        b"Name:\t" + name + b"\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t5\nNgid:\t0\nPid:\t5\n"
-        b"PPid:\t4\nTracerPid:\t0\nUid:\t0\t0\t0\t0\nGroups:\t0 \n"
+        b"Name:\t"
+        + name
+        + b"\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t5\nNgid:\t0\nPid:\t5\n"
+        + f"PPid:\t{ppid}\nTracerPid:\t0\nUid:\t0\t0\t0\t0\nGroups:\t0 \n".encode()
         + f"NStgid:\t{ns}\nNSpid:\t{ns}\nNSpgid:\t{pgid}\nNSsid:\t{pgid}\nKthread:\t0\n".encode()
     )
 
@@ -214,6 +224,49 @@ def test_start_ticks_whatever_the_comm(comm: bytes, ticks: int) -> None:
 def test_any_bytes_as_stat_are_a_typed_error(data: bytes) -> None:
     with pytest.raises(ProcError):
         parse_start_ticks(data, "p")
+    with pytest.raises(ProcError):
+        parse_is_kthread(data, "p")
+    with pytest.raises(ProcError):
+        parse_boottime_offset(data, "p")
+
+
+@steady
+@given(st.binary(max_size=64), st.integers(0, 2**32 - 1))
+def test_the_flag_of_a_kernel_thread_whatever_the_comm(comm: bytes, flags: int) -> None:
+    stat = b"5 (" + comm + b") S 0 0 0 0 -1 " + str(flags).encode() + b" 0 0\n"
+    assert parse_is_kthread(stat, "p") == bool(flags & 0x00200000)
+
+
+@given(st.integers(-(2**33), 2**33), st.integers(0, 999_999_999))
+def test_the_boottime_offset_as_the_kernel_prints_it(seconds: int, nanoseconds: int) -> None:
+    text = f"monotonic           5         6\nboottime   {seconds:10} {nanoseconds:9}\n"
+    assert parse_boottime_offset(text.encode(), "p") == seconds * 10**9 + nanoseconds
+
+
+@pytest.mark.parametrize(
+    "line", ["boottime", "boottime 1", "boottime 1 -2", "boottime --1 1", "boottime - 1", "7 1 1"]
+)
+def test_a_malformed_offset_is_a_typed_error(line: str) -> None:
+    with pytest.raises(ProcError, match="p:"):
+        parse_boottime_offset(line.encode(), "p")
+
+
+@pytest.mark.parametrize("digits", [21, 5000])
+def test_start_ticks_of_more_than_64_bits_are_no_start(digits: int) -> None:
+    """int() of more than 4300 digits raises ValueError."""
+    fields = " ".join(["S", *["0"] * 18, "9" * digits, "0"])
+    with pytest.raises(ProcError, match="no start time"):
+        parse_start_ticks(f"5 (a) {fields}\n".encode(), "p")
+
+
+@pytest.mark.parametrize(
+    ("parse", "key"), [(parse_boot_time, b"btime"), (parse_forks, b"processes")]
+)
+def test_proc_stat_counts_in_64_bits(parse: Callable[[bytes, str], int], key: bytes) -> None:
+    """A thousand forks a second need eleven digits after four months."""
+    assert parse(b"cpu  1 2\n" + key + b" %d\n" % (2**64 - 1), "p") == 2**64 - 1
+    with pytest.raises(ProcError, match="not a number"):
+        parse(b"cpu  1 2\n" + key + b" %d\n" % 10**20, "p")
 
 
 # --- a root made of files --------------------------------------------------------------------
@@ -258,6 +311,11 @@ def test_what_is_malformed_is_named_by_its_path(tmp_path: Path) -> None:
         ProcFs(tmp_path).pid_ns(7)
 
 
+def test_an_empty_link_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pidscope.procfs.os.readlink", lambda path, dir_fd=None: "")
+    assert ProcFs().pid_ns(os.getpid()) is None
+
+
 def test_no_proc_at_all(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="not a mounted proc"):
         ProcFs(tmp_path).mount()
@@ -267,13 +325,114 @@ def test_no_proc_at_all(tmp_path: Path) -> None:
 
 def test_proc_of_another_namespace(tmp_path: Path) -> None:
     (tmp_path / "stat").write_text("btime 1\n")
-    with pytest.raises(HostError, match="another PID namespace") as no_self:
+    with pytest.raises(HostError, match="in which this process has no number") as no_self:
         ProcFs(tmp_path).mount()
     assert no_self.value.hint
-    fake_task(tmp_path, 7, status_text(ns="7\t1"))
     (tmp_path / "self").symlink_to("7")
-    with pytest.raises(HostError, match="another PID namespace"):
+    with pytest.raises(HostError, match="in which this process has no number"):
         ProcFs(tmp_path).mount()
+
+
+# --- the /proc of a namespace around the reader's ----------------------------------------------
+
+
+def outer_root(root: Path) -> Path:
+    """In 70: 1, and 20, the init of 71; in that 30, the init of 72; in that 31, who is 2 there.
+
+    The kernel would not tell this process of the parent of any, as files do not.
+    """
+    fake_task(root, 1, status_text(ns="1", pgid="0", ppid=0), ns=70)
+    fake_task(root, 20, status_text(ns="20\t1", ppid=1), ns=71)
+    fake_task(root, 30, status_text(ns="30\t5\t1", pgid="0\t0\t0", ppid=20), ns=72)
+    fake_task(root, 31, status_text(ns="31\t6\t2", pgid="0\t0\t0", ppid=30), ns=72)
+    (root / "self").symlink_to("20")
+    return root
+
+
+def unreadable(task: Path) -> None:
+    (task / "ns" / "pid").unlink()
+
+
+def test_a_mount_of_an_outer_namespace(tmp_path: Path) -> None:
+    assert ProcFs(outer_root(tmp_path)).mount() == Mount(70, False, 71)
+
+
+def test_the_initial_namespace_is_told_by_its_kernel_threads(tmp_path: Path) -> None:
+    proc = ProcFs(outer_root(tmp_path))
+    unreadable(tmp_path / "1")
+    assert proc.mount() == Mount(None, None, 71)
+    fake_task(tmp_path, 2)
+    assert proc.mount() == Mount(None, None, 71)
+    (tmp_path / "2" / "stat").write_text("2 (kthreadd) S 0 0 0 0 -1 2129984 " + "0 " * 40)
+    assert proc.mount() == Mount(PROC_PID_INIT_INO, True, 71)
+    assert proc.snapshot(threads=False).ns_parents[PROC_PID_INIT_INO] == 0
+
+
+def test_ancestors_tell_of_the_parents_that_the_kernel_does_not(tmp_path: Path) -> None:
+    proc = ProcFs(outer_root(tmp_path))
+    chain = [(72, 71), (71, 70), (70, 0)]
+    assert [proc.ns_chain(number) for number in (31, 30, 20, 1)] == [
+        chain,
+        chain,
+        chain[1:],
+        chain[2:],
+    ]
+    assert proc.snapshot().ns_parents == {72: 71, 71: 70, 70: 0}
+
+
+def test_a_chain_ends_where_nobody_can_tell(tmp_path: Path) -> None:
+    proc = ProcFs(outer_root(tmp_path))
+    (tmp_path / "30" / "status").write_bytes(status_text(ns="30\t5\t1", pgid="0\t0\t0", ppid=1))
+    assert proc.ns_chain(31) == []  # its init came from outside 71
+    (tmp_path / "30" / "status").write_bytes(status_text(ns="30\t5\t1", pgid="0\t0\t0", ppid=0))
+    assert proc.ns_chain(31) == []
+    unreadable(tmp_path / "1")
+    assert proc.ns_chain(20) == []
+    unreadable(tmp_path / "20")
+    assert proc.ns_chain(20) == []
+
+
+def test_whoever_has_got_a_parents_number_meanwhile_is_nobodys_ancestor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc, opened = ProcFs(outer_root(tmp_path)), procfs_module._open_directory
+
+    def too_late(path: str) -> int | None:
+        if path.endswith("/20"):  # was released, and 30 is another's child now
+            (tmp_path / "20" / "ns" / "pid").unlink()
+            (tmp_path / "20" / "ns" / "pid").symlink_to("pid:[73]")
+            (tmp_path / "30" / "status").write_bytes(
+                status_text(ns="30\t5\t1", pgid="0\t0\t0", ppid=1)
+            )
+        return opened(path)
+
+    monkeypatch.setattr(procfs_module, "_open_directory", too_late)
+    assert proc.ns_chain(30) == []
+
+
+# --- a time namespace, made of files -------------------------------------------------------------
+
+
+def time_root(root: Path, offset: str, of_children: str = "time") -> ProcFs:
+    (root / "self" / "ns").mkdir(parents=True)
+    for name in {"time", of_children}:
+        (root / "self" / "ns" / name).touch()
+    if of_children == "time":
+        os.link(root / "self" / "ns" / "time", root / "self" / "ns" / "time_for_children")
+    (root / "self" / "timens_offsets").write_text(f"monotonic 9 9\nboottime {offset}\n")
+    (root / "stat").write_text("btime 1\n")
+    return ProcFs(root)
+
+
+def test_the_offset_of_ones_own_time_namespace(tmp_path: Path) -> None:
+    assert ProcFs(tmp_path).boottime_offset_ns() == 0  # a kernel without
+    assert time_root(tmp_path, "-3 5").boottime_offset_ns() == -2_999_999_995
+
+
+def test_an_offset_that_is_only_the_childrens_is_not_taken(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="left its time namespace") as caught:
+        time_root(tmp_path, "7 0", of_children="time_for_children").boottime_offset_ns()
+    assert caught.value.hint
 
 
 # --- this kernel -----------------------------------------------------------------------------
@@ -446,7 +605,7 @@ def test_hidepid_hides_and_is_no_error(hidepid: str) -> None:
 
 
 @needs_root
-def test_only_a_mount_of_ones_own_namespace_is_good(tmp_path: Path) -> None:
+def test_a_mount_is_good_in_its_namespace_and_inside(tmp_path: Path) -> None:
     code = (
         "check(libc.unshare(0x20020000))\n"  # CLONE_NEWPID | CLONE_NEWNS
         "up, down = os.pipe(), os.pipe()\n"
@@ -458,12 +617,92 @@ def test_only_a_mount_of_ones_own_namespace_is_good(tmp_path: Path) -> None:
         "    os.read(down[0], 1)\n"
         "    os._exit(0)\n"
         "inside = json.loads(os.read(up[0], 4096))\n"
-        "answer = [*inside, verdict(sys.argv[1]), verdict('/proc')]\n"
+        "chain = ProcFs(Path(sys.argv[1])).ns_chain(1)\n"
+        "answer = [*inside, verdict(sys.argv[1]), verdict('/proc'), chain]\n"
         "os.write(down[1], b'.')\n"
         "os.wait()"
     )
-    own, inside_own, inside_outer, outside_inner, outside_own = as_somebody(code, str(tmp_path))
-    assert inside_own == [own, False]
-    assert "another PID namespace" in inside_outer
-    assert "another PID namespace" in outside_inner
-    assert outside_own == list(ProcFs().mount())
+    told = as_somebody(code, str(tmp_path))
+    own, inside_own, inside_outer, outside_inner, outside_own, chain = told
+    here = ProcFs().mount()
+    assert inside_own == [own, False, None]
+    assert inside_outer == [here.ns, here.initial, own]
+    assert "in which this process has no number" in outside_inner
+    assert outside_own == list(here)
+    assert chain == [[own, 0]]
+
+
+INSIDE = (
+    "check(libc.unshare(0x20000000))\n"  # CLONE_NEWPID
+    "child = os.fork()\n"
+    "if child: sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+)
+
+
+@needs_root
+def test_from_inside_all_parents_are_known_that_are_from_outside(
+    nest: list[dict[str, Any]],
+) -> None:
+    code = "answer = sorted(ProcFs().snapshot().ns_parents.items())"
+    answer = {inum: parent for inum, parent in as_somebody(INSIDE + code)}
+    chain = [facts["ns"] for facts in nest][:4]
+    assert [answer[inum] for inum in chain] == [0, *chain[:3]]
+    outside = ProcFs().snapshot().ns_parents
+    assert {inum: answer[inum] for inum in outside} == outside
+
+
+@needs_root
+def test_from_inside_nobody_knows_the_initial_namespace_and_no_more() -> None:
+    code = (
+        "become_nobody()\n"
+        "proc = ProcFs()\n"
+        "answer = [list(proc.mount()), sorted(proc.snapshot().ns_parents.items())]"
+    )
+    (ns, initial, inside), parents = as_somebody(INSIDE + code)
+    here = ProcFs().mount()
+    if here.initial:
+        assert (ns, initial) == (here.ns, True)
+        assert dict(parents) == {here.ns: 0, inside: here.ns}
+    else:
+        assert (ns, initial) == (None, None)
+
+
+@needs_root
+def test_the_number_of_a_child_in_an_outer_namespace() -> None:
+    code = (
+        "import subprocess\n"
+        "child = subprocess.Popen(['readlink', '/proc/self'], stdout=subprocess.PIPE)\n"
+        "os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)\n"
+        "answer = [child.pid, ProcFs().number_of(child.pid), int(child.communicate()[0])]"
+    )
+    own, outer, told = as_somebody(INSIDE + code)
+    assert own != outer == told
+    assert ProcFs().number_of(os.getppid()) == os.getppid()
+
+
+# No whole number of ticks, and one that makes most starts negative.
+@needs_root
+@pytest.mark.parametrize("offset_ns", [86_400_123_456_789, -5_000_000_000])
+def test_a_time_namespace_does_not_shift_what_is_read(offset_ns: int) -> None:
+    code = (
+        "check(libc.unshare(0x80))\n"  # CLONE_NEWTIME
+        "seconds, nanoseconds = divmod(int(sys.argv[1]), 10**9)\n"
+        "Path('/proc/self/timens_offsets').write_text(f'boottime {seconds} {nanoseconds}')\n"
+        "child = os.fork()\n"
+        "if child: sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "from pidscope.ticks import ticks_since_boot\n"
+        "from pidscope.timens import offsets_of_reader\n"
+        "proc = ProcFs()\n"
+        "clock_ns, offset = offsets_of_reader(proc)\n"
+        "tick = 10**9 // os.sysconf('SC_CLK_TCK')\n"
+        "starts = {n: proc.start_ticks(n) for n in proc.numbers()}\n"
+        "answer = [clock_ns,\n"
+        "          {n: ticks_since_boot(t, tick, offset) for n, t in starts.items() if t}]"
+    )
+    seen_offset, starts = as_somebody(code, str(offset_ns))
+    proc = ProcFs()
+    assert (proc.boottime_offset_ns(), seen_offset) == (0, offset_ns)
+    for number in (1, os.getpid()):
+        first, last = starts[str(number)]
+        ticks = proc.start_ticks(number)
+        assert ticks is not None and first <= ticks <= last <= first + 1

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,11 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 Answer = dict[str, Any]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
+
+STATUS = (
+    "Name:\tx\nState:\tS\nTgid:\t{0}\nPid:\t{0}\nPPid:\t0\n"
+    "NStgid:\t{0}\nNSpid:\t{0}\nNSpgid:\t0\nNSsid:\t0\n"
+)
 
 NAMED = """
 import ctypes, os, sys
@@ -172,10 +178,23 @@ def test_an_unknown_column_is_wrong_usage() -> None:
         run("-o", "PID,CMD")
 
 
-def test_host_and_self_are_the_same_where_proc_is_ones_own(answer: Callable[..., Answer]) -> None:
-    for where in ("host", "self", f"pid:{os.getpid()}"):
+def test_self_is_where_this_process_is(answer: Callable[..., Answer]) -> None:
+    for where in ("self", f"pid:{os.getpid()}"):
         found = [it["pid"] for it in answer("--in", where)["processes"]]
         assert os.getpid() in found
+
+
+def test_host_is_the_initial_namespace_or_refused(
+    answer: Callable[..., Answer], tmp_path: Path
+) -> None:
+    if answer()["outermost"]["initial"]:
+        assert os.getpid() in [it["pid"] for it in answer("--in", "host")["processes"]]
+    (tmp_path / "7" / "ns").mkdir(parents=True)
+    (tmp_path / "7" / "ns" / "pid").symlink_to("pid:[77]")
+    (tmp_path / "7" / "status").write_text(STATUS.format(7))
+    (tmp_path / "self").symlink_to("7")
+    with pytest.raises(HostError, match=r"pid:\[77\], which is not known to be the host's"):
+        run("--proc", str(tmp_path), "--in", "host")
 
 
 def test_a_root_that_is_no_proc(tmp_path: Path) -> None:
@@ -190,13 +209,11 @@ def test_complete_is_false_where_init_is_hidden(
         (tmp_path / f"{number}" / "ns").mkdir(parents=True)
         (tmp_path / f"{number}" / "ns" / "pid").symlink_to("pid:[77]")
         (tmp_path / f"{number}" / "stat").write_text(f"{number} (x) S " + "0 " * 40)
-    status = "Name:\tx\nState:\tS\nTgid:\t{0}\nPid:\t{0}\nPPid:\t0\n"
-    status += "NStgid:\t{0}\nNSpid:\t{0}\nNSpgid:\t0\nNSsid:\t0\n"
     (tmp_path / "self").symlink_to("7")
     (tmp_path / "stat").write_text("btime 1\n")
-    (tmp_path / "7" / "status").write_text(status.format(7))
+    (tmp_path / "7" / "status").write_text(STATUS.format(7))
     assert answer("--proc", str(tmp_path))["complete"] is False
-    (tmp_path / "1" / "status").write_text(status.format(1))
+    (tmp_path / "1" / "status").write_text(STATUS.format(1))
     assert answer("--proc", str(tmp_path))["complete"] is True
 
 
@@ -253,6 +270,8 @@ def test_in_is_a_namespace_with_those_inside_it(tree: int, answer: Callable[...,
     for where in (f"ns:{database['ns']}", f"pid:[{database['ns']}]"):
         exact = answer("--in", where, "--exact")["processes"]
         assert sorted(it["comm"] for it in exact) == ["db", "init", "runtime"]
+    outermost = answer("--exact")["processes"]
+    assert {len(it["levels"]) for it in outermost} == {1}
 
 
 @needs_root
@@ -304,3 +323,60 @@ def test_nobody_sees_all_numbers_and_is_told_what_is_missing(
     hidden = as_nobody("--in", f"pid:{job['pid']}")
     assert "HostError: this user may not read the namespace" in hidden.stderr
     assert "HostError: no pid:[" in as_nobody("--in", f"ns:{job['ns']}").stderr
+
+
+# --- as root, somewhere else -----------------------------------------------------------------
+
+CONTAINER = ("unshare", "-p", "-f", "--mount-proc")
+CONTAINER_WITHOUT_ITS_PROC = ("unshare", "-p", "-f")
+
+
+def elsewhere(place: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*place, sys.executable, "-c", AS_USER, "0", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+
+@needs_root
+def test_a_container_is_right_about_itself_and_says_where_it_is() -> None:
+    text = elsewhere(CONTAINER, "-n", "-o", "PID,NSPID,LEVEL,COMM")
+    assert text.stdout.split()[:3] == ["1", "1", "0"]
+    [said] = text.stderr.splitlines()
+    document = json.loads(elsewhere(CONTAINER, "-J").stdout)
+    VALIDATOR.validate(document)
+    [only] = document["processes"]
+    assert document["outermost"] == {"ns": only["ns"], "initial": False}
+    assert document["complete"] is True
+    assert re.fullmatch(r"pidscope: seen from pid:\[[0-9]+\], not from the host: .*", said)
+
+
+@needs_root
+def test_a_container_with_the_hosts_proc_has_the_hosts_numbers(
+    tree: int, answer: Callable[..., Answer]
+) -> None:
+    text = elsewhere(CONTAINER_WITHOUT_ITS_PROC)
+    assert ("seen from" in text.stderr) == (not answer()["outermost"]["initial"])
+    document = json.loads(elsewhere(CONTAINER_WITHOUT_ITS_PROC, "-J").stdout)
+    VALIDATOR.validate(document)
+    here = answer()
+    assert document["outermost"] == here["outermost"]
+    assert below(document, tree) == below(here, tree)
+
+
+@needs_root
+def test_self_is_the_container_in_the_hosts_proc() -> None:
+    document = json.loads(elsewhere(CONTAINER_WITHOUT_ITS_PROC, "-J", "--in", "self").stdout)
+    [own] = document["processes"]
+    assert [level["pid"] for level in own["levels"]] == [own["pid"], 1]
+    assert own["levels"][0]["ns"] == Path("/proc/self/ns/pid").stat().st_ino
+
+
+@needs_root
+@pytest.mark.parametrize("offset", ["86400", "-5"])
+def test_a_time_namespace_shifts_nothing(offset: str, answer: Callable[..., Answer]) -> None:
+    place = ("unshare", "-T", "--boottime", offset, "-f")
+    seen = json.loads(elsewhere(place, "-J").stdout)
+    VALIDATOR.validate(seen)
+    found = {it["pid"]: (it["id"], it["start_time"]) for it in seen["processes"]}
+    here = {it["pid"]: (it["id"], it["start_time"]) for it in answer()["processes"]}
+    for pid in (os.getpid(), os.getppid()):
+        assert found[pid] == here[pid]

@@ -92,7 +92,7 @@ def test_list_names_every_workload() -> None:
     done = _run("--list")
     assert done.returncode == 0
     lines = done.stdout.splitlines()
-    assert {line.split()[0] for line in lines} == {*EXACT, "storm", "tree", "all"}
+    assert {line.split()[0] for line in lines} == {*EXACT, "storm", "churn", "tree", "all"}
     assert all(len(line) <= 80 for line in lines)
 
 
@@ -129,7 +129,7 @@ def test_counts_that_others_rely_on() -> None:
     assert _expect("short", "7", "--jobs", "2")["births"] == 9
     assert _expect("groups", "--rounds", "10")["change_pid"] == 45
     assert _expect("deep", "--depth", "5")["namespaces"] == 5
-    assert _expect("storm") == {}
+    assert _expect("storm") == _expect("churn") == {}
 
 
 def test_all_is_the_sum() -> None:
