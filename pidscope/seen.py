@@ -187,7 +187,7 @@ class SeenTable(Table):
             return None
         for other in in_the_way:
             self.forget(other)
-        return self._resolve(numbers)
+        return self.resolve(numbers)
 
     def _relink(self, group: ThreadGroup, birth: Birth) -> list[PidType]:
         before = (group.pgid, group.sid)

@@ -202,7 +202,7 @@ class _Base:
         """The struct pid of a group or session without a process."""
         if isinstance(link, PidNumbers):
             self._namespace(link.ns, link.level)
-            return self._table._resolve(link)
+            return self._table.resolve(link)
         return self._partial(row, link, known)
 
     def _partial(self, row: Row, numbers: tuple[int, ...], known: Pid | None) -> Pid:

@@ -122,7 +122,7 @@ class Table:
         if parent is None and birth.ppid and not self.replay:
             raise IllegalEvent(f"birth of {event.tid} to unknown parent {birth.ppid}")
         pid = self._new_pid(event, birth)
-        group = ThreadGroup(pid, self._resolve(birth.pgid), self._resolve(birth.sid))
+        group = ThreadGroup(pid, self.resolve(birth.pgid), self.resolve(birth.sid))
         pid.process = group
         self._join(group)
         self._set_parent(group, parent, event.by)
@@ -147,7 +147,7 @@ class Table:
             raise IllegalEvent(f"change of {event.pid_type.name} of task {event.tid}")
         self._check(event, event.pid)
         group = task.group
-        new = self._resolve(event.pid)
+        new = self.resolve(event.pid)
         if event.pid_type is PidType.PGID:
             old, group.pgid = group.pgid, new
             if old is not None:
@@ -301,7 +301,7 @@ class Table:
         ):
             raise IllegalEvent(f"task {event.tid} joins {link.numbers}, known as {pid!r}")
 
-    def _resolve(self, link: PidNumbers) -> Pid:
+    def resolve(self, link: PidNumbers) -> Pid:
         """The struct pid of a checked link, completed if it was partial."""
         if link.nr == 0:
             return self.init_struct_pid

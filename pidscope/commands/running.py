@@ -158,6 +158,9 @@ _GAPS_SHOWN = 10
 
 def tell_gaps(session: Session) -> None:
     """Say on standard error where the stream broke off, and what it lacks."""
+    if session.iterator_refused:
+        why = session.iterator_refused
+        print(f"pidscope: the task iterator failed, so /proc was read: {why}", file=sys.stderr)
     for reason in session.broken:
         print(f"pidscope: the stream broke off: {reason}", file=sys.stderr)
     faults = session.ungrammatical

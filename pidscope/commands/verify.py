@@ -154,6 +154,7 @@ def _summary(session: Session, tally: Tally) -> dict[str, Any]:
     }
     hooks, at_rest = session.hooks()
     forks = session.forks()
+    session.look_for_skipped()  # after all that was read, or it would explain too little
     return {
         "type": "verification",
         "events": session.stream.events,

@@ -434,6 +434,18 @@ def test_verify_exits_1_for_a_disagreement(
     assert last[verdict] >= 1 and started
 
 
+def test_an_iterator_that_fails_is_told_of(
+    kernel: FakeKernel, host: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    host.setattr(FakeProgram, "iterates", True)
+    assert cli.main(["watch", "--duration", "0.01"]) == 0
+    assert "iterator" not in capsys.readouterr().err
+    host.setattr(FakeProgram, "fails", True)
+    assert cli.main(["watch", "--duration", "0.01"]) == 0
+    (line,) = [one for one in capsys.readouterr().err.splitlines() if "iterator" in one]
+    assert "so /proc was read" in line and "no iterator today" in line
+
+
 def test_a_cmd_that_cannot_be_run_exits_2(kernel: FakeKernel, capfd: Any) -> None:
     for command in ("watch", "verify"):
         assert cli.main([command, "--", "/nonexistent/cmd"]) == 2
