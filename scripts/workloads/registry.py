@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workloads import borders, failures, forks, groups, reuse, shows, storm, threads
+from workloads import borders, churn, failures, forks, groups, reuse, shows, storm, threads
 from workloads.workload import Workload
 
 EXACT: tuple[Workload, ...] = (
@@ -22,4 +22,4 @@ EXACT: tuple[Workload, ...] = (
 )
 """Those that `all` runs, one after another."""
 
-WORKLOADS: tuple[Workload, ...] = (*EXACT, storm.STORM, shows.TREE)
+WORKLOADS: tuple[Workload, ...] = (*EXACT, storm.STORM, churn.CHURN, shows.TREE)

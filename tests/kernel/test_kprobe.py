@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,8 @@ from pidscope.session import Session
 from pidscope.verify import hooks_agree
 
 from .conftest import WORKLOAD, Host, expected
+
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +53,23 @@ def test_returns_of_a_crowd_are_all_seen(kprobe_host: Host) -> None:
     assert session.ungrammatical == [] and session.skipped["copy_process"] == 0
     hooks, at_rest = session.hooks()
     assert at_rest and hooks_agree(hooks, session.stream.lost)
+
+
+def test_no_tracefs_is_needed() -> None:
+    """It gives the returns more room and tells of misses, but it need not be mounted."""
+    code = (
+        "import ctypes, os\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        f"assert libc.unshare({CLONE_NEWNS}) == 0\n"
+        f"assert libc.mount(None, b'/', None, {MS_REC | MS_PRIVATE}, None) == 0\n"
+        "while libc.umount2(b'/sys/kernel/debug/tracing', 0) == 0: pass\n"
+        "while libc.umount2(b'/sys/kernel/debug', 0) == 0: pass\n"
+        "while libc.umount2(b'/sys/kernel/tracing', 0) == 0: pass\n"
+        "assert not os.path.exists('/sys/kernel/tracing/kprobe_events')\n"
+        "from pidscope.__main__ import run\n"
+        "run()\n"
+    )
+    command = [sys.executable, "-c", code, "verify", "--probes", "kprobe", "--", WORKLOAD, "nested"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "all agree" in ended.stdout and "Traceback" not in ended.stderr
