@@ -27,7 +27,7 @@ from pidscope.grammar import Fault
 from pidscope.seen import SeenTable, judge_seen
 from pidscope.session import ATTEMPTS, Listener, Session
 from pidscope.snapshot import TaskReading
-from pidscope.verify import Judgement, Tally, Verdict, Window
+from pidscope.verify import Judgement, Tally, Verdict, Window, hooks_agree
 from pidscope.world import World
 
 _SWEEP_NS = 1_000_000_000
@@ -171,14 +171,15 @@ class Observer(Session):
     def hooks(self) -> tuple[dict[str, dict[str, int]], bool]:
         """Each hook's runs, how many of them the records account for, and whether at rest.
 
-        A run is counted before its record is written, so if both are equal, all were written.
+        A run is counted before its record is written, so if all are accounted for at one time,
+        none has vanished.
         """
         for _ in range(ATTEMPTS):
             hits = self.world.hits()
             super().pump()
             accounted = self.stream.accounted
             counts = {n: {"hits": hits[n], "accounted": accounted[n]} for n in hits}
-            if all(hook["hits"] == hook["accounted"] for hook in counts.values()):
+            if hooks_agree(counts, self.stream.lost):
                 return counts, True
         return counts, False
 

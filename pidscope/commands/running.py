@@ -166,6 +166,6 @@ def tell_gaps(session: Session) -> None:
     faults = session.ungrammatical
     for fault in faults[:_GAPS_SHOWN]:
         print(f"pidscope: the stream is not whole: {fault}", file=sys.stderr)
-    more = len(faults) - _GAPS_SHOWN
+    more = session.faults.count(session.skipped) - len(faults[:_GAPS_SHOWN])
     if more > 0:
         print(f"pidscope: the stream is not whole in {more} more places", file=sys.stderr)
