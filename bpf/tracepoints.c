@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-/* The tracepoints that both ways of probing have; they annotate. */
+/* The tracepoints that every way of probing has. */
 #define TRACEPOINT(tp) int tp_##tp(struct bpf_raw_tracepoint_args *ctx)
 
 static __always_inline void emit_executed(u64 task, u32 old_tid)

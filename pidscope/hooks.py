@@ -79,6 +79,7 @@ TRACEPOINT_HOOKS = (
 TRACEPOINT = "tracepoint"
 WAYS = ("fentry", "kprobe", TRACEPOINT)  # of probing, the best first
 AUTO = "auto"  # the first of them that works
+COUNTED_BY_TRACEPOINTS = ("births", "processes", "threads")
 UNSEEN_BY_TRACEPOINTS = (
     "failed forks, and when a number can be given out again",
     "setpgid and setsid when they happen: groups and sessions are read every second, and at exec",

@@ -171,7 +171,7 @@ def verification(summary: Mapping[str, Any]) -> str:
     proved = summary["complete"] and not bugs and accounts_agree(summary)
     head = "all agree" if proved else "NOT PROVED"
     by_tracepoints = summary["probes"] == TRACEPOINT
-    if by_tracepoints:
+    if by_tracepoints and accounts_agree(summary) and not summary["ungrammatical"]:
         head = "no disagreement, but no proof"
     if bugs:
         head = f"{bugs} DISAGREE"

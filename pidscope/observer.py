@@ -10,7 +10,8 @@ were told of before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Mapping
 
 from pidscope.errors import HostError
 from pidscope.event import (
@@ -20,10 +21,9 @@ from pidscope.event import (
     TaskExecuted,
     TaskFreed,
     TaskMoved,
-    TaskRenamed,
     TaskSeen,
 )
-from pidscope.grammar import Fault
+from pidscope.grammar import KEPT, Fault
 from pidscope.seen import SeenTable, judge_seen
 from pidscope.session import ATTEMPTS, Listener, Session
 from pidscope.snapshot import TaskReading
@@ -31,7 +31,8 @@ from pidscope.verify import Judgement, Tally, Verdict, Window, hooks_agree
 from pidscope.world import World
 
 _SWEEP_NS = 1_000_000_000
-_ACTS = (PidAttached, TaskExecuted, TaskRenamed, TaskMoved)  # by one who has not begun to exit
+# An exec renames after the exchange and before it is told, by the number of a dead leader.
+_ACTS = (PidAttached, TaskExecuted, TaskMoved)  # by one who has not begun to exit
 
 
 class Observer(Session):
@@ -43,7 +44,7 @@ class Observer(Session):
         super().__init__(world, listener)
         self._seen: SeenTable
         self._touched: set[int] = set()  # whom events told of since the last look
-        self._unheard: list[Judgement] = []  # whose birth was not told
+        self._unheard: deque[Judgement] = deque(maxlen=KEPT)  # whose birth was not told
         self._looked_ns = 0
 
     def _rebuild(self, lost: int) -> list[Event]:
@@ -140,6 +141,7 @@ class Observer(Session):
         if row.by == 0 or exchange:
             return False
         what = "runs, and its birth was not told"
+        self.faults.append(Fault("task_newtask", f"{row.tid} runs"))
         self._unheard.append(Judgement(row.tid, Verdict.MISSING, what))
         return True
 
@@ -151,9 +153,9 @@ class Observer(Session):
             self._sweep()
         known = len(tally.bugs)
         super().check_all(tally)
-        unheard, self._unheard = self._unheard, []
-        for judgement in unheard:
+        for judgement in self._unheard:
             tally.add(judgement)
+        self._unheard.clear()
         if self.suspect:
             _take_back(tally, known)
         tally.complete = False
@@ -172,16 +174,20 @@ class Observer(Session):
         """Each hook's runs, how many of them the records account for, and whether at rest.
 
         A run is counted before its record is written, so if all are accounted for at one time,
-        none has vanished.
+        none has vanished. If none is counted, written or lost from one reading to the next, nobody
+        is in between, and what is not accounted for has.
         """
         for _ in range(ATTEMPTS):
-            hits = self.world.hits()
+            before = self._written()
             super().pump()
-            accounted = self.stream.accounted
+            hits, accounted = before[0], self.stream.accounted
             counts = {n: {"hits": hits[n], "accounted": accounted[n]} for n in hits}
             if hooks_agree(counts, self.stream.lost):
                 return counts, True
-        return counts, False
+        return counts, before == self._written()
+
+    def _written(self) -> tuple[Mapping[str, int], int, int]:
+        return self.world.hits(), self.stream.position, self.world.lost
 
 
 def _take_back(tally: Tally, known: int) -> None:

@@ -128,14 +128,15 @@ class SeenTable(Table):
         if birth.tgid != event.tid and self._group(birth.tgid) is None:
             return  # its leader is gone, so it is about to be
         self._make_room(event.pid, birth)
-        pid = self._new_pid(event, birth)
+        group = self._group(birth.tgid)
         if birth.tgid == event.tid:
+            pid = self._new_pid(event, birth)
             group = pid.process = ThreadGroup(pid, None, None)
             self._set_parent(group, self._group(birth.ppid), event.by)
+        elif group is None:
+            return  # what made room was its own process: out of date, and the next look tells
         else:
-            found = self._group(birth.tgid)
-            assert found is not None
-            group = found
+            pid = self._new_pid(event, birth)
         self._new_task(pid, group, birth)
 
     def _make_room(self, pid: PidNumbers, birth: Birth) -> None:

@@ -72,6 +72,8 @@ def parse_boottime_offset(data: bytes, path: str) -> int:
 
 def parse_pidfd_number(data: bytes, path: str) -> int:
     """Return ``Pid`` of a pidfd's ``/proc/N/fdinfo/FD``, 0: no number there; raise ProcError."""
+    if b"\nPid:\t-1\n" in data:  # it is gone
+        return 0
     return _Lines(b"\n" + data, path).number(b"\nPid:\t")
 
 

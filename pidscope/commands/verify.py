@@ -20,6 +20,7 @@ from pidscope.commands.sources import (
 )
 from pidscope.documents import event_json
 from pidscope.event import Event, Repaired
+from pidscope.hooks import COUNTED_BY_TRACEPOINTS
 from pidscope.session import Session
 from pidscope.tree import Counts
 from pidscope.verify import Judgement, Tally, Verdict
@@ -125,7 +126,7 @@ class _Verification:
         session.pump()
         return {
             "cmd_status": status(child.returncode),
-            "cmd_counts": self._counts.result(),
+            "cmd_counts": _told(session, self._counts.result()),
         }
 
     def _judge_while(self, session: Session, going_on: Callable[[], bool], end_ns: float) -> None:
@@ -139,7 +140,9 @@ class _Verification:
             session.check_all(self._tally)
             self._report()
             gaps = session.broken or session.ungrammatical
-            if self._tally.complete or self._tally.disagreed or gaps or not session.proves:
+            if self._tally.complete or self._tally.disagreed or gaps:
+                return
+            if not session.proves and not session.suspect:
                 return
 
     def _report(self) -> None:
@@ -171,6 +174,13 @@ def _summary(session: Session, tally: Tally) -> dict[str, Any]:
         "hooks": hooks,
         "hooks_at_rest": at_rest,
     }
+
+
+def _told(session: Session, counts: dict[str, int]) -> dict[str, int]:
+    """What this way of probing can count: of the rest nothing is known."""
+    if session.proves:
+        return counts
+    return {name: counts[name] for name in COUNTED_BY_TRACEPOINTS}
 
 
 def _disagreement(bug: Judgement) -> dict[str, Any]:

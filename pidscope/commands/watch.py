@@ -92,6 +92,7 @@ class _Watch:
         self._world = watched_world(args)
         self._tree: Tree | None = None
         self._boot_s = self._world.boot_s()
+        self._begun = False
 
     def run(self) -> None:
         with self._world.open(self._show, judged=False) as session:
@@ -118,6 +119,7 @@ class _Watch:
             print(json.dumps(_watching(session, tasks)), flush=True)
         elif not self._args.noheadings:
             print(lines.HEADING, flush=True)
+        self._begun = True
 
     def _follow(self, session: Session, going_on: Callable[[], bool]) -> None:
         end_ns = math.inf
@@ -131,8 +133,8 @@ class _Watch:
             self._world.wait()
 
     def _show(self, event: Event, session: Session) -> None:
-        if not self._wanted(event):
-            return
+        if not self._begun or not self._wanted(event):
+            return  # what the start told of is among the tasks of the head
         if self._args.json:
             print(json.dumps(event_json(event)))
         else:

@@ -25,11 +25,13 @@ def check_host() -> tuple[list[Check], str | None]:
     checks = [_root(), _proc(), _btf(), _bcc()]
     probes: str | None = None
     if all(check.ok for check in checks):
+        iterator = Check(_ITERATOR, False, "no programs to come with")
         for way in WAYS:
-            check, iterator = _way(way)
+            check, with_it = _way(way)
             checks.append(check)
             if check.ok and probes is None:
                 probes = way
+            iterator = iterator if iterator.ok else with_it
         checks.append(iterator)
     return checks, probes
 
@@ -91,7 +93,10 @@ def _way(way: str) -> tuple[Check, Check]:
 def _iterator(program: Program) -> Check:
     if program.no_iterator:
         return Check(_ITERATOR, False, program.no_iterator, "starts and repairs read /proc instead")
-    tasks = program.tasks() or []
+    try:
+        tasks = program.tasks() or []
+    except OSError as error:
+        return Check(_ITERATOR, False, str(error.strerror), "starts and repairs read /proc instead")
     return Check(_ITERATOR, True, f"shows {len(tasks)} tasks")
 
 

@@ -1,4 +1,4 @@
-"""The task iterator: every task of the machine with all its numbers, in a few milliseconds.
+"""The task iterator: every task that has a number here, with all its numbers, in milliseconds.
 
 A BPF_ITER(task) program (bpf/iterator.c) is attached to nothing that runs: each opening of its
 link walks the tasks once (kernel/bpf/task_iter.c), by their number in the opener's own PID

@@ -58,6 +58,8 @@ def read_btf() -> Btf:
 class Program:
     """The programs, loaded and attached. Closing it, or dying, takes them out of the kernel.
 
+    Of kretprobes, dying without closing leaves the names in tracefs, with nothing behind them.
+
     Args:
         way: ``fentry``, ``kprobe`` or ``tracepoint``.
         ring_bytes: size of the ring buffer, a power of two and whole pages.
@@ -118,7 +120,8 @@ class Program:
                 if name.decode().endswith("_" + hook.name):
                     skipped[hook.name] += recursion_misses(function.fd) or 0
         if self.way == "kprobe":
-            skipped.update({hook.name: kretprobe_misses(hook.name) for hook in self.hooks})
+            returns = (hook.name for hook in self.hooks if hook.kind is Kind.EXIT)
+            skipped.update({name: kretprobe_misses(name) for name in returns})
         return dict(skipped)
 
     def close(self) -> None:

@@ -12,7 +12,6 @@ import contextlib
 import ctypes
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -21,7 +20,7 @@ from pidscope.hooks import Hook
 from pidscope.stream import Stream
 
 _CLONE_NEWPID = 0x20000000
-_LONGEST_S = 5.0  # sched_process_free comes a grace period later
+_LONGEST_S = 15.0  # sched_process_free may come LAZY_FLUSH_JIFFIES later (kernel/rcu/tree_nocb.h)
 _POLL_S = 0.01
 _UNTESTED = frozenset({"cgroup_attach_task"})
 _OF_NAMESPACES = frozenset({"copy_pid_ns", "zap_pid_ns_processes"})
@@ -66,7 +65,7 @@ def _act() -> None:
     with contextlib.suppress(PermissionError):  # it was an orphan's of another session
         os.setpgid(0, group)
         os.setsid()
-    thread = threading.Thread(target=os.execv, args=(sys.executable, ["pidscope", "-c", ""]))
+    thread = threading.Thread(target=os.execv, args=("/proc/self/exe", ["pidscope", "-ISc", ""]))
     thread.start()
     thread.join()
 

@@ -44,7 +44,9 @@ class LiveWorld:
     def missing(self) -> list[str]:
         """What the watch cannot see, for want of a hook."""
         missing = self._program.missing.items()
-        unseen = UNSEEN_BY_TRACEPOINTS if self.way == TRACEPOINT else ()
+        unseen = list(UNSEEN_BY_TRACEPOINTS) if self.way == TRACEPOINT else []
+        if unseen and self.procfs.mount().inside is not None:
+            unseen.append("groups and sessions outside this container, once it has begun")
         return [*unseen, *(f"{hook.without} ({hook.name}: {why})" for hook, why in missing)]
 
     @property
@@ -149,5 +151,6 @@ def _open(
 
 def expect_hooks_tell(program: Program, stream: Stream) -> None:
     """The self-test: name the hooks that stay silent; raise Refused if one of them makes state."""
-    for hook in silent_hooks(stream, program.hooks):
+    attached = [hook for hook in program.hooks if hook not in program.missing]
+    for hook in silent_hooks(stream, attached):
         program.miss(hook, "attached, but told nothing when it was tried")

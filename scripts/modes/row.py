@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-WAYS = ("fentry", "kprobe", "tracepoint")
+from pidscope.hooks import WAYS
+
 ITERATOR = "task iterator"
 MODES = (*WAYS, ITERATOR)
 

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .row import ITERATOR, UNTRIED, WAYS, WRONG, YES, Row, refusal
+from pidscope.hooks import TRACEPOINT, WAYS
+
+from .row import ITERATOR, UNTRIED, WRONG, YES, Row, refusal
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 WORKLOAD = ("scripts/workload", "nested")
-TRACEPOINT = "tracepoint"
 FAULTS = ("missing", "ghost", "wrong", "ungrammatical")
 
 _VERSION = re.compile(r"\d+(\.\d+)*")

@@ -22,8 +22,9 @@ def test_hooks_that_were_taken_out_are_named(way: str) -> None:
     program = Program(way)
     try:
         if way == "fentry":
-            program._module.detach_kfunc(fn_name=b"kfunc__detach_pid")
-            program._module.detach_kretfunc(fn_name=b"kretfunc__copy_pid_ns")
+            names = {hook.name: program._trampoline_name(hook) for hook in program.hooks}
+            program._module.detach_kfunc(fn_name=names["detach_pid"])
+            program._module.detach_kretfunc(fn_name=names["copy_pid_ns"])
         else:
             program._module.detach_kprobe(event=b"detach_pid")
             program._module.detach_kretprobe(event=b"copy_pid_ns")

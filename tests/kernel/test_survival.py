@@ -7,7 +7,6 @@ from soaking.run import runs
 from soaking.stresses import STRESSES
 
 SECONDS = 2.0
-EXACT_AFTER_S = 2.0
 
 
 @pytest.mark.parametrize(
@@ -21,5 +20,3 @@ def test_stress_is_survived(name: str, probes: str) -> None:
     (result,) = runs(STRESSES[name], probes, SECONDS, 1)
     assert result.wrongs == []
     assert result.accounted == 1
-    if name == "overflow":
-        assert result.exact_after_s < EXACT_AFTER_S

@@ -325,8 +325,10 @@ def test_watch_prints_what_the_schema_says_until_ctrl_c(kernel: FakeKernel, capf
 
     acting(kernel, 400, then=lose)
     assert cli.main(["watch", "-v", "-J"]) == 0
-    kinds = {one["type"] for one in objects(capfd)}
+    first, *stream = objects(capfd)
+    kinds = {one["type"] for one in stream}
     assert {"PidAttached", "PidDetached", "PidAllocated", "TaskExited", "Lost"} <= kinds
+    assert first["type"] == "watching"  # whatever the start told of
 
 
 def losing(kernel: FakeKernel, then: Any) -> None:
@@ -432,6 +434,21 @@ def test_verify_exits_1_for_a_disagreement(
     *bugs, last = objects(capfd)
     assert bugs[0]["type"] == "disagreement" and bugs[0]["verdict"] == verdict
     assert last[verdict] >= 1 and started
+
+
+def test_a_hook_that_did_not_attach_is_not_tried_and_keeps_its_reason(
+    kernel: FakeKernel, host: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    host.setattr(FakeProgram, "blind_to", "free_pid")
+    tried: list[str] = []
+    host.setattr(
+        live_module,
+        "silent_hooks",
+        lambda stream, hooks: tried.extend(hook.name for hook in hooks) or [],
+    )
+    assert cli.main(["watch", "--duration", "0.01"]) == 0
+    assert "free_pid" not in tried and "attach_pid" in tried
+    assert "(free_pid: not here)" in capsys.readouterr().err
 
 
 def test_an_iterator_that_fails_is_told_of(
