@@ -17,7 +17,7 @@ from pidscope.live.session import live_session
 from pidscope.observer import Observer
 from pidscope.procfs import ProcFs
 from pidscope.tree import Counts
-from pidscope.verify import Tally, Verdict
+from pidscope.verify import Tally, Verdict, hooks_agree
 
 from .conftest import WORKLOAD, Host
 from .test_workloads import WORKLOADS
