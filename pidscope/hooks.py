@@ -82,7 +82,7 @@ AUTO = "auto"  # the first of them that works
 COUNTED_BY_TRACEPOINTS = ("births", "processes", "threads")
 UNSEEN_BY_TRACEPOINTS = (
     "failed forks, and when a number can be given out again",
-    "setpgid and setsid when they happen: groups and sessions are read every second, and at exec",
+    "setpgid and setsid at once, only each second and at exec",
     "namespaces before their first process",
 )
 

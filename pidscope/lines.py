@@ -186,7 +186,7 @@ def verification(summary: Mapping[str, Any]) -> str:
         f"probes {summary['probes']}, {summary['elapsed_s']} s{own}",
     ]
     if by_tracepoints:
-        rows.append("  no proof by tracepoints: they tell later, and not of setpgid and setsid")
+        rows.append("  no proof: tracepoints tell after the act, and not of setpgid and setsid")
     rows += _hook_rows(summary)
     births = summary["births"]
     if births is not None and births["proc_stat"] != births["told"]:

@@ -261,8 +261,8 @@ class ProcFs:
         try:
             own = Path(self._root, "self/ns/time").stat().st_ino
             of_children = Path(self._root, "self/ns/time_for_children").stat().st_ino
-        except FileNotFoundError:
-            return 0  # a kernel without time namespaces
+        except (FileNotFoundError, NotADirectoryError):
+            return 0  # a kernel without time namespaces, or no /proc at all
         if own == _TIME_INIT_INO:
             return 0
         if own != of_children:

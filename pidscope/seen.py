@@ -287,7 +287,7 @@ class SeenTable(Table):
         birth = Birth(
             status.ns_tgid[0],
             status.ppid,
-            (reading.start_ticks or 0) * self.ns_per_tick,
+            (reading.start_ticks or 0) * self.ns_per_tick - self.start_offset_ns,
             unescape_status_name(status.name),
             ns.parent.inum if ns is not None and ns.parent is not None else 0,
             self._called(status.ns_pgid[0]),

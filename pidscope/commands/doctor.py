@@ -28,7 +28,7 @@ exit status: 0 live mode works here, 3 it does not; 2 a scenario is not there,
 or is wrong.
 """
 _INDENT = " " * 12
-_LIMITS = {TRACEPOINT: ": useful, but not complete, and verify cannot prove it"}
+_LIMITS = {TRACEPOINT: ": not complete, so verify cannot prove"}
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -147,6 +147,14 @@ def open_standard_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def tell_head(title: str, session: Session) -> int:
+    """Say on standard error how it is watched, and from where on; how many tasks there are."""
+    assert session.table is not None
+    tasks = sum(1 for _ in session.table.tasks())
+    print(f"pidscope: {title}, from {tasks} tasks on", file=sys.stderr)
+    return tasks
+
+
 def tell_missing(session: Session) -> None:
     """Say on standard error what this watch cannot see."""
     for what in session.world.missing:

@@ -9,7 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from pidscope import lines
-from pidscope.commands.running import Stop, seconds, spawned, status, tell_gaps, tell_missing
+from pidscope.commands.running import (
+    Stop,
+    seconds,
+    spawned,
+    status,
+    tell_gaps,
+    tell_head,
+    tell_missing,
+)
 from pidscope.commands.sources import (
     SEE_SCENARIOS,
     WatchedWorld,
@@ -89,6 +97,7 @@ class _Verification:
 
     def run(self, command: list[str] | None, duration: float | None) -> int:
         with self._world.open(self._listen, judged=True) as session:
+            tell_head(self._world.title(), session)
             tell_missing(session)
             begun_ns = session.world.now_ns()
             if duration is None:

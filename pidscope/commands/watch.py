@@ -11,7 +11,15 @@ from datetime import datetime
 from typing import Any
 
 from pidscope import lines
-from pidscope.commands.running import Stop, forget_stdout, seconds, spawned, tell_gaps, tell_missing
+from pidscope.commands.running import (
+    Stop,
+    forget_stdout,
+    seconds,
+    spawned,
+    tell_gaps,
+    tell_head,
+    tell_missing,
+)
 from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_probes, add_proc, watched_world
 from pidscope.documents import event_json
 from pidscope.event import (
@@ -111,9 +119,7 @@ class _Watch:
         print(f"pidscope: {stream.events} events, {stream.lost} lost", file=sys.stderr)
 
     def _head(self, session: Session) -> None:
-        assert session.table is not None
-        tasks = sum(1 for _ in session.table.tasks())
-        print(f"pidscope: {self._world.title()}, from {tasks} tasks on", file=sys.stderr)
+        tasks = tell_head(self._world.title(), session)
         tell_missing(session)
         if self._args.json:
             print(json.dumps(_watching(session, tasks)), flush=True)

@@ -46,7 +46,17 @@ def compile_programs(way: str, constants: Mapping[str, int], ring_bytes: int) ->
             # bcc takes bytes, and warns of anything else
             return _module_class(bcc)(text=_text(folder, SOURCES[way]), cflags=flags)
         except Exception as error:  # bcc raises nothing more precise
-            raise HostError(f"bcc could not compile the programs: {said() or error}") from error
+            raise _not_compiled(said() or str(error)) from error
+
+
+def _not_compiled(why: str) -> HostError:
+    """bcc makes the maps on its way, so that a refusal of bpf(2) looks like a fault of the text."""
+    if os.strerror(errno.EPERM) in why:
+        return HostError(
+            f"this process may not use bpf(2): {why}",
+            "it needs CAP_BPF, CAP_PERFMON and CAP_SYS_RESOURCE, or CAP_SYS_ADMIN",
+        )
+    return HostError(f"bcc could not compile the programs: {why}")
 
 
 def _text(folder: Path, names: tuple[str, ...]) -> bytes:

@@ -23,6 +23,7 @@ class LiveWorld:
     """A `pidscope.session.World`: attached programs, and the /proc of the same kernel.
 
     Raises:
+        Refused: it is by tracepoints, from inside a container.
         HostError: this is not the /proc of the initial PID namespace; or what this process's time
             namespace adds to start times cannot be known.
     """
@@ -32,6 +33,8 @@ class LiveWorld:
         self.ring = program.ring
         self.procfs = procfs
         self.root_ns = _initial_ns(procfs)
+        if program.way == TRACEPOINT and procfs.mount().inside is not None:
+            raise Refused("the task iterator shows only the tasks of this process's PID namespace")
         self.ns_per_tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
         self._clock_offset_ns, self.start_offset_ns = offsets_of_reader(procfs)
 
@@ -44,9 +47,7 @@ class LiveWorld:
     def missing(self) -> list[str]:
         """What the watch cannot see, for want of a hook."""
         missing = self._program.missing.items()
-        unseen = list(UNSEEN_BY_TRACEPOINTS) if self.way == TRACEPOINT else []
-        if unseen and self.procfs.mount().inside is not None:
-            unseen.append("groups and sessions outside this container, once it has begun")
+        unseen = UNSEEN_BY_TRACEPOINTS if self.way == TRACEPOINT else ()
         return [*unseen, *(f"{hook.without} ({hook.name}: {why})" for hook, why in missing)]
 
     @property
