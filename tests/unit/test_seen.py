@@ -29,6 +29,7 @@ from pidscope.seen import SeenTable, judge_seen
 from pidscope.simulated.iterator import iterate
 from pidscope.simulated.procfs import SimulatedProcFs
 from pidscope.simulated.random_workload import random_play
+from pidscope.snapshot import Status, TaskReading
 from pidscope.verify import BUGS, Judgement, Verdict
 from pidscope.wire import decode, encode
 
@@ -269,3 +270,24 @@ def test_an_exit_in_the_window_of_a_start_is_not_the_next_ones() -> None:
     table.apply(TaskExited(9, 5, 5, 5, 0))
     table.apply(born(row(5, start_ns=60)))
     assert table.exited == set()
+
+
+def test_in_a_time_namespace_a_hidden_task_is_itself() -> None:
+    """Its start comes from /proc as its reader is shown it."""
+    offset_ns = 1000 * NS_PER_TICK
+    status = Status(b"init", "S", 0, 1, 1, (1,), (1,), (0,), (0,))
+    table = SeenTable(ROOT, NS_PER_TICK, None, offset_ns)
+    table.start([], [TaskReading(1, status, 1024, ROOT)])
+    task = table.task(1)
+    assert task is not None and table.start_ticks(task) == 1024
+    assert task.group.pgid is task.group.sid is table.init_struct_pid
+
+
+def test_a_thread_whose_own_process_is_out_of_date_waits_for_the_next_look() -> None:
+    outer = row(7, ns=77, inner=(1,), ns_parent=ROOT)
+    inner = row(9, ns=88, inner=(2, 1), ns_parent=77)
+    table = table_of(row(1), outer._replace(tid=8), inner)  # in the middle of an exchange
+    table.apply(outer)
+    thread = PidNumbers((10, 3, 2), 88)
+    table.apply(PidAttached(9, 9, 10, PidType.PID, thread, inner.birth._replace(start_ns=99)))
+    assert 10 not in numbers(table)
