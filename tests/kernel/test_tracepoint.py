@@ -48,9 +48,13 @@ def check_living(host: Host, tally: Tally) -> None:
     session.pump()
     assert session.table is not None
     born = {e.tid for e in host.events if isinstance(e, PidAttached) and e.birth is not None}
+    known = len(tally.bugs)
     for number in sorted(born):
         if session.table.task(number) is not None:
             tally.add(session.check(number))
+    session.look_for_skipped()
+    if session.suspect:  # as `Observer.check_all`: a run was left out, as on preemptible kernels
+        del tally.bugs[known:]
 
 
 def follow(host: Host, command: list[str]) -> tuple[int, Tally, dict[str, int]]:
