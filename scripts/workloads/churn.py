@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
-import sys
 
 from workloads import syscalls
 from workloads.family import Channel, Family
 from workloads.forks import MAX_DEPTH
-from workloads.storm import add_storm_arguments, expect_storm
+from workloads.storm import add_storm_arguments, expect_storm, run_jobs
 from workloads.workload import Options, Workload
 
 DEPTHS = (1, 3, 2, 6, MAX_DEPTH, 1, 4, 12)
@@ -20,16 +18,7 @@ DEPTHS = (1, 3, 2, 6, MAX_DEPTH, 1, 4, 12)
 
 def run_churn(family: Family, options: Options) -> str:
     """Several processes make chains of namespaces in a loop; at the end says how many births."""
-    stop, made = family.channel(), family.channel()
-    jobs = [family.fork(lambda: _churn(family, stop, made)) for _ in range(options.jobs)]
-    family.hold(options.seconds)
-    stop.send()
-    births = len(jobs)
-    for job in jobs:
-        births += made.receive()[0]
-        family.reap(job)
-    print(json.dumps({"births": births}), file=sys.stderr, flush=True)
-    return ""
+    return run_jobs(family, options, _churn)
 
 
 def _churn(family: Family, stop: Channel, made: Channel) -> None:

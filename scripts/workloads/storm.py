@@ -15,17 +15,24 @@ from workloads.workload import Counts, Options, Workload, positive
 
 JOBS = 2
 
+Job = Callable[[Family, Channel, Channel], None]  # until it may stop; then how many births it made
+
 
 def run_storm(family: Family, options: Options) -> str:
+    """Several processes fork in a loop; at the end says how many births there were."""
+    return run_jobs(family, options, _storm)
+
+
+def run_jobs(family: Family, options: Options, job: Job) -> str:
     """Several processes make births in a loop; at the end says how many there were."""
     stop, made = family.channel(), family.channel()
-    jobs = [family.fork(lambda: _storm(family, stop, made)) for _ in range(options.jobs)]
+    jobs = [family.fork(lambda: job(family, stop, made)) for _ in range(options.jobs)]
     family.hold(options.seconds)
     stop.send()
     births = len(jobs)
-    for job in jobs:
+    for process in jobs:
         births += made.receive()[0]
-        family.reap(job)
+        family.reap(process)
     print(json.dumps({"births": births}), file=sys.stderr, flush=True)
     return ""
 
