@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from pidscope.event import (
     Event,
@@ -85,25 +85,8 @@ class Faults:
         return max(0, self._counts[hook] - explained.get(hook, 0))
 
 
-class _Life:
-    """One struct pid, from its allocation or birth on."""
-
-    __slots__ = ("born", "exited", "init_of", "released")
-
-    def __init__(self) -> None:
-        self.born = self.exited = self.released = False
-        self.init_of = 0  # inum of the namespace whose number 1 it is; 0: none
-
-
-class _Fork:
-    """One task's way through ``copy_process()``, from its ``alloc_pid()`` on."""
-
-    __slots__ = ("born", "freed", "nr", "whole")
-
-    def __init__(self, nr: int, whole: bool) -> None:
-        self.nr = nr
-        self.whole = whole  # it began after the stream did
-        self.born = self.freed = False
+# What was told of a struct pid since it was allocated or born, and not freed.
+_BORN, _EXITED, _RELEASED = 1, 2, 4
 
 
 class Grammar:
@@ -116,32 +99,39 @@ class Grammar:
 
     def __init__(self, sees: Callable[[str], bool] = lambda name: True) -> None:
         self._sees = sees
-        self._lives: dict[int, _Life] = {}  # by number in the initial namespace, until freed
-        self._forks: dict[int, _Fork | None] = {}  # by the forker; None: it is in none
+        self._sees_free = sees("free_pid")
+        self._lives: dict[int, int] = {}  # by number in the initial namespace, until freed
+        self._inits: dict[int, int] = {}  # the namespace (inum) whose number 1 it is
+        # By the forker, from alloc_pid() on: the new number, negative once freed; 0: in no fork.
+        self._forks: dict[int, int] = {}
+        self._halves: set[int] = set()  # forkers whose fork began before the stream did
         self._exchanges: dict[int, int] = {}  # leader's number: the exec'ing thread's
         self._transfers: dict[int, set[PidType]] = {}  # by the exec'ing thread's old number
         self._renamed: set[int] = set()  # since the last exec
         self._execs_known: set[int] = set()  # who has exec'd, or was born, since the stream began
         self._made_ns: set[int] = set()
         self._dying: set[int] = set()
-        self._rules: dict[type, Callable[[Event], Fault | None]] = {
-            PidAllocated: self._allocated,  # type: ignore[dict-item]
-            PidAttached: self._attached,  # type: ignore[dict-item]
-            TaskCreated: self._created,  # type: ignore[dict-item]
-            ForkFailed: self._failed,  # type: ignore[dict-item]
-            PidFreed: self._freed,  # type: ignore[dict-item]
-            PidDetached: self._detached,  # type: ignore[dict-item]
-            TidsExchanged: self._exchanged,  # type: ignore[dict-item]
-            PidTransferred: self._transferred,  # type: ignore[dict-item]
-            TaskRenamed: self._rename,  # type: ignore[dict-item]
-            TaskExecuted: self._executed,  # type: ignore[dict-item]
-            TaskExited: self._exited,  # type: ignore[dict-item]
-            NamespaceCreated: self._namespace,  # type: ignore[dict-item]
-            NamespaceDying: self._zapped,  # type: ignore[dict-item]
+        self._rules: dict[type, Callable[[Any], Fault | None]] = {
+            PidAllocated: lambda e: self.allocated(e.by, e.pid.nr),
+            PidAttached: self._attached,
+            TaskCreated: lambda e: self.created(e.by, e.tid, e.flags),
+            ForkFailed: lambda e: self._failed(e.by),
+            PidFreed: lambda e: self.freed(e.by, e.pid.nr),
+            PidDetached: lambda e: self.detached(e.tid),
+            TidsExchanged: self._exchanged,
+            PidTransferred: self._transferred,
+            TaskRenamed: lambda e: self.renamed(e.tid),
+            TaskExecuted: lambda e: self.executed(e.tid, e.old_tid),
+            TaskExited: lambda e: self.exited(e.tid),
+            NamespaceCreated: self._namespace,
+            NamespaceDying: self._zapped,
         }
 
     def add(self, event: Event) -> Fault | None:
-        """Read one event; what is missing before it."""
+        """Read one event; what is missing before it.
+
+        The frequent ones have a method each, for whoever reads them from the record itself.
+        """
         rule = self._rules.get(type(event))
         return rule(event) if rule is not None else None
 
@@ -150,58 +140,65 @@ class Grammar:
 
     # Forks
 
-    def _allocated(self, event: PidAllocated) -> Fault | None:
-        nr, by = event.pid.nr, event.by
+    def allocated(self, by: int, nr: int) -> Fault | None:
+        """Task ``by`` was given a struct pid."""
         fault = None
         if nr in self._lives:
             fault = self._missed("free_pid", f"{nr} is given out again")
-        open_fork = self._forks.get(by)
-        if open_fork is not None:
-            fault = fault or self._missed("copy_process", f"{by} forks, and made {open_fork.nr}")
-        self._lives[nr] = _Life()
-        self._forks[by] = _Fork(nr, whole=by in self._forks)
+        fork = self._forks.get(by)
+        if fork:
+            fault = fault or self._missed("copy_process", f"{by} forks, and made {abs(fork)}")
+        if fork is None:
+            self._halves.add(by)
+        else:
+            self._halves.discard(by)
+        self._lives[nr] = 0
+        self._forks[by] = nr
         return fault
 
     def _attached(self, event: PidAttached) -> Fault | None:
         if event.birth is None:
             return None
-        nr, by = event.tid, event.by
+        is_init = event.pid.level and event.pid.numbers[-1] == 1
+        return self.born(event.by, event.tid, event.pid.ns if is_init else 0)
+
+    def born(self, by: int, nr: int, init_of: int) -> Fault | None:
+        """Task ``by`` had a child; ``init_of``: the inum of a new namespace that it is init of."""
         fork = self._forks.get(by)
         fault = None
-        if by in self._forks and (fork is None or fork.nr != nr):
-            fault = self._missed("alloc_pid", f"birth of {nr}")
-        if fork is None or fork.nr != nr:
-            fork = self._forks[by] = _Fork(nr, whole=False)
-        fork.born = True
-        life = self._lives.setdefault(nr, _Life())
-        life.born = True
-        if event.pid.level and event.pid.numbers[-1] == 1:
-            life.init_of = event.pid.ns
-            self._dying.discard(event.pid.ns)
-        self._forks[nr] = None
+        if fork != nr:
+            if fork is not None:
+                fault = self._missed("alloc_pid", f"birth of {nr}")
+            self._forks[by] = nr
+            self._halves.add(by)
+        self._lives[nr] = self._lives.get(nr, 0) | _BORN
+        if init_of:
+            self._inits[nr] = init_of
+            self._dying.discard(init_of)
+        self._forks[nr] = 0
         self._execs_known.add(nr)
         return fault
 
-    def _created(self, event: TaskCreated) -> Fault | None:
-        nr, by = event.tid, event.by
+    def created(self, by: int, nr: int, flags: int) -> Fault | None:
+        """``copy_process()`` gave ``by`` a task."""
         if not nr:  # fork_idle(): a CPU comes up
             return None
-        known, fork = by in self._forks, self._forks.get(by)
-        self._forks[by] = None
-        if known and (fork is None or fork.nr != nr or not fork.born):
+        fork, whole, made_ns = self._forks.get(by), by not in self._halves, by in self._made_ns
+        self._forks[by] = 0
+        self._halves.discard(by)
+        if fork is not None and (fork != nr or not self._lives.get(nr, 0) & _BORN):
             return self._missed("attach_pid", f"copy_process() returned {nr}")
-        made_ns = by in self._made_ns
         self._made_ns.discard(by)
-        if event.flags & _CLONE_NEWPID and fork is not None and fork.whole and not made_ns:
+        if flags & _CLONE_NEWPID and fork and whole and not made_ns:
             return self._missed("copy_pid_ns", f"{nr} is born into a new namespace")
         return None
 
-    def _failed(self, event: ForkFailed) -> Fault | None:
-        fork = self._forks.get(event.by)
-        self._forks[event.by] = None
-        if fork is not None and not fork.freed:
-            self._forget_unseen_end(fork.nr)
-            return self._missed("free_pid", f"the fork of {fork.nr} failed")
+    def _failed(self, by: int) -> Fault | None:
+        fork = self._forks.get(by, 0)
+        self._forks[by] = 0
+        if fork > 0:
+            self._forget_unseen_end(fork)
+            return self._missed("free_pid", f"the fork of {fork} failed")
         return None
 
     def _namespace(self, event: NamespaceCreated) -> Fault | None:
@@ -212,14 +209,13 @@ class Grammar:
 
     def _exchanged(self, event: TidsExchanged) -> Fault | None:
         thread, leader = event.tid, event.leader
-        left, right = self._lives.get(thread), self._lives.get(leader)
-        if left is not None:
-            left.exited = True  # it is the old leader's now, which had to end first
-        if right is not None:
-            right.exited = False
+        if thread in self._lives:
+            self._lives[thread] |= _EXITED  # it is the old leader's now, which had to end first
+        if leader in self._lives:
+            self._lives[leader] &= ~_EXITED
         self._exchanges[leader] = thread
         self._transfers[thread] = set()
-        self._forks[leader] = None
+        self._forks[leader] = 0
         return None
 
     def _transferred(self, event: PidTransferred) -> Fault | None:
@@ -227,64 +223,69 @@ class Grammar:
             self._transfers[event.old].add(event.pid_type)
         return None
 
-    def _rename(self, event: TaskRenamed) -> Fault | None:
-        self._renamed.add(event.tid)
+    def renamed(self, nr: int) -> Fault | None:
+        """A task has another name."""
+        self._renamed.add(nr)
         return None
 
-    def _executed(self, event: TaskExecuted) -> Fault | None:
-        nr = event.tid
+    def executed(self, nr: int, old_nr: int) -> Fault | None:
+        """A task, once called ``old_nr``, runs another program."""
         known, renamed = nr in self._execs_known, nr in self._renamed
         self._execs_known.add(nr)
         self._renamed.discard(nr)
         thread = self._exchanges.pop(nr, nr)
-        if known and event.old_tid not in (nr, thread):
-            return self._missed("exchange_tids", f"{event.old_tid} execs as {nr}")
+        if known and old_nr not in (nr, thread):
+            return self._missed("exchange_tids", f"{old_nr} execs as {nr}")
         if known and not renamed:
             return self._missed("task_rename", f"{nr} execs")
         return None
 
     # Ends
 
-    def _exited(self, event: TaskExited) -> Fault | None:
-        life = self._lives.get(event.tid)
+    def exited(self, nr: int) -> Fault | None:
+        """A task ends."""
+        life = self._lives.get(nr)
         if life is not None:
-            life.exited = True
-        self._exchanges.pop(event.tid, None)  # an exec that fails so late kills
+            self._lives[nr] = life | _EXITED
+        self._exchanges.pop(nr, None)  # an exec that fails so late kills
         return None
 
     def _zapped(self, event: NamespaceDying) -> Fault | None:
         self._dying.add(event.ns)
         return None
 
-    def _detached(self, event: PidDetached) -> Fault | None:
-        nr = event.tid
+    def detached(self, nr: int) -> Fault | None:
+        """A task is released."""
         self._forks.pop(nr, None)
-        for known in (self._renamed, self._execs_known, self._made_ns):
-            known.discard(nr)
+        self._halves.discard(nr)
+        self._renamed.discard(nr)
+        self._execs_known.discard(nr)
+        self._made_ns.discard(nr)
+        init_of = self._inits.pop(nr, 0)
         if self._transfers.pop(nr, _TRANSFERRED) != _TRANSFERRED:
             return self._missed("transfer_pid", f"{nr} was exchanged")
         life = self._lives.get(nr)
         if life is None:
             return None
-        life.released = True
+        self._lives[nr] = life | _RELEASED
         self._forget_unseen_end(nr)
-        if life.born and not life.exited:
+        if life & _BORN and not life & _EXITED:
             return self._missed("sched_process_exit", f"release of {nr}")
-        if life.init_of and life.init_of not in self._dying:
-            return self._missed("zap_pid_ns_processes", f"release of {nr}, init of {life.init_of}")
-        self._dying.discard(life.init_of)
+        if init_of and init_of not in self._dying:
+            return self._missed("zap_pid_ns_processes", f"release of {nr}, init of {init_of}")
+        self._dying.discard(init_of)
         return None
 
     def _forget_unseen_end(self, nr: int) -> None:
-        if not self._sees("free_pid"):
+        if not self._sees_free:
             self._lives.pop(nr, None)
 
-    def _freed(self, event: PidFreed) -> Fault | None:
-        nr = event.pid.nr
-        fork = self._forks.get(event.by)
-        if fork is not None and fork.nr == nr:
-            fork.freed = True
-        life = self._lives.pop(nr, None)
-        if life is not None and life.born and not life.released:
+    def freed(self, by: int, nr: int) -> Fault | None:
+        """Task ``by`` freed a struct pid."""
+        if self._forks.get(by) == nr:
+            self._forks[by] = -nr
+        life = self._lives.pop(nr, 0)
+        if life & _BORN and not life & _RELEASED:
+            self._inits.pop(nr, None)
             return self._missed("detach_pid", f"{nr} is free again")
         return None

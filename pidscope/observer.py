@@ -86,6 +86,9 @@ class Observer(Session):
 
     # The stream
 
+    def _follows(self) -> None:
+        """Nobody yet: here each event says what else has become out of date."""
+
     def pump(self, until: int | None = None, window: Window | None = None) -> None:
         """Follow the stream; every second, look at everything besides."""
         super().pump(until, window)

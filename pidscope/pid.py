@@ -10,6 +10,28 @@ They only hold; `pidscope.table` changes them.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import TypeVar
+
+_Member = TypeVar("_Member")
+
+
+def _with(members: Collection[_Member], new: _Member) -> Collection[_Member]:
+    """An ordered set with one more: most have no member or one, and a dict is 200 bytes."""
+    if not members:
+        return (new,)
+    if isinstance(members, dict):
+        members[new] = None
+        return members
+    return dict.fromkeys((*members, new))
+
+
+def _without(members: Collection[_Member], old: _Member) -> Collection[_Member]:
+    if isinstance(members, dict):
+        members.pop(old, None)
+        return members
+    return () if old in members else members
+
 
 class Namespace:
     """``struct pid_namespace``: inums are given out again, so (inum, ordinal) is its identity."""
@@ -65,8 +87,9 @@ class Pid:
         self.outside: tuple[Namespace, ...] = ()  # of a partial one: it has no number in these
         self.task: Task | None = None
         self.process: ThreadGroup | None = None  # attached as TGID
-        self.groups: dict[ThreadGroup, None] = {}  # attached as PGID, as an ordered set
-        self.sessions: dict[ThreadGroup, None] = {}
+        # Attached as PGID and as SID, as ordered sets; few have a set of their own.
+        self.groups: Collection[ThreadGroup] = ()
+        self.sessions: Collection[ThreadGroup] = ()
 
     @property
     def nr(self) -> int:
@@ -77,6 +100,22 @@ class Pid:
     def level(self) -> int:
         """The level of its innermost known namespace."""
         return len(self.numbers) - 1
+
+    def join_group(self, group: ThreadGroup) -> None:
+        """``attach_pid()`` of a process, as PGID."""
+        self.groups = _with(self.groups, group)
+
+    def leave_group(self, group: ThreadGroup) -> None:
+        """``detach_pid()`` of a process, as PGID."""
+        self.groups = _without(self.groups, group)
+
+    def join_session(self, group: ThreadGroup) -> None:
+        """``attach_pid()`` of a process, as SID."""
+        self.sessions = _with(self.sessions, group)
+
+    def leave_session(self, group: ThreadGroup) -> None:
+        """``detach_pid()`` of a process, as SID."""
+        self.sessions = _without(self.sessions, group)
 
     @property
     def used(self) -> bool:
@@ -103,10 +142,18 @@ class ThreadGroup:
         self.tgid: Pid | None = tgid  # None once released
         self.pgid = pgid
         self.sid = sid
-        self.threads: dict[Task, None] = {}
+        self.threads: Collection[Task] = ()  # in the order of birth
         self.exits = 0  # exits of threads seen so far
         self.parent: ThreadGroup | None = None  # at birth, if it is the process that forked
         self.parent_exits = 0  # its exits then: unchanged means nothing was reparented
+
+    def add_thread(self, task: Task) -> None:
+        """Let a task be one of its threads."""
+        self.threads = _with(self.threads, task)
+
+    def remove_thread(self, task: Task) -> None:
+        """``__exit_signal()``: a task is released."""
+        self.threads = _without(self.threads, task)
 
 
 class Task:

@@ -125,19 +125,19 @@ class SeenTable(Table):
     # A task comes
 
     def _enter_task(self, event: TaskSeen | PidAttached, birth: Birth) -> None:
-        if birth.tgid != event.tid and self._group(birth.tgid) is None:
+        if birth.tgid != event.tid and self.group(birth.tgid) is None:
             return  # its leader is gone, so it is about to be
         self._make_room(event.pid, birth)
-        group = self._group(birth.tgid)
+        group = self.group(birth.tgid)
         if birth.tgid == event.tid:
-            pid = self._new_pid(event, birth)
+            pid = self._new_pid(event.pid, birth)
             group = pid.process = ThreadGroup(pid, None, None)
-            self._set_parent(group, self._group(birth.ppid), event.by)
+            self.set_parent(group, self.group(birth.ppid), event.by)
         elif group is None:
             return  # what made room was its own process: out of date, and the next look tells
         else:
-            pid = self._new_pid(event, birth)
-        self._new_task(pid, group, birth)
+            pid = self._new_pid(event.pid, birth)
+        self.add_task(pid, group, birth.start_ns, birth.comm)
 
     def _make_room(self, pid: PidNumbers, birth: Birth) -> None:
         """Whoever is still called by one of these numbers is no more."""
@@ -194,10 +194,13 @@ class SeenTable(Table):
         before = (group.pgid, group.sid)
         group.pgid, group.sid = self._link(birth.pgid), self._link(birth.sid)
         if before[0] is not None and before[0] is not group.pgid:
-            before[0].groups.pop(group, None)
+            before[0].leave_group(group)
         if before[1] is not None and before[1] is not group.sid:
-            before[1].sessions.pop(group, None)
-        self._join(group)
+            before[1].leave_session(group)
+        if group.pgid is not None:
+            group.pgid.join_group(group)
+        if group.sid is not None:
+            group.sid.join_session(group)
         for pid in before:
             self._put(pid)
         linked = ((PidType.PGID, group.pgid), (PidType.SID, group.sid))
@@ -209,12 +212,11 @@ class SeenTable(Table):
         """Take a struct pid out, whoever was attached to it."""
         if pid.task is not None:
             self._end_task(pid.task)
-        for group in list(pid.groups):
+        for group in pid.groups:
             group.pgid = None
-        for group in list(pid.sessions):
+        for group in pid.sessions:
             group.sid = None
-        pid.groups.clear()
-        pid.sessions.clear()
+        pid.groups = pid.sessions = ()
         self._put(pid)
 
     def _end_task(self, task: Task) -> None:
@@ -226,7 +228,7 @@ class SeenTable(Table):
             self.exited.discard(task.pid.nr)
             self.unsure.discard(task.pid.nr)
             self.ended.add(task.pid.nr)
-            self._release(task)
+            self.release(task)
 
     def _exited(self, event: TaskExited) -> None:
         super()._exited(event)

@@ -12,6 +12,7 @@ from typing import Callable
 
 from pidscope.errors import HostError, IllegalEvent
 from pidscope.event import Event, Lost, Repaired
+from pidscope.follow import Follower
 from pidscope.grammar import KEPT, Fault, Faults, Grammar
 from pidscope.hooks import hooks_of
 from pidscope.snapshot import Snapshot
@@ -34,7 +35,8 @@ class Session:
     Args:
         world: the session reads its ring from the beginning.
         listener: is called with each event, `Lost` included, before the table has it; those of
-            the start's window come once the table stands behind them all.
+            the start's window come once the table stands behind them all. Unless ``tells_all`` it
+            may be told of losses and repairs only, which is cheaper.
 
     After a loss the table is ``suspect`` until a `repair` succeeds, which is told as `Repaired`.
     """
@@ -46,6 +48,8 @@ class Session:
         self.stream = Stream(world)
         self._procfs = world.procfs
         self._listener = listener
+        self.tells_all = listener is not None
+        self._follower: Follower | None = None
         self.table: Table | None = None
         self.starts = 0
         self.iterator_refused = ""  # why a start had to read all in /proc
@@ -118,6 +122,11 @@ class Session:
             return False
         return True
 
+    def _follows(self) -> Follower | None:
+        """Who applies the plain records, if anybody."""
+        assert self.table is not None
+        return Follower(self.table, self._grammar, self.faults)
+
     def _doubt(self) -> None:
         """From here on nothing is judged, until a start has succeeded."""
         if not self.suspect:
@@ -134,6 +143,7 @@ class Session:
         self.starts += 1
         self._lost_before = self.stream.lost
         self._grammar = Grammar(self.world.sees)
+        self._follower = self._follows()
         self._forks_before = self._forks_at_rest()
 
     # The stream
@@ -144,12 +154,33 @@ class Session:
         ``window`` is told of each event. A loss or an event that cannot follow makes the table
         suspect; nothing after it is applied.
         """
-        for event in self.stream.read(self.stream.position if until is None else until):
-            self._tell(event)
-            if isinstance(event, Lost):
-                self._doubt()
-            elif not self.suspect:
-                self._apply(event, window)
+        stream = self.stream
+        until = stream.position if until is None else until
+        while stream.consumed < until:
+            if self._may_follow():
+                self._follow(until, window)
+                records = stream.records(min(until, stream.consumed + 1))
+            else:
+                records = stream.records(until)
+            for event in records:
+                self._happened(event, window)
+        for event in stream.unrecorded():
+            self._happened(event, window)
+
+    def _may_follow(self) -> bool:
+        """Whether nobody has to be told of each event, and the table may have them."""
+        return not (self.suspect or self.tells_all or self._follower is None)
+
+    def _follow(self, until: int, window: Window | None) -> None:
+        assert self._follower is not None
+        self.stream.follow(until, self._follower, window.watched if window else frozenset())
+
+    def _happened(self, event: Event, window: Window | None) -> None:
+        self._tell(event)
+        if isinstance(event, Lost):
+            self._doubt()
+        elif not self.suspect:
+            self._apply(event, window)
 
     def _apply(self, event: Event, window: Window | None) -> None:
         assert self.table is not None

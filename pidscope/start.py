@@ -175,16 +175,16 @@ class _Base:
             group = pid.process = ThreadGroup(pid, None, None)
         task = pid.task = Task(pid, group, row.comm)
         task.start_ns, task.start_ticks = row.start_ns, row.start_ticks
-        group.threads[task] = None
+        group.add_thread(task)
         return group
 
     def _link(self, group: ThreadGroup, row: Row) -> None:
         group.pgid = self._find(row, PidType.PGID, row.pgid)
         group.sid = self._find(row, PidType.SID, row.sid)
         if group.pgid is not None:
-            group.pgid.groups[group] = None
+            group.pgid.join_group(group)
         if group.sid is not None:
-            group.sid.sessions[group] = None
+            group.sid.join_session(group)
 
     def _find(self, row: Row, pid_type: PidType, link: Link) -> Pid | None:
         nr = link.nr if isinstance(link, PidNumbers) else link[0]

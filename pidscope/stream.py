@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pidscope.event import Event, Lost, PidAttached
+from pidscope.follow import Follower
 from pidscope.hooks import accounted
 from pidscope.wire import decode
 from pidscope.world import World
+
+_STRETCH = 256 << 10  # bytes
 
 
 class Stream:
@@ -27,8 +30,18 @@ class Stream:
         """The end of the stream: every record written so far lies before it."""
         return self._world.ring.position
 
+    @property
+    def consumed(self) -> int:
+        """The position of the next record."""
+        return self._world.ring.consumed
+
     def read(self, until: int) -> Iterator[Event]:
         """Yield what lies before position ``until``; raise WireError."""
+        yield from self.records(until)
+        yield from self.unrecorded()
+
+    def records(self, until: int) -> Iterator[Event]:
+        """Yield what lies before ``until``, and each loss where a record tells of it."""
         for data in self._world.ring.drain(until):
             record = decode(data)
             behind = (record.lost - self.lost) & 0xFFFFFFFF
@@ -37,9 +50,27 @@ class Stream:
                 yield Lost(record.event.ts_ns, self.lost)
             self._count(record.event)
             yield record.event
-        if self._world.lost != self.lost:  # the last record may be the lost one
+
+    def unrecorded(self) -> Iterator[Event]:
+        """Yield the loss that no record has told of yet: the last record may be the lost one."""
+        if self._world.lost != self.lost:
             self.lost = self._world.lost
             yield Lost(self._world.now_ns(), self.lost)
+
+    def follow(self, until: int, follower: Follower, watched: frozenset[int]) -> None:
+        """Let ``follower`` have what lies before ``until``, up to what is not plain.
+
+        The ring gets its room back now and then, since it fills meanwhile.
+        """
+        ring, plain = self._world.ring, True
+        while plain and self.consumed < until:
+            with ring.stretch(min(until, self.consumed + _STRETCH)) as memory:
+                followed = follower.follow(memory, self.lost & 0xFFFFFFFF, watched)
+            ring.advance(followed.size)
+            self.events += followed.events
+            self.births += followed.births
+            self.accounted.update(followed.accounted)
+            plain = followed.events > 0
 
     def skip(self) -> set[str]:
         """Read to the end for nothing but the account; the hooks that told of something."""

@@ -29,7 +29,6 @@ from pidscope.event import (
     TaskExecuted,
     TaskExited,
     TaskRenamed,
-    TaskSeen,
     TidsExchanged,
 )
 from pidscope.pid import Namespace, Pid, Task, ThreadGroup
@@ -118,24 +117,22 @@ class Table:
         self._expect_free(event)
         for link in (birth.pgid, birth.sid):
             self._check(event, link)
-        parent = self._group(birth.ppid)
+        parent = self.group(birth.ppid)
         if parent is None and birth.ppid and not self.replay:
             raise IllegalEvent(f"birth of {event.tid} to unknown parent {birth.ppid}")
-        pid = self._new_pid(event, birth)
-        group = ThreadGroup(pid, self.resolve(birth.pgid), self.resolve(birth.sid))
-        pid.process = group
-        self._join(group)
-        self._set_parent(group, parent, event.by)
-        self._new_task(pid, group, birth)
+        pid = self._new_pid(event.pid, birth)
+        group = self.add_process(pid, self.resolve(birth.pgid), self.resolve(birth.sid))
+        self.set_parent(group, parent, event.by)
+        self.add_task(pid, group, birth.start_ns, birth.comm)
 
     def _thread_born(self, event: PidAttached, birth: Birth) -> None:
         self._expect_free(event)
-        group = self._group(birth.tgid)
+        group = self.group(birth.tgid)
         if group is None:
             if self.replay:
                 return  # released before the snapshot came to it, with all its threads
             raise IllegalEvent(f"birth of thread {event.tid} in unknown process {birth.tgid}")
-        self._new_task(self._new_pid(event, birth), group, birth)
+        self.add_task(self._new_pid(event.pid, birth), group, birth.start_ns, birth.comm)
 
     def _changed(self, event: PidAttached) -> None:
         task = self.task(event.tid)
@@ -151,13 +148,13 @@ class Table:
         if event.pid_type is PidType.PGID:
             old, group.pgid = group.pgid, new
             if old is not None:
-                old.groups.pop(group, None)
-            new.groups[group] = None
+                old.leave_group(group)
+            new.join_group(group)
         else:
             old, group.sid = group.sid, new
             if old is not None:
-                old.sessions.pop(group, None)
-            new.sessions[group] = None
+                old.leave_session(group)
+            new.join_session(group)
         self._put(old)
 
     def _detached(self, event: PidDetached) -> None:
@@ -170,7 +167,7 @@ class Table:
         assert pid is not None
         if group.tgid is pid and len(group.threads) > 1:
             raise IllegalEvent(f"release of leader {event.tid} before its threads")
-        self._release(task)
+        self.release(task)
 
     def _exchanged(self, event: TidsExchanged) -> None:
         thread, leader = self.task(event.tid), self.task(event.leader)
@@ -200,17 +197,25 @@ class Table:
 
     # Their parts
 
-    def _release(self, task: Task) -> None:
+    def add_process(self, pid: Pid, pgid: Pid, sid: Pid) -> ThreadGroup:
+        """A process that is called by an entered struct pid, in a group and a session."""
+        group = pid.process = ThreadGroup(pid, pgid, sid)
+        pgid.join_group(group)
+        sid.join_session(group)
+        return group
+
+    def release(self, task: Task) -> None:
         """``__unhash_process()``: a leader's process ends with it."""
         pid, group = task.pid, task.group
         assert pid is not None
         pid.task = task.pid = None
-        group.threads.pop(task, None)
+        group.remove_thread(task)
         if group.tgid is pid:
             self._end(group)
         self._put(pid)
 
-    def _group(self, tgid: int) -> ThreadGroup | None:
+    def group(self, tgid: int) -> ThreadGroup | None:
+        """The process with this number in the initial namespace."""
         pid = self.root.pids.get(tgid)
         return pid.process if pid is not None else None
 
@@ -258,9 +263,13 @@ class Table:
         ns = self.namespaces[inum] = Namespace(inum, ordinal, parent, level)
         return ns
 
-    def _new_pid(self, event: PidAttached | TaskSeen, birth: Birth) -> Pid:
+    def _new_pid(self, pid: PidNumbers, birth: Birth) -> Pid:
+        return self.add_pid(pid.numbers, self._namespace(pid, birth.ns_parent))
+
+    def add_pid(self, numbers: tuple[int, ...], ns: Namespace) -> Pid:
+        """A struct pid of the next generation, whose numbers are free."""
         self.generation += 1
-        pid = Pid(event.pid.numbers, self._namespace(event.pid, birth.ns_parent), self.generation)
+        pid = Pid(numbers, ns, self.generation)
         self.enter(pid)
         return pid
 
@@ -273,13 +282,14 @@ class Table:
         # A replay may not know how the namespace hangs together; the root always has the number.
         self.root.pids[pid.nr] = pid
 
-    def _new_task(self, pid: Pid, group: ThreadGroup, birth: Birth) -> None:
-        task = Task(pid, group, birth.comm)
-        task.start_ns = birth.start_ns
+    def add_task(self, pid: Pid, group: ThreadGroup, start_ns: int, comm: bytes) -> None:
+        """A thread of a process, that is called by an entered struct pid."""
+        task = Task(pid, group, comm)
+        task.start_ns = start_ns
         pid.task = task
-        group.threads[task] = None
+        group.add_thread(task)
 
-    def _set_parent(self, group: ThreadGroup, parent: ThreadGroup | None, by: int) -> None:
+    def set_parent(self, group: ThreadGroup, parent: ThreadGroup | None, by: int) -> None:
         """Remember the parent if its stay can be told: if it was running, for it was forking.
 
         Whoever was exiting before the start has no `TaskExited` here, so another parent
@@ -332,12 +342,6 @@ class Table:
         pid.numbers, pid.ns, pid.partial, pid.outside = link.numbers, ns, False, ()
         self.enter(pid)
 
-    def _join(self, group: ThreadGroup) -> None:
-        if group.pgid is not None:
-            group.pgid.groups[group] = None
-        if group.sid is not None:
-            group.sid.sessions[group] = None
-
     def _end(self, group: ThreadGroup) -> None:
         """The leader is released: its process is no more, its group and session are left."""
         tgid, pgid, sid = group.tgid, group.pgid, group.sid
@@ -345,9 +349,9 @@ class Table:
         if tgid is not None:
             tgid.process = None
         if pgid is not None:
-            pgid.groups.pop(group, None)
+            pgid.leave_group(group)
         if sid is not None:
-            sid.sessions.pop(group, None)
+            sid.leave_session(group)
         self._put(pgid)
         self._put(sid)
 

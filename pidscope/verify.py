@@ -105,6 +105,13 @@ class Window:
         pid = self._table.root.pids.get(self.number)
         return not self.histories and pid is not None and bool(pid.groups or pid.sessions)
 
+    @property
+    def watched(self) -> frozenset[int]:
+        """The tasks whose birth or release can make a version."""
+        tasks = {task.pid.nr for task in self.histories if task.pid is not None}
+        leaders = {task.group.tgid.nr for task in self.histories if task.group.tgid is not None}
+        return frozenset({self.number} | tasks | leaders)
+
     def _look(self) -> None:
         row = self._table.root.pids.get(self.number)
         if row is None or row.task is None:

@@ -19,8 +19,21 @@ class RecordRing(Protocol):
     def position(self) -> int:
         """The end of the stream: every record written so far lies before it."""
 
+    @property
+    def consumed(self) -> int:
+        """The position of the next record to be yielded."""
+
     def drain(self, until: int) -> Iterator[bytes | memoryview]:
         """Yield each record that begins before ``until`` and was not yielded yet."""
+
+    def stretch(self, until: int) -> memoryview:
+        """The same as they lie in the ring, each behind its length and 4 bytes (`follow`).
+
+        What has another length there than its type has is being written, or for `drain` to read.
+        """
+
+    def advance(self, size: int) -> None:
+        """Give back so many bytes of what comes next."""
 
 
 class World(Protocol):

@@ -97,6 +97,7 @@ class _Verification:
 
     def run(self, command: list[str] | None, duration: float | None) -> int:
         with self._world.open(self._listen, judged=True) as session:
+            session.tells_all = command is not None  # of which what it does is counted
             tell_head(self._world.title(), session)
             tell_missing(session)
             begun_ns = session.world.now_ns()

@@ -4,19 +4,24 @@ The map's fd can be mapped: one page that holds the consumer's position (ours to
 holds the producer's, then the data twice in a row, so that no record is ever torn by the wrap.
 Positions only grow; a place in the ring is a position modulo its size.
 
-Memory order. The kernel fills a record, then clears its busy bit, and moves the producer's
-position before that, under the ring's lock. Each position and each header is read here with one
-aligned load (a ``memoryview`` cast to the word's size; ``struct`` would go byte by byte and
-tear). x86-64 keeps loads in order; on arm64 the interpreter puts hundreds of instructions but no
-barrier between two loads, so what must be ordered against the kernel's stores is separated by a
-system call (the fence, or the read of /proc) everywhere it matters for a verdict, and a record
-is only ever read after its header was seen without the busy bit.
+Memory order. The kernel moves the producer's position under the ring's lock, then fills the record,
+then clears its busy bit with an ``xchg`` (``bpf_ringbuf_commit()``), which orders all it wrote
+before. So a reader has to load a header without the busy bit first, and what is behind it later.
+Each position and each header is read here with one aligned load (a ``memoryview`` cast to the
+word's size; ``struct`` would go byte by byte and tear). x86-64 keeps loads in order. Elsewhere
+(arm64) nothing but the interpreter's hundreds of instructions keeps the second load from being done
+first, which is no argument; so there headers are looked through in advance, and a barrier stands
+between them and the records: a mutex is taken and given back twice, and no load can pass from
+before the first release to behind the second acquisition.
+The same barrier stands before our own position is stored, which lets the kernel write there again.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import platform
+import threading
 from collections.abc import Iterator
 
 from pidscope.errors import WireError
@@ -24,6 +29,7 @@ from pidscope.errors import WireError
 BUSY = 1 << 31  # BPF_RINGBUF_BUSY_BIT
 DISCARD = 1 << 30  # BPF_RINGBUF_DISCARD_BIT
 HEADER = 8  # BPF_RINGBUF_HDR_SZ
+_LOADS_IN_ORDER = platform.machine() == "x86_64"
 
 
 class Ring:
@@ -58,11 +64,6 @@ class Ring:
         """The position up to which records have been handed out."""
         return self._position
 
-    def drop_until(self, position: int) -> None:
-        """Give everything before ``position`` back to the kernel unread."""
-        self._position = position
-        self._consumer[0] = position
-
     def drain(self, until: int) -> Iterator[memoryview]:
         """Yield each record that begins before ``until``, waiting for those being written.
 
@@ -70,19 +71,55 @@ class Ring:
         """
         while self._position < until:
             offset = self._position & self._mask
-            length = self._headers[offset >> 2]
-            while length & BUSY:
-                # Its writer holds it for the length of one copy, unless it was preempted.
-                os.sched_yield()
-                length = self._headers[offset >> 2]
-            size = length & ~DISCARD
-            if size > self._mask:
-                raise WireError(f"ring buffer header {length:#x} at position {self._position}")
-            if not length & DISCARD:
+            size = self._written(offset)
+            if size & DISCARD:
+                size &= ~DISCARD
+            else:
                 with self._data[offset + HEADER : offset + HEADER + size] as record:
                     yield record
-            self._position += (HEADER + size + 7) & ~7
-            self._consumer[0] = self._position
+            self.advance(_whole(size))
+
+    def stretch(self, until: int) -> memoryview:
+        """The records that begin before ``until``, as they lie in the ring; release it.
+
+        Each is a header of 8 bytes, the record, and up to 7 bytes more. One that is being written,
+        or is discarded, has a header that is no record's size.
+        """
+        offset = self._position & self._mask
+        end = offset + until - self._position
+        if not _LOADS_IN_ORDER:
+            end = self._ready(offset, end)
+            _barrier()
+        return self._data[offset:end]
+
+    def advance(self, size: int) -> None:
+        """Give back so much of what comes next, unread or not."""
+        self._position += size
+        if not _LOADS_IN_ORDER:
+            _barrier()
+        self._consumer[0] = self._position
+
+    def _written(self, offset: int) -> int:
+        """The length of a record, with `DISCARD`, once it is written."""
+        length = self._headers[offset >> 2]
+        while length & BUSY:
+            # Its writer holds it for the length of one copy, unless it was preempted.
+            os.sched_yield()
+            length = self._headers[offset >> 2]
+        if not _LOADS_IN_ORDER:
+            _barrier()
+        if length & ~DISCARD > self._mask:
+            raise WireError(f"ring buffer header {length:#x} at position {self._position}")
+        return length
+
+    def _ready(self, offset: int, end: int) -> int:
+        """The end of the records that are written, the first of which begins at ``offset``."""
+        while offset < end:
+            length = self._headers[offset >> 2]
+            if length & ~DISCARD > self._mask:
+                return offset  # busy, or nonsense: whoever waits for it will see
+            offset += _whole(length & ~DISCARD)
+        return offset
 
     def close(self) -> None:
         """Unmap the ring."""
@@ -96,3 +133,16 @@ class Ring:
             view.release()
         self._producer_map.close()
         self._consumer_map.close()
+
+
+def _whole(size: int) -> int:
+    """What a record of ``size`` bytes takes in the ring."""
+    return (HEADER + size + 7) & ~7
+
+
+def _barrier() -> None:
+    """Keep loads that come before it before, and loads and stores that come after it after."""
+    lock = threading.Lock()
+    for _ in range(2):
+        with lock:
+            pass

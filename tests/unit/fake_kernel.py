@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import random
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from typing import Callable, TypeVar
@@ -86,7 +87,7 @@ class FakeRing:
 
     def __init__(self, kernel: FakeKernel) -> None:
         self._kernel = kernel
-        self._consumed = 0
+        self.consumed = 0
 
     @property
     def position(self) -> int:
@@ -95,10 +96,23 @@ class FakeRing:
         return position
 
     def drain(self, until: int) -> Iterator[memoryview]:
-        while self._consumed < until:
-            event, lost = self._kernel.written[self._consumed]
-            self._consumed += 1
-            yield memoryview(encode(event, lost))
+        while self.consumed < until:
+            record = self._record(self.consumed)
+            self.consumed += 1
+            yield memoryview(record)
+
+    def stretch(self, until: int) -> memoryview:
+        records = [self._record(place) for place in range(self.consumed, until)]
+        return memoryview(b"".join(struct.pack("=II", len(r), 0) + r for r in records))
+
+    def advance(self, size: int) -> None:
+        while size > 0:
+            size -= 8 + len(self._record(self.consumed))
+            self.consumed += 1
+
+    def _record(self, place: int) -> bytes:
+        event, lost = self._kernel.written[place]
+        return encode(event, lost)
 
 
 class FakeProgram:

@@ -81,13 +81,12 @@ def one_namespace_per_inum(patch: pytest.MonkeyPatch) -> None:
 
 def no_group_kept(patch: pytest.MonkeyPatch) -> None:
     """A child starts in a group of its own."""
-    join = Table._join
+    add_process = Table.add_process
 
-    def own(self: Table, group: ThreadGroup) -> None:
-        group.pgid = group.tgid
-        join(self, group)
+    def own(self: Table, pid: Pid, pgid: Pid, sid: Pid) -> ThreadGroup:
+        return add_process(self, pid, pid, sid)
 
-    patch.setattr(Table, "_join", own)
+    patch.setattr(Table, "add_process", own)
 
 
 def play(m: Machine) -> None:

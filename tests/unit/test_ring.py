@@ -61,6 +61,13 @@ def memory() -> Iterator[Memory]:
     os.close(memory.fd)
 
 
+@pytest.fixture(params=[True, False], ids=["loads in order", "loads in any order"], autouse=True)
+def in_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Both kinds of machines, whichever this is."""
+    monkeypatch.setattr("pidscope.live.ring._LOADS_IN_ORDER", request.param)
+    return bool(request.param)
+
+
 @contextlib.contextmanager
 def reading(memory: Memory) -> Iterator[Ring]:
     ring = Ring(memory.fd, SIZE)
@@ -183,7 +190,7 @@ def test_what_is_dropped_is_given_back(memory: Memory) -> None:
     middle = memory.end
     memory.write(b"b" * 56)
     with reading(memory) as ring:
-        ring.drop_until(middle)
+        ring.advance(middle)
         assert (ring.consumed, memory.consumer) == (middle, middle)
         assert drained(ring, ring.position) == [b"b" * 56]
 
@@ -207,3 +214,60 @@ def test_a_records_bytes_end_with_the_next_one(memory: Memory) -> None:
         with pytest.raises(ValueError, match="released"):
             first[0]
         records.close()  # type: ignore[attr-defined]
+
+
+# A stretch
+
+
+def laid_out(*records: bytes) -> bytes:
+    return b"".join(struct.pack("=II", len(r), 0) + r.ljust(-(-len(r) // 8) * 8) for r in records)
+
+
+def test_a_stretch_is_what_lies_in_the_ring(memory: Memory) -> None:
+    records = [bytes([n]) * 56 for n in range(3)]
+    ends = [memory.write(record) + 64 for record in records]
+    with reading(memory) as ring:
+        with ring.stretch(ends[1]) as stretch:
+            assert bytes(stretch) == laid_out(*records[:2])
+        assert ring.consumed == memory.consumer == 0
+        ring.advance(64)
+        assert ring.consumed == memory.consumer == 64
+        with ring.stretch(memory.end) as stretch:
+            assert bytes(stretch) == laid_out(*records[1:])
+
+
+def test_a_stretch_across_the_wrap_is_whole(memory: Memory) -> None:
+    memory.start_at(3 * SIZE - 64)
+    records = [bytes(range(56)), bytes(range(120))]
+    for record in records:
+        memory.write(record)
+    with reading(memory) as ring, ring.stretch(memory.end) as stretch:
+        assert bytes(stretch) == laid_out(*records)
+
+
+def test_of_a_stretch_nothing_is_read_that_is_being_written(memory: Memory, in_order: bool) -> None:
+    """Its header has no record's size; where loads come in any order it is not even shown."""
+    memory.write(b"a" * 56)
+    at = memory.write(b"b" * 56, BUSY)
+    with reading(memory) as ring, ring.stretch(memory.end) as stretch:
+        if in_order:
+            assert struct.unpack_from("=I", stretch, at) == (56 | BUSY,)
+        else:
+            assert bytes(stretch) == laid_out(b"a" * 56)
+
+
+def test_a_barrier_stands_between_headers_and_records_and_before_the_position(
+    memory: Memory, in_order: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.write(b"a" * 56)
+    seen = []
+    monkeypatch.setattr("pidscope.live.ring._barrier", lambda: seen.append(memory.consumer))
+    with reading(memory) as ring:
+        ring.stretch(memory.end).release()
+        ring.advance(64)
+        assert drained(ring, memory.end) == []
+    assert seen == ([] if in_order else [0, 0])
+    memory.write(b"b" * 56)
+    with reading(memory) as ring:
+        assert drained(ring, memory.end) == [b"b" * 56]
+    assert seen == ([] if in_order else [0, 0, 64, 64])

@@ -171,6 +171,17 @@ def test_positions_are_bytes_and_a_drain_ends_where_it_is_told() -> None:
     assert [len(record) for record in ring.drain(ring.position)] == [24, 16]
 
 
+def test_a_stretch_is_laid_out_as_in_a_kernels_ring() -> None:
+    ring = SimulatedRing(64)
+    ring.write(b"12345")
+    ring.write(b"x" * 16)
+    first, second = b"\5" + bytes(7) + b"12345" + bytes(3), b"\20" + bytes(7) + b"x" * 16
+    assert ring.stretch(16) == first and ring.stretch(ring.position) == first + second
+    ring.advance(16)
+    assert (ring.consumed, ring.stretch(ring.position)) == (16, second)
+    assert list(ring.drain(ring.position)) == [b"x" * 16]
+
+
 # Planted faults
 
 
