@@ -23,6 +23,7 @@ from pidscope.event import (
     TaskMoved,
     TaskSeen,
 )
+from pidscope.follow_traces import TraceFollower
 from pidscope.grammar import KEPT, Fault
 from pidscope.seen import SeenTable, judge_seen
 from pidscope.session import ATTEMPTS, Listener, Session
@@ -86,8 +87,8 @@ class Observer(Session):
 
     # The stream
 
-    def _follows(self) -> None:
-        """Nobody yet: here each event says what else has become out of date."""
+    def _follows(self) -> TraceFollower:
+        return TraceFollower(self._seen, self._touched)
 
     def pump(self, until: int | None = None, window: Window | None = None) -> None:
         """Follow the stream; every second, look at everything besides."""

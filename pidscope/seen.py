@@ -109,7 +109,7 @@ class SeenTable(Table):
     def _born(self, event: PidAttached) -> None:
         known = self.task(event.tid)
         if known is not None and known.start_ns is None:  # from /proc: a tick may hold two lives
-            self._end_task(known)
+            self.end_task(known)
         self._told(event)
         self.exited.discard(event.tid)  # that was told of another one of its number
         self.unsure.discard(event.tid)
@@ -155,7 +155,7 @@ class SeenTable(Table):
         Its number 1 may be told of late, when it has members already that came from outside.
         """
         ns = self.namespaces.get(pid.ns)
-        if ns is None or not pid.level:
+        if ns is None or ns is self.root:
             return
         same = ns.level == pid.level and ns.parent is self.namespaces.get(birth.ns_parent)
         if same and pid.numbers[-1] != 1:
@@ -211,7 +211,7 @@ class SeenTable(Table):
     def forget(self, pid: Pid) -> None:
         """Take a struct pid out, whoever was attached to it."""
         if pid.task is not None:
-            self._end_task(pid.task)
+            self.end_task(pid.task)
         for group in pid.groups:
             group.pgid = None
         for group in pid.sessions:
@@ -219,11 +219,11 @@ class SeenTable(Table):
         pid.groups = pid.sessions = ()
         self._put(pid)
 
-    def _end_task(self, task: Task) -> None:
+    def end_task(self, task: Task) -> None:
         """Release it; of a leader first the threads, whose ends may be told of later."""
         if task.pid is task.group.tgid:
             for thread in [other for other in task.group.threads if other is not task]:
-                self._end_task(thread)
+                self.end_task(thread)
         if task.pid is not None:
             self.exited.discard(task.pid.nr)
             self.unsure.discard(task.pid.nr)
@@ -247,7 +247,7 @@ class SeenTable(Table):
             if task is None or task.start_ns is None:
                 continue
             if task.pid is not task.group.tgid or len(task.group.threads) == 1:
-                self._end_task(task)
+                self.end_task(task)
 
     def _freed(self, event: TaskFreed) -> None:
         task = self.task(event.tid)
@@ -255,7 +255,7 @@ class SeenTable(Table):
             return
         start, ticks = task.start_ns, self.shown(event.start_ns)
         if event.start_ns == start or (start is None and ticks == task.start_ticks):
-            self._end_task(task)
+            self.end_task(task)
 
     def _executed(self, event: TaskExecuted) -> None:
         thread, leader = self.task(event.old_tid), self.task(event.tid)
@@ -264,7 +264,7 @@ class SeenTable(Table):
             thread.pid, leader.pid = leader.pid, thread.pid
             thread.pid.task, leader.pid.task = thread, leader
             thread.start_ns, thread.start_ticks = leader.start_ns, leader.start_ticks
-            self._end_task(leader)
+            self.end_task(leader)
         self.exited.discard(event.tid)
         self.unsure.discard(event.tid)
         self._named(event)

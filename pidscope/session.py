@@ -13,6 +13,7 @@ from typing import Callable
 from pidscope.errors import HostError, IllegalEvent
 from pidscope.event import Event, Lost, Repaired
 from pidscope.follow import Follower
+from pidscope.follow_hooks import HookFollower
 from pidscope.grammar import KEPT, Fault, Faults, Grammar
 from pidscope.hooks import hooks_of
 from pidscope.snapshot import Snapshot
@@ -125,7 +126,7 @@ class Session:
     def _follows(self) -> Follower | None:
         """Who applies the plain records, if anybody."""
         assert self.table is not None
-        return Follower(self.table, self._grammar, self.faults)
+        return HookFollower(self.table, self._grammar, self.faults)
 
     def _doubt(self) -> None:
         """From here on nothing is judged, until a start has succeeded."""

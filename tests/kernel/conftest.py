@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pidscope.event import Event
+from pidscope.grammar import Faults
 from pidscope.live.session import live_session
 from pidscope.procfs import ProcFs
 from pidscope.session import Session
@@ -41,7 +42,10 @@ class Host:
         """Run a command under the judge's eyes, then judge once more; its counts by its tree."""
         tally = Tally()
         self.session.pump()
-        if self.session.suspect:  # nobody read the ring while other tests had the kernel
+        if self.session.suspect or self.session.ungrammatical:
+            # While other tests had the kernel nobody read the ring, and whenever they attached to
+            # copy_process() as well, whoever was in it missed its return (README, Limits).
+            self.session.faults = Faults()
             self.session.begin()
         self.lost = self.session.stream.lost
         self.events.clear()
