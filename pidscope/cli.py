@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import signal
 import sys
 from collections.abc import Sequence
 
 from pidscope import __version__
-from pidscope.commands import doctor, ns, ps, verify, watch
-from pidscope.commands.running import forget_stdout, open_standard_streams
 from pidscope.commands.sources import SCENARIOS
+from pidscope.commands.standard import forget_stdout, open_standard_streams
 from pidscope.errors import HostError, PidscopeError, UsageError
 
 _DESCRIPTION = """\
@@ -33,11 +33,13 @@ examples:
 exit status: 0 good; 1 a disagreement, or no such process; 2 wrong usage;
 3 this host cannot do it, with the reason.
 """
+_COMMANDS = ("ns", "ps", "watch", "verify", "doctor")
 _SIGPIPE_STATUS = 128 + signal.SIGPIPE
 _SIGINT_STATUS = 128 + signal.SIGINT
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
+    """Knows the commands ``chosen``; each costs the import of all that it needs."""
     parser = argparse.ArgumentParser(
         prog="pidscope",
         description=_DESCRIPTION,
@@ -46,9 +48,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pidscope {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (ns, ps, watch, verify, doctor):
-        command.register(subparsers)
+    for name in chosen:
+        importlib.import_module(f"pidscope.commands.{name}").register(subparsers)
     return parser
+
+
+def _likely(arguments: Sequence[str]) -> Sequence[str]:
+    """The command that stands first, or all: then it is help that is wanted, or an error."""
+    return [name for name in _COMMANDS if [name] == arguments[:1]] or _COMMANDS
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
@@ -70,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; never a traceback for what a user can cause."""
     open_standard_streams()
     arguments, command = _split(sys.argv[1:] if argv is None else argv)
-    args = _parser().parse_args(arguments)
     try:
+        args = _parser(_likely(arguments)).parse_args(arguments)
         if command is not None and "command" not in args:
             raise UsageError("this command runs no other one: nothing may stand behind --")
         if command == []:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from pidscope.escape import escape, unescape_status_name
-from pidscope.event import Event
 from pidscope.snapshot import Snapshot, TaskReading
 from pidscope.ticks import ticks_since_boot
+
+if TYPE_CHECKING:
+    from pidscope.event import Event
 
 SCHEMA = 1
 _INIT_NS = 0xEFFFFFFC  # PROC_PID_INIT_INO (include/linux/proc_ns.h)

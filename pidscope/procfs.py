@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from pidscope.errors import HostError, ProcError
@@ -44,7 +43,7 @@ class Mount(NamedTuple):
 class ProcFs:
     """The files of one /proc mount."""
 
-    def __init__(self, root: Path = Path("/proc")) -> None:
+    def __init__(self, root: str | os.PathLike[str] = "/proc") -> None:
         """Look below ``root``; nothing is opened yet."""
         self._root = os.fspath(root)
 
@@ -259,8 +258,8 @@ class ProcFs:
         Raises HostError if so; ProcError.
         """
         try:
-            own = Path(self._root, "self/ns/time").stat().st_ino
-            of_children = Path(self._root, "self/ns/time_for_children").stat().st_ino
+            own = _inum_of(f"{self._root}/self/ns/time")
+            of_children = _inum_of(f"{self._root}/self/ns/time_for_children")
         except (FileNotFoundError, NotADirectoryError):
             return 0  # a kernel without time namespaces, or no /proc at all
         if own == _TIME_INIT_INO:
@@ -284,6 +283,10 @@ class ProcFs:
             hint="mount your own (unshare -m, then mount -t proc proc /proc), "
             "or run where that one is home (nsenter -t PID -p -m)",
         )
+
+
+def _inum_of(path: str) -> int:
+    return os.stat(path).st_ino  # noqa: PTH116 (pathlib takes a while to import)
 
 
 def _numeric(names: list[str]) -> list[int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pidscope.event import TaskSeen
+if TYPE_CHECKING:
+    from pidscope.event import TaskSeen
 
 
 class Status(NamedTuple):
@@ -35,15 +37,14 @@ class TaskReading(NamedTuple):
     ns: int | None  # inum of ns/pid; None: vanished, or this user may not read it
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """All tasks, threads included, and the parent inum of each namespace where it is known.
 
     Each task was read in one of two ways: from /proc, or by the task iterator.
     """
 
     tasks: tuple[TaskReading, ...]
-    ns_parents: dict[int, int] = field(default_factory=dict)  # 0: it is the mount's own
+    ns_parents: Mapping[int, int] = MappingProxyType({})  # 0: it is the mount's own
     seen: tuple[TaskSeen, ...] = ()
 
 

@@ -7,7 +7,6 @@ a thread is started between two readings of the clock, and /proc is asked when t
 from __future__ import annotations
 
 import os
-import threading
 import time
 from typing import NamedTuple
 
@@ -45,6 +44,8 @@ def _is_added(procfs: ProcFs, offset_ns: int) -> bool:
 
 def _start_thread(procfs: ProcFs) -> tuple[int, int, int]:
     """Return the start that /proc shows of a thread, and the time just before and after."""
+    import threading  # hardly ever needed
+
     told: list[tuple[int, int]] = []
 
     def tell() -> None:

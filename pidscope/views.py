@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tabulate import tabulate
-
 from pidscope.documents import Namespace, Process
 from pidscope.errors import UsageError
 
@@ -109,6 +107,8 @@ def _table(rows: list[list[str]], columns: Sequence[str], headings: bool, width:
         _fit(rows, columns, width)
     if not rows:
         return ""
+    from tabulate import tabulate  # takes a while to import, and JSON does without
+
     text = tabulate(
         [[cell.replace(" ", _SPACE) for cell in row] for row in rows],
         tablefmt="plain",

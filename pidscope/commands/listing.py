@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -88,6 +87,8 @@ class Listed(NamedTuple):
 
     def print_document(self, name: str, items: Sequence[Mapping[str, Any]], complete: bool) -> None:
         """Print the document whose list ``name`` holds ``items``."""
+        import json  # takes a while to import, and a table does without
+
         document = documents.envelope(
             name,
             items,

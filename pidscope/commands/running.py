@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import math
-import os
 import select
 import signal
 import subprocess
@@ -122,29 +120,6 @@ def seconds(text: str) -> float:
 def status(returncode: int) -> int:
     """A return code as a shell gives it: 128 + N for a death by signal N."""
     return returncode if returncode >= 0 else 128 - returncode
-
-
-def forget_stdout() -> None:
-    """Nobody reads it any more: the interpreter's last flush must not complain about that."""
-    with contextlib.suppress(OSError), open(os.devnull, "wb") as null:
-        os.dup2(null.fileno(), sys.stdout.fileno())
-
-
-def open_standard_streams() -> None:
-    """Make all three exist: a map opened as descriptor 1 would get what is printed.
-
-    What a terminal's character set lacks is printed as an escape.
-    """
-    fd = 0
-    while fd <= 2:
-        fd = os.open(os.devnull, os.O_RDWR)
-    os.close(fd)
-    # None is what the interpreter makes of a closed descriptor, which is open again now.
-    sys.stdout = sys.stdout or os.fdopen(1, "w")
-    sys.stderr = sys.stderr or os.fdopen(2, "w")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def tell_head(title: str, session: Session) -> int:

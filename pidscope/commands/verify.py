@@ -18,14 +18,8 @@ from pidscope.commands.running import (
     tell_head,
     tell_missing,
 )
-from pidscope.commands.sources import (
-    SEE_SCENARIOS,
-    WatchedWorld,
-    add_option,
-    add_probes,
-    add_proc,
-    watched_world,
-)
+from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
+from pidscope.commands.worlds import WatchedWorld, add_probes, watched_world
 from pidscope.documents import event_json
 from pidscope.event import Event, Repaired
 from pidscope.hooks import COUNTED_BY_TRACEPOINTS

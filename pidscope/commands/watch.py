@@ -13,14 +13,15 @@ from typing import Any
 from pidscope import lines
 from pidscope.commands.running import (
     Stop,
-    forget_stdout,
     seconds,
     spawned,
     tell_gaps,
     tell_head,
     tell_missing,
 )
-from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_probes, add_proc, watched_world
+from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
+from pidscope.commands.standard import forget_stdout
+from pidscope.commands.worlds import add_probes, watched_world
 from pidscope.documents import event_json
 from pidscope.event import (
     Event,

@@ -114,6 +114,54 @@ def test_ctrl_c_while_it_is_being_loaded_is_silent() -> None:
     assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
+@pytest.mark.parametrize("command", ["ns", "ps", "watch", "verify", "doctor"])
+@pytest.mark.parametrize("rest", [["-h"], ["--bogus"], ["x", "y"], ["--proc"], ["--s=x", "z"], []])
+def test_a_command_is_parsed_the_same_whether_or_not_the_others_are_there(
+    command: str, rest: list[str], capsys: Any
+) -> None:
+    def parsed(known: Sequence[str]) -> tuple[Any, Any]:
+        try:
+            result: Any = vars(cli._parser(known).parse_args([command, *rest]))
+        except SystemExit as end:
+            result = end.code
+        return result, capsys.readouterr()
+
+    alone, among_all = parsed(cli._likely([command, *rest])), parsed(cli._COMMANDS)
+    assert len(cli._likely([command, *rest])) == 1
+    assert alone == among_all
+
+
+START = """
+import sys
+from pidscope.cli import main
+code = main(["ps", "-J"])
+print(*sorted(sys.modules), file=sys.stderr)
+"""
+HEAVY = {
+    "asyncio",
+    "ctypes",
+    "dataclasses",
+    "importlib.metadata",
+    "inspect",
+    "pathlib",
+    "psutil",
+    "subprocess",
+    "tabulate",
+    "pidscope.event",
+    "pidscope.session",
+    "pidscope.table",
+}
+
+
+def test_a_listing_imports_nothing_heavy_before_it_is_needed() -> None:
+    """Half of its time on an idle host went there."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", START], capture_output=True, text=True, cwd=CHECKOUT
+    )
+    assert done.returncode == 0
+    assert HEAVY.isdisjoint(done.stderr.split()), HEAVY.intersection(done.stderr.split())
+
+
 @pytest.mark.parametrize("arguments", LIVE, ids=" ".join)
 def test_not_root(arguments: list[str]) -> None:
     expect_root()
@@ -511,7 +559,7 @@ def test_a_silent_hook_is_named_and_one_that_makes_state_refuses_the_way(
 def test_no_descriptor_is_left_open() -> None:
     """Those that stand in for standard streams, or for a reader who has gone."""
     count = (
-        "import os, sys; from pidscope.commands.running import *\n"
+        "import os, sys; from pidscope.commands.standard import *\n"
         "before = len(os.listdir('/proc/self/fd'))\n"
         "open_standard_streams(); forget_stdout(); forget_stdout()\n"
         "after = len(os.listdir('/proc/self/fd'))\n"

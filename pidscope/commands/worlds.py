@@ -1,0 +1,159 @@
+"""The worlds that watch and verify can look at: this host's kernel, or a model of one."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from pidscope.commands.running import Reader
+from pidscope.commands.sources import expect_no_proc, procfs_of, scenario_of, stage_of
+from pidscope.errors import UsageError
+from pidscope.hooks import AUTO, TRACEPOINT, WAYS
+from pidscope.procfs import ProcFs
+from pidscope.session import Listener, Session
+
+
+def add_probes(parser: argparse.ArgumentParser) -> None:
+    """Add ``--probes``, for what watches a kernel."""
+    parser.add_argument(
+        "--probes",
+        default=AUTO,
+        choices=(AUTO, *WAYS),
+        help="where the programs sit: the best that works here (default), or one",
+    )
+
+
+class WatchedWorld(Protocol):
+    """What watch and verify do differently from world to world."""
+
+    duration_s: float
+    """How long verify takes if nothing else is said."""
+
+    def open(self, listener: Listener, judged: bool) -> contextlib.AbstractContextManager[Session]:
+        """Start exactly. ``judged``: /proc will be read, and others are to go on meanwhile."""
+
+    def title(self) -> str:
+        """How it is watched, for the head of a stream."""
+
+    def boot_s(self) -> float:
+        """When it booted, in seconds since the epoch."""
+
+    def number_of(self, pid: int) -> int:
+        """The number in the initial namespace of our child that is ``pid`` to us."""
+
+    def goes_on(self) -> bool:
+        """Whether anything can still happen."""
+
+    def wait(self) -> None:
+        """Let time pass until something may have happened; BrokenPipeError: nobody reads us."""
+
+    def rest(self) -> None:
+        """Let nothing happen any more, where that can be had."""
+
+
+class LiveHost:
+    """This host's kernel."""
+
+    duration_s = 10.0
+
+    def __init__(self, procfs: ProcFs, probes: str) -> None:
+        self._procfs = procfs
+        self._reader = Reader()
+        self._probes = probes
+        self._way = ""
+
+    @contextlib.contextmanager
+    def open(self, listener: Listener, judged: bool) -> Iterator[Session]:
+        """Load the programs and start; raises HostError."""
+        from pidscope.live.session import live_session  # ctypes, mmap, the programs' loader
+
+        with live_session(self._procfs, listener, self._probes) as session:
+            self._way = session.world.way
+            yield session
+
+    def title(self) -> str:
+        """``live by fentry``."""
+        return f"live by {self._way}" + (", not complete" if self._way == TRACEPOINT else "")
+
+    def boot_s(self) -> float:
+        """From the clocks of this host, less what a time namespace adds to one of them."""
+        offset_s = self._procfs.boottime_offset_ns() / 1e9
+        return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - offset_s)
+
+    def number_of(self, pid: int) -> int:
+        """As the /proc tells it that is read; raises HostError, ProcError."""
+        return self._procfs.number_of(pid)
+
+    def goes_on(self) -> bool:
+        """A host does."""
+        return True
+
+    def wait(self) -> None:
+        """Wait a moment; raises BrokenPipeError."""
+        self._reader.wait()
+
+    def rest(self) -> None:
+        """A host does not."""
+
+
+class SimulatedHost:
+    """A model kernel, and the scenario that is played in it."""
+
+    duration_s = math.inf
+
+    def __init__(self, scenario: str) -> None:
+        self._stage = stage_of(scenario)
+        self._world = self._stage.world
+
+    @contextlib.contextmanager
+    def open(self, listener: Listener, judged: bool) -> Iterator[Session]:
+        """Start: before the first step; if ``judged``, in the middle of them.
+
+        Raises ScenarioError.
+        """
+        session = Session(self._world, listener)
+        if judged:
+            for _ in range(self._stage.steps // 3):
+                self._world.step()
+            self._world.busy = True
+        session.begin()
+        yield session
+
+    def title(self) -> str:
+        """``simulated (NAME)``."""
+        return f"simulated ({self._stage.name})"
+
+    def boot_s(self) -> float:
+        """Always the same."""
+        return self._world.procfs.boot_time()
+
+    def number_of(self, pid: int) -> int:
+        """Nothing to translate: it runs no CMD."""
+        return pid
+
+    def goes_on(self) -> bool:
+        """Until the scenario ends."""
+        return not self._world.ended
+
+    def wait(self) -> None:
+        """Make the next step; raises ScenarioError."""
+        self._world.step()
+
+    def rest(self) -> None:
+        """Make no steps any more while /proc is read."""
+        self._world.busy = False
+
+
+def watched_world(args: argparse.Namespace) -> WatchedWorld:
+    """The world that ``--source`` names; raises UsageError, ScenarioError, HostError."""
+    scenario = scenario_of(args, "live")
+    if scenario is None:
+        return LiveHost(procfs_of(args), args.probes)
+    expect_no_proc(args)
+    if args.probes != AUTO:
+        raise UsageError("--probes is this host's: it does not go with --source simulated")
+    return SimulatedHost(scenario)
