@@ -113,6 +113,24 @@ def test_no_name_breaks_the_table(names: list[bytes], width: int | None) -> None
     assert width is None or max(map(len, made)) <= width
 
 
+@pytest.mark.parametrize("name", ["", " ", "a ", " a", "a"])
+@pytest.mark.parametrize("columns", [["PID", "COMM"], ["COMM", "PID"], ["COMM"], ["STAT", "COMM"]])
+def test_names_of_spaces_stand_as_tabulate_puts_them(name: str, columns: list[str]) -> None:
+    rows = [[cell if column == "COMM" else "12" for column in columns] for cell in (name, "other")]
+    assert views.aligned(rows, columns) == views.tabulated(rows, columns)
+
+
+@steady
+@given(st.data(), st.lists(st.sampled_from(list(views.PS_COLUMNS)), min_size=1, unique=True))
+def test_the_quick_table_is_that_of_tabulate(data: Any, columns: list[str]) -> None:
+    """A name may be empty, or begin and end with spaces; nothing else is or does."""
+    word = st.text("019 é…", min_size=1).map(str.strip).filter(bool)
+    name = st.binary(max_size=9).map(escape)
+    cells = st.tuples(*[name if column == "COMM" else word for column in columns]).map(list)
+    rows = data.draw(st.lists(cells, min_size=1, max_size=5))
+    assert views.aligned(rows, columns) == views.tabulated(rows, columns)
+
+
 @pytest.mark.parametrize("name", [b"  two spaces", b"1e9", b"\x1b[2J", b"\n\n", b"007", b"-"])
 def test_a_name_is_shown_as_it_is_escaped(name: bytes) -> None:
     named = process(7, comm=escape(name))
