@@ -6,7 +6,7 @@ of the /proc mount inwards. 0 is a number that does not exist there; None is one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
@@ -132,33 +132,39 @@ def processes(
     """Return the tasks of ``snapshot`` by thread group and tid, less those that were leaving.
 
     ``boot_time`` is in seconds since the epoch, ``ticks_per_second`` is USER_HZ, and
-    ``start_offset_ns`` the boottime offset of the time namespace from which it was read.
+    ``start_offset_ns`` the boottime offset of the time namespace from which it was read. ``id``
+    and ``start_time`` are empty if the snapshot has no starts.
     """
-    ns_per_tick = 1_000_000_000 // ticks_per_second
-    tasks = sorted(filter(_is_whole, snapshot.tasks), key=_outer_numbers)
+    tasks = sorted(_whole(snapshot), key=_outer_numbers)
     chains = _Chains(snapshot.ns_parents)
     groups = {task.status.ns_tgid[0]: task for task in tasks if _is_leader(task)}
-    documents = []
-    for task in tasks:
-        status = task.status
-        levels = _levels(task, groups.get(status.ppid), chains)
-        first, last = ticks_since_boot(task.start_ticks or 0, ns_per_tick, start_offset_ns)
-        start = datetime.fromtimestamp(boot_time + first // ticks_per_second, timezone.utc)
-        documents.append(
-            Process(
-                pid=status.ns_tgid[0],
-                tid=status.ns_pid[0],
-                id=f"{status.ns_pid[0]}@{first}" + (f"-{last}" if last > first else ""),
-                comm=escape(unescape_status_name(status.name)),
-                state=status.state,
-                start_time=start.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                ns=levels[-1]["ns"],
-                joined=_is_joined(levels[-1]),
-                container=None,
-                levels=levels,
-            )
-        )
+    documents = [_process(task, groups.get(task.status.ppid), chains) for task in tasks]
+    if snapshot.starts:
+        ns_per_tick = 1_000_000_000 // ticks_per_second
+        for task, document in zip(tasks, documents):
+            first, last = ticks_since_boot(task.start_ticks or 0, ns_per_tick, start_offset_ns)
+            start = datetime.fromtimestamp(boot_time + first // ticks_per_second, timezone.utc)
+            document["id"] = f"{document['tid']}@{first}" + (f"-{last}" if last > first else "")
+            document["start_time"] = start.strftime("%Y-%m-%dT%H:%M:%SZ")
     return documents
+
+
+def _process(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> Process:
+    """Return the document of one task, whose start is not told yet."""
+    status = task.status
+    levels = _levels(task, parent, chains)
+    return Process(
+        pid=status.ns_tgid[0],
+        tid=status.ns_pid[0],
+        id="",
+        comm=escape(unescape_status_name(status.name)),
+        state=status.state,
+        start_time="",
+        ns=levels[-1]["ns"],
+        joined=_is_joined(levels[-1]),
+        container=None,
+        levels=levels,
+    )
 
 
 def is_complete(documents: Iterable[Process]) -> bool:
@@ -177,7 +183,7 @@ def namespaces(snapshot: Snapshot, last_pids: Mapping[int, int]) -> list[Namespa
     """
     chains = _Chains(snapshot.ns_parents)
     members: dict[int, list[TaskReading]] = {inum: [] for inum in snapshot.ns_parents}
-    for task in filter(_is_whole, snapshot.tasks):
+    for task in _whole(snapshot):
         inum = chains.of(task)[-1]
         if inum is not None:
             members.setdefault(inum, []).append(task)
@@ -244,18 +250,24 @@ class _Chains:
         self._parents = ns_parents
         outermost = [inum for inum, parent in ns_parents.items() if parent == 0]
         self._outermost = outermost[0] if len(outermost) == 1 else None
+        self._known: dict[tuple[int | None, int], Sequence[int | None]] = {}
 
-    def of(self, task: TaskReading) -> list[int | None]:
+    def of(self, task: TaskReading) -> Sequence[int | None]:
         """Return the inums from the outermost level inwards, as many as NSpid has numbers."""
-        depth = len(task.status.ns_pid)
-        chain = _outwards(task.ns, self._parents)[::-1]
+        place = task.ns, len(task.status.ns_pid)
+        if place not in self._known:  # most tasks are where others are
+            self._known[place] = self._find(*place)
+        return self._known[place]
+
+    def _find(self, inum: int | None, depth: int) -> Sequence[int | None]:
+        chain = _outwards(inum, self._parents)[::-1]
         if len(chain) == depth:
-            return list(chain)
+            return chain
         # Unreadable, or a parent could not be asked, or the inum was given out again at another
         # depth since it was read. A task with one number is in the mount's own namespace, whoever
         # may read its link.
         cut = 0 < len(chain) < depth and chain[0] not in self._parents
-        inner = chain if cut else [task.ns] if depth > 1 else []
+        inner = chain if cut else [inum] if depth > 1 else []
         return [self._outermost, *[None] * (depth - 1 - len(inner)), *inner]
 
 
@@ -281,7 +293,7 @@ def _levels(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> l
 
 
 def _parent_numbers(
-    task: TaskReading, parent: TaskReading | None, inums: list[int | None], chains: _Chains
+    task: TaskReading, parent: TaskReading | None, inums: Sequence[int | None], chains: _Chains
 ) -> list[int | None]:
     """Return the parent's own number at each level of ``task``.
 
@@ -309,10 +321,12 @@ def _is_joined(innermost: Level) -> bool | None:
     return None if innermost["ppid"] is None else innermost["ppid"] == 0
 
 
-def _is_whole(task: TaskReading) -> bool:
-    """Tell whether the task was there while it was read: a 0 in NSpid means released midway."""
-    status = task.status
-    return task.start_ticks is not None and 0 not in status.ns_pid and 0 not in status.ns_tgid
+def _whole(snapshot: Snapshot) -> Iterator[TaskReading]:
+    """Yield the tasks that were there while they were read: a 0 in NSpid means released midway."""
+    for task in snapshot.tasks:
+        gone = snapshot.starts and task.start_ticks is None
+        if not gone and 0 not in task.status.ns_pid and 0 not in task.status.ns_tgid:
+            yield task
 
 
 def _is_leader(task: TaskReading) -> bool:

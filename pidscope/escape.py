@@ -52,4 +52,6 @@ def unescape_status_name(raw: bytes) -> bytes:
     The kernel escapes newline and backslash there and nothing else (``proc_task_name()``,
     fs/proc/array.c); ``comm`` and ``stat`` show them raw.
     """
+    if b"\\" not in raw:
+        return raw
     return _STATUS_ESCAPED.sub(lambda match: b"\n" if match[1] == b"n" else b"\\", raw)

@@ -140,6 +140,14 @@ class ProcFs:
         All three are read below one descriptor of the task's directory, so they are one
         ``struct pid``'s even when its number is given out again meanwhile. Raises ProcError.
         """
+        return self._read_task(number, None, start=True)
+
+    def _read_task(self, number: int, shown: int | None, start: bool) -> TaskReading | None:
+        """Read one task as `read` does, but no file that tells nothing new.
+
+        A task that has one number is in the namespace that the mount shows, ``shown`` if that is
+        known. Without a start only a namespace that is not told asks for one, see below.
+        """
         path = f"{self._root}/{number}"
         directory = _open_directory(path)
         if directory is None:
@@ -148,21 +156,27 @@ class ProcFs:
             status = _status_in(directory, path)
             if status is None:
                 return None
-            ns = _read_inum("ns/pid", directory)
+            only = shown if len(status.ns_pid) == 1 else None
+            ns = _read_inum("ns/pid", directory) if only is None else only
+            if not start and ns is not None:
+                return TaskReading(number, status, None, ns)
             # Last: a start without a namespace then means "may not be read", not "vanished".
             stat = _read("stat", directory=directory)
+            if stat is None and not start:
+                return None
             ticks = None if stat is None else parse_start_ticks(stat, f"{path}/stat")
             return TaskReading(number, status, ticks, ns)
         finally:
             os.close(directory)
 
-    def snapshot(self, threads: bool = True) -> Snapshot:
+    def snapshot(self, threads: bool = True, starts: bool = True) -> Snapshot:
         """Read every task as `take_snapshot` does; raise ProcError, HostError if none is listed."""
-        snapshot = take_snapshot(self, threads)
         shown = self._shown_ns()
-        if shown is None:
-            return snapshot
-        return Snapshot(snapshot.tasks, {shown: 0, **snapshot.ns_parents})
+        snapshot = take_snapshot(
+            self, threads, lambda number: self._read_task(number, shown, starts)
+        )
+        parents = {} if shown is None else {shown: 0}
+        return snapshot._replace(ns_parents={**parents, **snapshot.ns_parents}, starts=starts)
 
     def sees_all(self) -> bool:
         """Tell whether hidepid hides nobody: whom it concerns, it hides init from."""

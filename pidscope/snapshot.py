@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -33,8 +33,10 @@ class TaskReading(NamedTuple):
 
     number: int
     status: Status
-    start_ticks: int | None  # field 22 of stat (`pidscope.ticks`); None: vanished meanwhile
-    ns: int | None  # inum of ns/pid; None: vanished, or this user may not read it
+    # Field 22 of stat (`pidscope.ticks`); None: vanished meanwhile, or not asked for.
+    start_ticks: int | None
+    # Inum of ns/pid; None: vanished, or this user may not read it. A snapshot may know it still.
+    ns: int | None
 
 
 class Snapshot(NamedTuple):
@@ -46,6 +48,7 @@ class Snapshot(NamedTuple):
     tasks: tuple[TaskReading, ...]
     ns_parents: Mapping[int, int] = MappingProxyType({})  # 0: it is the mount's own
     seen: tuple[TaskSeen, ...] = ()
+    starts: bool = True  # the start of each task was asked for
 
 
 class ProcFiles(Protocol):
@@ -79,18 +82,24 @@ class ProcFiles(Protocol):
         """(inum, inum of its parent) from the task's own PID namespace outwards."""
 
 
-def take_snapshot(procfs: ProcFiles, threads: bool = True) -> Snapshot:
+def take_snapshot(
+    procfs: ProcFiles,
+    threads: bool = True,
+    read: Callable[[int], TaskReading | None] | None = None,
+) -> Snapshot:
     """Read every task that is listed, and the parent of every PID namespace met.
 
-    Not atomic: a task born or gone during the walk may be in it or not. Raises what the files do.
+    ``read`` reads one task in another way than ``procfs.read()`` does. Not atomic: a task born or
+    gone during the walk may be in it or not. Raises what the files do.
     """
+    read = read or procfs.read
     tasks: list[TaskReading] = []
     ns_parents: dict[int, int] = {}
     for process in procfs.numbers():
         # A leader comes first even if its number is not the group's smallest.
         others = [tid for tid in procfs.threads(process) if tid != process] if threads else []
         for number in [process, *others]:
-            reading = procfs.read(number)
+            reading = read(number)
             if reading is None:
                 continue
             tasks.append(reading)

@@ -6,17 +6,66 @@ shorter number.
 
 from __future__ import annotations
 
+import re
+
 from pidscope.errors import ProcError
 from pidscope.snapshot import Status
 
 _PID_DIGITS = 10  # of a 32-bit number
 _LONG_DIGITS = 20  # of a 64-bit one: btime, total_forks, start_boottime
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
+_NS_KEYS = (b"pid", b"pgid", b"sid")  # after NStgid
 _NO_NS = "no NS lines: a kernel before 4.1 or without CONFIG_PID_NS"
+
+# The two pieces of a status that hold PID lines, as every kernel since 4.1 orders them.
+_NUMBER = rb"([0-9]{1,%d})\n" % _PID_DIGITS
+_NUMBERS = rb"([0-9]{1,%d}(?:\t[0-9]{1,%d})*)\n" % (_PID_DIGITS, _PID_DIGITS)
+_HEAD = re.compile(
+    rb"Name:\t([^\n]*)\n(?:Umask:[^\n]*\n)?State:\t([A-Za-z])(?: [^\n]*)?\n"
+    rb"Tgid:\t" + _NUMBER + rb"(?:Ngid:[^\n]*\n)?Pid:\t" + _NUMBER + rb"PPid:\t" + _NUMBER
+)
+_NS_LINES = re.compile(
+    rb"\nNStgid:\t" + _NUMBERS + b"".join(rb"NS%s:\t" % it + _NUMBERS for it in _NS_KEYS)
+)
 
 
 def parse_status(data: bytes, path: str) -> Status:
     """Return the PID lines of one ``/proc/N/status``; raise ProcError, naming ``path``."""
+    return _usual_status(data) or _any_status(data, path)
+
+
+def _usual_status(data: bytes) -> Status | None:
+    """Parse a status whose lines stand as they do in kernels; None: not so, or malformed.
+
+    At a third of the cost of `_any_status`, and never with another result: nothing but the lines
+    named here may stand before the numbers, so each of them is the first of its name.
+    """
+    head = _HEAD.match(data)
+    ns_lines = head and _NS_LINES.match(data, data.find(b"\nNS", head.end() - 1))
+    if not head or not ns_lines:
+        return None
+    name, state, tgid, pid, ppid = head.groups()
+    ns_tgid, ns_pid, ns_pgid, ns_sid = map(_numbers, ns_lines.groups())
+    if not len(ns_tgid) == len(ns_pid) == len(ns_pgid) == len(ns_sid):
+        return None
+    return Status(
+        name,
+        state.decode("ascii"),
+        int(ppid),
+        int(tgid),
+        int(pid),
+        ns_tgid,
+        ns_pid,
+        ns_pgid,
+        ns_sid,
+    )
+
+
+def _numbers(value: bytes) -> tuple[int, ...]:
+    return (int(value),) if value.isdigit() else tuple(map(int, value.split(b"\t")))
+
+
+def _any_status(data: bytes, path: str) -> Status:
     lines = _Lines(data, path)
     status = Status(
         name=lines.name(),

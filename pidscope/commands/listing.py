@@ -28,8 +28,8 @@ from pidscope.timens import Offsets, offsets_of_reader
 class ListedProc(ProcFiles, Protocol):
     """A /proc that can be listed: a mount's files, and what they say of the machine."""
 
-    def snapshot(self, threads: bool = True) -> Snapshot:
-        """Every task that is listed."""
+    def snapshot(self, threads: bool = True, starts: bool = True) -> Snapshot:
+        """Every task that is listed; ``starts``: with the time at which it started."""
 
     def mount(self) -> Mount:
         """The namespace that it shows."""

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         columns = views.choose_columns(args.output, known, views.NS_DEFAULT)
     world = listed(args)
     proc = world.proc
-    snapshot = proc.snapshot()
+    snapshot = proc.snapshot(starts=False)
     tree = documents.namespaces(snapshot, _last_pids(world))
     everyone = world.processes(snapshot)
     complete = documents.is_complete(everyone) and proc.sees_all()

@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     world = listed(args)
     proc = world.proc
     inum = None if args.where is None else namespace_at(args.where, proc, world.mount)
-    everyone = world.processes(proc.snapshot(threads=args.threads))
+    starts = args.json or not views.PS_STARTS.isdisjoint(columns)
+    everyone = world.processes(proc.snapshot(threads=args.threads, starts=starts))
     complete = documents.is_complete(everyone) and proc.sees_all()
     if inum is not None:
         _check_known(inum, everyone, complete)

@@ -195,6 +195,20 @@ def test_a_start_seen_from_a_time_namespace(
     assert (made["id"], made["start_time"]) == (id_, start_time)
 
 
+def test_without_starts_all_but_the_starts_is_the_same() -> None:
+    tasks = (task(1), task(5, 2, ppid=1, ns=INNER), task(7, 0), task(8, tgid=(5,), name=b"a\\\\b"))
+    made = processes(*tasks)
+    asked = documents.processes(
+        Snapshot(tuple(one._replace(start_ticks=None) for one in tasks), PARENTS, starts=False),
+        boot_time=0,
+        ticks_per_second=100,
+    )
+    assert all(process["id"] and process["start_time"] for process in made)
+    for process in made:
+        process.update(id="", start_time="")
+    assert asked == made
+
+
 @pytest.mark.parametrize(
     "leaving", [task(7, 0, tgid=(7, 5), ns=None), task(7, ticks=None), task(0), task(7, tgid=(0,))]
 )

@@ -24,7 +24,7 @@ Answer = dict[str, Any]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
 
 AS_NOBODY = """
-import argparse, os, sys
+import argparse, json, os, sys, tabulate
 from pidscope.commands import ns
 parser = argparse.ArgumentParser()
 ns.register(parser.add_subparsers())

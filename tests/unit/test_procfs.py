@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pidscope.procfs as procfs_module
+import pidscope.status as status_module
 from pidscope.errors import HostError, ProcError
 from pidscope.procfs import PROC_PID_INIT_INO, Mount, ProcFs
 from pidscope.snapshot import Status
@@ -177,6 +178,48 @@ def test_a_damaged_status_is_a_typed_error_or_a_status(pair: Any, data: Any) -> 
         assert all(number >= 0 for values in parsed[-4:] for number in values)
 
 
+def outcome(parse: Callable[[bytes, str], Status], text: bytes) -> Any:
+    try:
+        return parse(text, "p")
+    except ProcError as error:
+        return str(error)
+
+
+@steady
+@given(statuses(), st.data())
+def test_the_quick_way_never_says_anything_else(pair: tuple[Status, bytes], data: Any) -> None:
+    """With lines moved, doubled, left out and damaged: a forged or late line is told apart."""
+    lines = pair[1].splitlines(keepends=True)
+    lines.insert(1, b"Umask:\t0022\n")
+    for _ in range(data.draw(st.integers(0, 2))):
+        line = lines[data.draw(st.integers(0, len(lines) - 1))]
+        if data.draw(st.booleans()):
+            lines.remove(line)
+        lines.insert(data.draw(st.integers(0, len(lines))), line.replace(b"1", b"7"))
+    text = b"".join(lines)
+    at = data.draw(st.integers(0, len(text)))
+    text = text[:at] + data.draw(st.sampled_from([b"", b"", b"9", b"\t1", b"\n"])) + text[at:]
+    assert outcome(parse_status, text) == outcome(status_module._any_status, text)
+
+
+@pytest.mark.parametrize("line", [b"NStgid:\t9\t9", b"NSpid:\t9\t9", b"NSsid:\t9\t9", b"NSx:\t"])
+@pytest.mark.parametrize("before", [b"State", b"Tgid", b"Pid", b"TracerPid", b"NStgid", b"NSsid"])
+def test_of_two_lines_the_first_counts_either_way(line: bytes, before: bytes) -> None:
+    for other in (line, b"State:\tZ (zombie)", b"Tgid:\t9", b"Pid:\t9", b"PPid:\t9"):
+        text = status_text().replace(b"\n" + before, b"\n" + other + b"\n" + before, 1)
+        assert len(text) > len(status_text())
+        assert outcome(parse_status, text) == outcome(status_module._any_status, text)
+
+
+@steady
+@given(statuses())
+def test_the_quick_way_is_the_usual_one(pair: tuple[Status, bytes]) -> None:
+    status, text = pair
+    assert status_module._usual_status(text) == status
+    own = Path("/proc/self/status").read_bytes()
+    assert status_module._usual_status(own) == status_module._any_status(own, "p")
+
+
 @steady
 @given(st.binary())
 def test_any_bytes_are_a_typed_error(data: bytes) -> None:
@@ -292,6 +335,48 @@ def test_a_fake_root_is_read_like_a_real_one(tmp_path: Path) -> None:
     assert reading is not None
     assert (reading.number, reading.start_ticks, reading.ns) == (7, 22, 77)
     assert proc.snapshot().tasks == (reading,)  # thread 8 vanished
+
+
+def test_a_snapshot_opens_nothing_that_was_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_task(tmp_path, 1)
+    fake_task(tmp_path, 7)
+    fake_task(tmp_path, 8, status_text(ns="8\t1"), ns=78)
+    opened, linked = [], []
+    system_open, system_readlink = os.open, os.readlink
+
+    def record_open(path: str, flags: int, dir_fd: int | None = None) -> int:
+        opened.append(path.replace(f"{tmp_path}/", ""))
+        return system_open(path, flags, dir_fd=dir_fd)
+
+    def record_link(path: str, dir_fd: int | None = None) -> str:
+        linked.append(path)
+        return system_readlink(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr("pidscope.procfs.os.open", record_open)
+    monkeypatch.setattr("pidscope.procfs.os.readlink", record_link)
+    monkeypatch.setattr(ProcFs, "ns_chain", lambda self, number: [(77, 0), (78, 77)])
+    snapshot = ProcFs(tmp_path).snapshot(threads=False, starts=False)
+    assert opened == ["1", "status", "7", "status", "8", "status"]
+    assert linked == [f"{tmp_path}/1/ns/pid", "ns/pid"]
+    assert [(task.ns, task.start_ticks) for task in snapshot.tasks] == [
+        (77, None), (77, None), (78, None)
+    ]  # fmt: skip
+    assert not snapshot.starts
+
+
+def test_without_starts_one_that_vanished_is_told_from_one_that_may_not_be_read(
+    tmp_path: Path,
+) -> None:
+    """ns/pid says EACCES for both (``proc_ns_readlink()``, fs/proc/namespaces.c)."""
+    fake_task(tmp_path, 1)
+    for number in (8, 9):
+        task = fake_task(tmp_path, number, status_text(ns=f"{number}\t1"))
+        (task / "ns" / "pid").unlink()
+    (tmp_path / "9" / "stat").unlink()
+    tasks = ProcFs(tmp_path).snapshot(threads=False, starts=False).tasks
+    assert [(task.number, task.ns) for task in tasks] == [(1, 77), (8, None)]
 
 
 def test_many_groups_make_a_status_longer_than_a_page(tmp_path: Path) -> None:
@@ -574,17 +659,25 @@ def as_somebody(code: str, *arguments: str) -> Any:
 
 @needs_root
 def test_nobody_may_look_at_all_but_not_into_others(nest: list[dict[str, Any]]) -> None:
-    readings = as_somebody(
+    seen = as_somebody(
         "become_nobody()\n"
-        "answer = [[t.number, len(t.status.ns_pid), t.start_ticks, t.ns, os.getpid()]\n"
-        "          for t in ProcFs().snapshot().tasks]"
+        "proc = ProcFs()\n"
+        "answer = [[[t.number, len(t.status.ns_pid), t.start_ticks, t.ns, proc.pid_ns(t.number)]\n"
+        "           for t in proc.snapshot(starts=starts).tasks] for starts in (True, False)]\n"
+        "answer += [os.getpid(), proc._shown_ns()]"
     )
-    by_number = {number: (depth, ticks, ns) for number, depth, ticks, ns, _ in readings}
+    readings, without_starts, own, shown = seen
+    by_number = {number: found for number, *found in readings}
     for facts in nest:
-        depth, ticks, ns = by_number[facts["host"]]
-        assert (depth, ns) == (facts["level"] + 1, None)
+        depth, ticks, ns, link = by_number[facts["host"]]
+        assert depth == facts["level"] + 1
+        assert link is None
+        assert ns == (None if facts["level"] else shown)
         assert ticks == ProcFs().start_ticks(facts["host"])
-    assert by_number[readings[0][4]][2] == ProcFs().mount().ns
+    assert by_number[own][2:] == [ProcFs().mount().ns] * 2
+    others = {number: (depth, ns) for number, depth, _, ns, _ in without_starts}
+    for facts in nest:
+        assert others[facts["host"]] == (facts["level"] + 1, by_number[facts["host"]][2])
 
 
 @needs_root

@@ -40,7 +40,7 @@ sys.stdin.read()
 
 # Argument 1 is the user to become once everything is imported, the rest is the command line.
 AS_USER = """
-import argparse, os, sys
+import argparse, json, os, sys
 from pidscope.commands import ps
 parser = argparse.ArgumentParser()
 ps.register(parser.add_subparsers())
@@ -135,6 +135,16 @@ def test_hostile_names_come_back_as_they_are(
     lines = capsys.readouterr().out.split("\n")
     assert all(line.isprintable() for line in lines)
     assert [line.split()[0] for line in lines if line].count(str(pid)) == 1
+
+
+@pytest.mark.parametrize("column", ["START", "ID"])
+def test_a_start_is_read_if_it_is_shown(
+    column: str, answer: Callable[..., Answer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    [own] = [it for it in answer()["processes"] if it["pid"] == os.getpid()]
+    assert run("-n", "-o", f"PID,{column}") == 0
+    cells = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert cells[str(os.getpid())] == own["start_time" if column == "START" else "id"]
 
 
 def test_zombies_and_only_they(answer: Callable[..., Answer]) -> None:
