@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from pidscope import documents, views
-from pidscope.commands.listing import Listed, add_options, listed
+from pidscope.commands.listing import Listed, add_options, keeping_all, listed
 from pidscope.commands.sources import SEE_SCENARIOS
 
 _EXAMPLES = f"""\
@@ -56,6 +56,11 @@ def run(args: argparse.Namespace) -> int:
         known = [*views.NS_COLUMNS, "COMM"]
         columns = views.choose_columns(args.output, known, views.NS_DEFAULT)
     world = listed(args)
+    with keeping_all():
+        return _print(world, args, columns)
+
+
+def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     proc = world.proc
     snapshot = proc.snapshot(starts=False)
     tree = documents.namespaces(snapshot, _last_pids(world))

@@ -7,7 +7,7 @@ import re
 import sys
 
 from pidscope import documents, views
-from pidscope.commands.listing import ListedProc, add_options, listed
+from pidscope.commands.listing import Listed, ListedProc, add_options, keeping_all, listed
 from pidscope.commands.sources import SEE_SCENARIOS
 from pidscope.documents import Process
 from pidscope.errors import HostError, PidscopeError, UsageError
@@ -67,6 +67,11 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         columns = views.choose_columns(args.output, views.PS_COLUMNS, default)
     world = listed(args)
+    with keeping_all():
+        return _print(world, args, columns)
+
+
+def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     proc = world.proc
     inum = None if args.where is None else namespace_at(args.where, proc, world.mount)
     starts = args.json or not views.PS_STARTS.isdisjoint(columns)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from jsonschema import Draft202012Validator
 
 import pidscope
 from pidscope.commands import ps
+from pidscope.commands.listing import keeping_all
 from pidscope.errors import HostError, PidscopeError, ProcError, UsageError
 from pidscope.escape import unescape
 
@@ -145,6 +147,16 @@ def test_a_start_is_read_if_it_is_shown(
     assert run("-n", "-o", f"PID,{column}") == 0
     cells = dict(line.split() for line in capsys.readouterr().out.splitlines())
     assert cells[str(os.getpid())] == own["start_time" if column == "START" else "id"]
+
+
+def test_the_collector_is_left_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), keeping_all():
+        assert not gc.isenabled()
+        assert run() == 0
+        assert not gc.isenabled()
+        raise ZeroDivisionError
+    assert gc.isenabled()
 
 
 def test_zombies_and_only_they(answer: Callable[..., Answer]) -> None:
