@@ -34,6 +34,8 @@ exit status: 0 good; 1 a disagreement, or no such process; 2 wrong usage;
 3 this host cannot do it, with the reason.
 """
 _COMMANDS = ("ns", "ps", "watch", "verify", "doctor")
+_PREFIX = "pidscope: "
+_WIDTH = 79
 _SIGPIPE_STATUS = 128 + signal.SIGPIPE
 _SIGINT_STATUS = 128 + signal.SIGINT
 
@@ -67,10 +69,15 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
     return arguments[:at], arguments[at + 1 :]
 
 
-def _complain(*lines: str) -> None:
+def _complain(message: str, hint: str = "") -> None:
+    """Say what is wrong, in one line, and what to do about it, as doctor folds it."""
+    import textwrap  # a run without complaint does without
+
+    width = _WIDTH - len(_PREFIX)
+    hints = textwrap.wrap(hint, width, break_long_words=False, break_on_hyphens=False)
     with contextlib.suppress(OSError):  # nobody may be listening
-        for line in filter(None, lines):
-            print(f"pidscope: {line}", file=sys.stderr)
+        for line in (message, *hints):
+            print(_PREFIX + line, file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

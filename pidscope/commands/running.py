@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
+import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 
 from pidscope.errors import HostError, UsageError
@@ -56,6 +60,16 @@ class Reader:
         """Let `POLL_MS` pass; raise BrokenPipeError if nobody can read us any more."""
         if any(happened & select.POLLERR for _, happened in self._poll.poll(POLL_MS)):
             raise BrokenPipeError
+
+
+def expect_command(command: Sequence[str]) -> None:
+    """Raise UsageError for a CMD that cannot be run, before anything costly is done for it."""
+    name = command[0]
+    if shutil.which(name) is None:
+        folders = [""] if "/" in name else os.get_exec_path()
+        there = any(Path(folder, name).exists() for folder in folders)
+        reason = os.strerror(errno.EACCES if there else errno.ENOENT)
+        raise UsageError(f"cannot run {name!r}: {reason}")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from pidscope.commands.running import Reader
+from pidscope.commands.running import Reader, expect_command
 from pidscope.commands.sources import expect_no_proc, procfs_of, scenario_of, stage_of
 from pidscope.errors import UsageError
 from pidscope.hooks import AUTO, TRACEPOINT, WAYS
@@ -152,6 +152,8 @@ def watched_world(args: argparse.Namespace) -> WatchedWorld:
     """The world that ``--source`` names; raises UsageError, ScenarioError, HostError."""
     scenario = scenario_of(args, "live")
     if scenario is None:
+        if args.command is not None:
+            expect_command(args.command)
         return LiveHost(procfs_of(args), args.probes)
     expect_no_proc(args)
     if args.probes != AUTO:

@@ -30,6 +30,8 @@ import pidscope.live.compiler as compiler_module
 import pidscope.live.program as program_module
 import pidscope.live.session as live_module
 from pidscope import cli
+from pidscope.commands.running import spawned
+from pidscope.errors import HostError, UsageError
 from pidscope.event import PidAttached, PidDetached
 from pidscope.hooks import Hook
 from pidscope.session import Session
@@ -57,7 +59,8 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
     assert done.stdout == ""
     lines = done.stderr.splitlines()
     assert all(line.startswith("pidscope: ") for line in lines), lines
-    return [line.removeprefix("pidscope: ") for line in lines]
+    message, *hint = [line.removeprefix("pidscope: ") for line in lines]
+    return [message, " ".join(hint)] if hint else [message]
 
 
 @pytest.mark.parametrize(
@@ -256,8 +259,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, s
     assert cli.main([*arguments]) == 3
     out, err = capsys.readouterr()
     assert out == ""
-    fault, hint = err.splitlines()
-    return fault, hint
+    fault, *hint = err.splitlines()
+    assert hint
+    return fault, " ".join(line.removeprefix("pidscope: ") for line in hint)
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOENT])
@@ -517,6 +521,46 @@ def test_a_cmd_that_cannot_be_run_exits_2(kernel: FakeKernel, capfd: Any) -> Non
         out = capfd.readouterr()
         (line,) = [one for one in out.err.splitlines() if "cannot run" in one]
         assert "'/nonexistent/cmd'" in line and "No such file" in line
+
+
+@pytest.mark.parametrize("command", ["watch", "verify"])
+@pytest.mark.parametrize(
+    ("cmd", "reason"),
+    [("/none", "No such file"), ("no-such-cmd", "No such file"), ("./notes", "Permission denied"),
+     ("notes", "Permission denied"), (".", "Permission denied"), ("", "Permission denied")],
+)  # fmt: skip
+def test_nothing_is_loaded_for_a_cmd_that_cannot_be_run(
+    host: pytest.MonkeyPatch, capfd: Any, tmp_path: Path, command: str, cmd: str, reason: str
+) -> None:
+    def loaded(*_: Any) -> Any:
+        raise AssertionError("programs were loaded")
+
+    host.setattr(live_module, "Program", loaded)
+    (tmp_path / "notes").touch()
+    host.chdir(tmp_path)
+    host.setenv("PATH", str(tmp_path))
+    assert cli.main([command, "--", cmd]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert f"cannot run {cmd!r}" in line and reason in line
+    with pytest.raises(UsageError) as caught, spawned([cmd]):  # what running it says
+        pass
+    assert line == f"pidscope: {caught.value}"
+
+
+def test_a_hint_is_folded_between_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hint = "mount it (unshare -m, then mount -t proc proc /proc) " + "a-path/" * 15 + " and so on"
+
+    def refused(args: Any) -> int:
+        raise HostError("no, " + "x" * 90, hint)
+
+    monkeypatch.setattr("pidscope.commands.doctor.run", refused)
+    assert cli.main(["doctor"]) == 3
+    first, *folded = capsys.readouterr().err.splitlines()
+    assert first == "pidscope: no, " + "x" * 90
+    assert [len(line) <= 79 for line in folded] == [True, False, True]
+    assert " ".join(line.removeprefix("pidscope: ") for line in folded) == hint
 
 
 def test_the_programs_are_taken_out_whatever_happens(host: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,8 @@ def objects(out: str) -> list[dict[str, Any]]:
 def said(err: str) -> list[str]:
     lines = err.splitlines()
     assert all(line.startswith("pidscope: ") for line in lines)
-    return [line.removeprefix("pidscope: ") for line in lines]
+    message, *hint = [line.removeprefix("pidscope: ") for line in lines]
+    return [message, " ".join(hint)] if hint else [message]
 
 
 @pytest.fixture
