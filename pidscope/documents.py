@@ -153,18 +153,18 @@ def _process(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> 
     """Return the document of one task, whose start is not told yet."""
     status = task.status
     levels = _levels(task, parent, chains)
-    return Process(
-        pid=status.ns_tgid[0],
-        tid=status.ns_pid[0],
-        id="",
-        comm=escape(unescape_status_name(status.name)),
-        state=status.state,
-        start_time="",
-        ns=levels[-1]["ns"],
-        joined=_is_joined(levels[-1]),
-        container=None,
-        levels=levels,
-    )
+    return {
+        "pid": status.ns_tgid[0],
+        "tid": status.ns_pid[0],
+        "id": "",
+        "comm": escape(unescape_status_name(status.name)),
+        "state": status.state,
+        "start_time": "",
+        "ns": levels[-1]["ns"],
+        "joined": _is_joined(levels[-1]),
+        "container": None,
+        "levels": levels,
+    }
 
 
 def is_complete(documents: Iterable[Process]) -> bool:
@@ -285,7 +285,7 @@ def _levels(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> l
     inums = chains.of(task)
     parents = _parent_numbers(task, parent, inums, chains)
     return [
-        Level(ns=ns, tid=tid, pid=pid, ppid=ppid, pgid=pgid, sid=sid)
+        {"ns": ns, "tid": tid, "pid": pid, "ppid": ppid, "pgid": pgid, "sid": sid}
         for ns, tid, pid, ppid, pgid, sid in zip(
             inums, status.ns_pid, status.ns_tgid, parents, status.ns_pgid, status.ns_sid
         )
