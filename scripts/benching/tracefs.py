@@ -9,7 +9,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from costs.unable import Unable
+from benching.unable import Unable
 
 EVENTS = ("sys_exit_setpgid", "sys_exit_setsid")
 _TRACEFS = Path("/sys/kernel/tracing")

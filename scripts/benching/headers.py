@@ -1,0 +1,15 @@
+"""Kernel headers of the running kernel, which tools that bcc compiles cannot do without."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from benching.unable import Unable
+
+
+def expect() -> None:
+    """Raise Unable unless bcc will find them where it looks (``/lib/modules/RELEASE/build``)."""
+    release = os.uname().release
+    if not Path("/lib/modules", release, "build", "include").is_dir():
+        raise Unable(f"no kernel headers (package linux-headers-{release})")

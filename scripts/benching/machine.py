@@ -1,0 +1,30 @@
+"""What was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+
+def described(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
+    """The machine: its CPU, its kernel, its Python."""
+    cpus = len(os.sched_getaffinity(0))
+    return {
+        "cpu": f"{_model(cpuinfo.read_text())}, {cpus} CPUs",
+        "kernel": os.uname().release,
+        "python": platform.python_version(),
+    }
+
+
+def _model(cpuinfo: str) -> str:
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def line(machine: dict[str, str]) -> str:
+    """The same in one line."""
+    return f"{machine['cpu']}, Linux {machine['kernel']}, Python {machine['python']}"

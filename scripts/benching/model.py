@@ -1,0 +1,79 @@
+"""Lives a second in the model: a kernel's PID subsystem in Python, and this machine's kernel."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Callable
+
+from benching.row import Row
+from benching.taken import Take, Taken, in_turn
+from pidscope.event import Event
+from pidscope.model.kernel import Kernel
+from pidscope.model.nsproxy import CLONE_NEWPID
+from pidscope.model.pid import find_task_by_vpid
+from pidscope.model.sched import TaskStruct
+from pidscope.model.syscalls import call
+from pidscope.wire import decode, encode
+
+_LIVES = 5_000
+MODEL, WIRE, KERNEL = "the model", "the model, to bytes and back", "fork+exit+wait from Python"
+
+
+def measure() -> Taken:
+    """A life in the model is one in a container, with all six events it makes."""
+    return in_turn(
+        {
+            MODEL: _rate(_model_lives(None)),
+            WIRE: _rate(_model_lives(_through_the_wire)),
+            KERNEL: _rate(_kernel_lives),
+        }
+    )
+
+
+def _rate(live: Callable[[], None]) -> Take:
+    def take() -> float:
+        begun = time.perf_counter()
+        live()
+        return _LIVES / (time.perf_counter() - begun)
+
+    return take
+
+
+def _model_lives(listener: Callable[[Event], None] | None) -> Callable[[], None]:
+    kernel = Kernel()
+    shell = _child(kernel.init, call(kernel.init, "fork"))
+    container = _child(shell, call(shell, "clone", CLONE_NEWPID))
+    kernel.listener = listener
+
+    def live() -> None:
+        for _ in range(_LIVES):
+            nr = call(container, "fork")
+            call(_child(container, nr), "exit_group", 0)
+            call(container, "wait4", nr)
+
+    return live
+
+
+def _child(parent: TaskStruct, nr: int | None) -> TaskStruct:
+    """The task that a fork has just made."""
+    task = find_task_by_vpid(nr or 0, parent)
+    assert task is not None
+    return task
+
+
+def _through_the_wire(event: Event) -> None:
+    decode(encode(event))
+
+
+def _kernel_lives() -> None:
+    for _ in range(_LIVES):
+        pid = os.fork()
+        if not pid:
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+
+def rows(taken: Taken) -> list[Row]:
+    """Both against the kernel; there is no goal."""
+    return [taken.row(f"lives in {ours}", "lives/s", ours, KERNEL) for ours in (MODEL, WIRE)]

@@ -1,0 +1,70 @@
+"""All tasks read at once: by the task iterator, and in /proc."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from benching.programs import crowd
+from benching.row import Goal, Row
+from benching.taken import Taken, in_turn
+from benching.unable import Unable
+from pidscope.errors import PidscopeError
+from pidscope.hooks import TRACEPOINT
+from pidscope.live.program import Program, expect_root
+from pidscope.procfs import PROC_PID_INIT_INO, ProcFs
+from pidscope.rows import Row as TaskRow
+from pidscope.rows import rows as rows_of
+from pidscope.snapshot import Snapshot
+
+TASKS, _CONTAINERS = 5_000, 10
+ITERATOR, PROC = "task iterator", "/proc"
+_REPETITIONS = 5
+
+
+def measure() -> Taken:
+    """Each gives the same rows, as a start needs them; raises Unable if they are not the same."""
+    try:
+        expect_root()
+        program = Program(TRACEPOINT)
+    except PidscopeError as error:
+        raise Unable(str(error)) from error
+    try:
+        with crowd(TASKS, _CONTAINERS):
+            return _compared(lambda: _rows(_iterated(program)), lambda: _rows(ProcFs().snapshot()))
+    finally:
+        program.close()
+
+
+def _compared(iterate: Callable[[], list[TaskRow]], read: Callable[[], list[TaskRow]]) -> Taken:
+    one, other = _contained(iterate()), _contained(read())
+    if one != other or len(one) < TASKS:
+        raise Unable(f"rows differ: {len(one)} by the iterator, {len(other)} in /proc")
+    return in_turn({ITERATOR: lambda: _ms(iterate), PROC: lambda: _ms(read)}, _REPETITIONS)
+
+
+def _iterated(program: Program) -> Snapshot:
+    return Snapshot((), {}, tuple(program.tasks() or ()))
+
+
+def _rows(snapshot: Snapshot) -> list[TaskRow]:
+    return list(rows_of(snapshot, (), PROC_PID_INIT_INO))
+
+
+def _contained(rows: list[TaskRow]) -> set[tuple[tuple[int, ...], int, int, bytes]]:
+    """Those in namespaces, who stay; others come and go, and the iterator may not show all."""
+    return {
+        (row.numbers, row.ns, row.tgid, row.comm) for row in rows if row.ns != PROC_PID_INIT_INO
+    }
+
+
+def _ms(read: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    read()
+    return (time.perf_counter() - begun) * 1e3
+
+
+def rows(taken: Taken) -> list[Row]:
+    """The iterator against /proc."""
+    what = f"snapshot of {TASKS:,} tasks, the same rows"
+    return [taken.row(what, "ms", ITERATOR, PROC, Goal(1 / 20))]
