@@ -10,51 +10,91 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import groupby
+from typing import NamedTuple
 
 from benching import words
 from benching.row import Row
 
-_WIDTH, _LEFT, _RIGHT = 1000, 430, 770  # of the picture; of the part with bars
-_TOP, _STEP, _BAR = 104, 40, 14
+_WIDTH, _LEFT, _RIGHT = 960, 320, 740  # of the picture; of the part with bars
+_TOP, _GROUP, _ROW, _BAR = 112, 34, 22, 12
 _DECADES = 1.5  # to each side of the goal; what is beyond is cut, and its figure tells
-_REASON = 62  # characters
+_REASON = 84  # characters
 
-_STYLE = """\
-  svg { --page: #ffffff; --ink: #1f2328; --dim: #656d76; --line: #d0d7de;
-        --good: #1a7f37; --bad: #bc4c00; }
-  @media (prefers-color-scheme: dark) {
-    svg { --page: #0d1117; --ink: #e6edf3; --dim: #8d96a0; --line: #30363d;
-          --good: #3fb950; --bad: #f0883e; }
-  }
-  text { font: 14px system-ui, "DejaVu Sans", sans-serif; fill: var(--ink); }
-  .page { fill: var(--page); }
-  .title { font-size: 20px; font-weight: 600; }
-  .dim { fill: var(--dim); font-size: 12px; }
-  .line { stroke: var(--line); }
-  .goal { stroke: var(--ink); }
-  .good { fill: var(--good); }
-  .bad { fill: var(--bad); }
+_LIGHT = {
+    "page": "#ffffff",
+    "band": "#f6f8fa",
+    "ink": "#1f2328",
+    "dim": "#656d76",
+    "line": "#d0d7de",
+    "good": "#1a7f37",
+    "bad": "#bc4c00",
+}
+_DARK = {
+    "page": "#0d1117",
+    "band": "#161b22",
+    "ink": "#e6edf3",
+    "dim": "#9198a1",
+    "line": "#3d444d",
+    "good": "#3fb950",
+    "bad": "#f0883e",
+}
+_FONT = """\
+text { font: 13px system-ui, "DejaVu Sans", sans-serif; }
+.title { font-size: 20px; font-weight: 600; }
+.what { font-weight: 600; }
+.dim { font-size: 12px; }
 """
+
+
+class _Group(NamedTuple):
+    """Rows of one thing, on one kernel."""
+
+    what: str
+    kernel: str
+    rows: list[Row]
+
+    @property
+    def height(self) -> int:
+        return _GROUP + _ROW * len(self.rows)
 
 
 def drawn(rows: Sequence[Row], machine: str) -> str:
     """The SVG of all rows that have a goal, those that cannot run included."""
     judged = [row for row in rows if row.goal is not None]
-    bottom = _TOP + _STEP * len(judged)
-    height = bottom + 56
+    groups = [
+        _Group(what, kernel, list(members))
+        for (what, kernel), members in groupby(judged, lambda row: (row.what, row.kernel))
+    ]
+    bottom = _TOP + sum(group.height for group in groups)
+    height = bottom + 48
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">',
         "<title>pidscope against its goals</title>",
-        f"<style>\n{_STYLE}</style>",
+        f"<style>\n{_style()}</style>",
         f'<rect class="page" width="{_WIDTH}" height="{height}" rx="8"/>',
-        _text(24, 38, "pidscope against its goals", "title"),
-        _text(24, 60, _summary(judged), "dim"),
-        *_scale(bottom),
+        _text(24, 40, "pidscope against its goals", "ink title"),
+        _text(24, 62, _summary(judged), "dim"),
     ]
-    for place, row in enumerate(judged):
-        lines += _row(row, _TOP + _STEP * place)
-    lines += [*_goal_line(bottom), _text(24, height - 18, machine, "dim"), "</svg>"]
+    at = _TOP
+    for number, group in enumerate(groups):
+        lines += _drawn_group(group, at, number % 2 == 0)
+        at += group.height
+    lines += [*_scale(), _text(24, height - 18, machine, "dim"), "</svg>"]
     return "\n".join(lines) + "\n"
+
+
+def _style() -> str:
+    """Colours as plain rules: not every renderer knows variables."""
+    dark = "".join(f"  {rule}" for rule in _rules(_DARK))
+    light = "".join(_rules(_LIGHT))
+    return f"{_FONT}{light}@media (prefers-color-scheme: dark) {{\n{dark}}}\n"
+
+
+def _rules(colours: dict[str, str]) -> Iterator[str]:
+    for name, colour in colours.items():
+        yield f".{name} {{ {'stroke' if name == 'line' else 'fill'}: {colour}; }}\n"
+    yield f".goal {{ stroke: {colours['ink']}; }}\n"
 
 
 def _summary(rows: Sequence[Row]) -> str:
@@ -72,40 +112,46 @@ def _x(score: float) -> float:
     return (_LEFT + _RIGHT) / 2 + decades * (_RIGHT - _LEFT) / 2 / _DECADES
 
 
-def _scale(bottom: int) -> Iterator[str]:
-    for score, label in ((0.1, "10 times short"), (10, "10 times better")):
-        yield _vertical(_x(score), bottom, "line")
-        yield _text(_x(score), _TOP - 14, label, "dim", "middle")
+def _scale() -> Iterator[str]:
+    yield _text(_x(0.1), _TOP - 14, "10 times short of it", "dim", "middle")
+    yield _text(_x(1), _TOP - 14, "goal", "ink what", "middle")
+    yield _text(_x(10), _TOP - 14, "10 times better", "dim", "middle")
+    yield _text(_RIGHT + 16, _TOP - 14, "measured", "dim")
+    yield _text(_WIDTH - 24, _TOP - 14, "goal", "dim", "end")
 
 
-def _goal_line(bottom: int) -> Iterator[str]:
-    yield _vertical(_x(1), bottom, "goal")
-    yield _text(_x(1), _TOP - 14, "goal", anchor="middle")
+def _ruled(top: int) -> Iterator[str]:
+    """The scale behind one bar: it crosses no words."""
+    for score, style in ((0.1, "line"), (10, "line"), (1, "goal")):
+        yield f'<path class="{style}" d="M{_x(score):.1f} {top}v{_ROW}"/>'
 
 
-def _vertical(x: float, bottom: int, style: str) -> str:
-    return f'<line class="{style}" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 6}" y2="{bottom}"/>'
+def _drawn_group(group: _Group, top: int, band: bool) -> Iterator[str]:
+    if band:
+        yield f'<rect class="band" y="{top}" width="{_WIDTH}" height="{group.height}"/>'
+    yield _text(24, top + 20, group.what, "ink what")
+    yield _text(_WIDTH - 24, top + 20, group.kernel, "dim", "end")
+    for place, row in enumerate(group.rows):
+        yield from _drawn_row(row, top + 26 + _ROW * place)
 
 
-def _row(row: Row, top: int) -> Iterator[str]:
-    against = f"against {row.peer}" if row.peer else f"in {row.unit}"
-    yield _text(24, top + 16, row.what)
-    yield _text(24, top + 31, f"{against}  ·  {row.kernel or 'nowhere'}", "dim")
+def _drawn_row(row: Row, top: int) -> Iterator[str]:
+    yield _text(40, top + 14, row.label or row.unit, "ink")
     if row.score is None or row.figure is None:
         reason = textwrap.shorten(f"cannot run: {row.unable}", _REASON, placeholder=" …")
-        yield _text(_LEFT + 8, top + 20, reason, "dim")
+        yield _text(_LEFT, top + 14, reason, "dim")
         return
     style = "good" if row.reached else "bad"
     begin, end = sorted((_x(1), _x(row.score)))
+    yield from _ruled(top)
     yield (
-        f'<rect class="{style}" x="{begin:.1f}" y="{top + 10}" width="{max(end - begin, 2):.1f}" '
-        f'height="{_BAR}" rx="2"/>'
+        f'<rect class="{style}" x="{begin:.1f}" y="{top + 4}" width="{max(end - begin, 2):.1f}" '
+        f'height="{_BAR}"/>'
     )
-    yield _text(_RIGHT + 16, top + 16, words.figure(row, row.figure), style)
-    yield _text(_RIGHT + 16, top + 31, f"goal {words.goal(row)}", "dim")
+    yield _text(_RIGHT + 16, top + 14, words.figure(row, row.figure), f"{style} what")
+    yield _text(_WIDTH - 24, top + 14, words.goal(row), "dim", "end")
 
 
-def _text(x: float, y: float, said: str, style: str = "", anchor: str = "") -> str:
-    attributes = f' class="{style}"' if style else ""
-    attributes += f' text-anchor="{anchor}"' if anchor else ""
+def _text(x: float, y: float, said: str, style: str, anchor: str = "start") -> str:
+    attributes = f' class="{style}" text-anchor="{anchor}"'
     return f'<text x="{x:.1f}" y="{y}"{attributes}>{escape(said)}</text>'

@@ -40,8 +40,8 @@ class Row(NamedTuple):
     what: str
     unit: str
     ours: tuple[float, ...] = ()
-    peer: str = ""
     theirs: tuple[float, ...] = ()
+    label: str = ""  # whose theirs are
     goal: Goal | None = None
     by: By = By.RATIO
     unable: str = ""

@@ -32,15 +32,17 @@ def _taking(recording: Recording) -> TakeFigures:
 
 def name(tasks: int) -> str:
     """What a table of so many tasks is called."""
-    return f"among {tasks:,}"
+    return f"of {tasks:,}"
 
 
 def lookup_rows(taken: Taken) -> list[Row]:
     """The biggest table against the smallest: of anyone, out of no cache, and of who is in one."""
-    anyone, same = "look-up of anyone", "look-up of the same 1,000"
+    goal = Goal(1.5)
     return [
-        _against_smallest(taken, "ns_per_lookup", BIGGEST, anyone, Goal(1.5)),
-        _against_smallest(taken, "ns_per_repeated_lookup", BIGGEST, same, Goal(1.5)),
+        _against_smallest(taken, "ns_per_lookup", BIGGEST, "look-up of anyone", goal),
+        _against_smallest(
+            taken, "ns_per_repeated_lookup", BIGGEST, "look-up of the same 1,000 tasks", goal
+        ),
     ]
 
 
@@ -54,12 +56,10 @@ def memory_rows(taken: Taken) -> list[Row]:
 
 def growth_rows(taken: Taken) -> list[Row]:
     """Each size against the smallest: 1 is linear."""
-    return [
-        _against_smallest(taken, "ns_per_birth", size, "a birth", Goal(_LINEAR))
-        for size in SIZES[1:]
-    ]
+    what, goal = "cost of a birth as tasks grow", Goal(_LINEAR)
+    return [_against_smallest(taken, "ns_per_birth", size, what, goal) for size in SIZES[1:]]
 
 
 def _against_smallest(taken: Taken, figure: str, size: int, what: str, goal: Goal) -> Row:
-    told = f"{what} among {size:,} tasks"
-    return taken.row(told, "ns", name(size), name(SMALLEST), goal, figure=figure)
+    row = taken.row(what, "ns", name(size), name(SMALLEST), goal, figure=figure)
+    return row._replace(label=f"{size:,} against {SMALLEST:,}")

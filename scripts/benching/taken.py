@@ -53,7 +53,7 @@ class Taken:
         names = (ours, peer) if peer else (ours,)
         unable = next(filter(None, (self.why_not(name, figure) for name in names)), "")
         sides = [() if unable else self.samples(name, figure) for name in (ours, peer)]
-        return Row(what, unit, sides[0], peer, sides[1], goal, by, unable)
+        return Row(what, unit, sides[0], sides[1], peer, goal, by, unable)
 
 
 def in_turn(contenders: Mapping[str, Take], repetitions: int = REPETITIONS) -> Taken:

@@ -27,7 +27,7 @@ def shown(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _line(row: Row) -> Iterator[str]:
-    against = row.peer or "the goal itself"
+    against = row.label or "the goal itself"
     if row.unable:
         said = f"{against}: cannot run: {row.unable}"
         yield from textwrap.wrap(said, WIDTH, initial_indent="  ", subsequent_indent="    ")

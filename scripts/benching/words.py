@@ -26,7 +26,8 @@ def figure(row: Row, value: float) -> str:
     if row.by is By.RATIO:
         return ratio(value)
     sign = "+" if row.by is By.DIFFERENCE and value >= 0 else ""
-    return f"{sign}{number(value)} {row.unit}"
+    unit = "" if row.unit.endswith("/s") else f" {row.unit}"
+    return f"{sign}{number(value)}{unit}"
 
 
 def goal(row: Row) -> str:
