@@ -8,8 +8,8 @@ from pathlib import Path
 from benching.unable import Unable
 
 
-def expect() -> None:
-    """Raise Unable unless bcc will find them where it looks (``/lib/modules/RELEASE/build``)."""
+def expect(modules: Path = Path("/lib/modules")) -> None:
+    """Raise Unable unless bcc will find them where it looks."""
     release = os.uname().release
-    if not Path("/lib/modules", release, "build", "include").is_dir():
+    if not (modules / release / "build" / "include").is_dir():
         raise Unable(f"no kernel headers (package linux-headers-{release})")

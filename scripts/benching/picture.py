@@ -101,9 +101,7 @@ def _summary(rows: Sequence[Row]) -> str:
     reached = sum(row.reached is True for row in rows)
     unable = sum(bool(row.unable) for row in rows)
     without = f", {unable} cannot run here" if unable else ""
-    return (
-        f"{reached} of {len(rows)} goals reached{without}. Medians; longer to the right is better."
-    )
+    return f"{reached} of {len(rows)} goals reached{without}; medians, ours divided by theirs"
 
 
 def _x(score: float) -> float:

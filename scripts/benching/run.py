@@ -77,9 +77,11 @@ def _in_vm(sections: Sequence[Section]) -> list[Row]:
         text=True,
         check=False,
     )
-    if done.returncode:
-        return list(_without(sections, f"scripts/vm ended with {done.returncode}"))
-    rows = map(from_json, json.loads(done.stdout.splitlines()[-1])["rows"])
+    try:
+        told = json.loads(done.stdout.splitlines()[-1])["rows"]
+    except (IndexError, ValueError):
+        return list(_without(sections, f"scripts/vm ended with {done.returncode}, without rows"))
+    rows = map(from_json, told)
     return [row._replace(kernel=f"{row.kernel} in a VM") for row in rows]
 
 

@@ -11,7 +11,7 @@ from benching.row import By, Row
 
 WIDTH = 100
 _HEAD = ("against", "ours", "theirs", "figure", "spread", "goal", "")
-_FORMAT = "  {:31}{:>9} {:>9} {:>10} {:>16} {:>9} {}"
+_FORMAT = "  {:29}{:>9} {:>9} {:>10} {:>16} {:>9} {}"
 
 
 def shown(rows: Sequence[Row]) -> Iterator[str]:
