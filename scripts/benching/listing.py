@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from benching.programs import crowd, find, pidscope, python, wall_ms
 from benching.row import By, Goal, Row
 from benching.taken import Take, Taken, in_turn
 
 PROCESSES, _CONTAINERS = 5_000, 10
 OURS, LSNS, PS, PSUTIL, BARE = "pidscope ps", "lsns -t pid", "procps ps", "psutil", "bare Python"
+DRGN = "drgn"
 _ALL = 'import psutil\nfor p in psutil.process_iter(["pid", "name", "ppid"]): p.info'
 _COLUMNS = "pid,ppid,pgid,sess,pidns,stat,comm"
+_DRGN_SCRIPT = os.fspath(Path(__file__).with_name("drgn_tasks.py"))
 _CROWD_REPETITIONS = 5
 
 
@@ -22,6 +27,7 @@ def measure_crowd() -> Taken:
                 LSNS: _peer("lsns", "util-linux", "-t", "pid"),
                 PS: _peer("ps", "procps", "-e", "-o", _COLUMNS),
                 PSUTIL: wall_ms([python(), "-c", _ALL]),
+                DRGN: _peer("drgn", "python3-drgn", "-q", _DRGN_SCRIPT),
             },
             _CROWD_REPETITIONS,
         )
@@ -46,12 +52,13 @@ def _peer(program: str, package: str, *arguments: str) -> Take:
 
 
 def crowd_rows(taken: Taken) -> list[Row]:
-    """Against each peer, none of which has all numbers."""
+    """Against each peer; but for drgn none of them has all numbers."""
     what = f"ps of {PROCESSES:,} processes, every number at every level"
     return [
         taken.row(what, "ms", OURS, LSNS, Goal(1)),
         taken.row(what, "ms", OURS, PSUTIL, Goal(1 / 5)),
         taken.row(what, "ms", OURS, PS),
+        taken.row(what, "ms", OURS, DRGN),
     ]
 
 
