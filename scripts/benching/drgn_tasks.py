@@ -8,7 +8,7 @@ from drgn.helpers.linux.pid import for_each_task
 
 prog: Any  # drgn defines it
 
-for task in for_each_task(prog):
+for task in for_each_task(prog):  # noqa: F821
     pid = task.thread_pid
     for level in range(pid.level + 1):
         pid.numbers[level].nr.value_()

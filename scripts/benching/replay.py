@@ -7,6 +7,7 @@ shell's; two shells fork at once, as on two cores, so that some dozens live at a
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import random
@@ -53,11 +54,10 @@ class Follower:
     def play(self, recording: Recording) -> None:
         """Drain, decode and apply the whole recording."""
         os.pwrite(recording.fd, bytes(8), 0)  # nothing is consumed yet
-        ring = Ring(recording.fd, recording.size)
-        stream = Stream(cast(World, _Recorded(ring)))
-        for event in stream.read(stream.position):
-            self._table.apply(event)
-        ring.close()
+        with contextlib.closing(Ring(recording.fd, recording.size)) as ring:
+            stream = Stream(cast(World, _Recorded(ring)))
+            for event in stream.read(stream.position):
+                self._table.apply(event)
 
     def lookup(self, nr: int) -> tuple[int, ...]:
         """The numbers at every level of who has this one in the inner container."""

@@ -12,12 +12,25 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from benching import headers, machine, picture, programs, replay, run, text, watched, words
+from benching import (
+    grown,
+    headers,
+    machine,
+    picture,
+    programs,
+    replay,
+    run,
+    text,
+    watched,
+    watchers,
+    words,
+)
 from benching.row import By, Goal, Row, from_json, to_json
 from benching.sections import SECTIONS, Section
 from benching.taken import Taken, figures_in_turn, in_turn
 from benching.unable import Unable
 
+from pidscope.errors import IllegalEvent
 from pidscope.event import PidAttached, PidDetached
 from pidscope.live.ring import Ring
 from pidscope.wire import decode
@@ -314,6 +327,8 @@ def test_a_follower_plays_a_storm_again_and_again_and_knows_a_crowd():
     follower.play(crowd)
     assert follower.lookup(replay.inner_number(99))[-1] == replay.inner_number(99)
     assert len(follower.lookup(replay.inner_number(0))) == 3
+    with pytest.raises(IllegalEvent):
+        follower.play(crowd)  # from its beginning, and all of them are there
     assert (storm.events, crowd.events) == (600, 100)
     os.close(storm.fd)
     os.close(crowd.fd)
@@ -401,3 +416,42 @@ def test_the_command_shows_the_chosen_section(script, capsys):
     told = capsys.readouterr().out
     assert "in ms [one, " in told
     assert "cannot run" not in told
+
+
+@pytest.fixture
+def loops(tmp_path):
+    """In place of the program that makes processes: it waits for its end."""
+    program = tmp_path / "loops"
+    program.write_text("#!/bin/sh\nexec cat\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_a_watcher_is_awaited_until_it_tells_of_a_process(loops):
+    said = "echo head; echo exec 42 loops; exec tail -f /dev/null"
+    with watchers.watching(["sh", "-c", said], loops) as watcher:
+        assert watcher.first_event_s > 0
+        os.kill(watcher.pid, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(watcher.pid, 0)
+
+
+def test_a_watcher_that_tells_of_nobody_is_said_with_its_words(loops):
+    with (
+        pytest.raises(Unable, match="told of nobody: it needs headers"),
+        watchers.watching(["sh", "-c", "echo it needs headers"], loops),
+    ):
+        raise AssertionError("nobody told of anything")
+
+
+def test_a_command_that_fails_is_said_with_its_words():
+    with pytest.raises(Unable, match="sh ended with 3: no debug information"):
+        programs.wall_ms(["sh", "-c", "echo no debug information >&2; exit 3"])()
+
+
+def test_the_parts_of_a_table_of_tasks_are_measured_in_another_process():
+    recording = replay.crowd(2_000)
+    made_of_it = grown.grown(recording)
+    os.close(recording.fd)
+    assert made_of_it.ns_per_birth > made_of_it.ns_per_lookup > 0
+    assert 100 < made_of_it.bytes_per_task < 10_000
