@@ -55,20 +55,29 @@ def _collector(kind: str, way: str) -> Iterator[subprocess.Popen[bytes]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        bufsize=0,  # nothing is left to be written when it has died
     ) as process:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
         if process.stdout.readline() != b"ready\n":
-            process.wait()
-            said = process.stderr.read().decode().strip().splitlines()
-            raise Unable("".join(said[-1:]) or "the collector did not begin")
+            raise _ended(process)
         yield process
 
 
 def _spent_ns(process: subprocess.Popen[bytes]) -> int:
+    """What it has taken so far; raises Unable: it has ended."""
     assert process.stdin is not None and process.stdout is not None
-    process.stdin.write(b".")
-    process.stdin.flush()
-    return int(process.stdout.readline())
+    try:
+        process.stdin.write(b".")
+        return int(process.stdout.readline())
+    except (BrokenPipeError, ValueError) as error:
+        raise _ended(process) from error
+
+
+def _ended(process: subprocess.Popen[bytes]) -> Unable:
+    process.kill()
+    assert process.stderr is not None
+    said = process.stderr.read().decode(errors="replace").strip().splitlines()
+    return Unable("".join(said[-1:]) or f"the collector ended with {process.wait()}")
 
 
 def rows(taken: Taken) -> list[Row]:

@@ -52,8 +52,8 @@ def _taken(section: Section, refusal: str) -> Taken:
         return Taken({}, otherwise=refusal)
     try:
         return section.measure()
-    except Unable as unable:
-        return Taken({}, otherwise=str(unable))
+    except (Unable, OSError, subprocess.SubprocessError) as error:
+        return Taken({}, otherwise=str(error))
 
 
 def _refusal() -> str:
