@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from pidscope.errors import WireError
 from pidscope.event import (
     Event,
     ForkFailed,
@@ -124,9 +125,15 @@ def accounted(event: Event, way: str) -> tuple[str, int]:
 
     A process is attached, and detached, as PID, TGID, PGID and SID by one call each, a thread as
     PID alone, and one record tells of all four.
+
+    Raises:
+        WireError: no tracepoint tells of such an event.
     """
     if way == TRACEPOINT:
-        return _TRACEPOINT_OF[type(event)], 1
+        name = _TRACEPOINT_OF.get(type(event))
+        if name is None or (isinstance(event, PidAttached) and event.birth is None):
+            raise WireError(f"no tracepoint tells of {event}")
+        return name, 1
     if isinstance(event, PidAttached):
         if event.birth is None:
             return "change_pid", 1

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tracing import TracedWorld
 
 from pidscope.errors import WireError
+from pidscope.event import PidAttached, PidDetached, PidNumbers, PidType
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.kernel import Kernel
 from pidscope.model.syscalls import call
@@ -25,10 +26,11 @@ from pidscope.simulated.random_workload import random_play
 from pidscope.simulated.ring import SimulatedRing
 from pidscope.simulated.world import SimulatedWorld
 from pidscope.verify import Window
-from pidscope.wire import LAYOUTS, RecordType, decode
+from pidscope.wire import LAYOUTS, RecordType, decode, encode
 
 BEFORE = 40  # steps until the start
 STEPS = 160
+INIT = PidNumbers((1,), 1)
 
 
 HOOKS, TRACES = WORLDS = (SimulatedWorld, TracedWorld)
@@ -305,6 +307,14 @@ def test_a_partial_group_is_completed_by_a_birth() -> None:
         assert not held.partial and len(held.groups) == 2
 
 
+def test_what_no_tracepoint_tells_of_is_an_error() -> None:
+    for event in (PidDetached(1, 2, 3, 3, 0), PidAttached(1, 2, 3, PidType.PGID, INIT)):
+        stage = Stage(False, TRACES)
+        assert stage.world.ring.write(encode(event))
+        with pytest.raises(WireError, match="no tracepoint tells of"):
+            stage.session.pump()
+
+
 @pytest.mark.parametrize("of", WORLDS)
 def test_a_fork_storm_goes_the_quick_way(of: type[SimulatedWorld]) -> None:
     """And all of it is counted, to the last hit."""
@@ -320,7 +330,10 @@ def test_a_fork_storm_goes_the_quick_way(of: type[SimulatedWorld]) -> None:
         decoded.append(r) or decode(r).event for r in world.ring.drain(until)
     )
     session.pump()
-    assert len(unread) > 1_000 and decoded == []
+    assert len(unread) > 1_000
+    # A leader may be freed before its thread, which its table knows then: that is not plain.
+    late = {RecordType.TASK_FREED} if of is TRACES else set()
+    assert {record[0] for record in decoded} <= late and len(decoded) < 100
     assert session.stream.events - before == len(unread)
     assert not session.suspect and session.faults.count({}) == 0
     hooks, at_rest = session.hooks()
