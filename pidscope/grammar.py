@@ -99,7 +99,7 @@ class Grammar:
 
     def __init__(self, sees: Callable[[str], bool] = lambda name: True) -> None:
         self._sees = sees
-        self._sees_free = sees("free_pid")
+        self._sees_alloc, self._sees_free = sees("alloc_pid"), sees("free_pid")
         self._lives: dict[int, int] = {}  # by number in the initial namespace, until freed
         self._inits: dict[int, int] = {}  # the namespace (inum) whose number 1 it is
         # By the forker, from alloc_pid() on: the new number, negative once freed; 0: in no fork.
@@ -167,8 +167,8 @@ class Grammar:
         fork = self._forks.get(by)
         fault = None
         if fork != nr:
-            if fork is not None:
-                fault = self._missed("alloc_pid", f"birth of {nr}")
+            if fork is not None and self._sees_alloc:
+                fault = Fault("alloc_pid", f"birth of {nr}")
             self._forks[by] = nr
             self._halves.add(by)
         self._lives[nr] = self._lives.get(nr, 0) | _BORN

@@ -18,16 +18,14 @@ _Member = TypeVar("_Member")
 
 def _with(members: Collection[_Member], new: _Member) -> Collection[_Member]:
     """An ordered set with one more: most have no member or one, and a dict is 200 bytes."""
-    if not members:
-        return (new,)
-    if isinstance(members, dict):
+    if type(members) is dict:
         members[new] = None
         return members
-    return dict.fromkeys((*members, new))
+    return dict.fromkeys((*members, new)) if members else (new,)
 
 
 def _without(members: Collection[_Member], old: _Member) -> Collection[_Member]:
-    if isinstance(members, dict):
+    if type(members) is dict:
         members.pop(old, None)
         return members
     return () if old in members else members
@@ -116,11 +114,6 @@ class Pid:
     def leave_session(self, group: ThreadGroup) -> None:
         """``detach_pid()`` of a process, as SID."""
         self.sessions = _without(self.sessions, group)
-
-    @property
-    def used(self) -> bool:
-        """Whether anything is attached, so that its numbers stay taken."""
-        return bool(self.task or self.process or self.groups or self.sessions)
 
     def nr_in(self, ns: Namespace) -> int | None:
         """``pid_nr_ns()``: the number in ``ns``, 0 if it has none there, None if not known."""

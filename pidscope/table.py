@@ -211,6 +211,7 @@ class Table:
         pid.task = task.pid = None
         group.remove_thread(task)
         if group.tgid is pid:
+            pid.process = None
             self._end(group)
         self._put(pid)
 
@@ -275,12 +276,13 @@ class Table:
 
     def enter(self, pid: Pid) -> None:
         """Put a struct pid into the IDR of each of its namespaces."""
-        ns: Namespace | None = pid.ns
-        while ns is not None:
-            ns.pids[pid.numbers[ns.level]] = pid
+        numbers, ns = pid.numbers, pid.ns
+        while ns.parent is not None:
+            ns.pids[numbers[ns.level]] = pid
             ns = ns.parent
+        ns.pids[numbers[ns.level]] = pid
         # A replay may not know how the namespace hangs together; the root always has the number.
-        self.root.pids[pid.nr] = pid
+        self.root.pids[numbers[0]] = pid
 
     def add_task(self, pid: Pid, group: ThreadGroup, start_ns: int, comm: bytes) -> None:
         """A thread of a process, that is called by an entered struct pid."""
@@ -344,10 +346,8 @@ class Table:
 
     def _end(self, group: ThreadGroup) -> None:
         """The leader is released: its process is no more, its group and session are left."""
-        tgid, pgid, sid = group.tgid, group.pgid, group.sid
+        pgid, sid = group.pgid, group.sid
         group.tgid = group.pgid = group.sid = group.parent = None
-        if tgid is not None:
-            tgid.process = None
         if pgid is not None:
             pgid.leave_group(group)
         if sid is not None:
@@ -357,14 +357,21 @@ class Table:
 
     def _put(self, pid: Pid | None) -> None:
         """``free_pid()``: take an unused struct pid out of all its namespaces."""
-        if pid is None or pid.used or pid is self.init_struct_pid:
+        if pid is None or pid.task or pid.process or pid.groups or pid.sessions:
             return
-        ns: Namespace | None = pid.ns
-        while ns is not None:
-            if ns.pids.get(pid.numbers[ns.level]) is pid:
-                del ns.pids[pid.numbers[ns.level]]
-                if not ns.pids and self.namespaces.get(ns.inum) is ns and ns is not self.root:
-                    del self.namespaces[ns.inum]
+        if pid is self.init_struct_pid:
+            return
+        numbers, ns = pid.numbers, pid.ns
+        while ns.parent is not None:
+            self._take_out(pid, numbers[ns.level], ns)
             ns = ns.parent
-        if self.root.pids.get(pid.nr) is pid:
-            del self.root.pids[pid.nr]
+        self._take_out(pid, numbers[ns.level], ns)
+        if ns is not self.root:
+            self._take_out(pid, numbers[0], self.root)
+
+    def _take_out(self, pid: Pid, nr: int, ns: Namespace) -> None:
+        pids = ns.pids
+        if pids.get(nr) is pid:
+            del pids[nr]
+            if not pids and self.namespaces.get(ns.inum) is ns and ns is not self.root:
+                del self.namespaces[ns.inum]

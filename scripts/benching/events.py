@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from benching.replay import Follower, Recording, cpu_ns, storm
+from benching.replay import Recording, Replay, cpu_ns, storm
 from benching.row import Goal, Row
 from benching.taken import Taken, in_turn
 
@@ -30,7 +30,7 @@ def _take(recordings: dict[int, Recording], count: int) -> Callable[[], float]:
     recording = recordings[min(count, _RECORDED)]
 
     def take() -> float:
-        follower = Follower()
+        follower = Replay()
         times = count // recording.events
         return sum(cpu_ns(lambda: follower.play(recording)) for _ in range(times)) / count
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benching.programs import environment, python
-from benching.replay import Follower, Recording, cpu_ns, inner_number
+from benching.replay import Recording, Replay, cpu_ns, inner_number
 
 _LOOKUPS, _REPEATED = 100_000, 1_000
 
@@ -44,7 +44,7 @@ def grown(recording: Recording) -> Grown:
 def main() -> None:
     """Measure, and tell in JSON."""
     recording = Recording(*map(int, sys.argv[1:]))
-    follower, tasks = Follower(), recording.events
+    follower, tasks = Replay(), recording.events
     chance = random.Random(7)
     numbers = [inner_number(chance.randrange(tasks)) for _ in range(_LOOKUPS)]
     before = _anonymous_bytes()
@@ -56,7 +56,7 @@ def main() -> None:
     print(json.dumps(Grown(birth_ns, lookup_ns, repeated_ns, memory)._asdict()))
 
 
-def _look_up(follower: Follower, numbers: Sequence[int]) -> None:
+def _look_up(follower: Replay, numbers: Sequence[int]) -> None:
     for nr in numbers:
         follower.lookup(nr)
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 
 from benching.programs import compiled
-from benching.replay import Follower, cpu_ns, storm
+from benching.replay import Replay, cpu_ns, storm
 from benching.row import By, Goal, Row
 from benching.taken import Taken, in_turn
 
@@ -17,7 +17,7 @@ OURS, FORKS = "pidscope", "forks of two cores"
 
 def measure() -> Taken:
     """Both in CPU time: others may be running."""
-    recording, follower = storm(_LIVES), Follower()
+    recording, follower = storm(_LIVES), Replay()
     try:
         with compiled("loops") as loops:
             return in_turn(

@@ -16,11 +16,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, cast
 
+from pidscope.errors import WireError
 from pidscope.event import Birth, Event, PidAttached, PidDetached, PidNumbers, PidType
+from pidscope.follow_hooks import HookFollower
+from pidscope.grammar import Faults, Grammar
 from pidscope.live.ring import Ring
 from pidscope.session import Session
 from pidscope.stream import Stream
 from pidscope.table import Table
+from pidscope.verify import Window
 from pidscope.wire import encode
 from pidscope.world import World
 
@@ -43,21 +47,29 @@ class Recording(NamedTuple):
     events: int
 
 
-class Follower:
-    """What follows the stream: today's table behind today's drain, that know the two containers."""
+class Replay:
+    """A table that knows the two containers, and follows recordings as a session does.
+
+    Somebody is reading the file of a shell meanwhile, so its versions are kept.
+    """
 
     def __init__(self) -> None:
         self._table = Table(_ROOT, _NS_PER_TICK)
         for event in _containers():
             self._table.apply(event)
+        grammar = Grammar(lambda hook: hook in ("attach_pid", "detach_pid"))
+        self._follower = HookFollower(self._table, grammar, Faults())
+        self._window = Window(self._table, _SHELLS[0])
 
     def play(self, recording: Recording) -> None:
         """Drain, decode and apply the whole recording."""
         os.pwrite(recording.fd, bytes(8), 0)  # nothing is consumed yet
         with contextlib.closing(Ring(recording.fd, recording.size)) as ring:
             stream = Stream(cast(World, _Recorded(ring)))
-            for event in stream.read(stream.position):
-                self._table.apply(event)
+            until = stream.position
+            stream.follow(until, self._follower, self._window.watched)
+            if stream.events != recording.events:
+                raise WireError(f"{stream.events} of {recording.events} records were plain")
 
     def lookup(self, nr: int) -> tuple[int, ...]:
         """The numbers at every level of who has this one in the inner container."""

@@ -30,7 +30,7 @@ from benching.sections import SECTIONS, Section
 from benching.taken import Taken, figures_in_turn, in_turn
 from benching.unable import Unable
 
-from pidscope.errors import IllegalEvent
+from pidscope.errors import WireError
 from pidscope.event import PidAttached, PidDetached
 from pidscope.live.ring import Ring
 from pidscope.wire import decode
@@ -319,7 +319,7 @@ def test_a_recorded_storm_is_of_lives_that_overlap():
 
 
 def test_a_follower_plays_a_storm_again_and_again_and_knows_a_crowd():
-    follower, storm, crowd = replay.Follower(), replay.storm(300), replay.crowd(100)
+    follower, storm, crowd = replay.Replay(), replay.storm(300), replay.crowd(100)
     for _ in range(3):
         follower.play(storm)
     with pytest.raises(KeyError):
@@ -327,7 +327,7 @@ def test_a_follower_plays_a_storm_again_and_again_and_knows_a_crowd():
     follower.play(crowd)
     assert follower.lookup(replay.inner_number(99))[-1] == replay.inner_number(99)
     assert len(follower.lookup(replay.inner_number(0))) == 3
-    with pytest.raises(IllegalEvent):
+    with pytest.raises(WireError, match="0 of 100 records were plain"):
         follower.play(crowd)  # from its beginning, and all of them are there
     assert (storm.events, crowd.events) == (600, 100)
     os.close(storm.fd)

@@ -25,7 +25,7 @@ from pidscope.event import (
     PidType,
     TidsExchanged,
 )
-from pidscope.pid import Pid, ThreadGroup
+from pidscope.pid import Pid, Task, ThreadGroup
 from pidscope.table import Table
 from pidscope.verify import Verdict, Version, Window
 
@@ -43,10 +43,18 @@ def no_free(patch: pytest.MonkeyPatch) -> None:
 def free_at_exit(patch: pytest.MonkeyPatch) -> None:
     """As tools do that watch fork and exit: with the process goes the number."""
 
-    def used(self: Pid) -> bool:
-        return bool(self.task or self.process)
+    release = Table.release
 
-    patch.setattr(Pid, "used", property(used))
+    def freed(self: Table, task: Task) -> None:
+        pid = task.pid
+        release(self, task)
+        assert pid is not None
+        if pid.process is None:
+            for ns in list(self.namespaces.values()):
+                if ns.level <= pid.level:
+                    self._take_out(pid, pid.numbers[ns.level], ns)
+
+    patch.setattr(Table, "release", freed)
 
 
 def wrong_field(patch: pytest.MonkeyPatch) -> None:
