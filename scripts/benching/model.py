@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import Callable
 
+from benching.programs import compiled, cpu_ns_of
+from benching.replay import cpu_ns
 from benching.row import Row
 from benching.taken import Take, Taken, in_turn
 from pidscope.event import Event
@@ -17,27 +17,23 @@ from pidscope.model.syscalls import call
 from pidscope.wire import decode, encode
 
 _LIVES = 5_000
-MODEL, WIRE, KERNEL = "the model", "the model, to bytes and back", "fork+exit+wait from Python"
+MODEL, WIRE, KERNEL = "the model", "the model, to bytes and back", "forks of one core"
 
 
 def measure() -> Taken:
-    """A life in the model is one in a container, with all six events it makes."""
-    return in_turn(
-        {
-            MODEL: _rate(_model_lives(None)),
-            WIRE: _rate(_model_lives(_through_the_wire)),
-            KERNEL: _rate(_kernel_lives),
-        }
-    )
+    """A life in the model is one in a container, with all six events it makes; in CPU time."""
+    with compiled("loops") as loops:
+        return in_turn(
+            {
+                MODEL: _rate(_model_lives(None)),
+                WIRE: _rate(_model_lives(_through_the_wire)),
+                KERNEL: lambda: 1e9 / cpu_ns_of([loops, "fork", str(_LIVES)]),
+            }
+        )
 
 
 def _rate(live: Callable[[], None]) -> Take:
-    def take() -> float:
-        begun = time.perf_counter()
-        live()
-        return _LIVES / (time.perf_counter() - begun)
-
-    return take
+    return lambda: _LIVES * 1e9 / cpu_ns(live)
 
 
 def _model_lives(listener: Callable[[Event], None] | None) -> Callable[[], None]:
@@ -64,14 +60,6 @@ def _child(parent: TaskStruct, nr: int | None) -> TaskStruct:
 
 def _through_the_wire(event: Event) -> None:
     decode(encode(event))
-
-
-def _kernel_lives() -> None:
-    for _ in range(_LIVES):
-        pid = os.fork()
-        if not pid:
-            os._exit(0)
-        os.waitpid(pid, 0)
 
 
 def rows(taken: Taken) -> list[Row]:

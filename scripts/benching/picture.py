@@ -64,7 +64,9 @@ def drawn(rows: Sequence[Row], machine: str) -> str:
     judged = [row for row in rows if row.goal is not None]
     groups = [
         _Group(what, kernel, list(members))
-        for (what, kernel), members in groupby(judged, lambda row: (row.what, row.kernel))
+        for (_, what, kernel), members in groupby(
+            judged, lambda row: (row.section, row.what, row.kernel)
+        )
     ]
     bottom = _TOP + sum(group.height for group in groups)
     height = bottom + 48

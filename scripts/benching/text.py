@@ -19,7 +19,7 @@ def shown(rows: Sequence[Row]) -> Iterator[str]:
     yield _FORMAT.format(*_HEAD).rstrip()
     before = None
     for row in rows:
-        title = row.what, row.unit, row.kernel
+        title = row.what, row.section, row.kernel
         if title != before:
             yield f"{row.what}, in {row.unit} [{row.section}, {row.kernel or 'nowhere'}]"
             before = title

@@ -17,6 +17,7 @@ from typing import Callable, NamedTuple
 from benching import headers
 from benching.programs import CHECKOUT, find, pidscope
 from benching.unable import Unable
+from pidscope.live.program import read_btf
 
 OURS, EXECSNOOP, BCC_EXECSNOOP, BPFTRACE = (
     "pidscope watch",
@@ -47,7 +48,8 @@ def command(name: str, probes: str = "auto") -> list[str]:
         program = find("execsnoop-bpfcc", "bpfcc-tools")
         headers.expect()
         return [program]
-    return [find("bpftrace", "bpftrace"), os.fspath(_SCRIPT)]
+    numbers = read_btf().offset("pid", "numbers")  # an array that bpftrace may hold for empty
+    return [find("bpftrace", "bpftrace"), os.fspath(_SCRIPT), str(numbers)]
 
 
 @contextlib.contextmanager
