@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from pathlib import Path
+
+
+_VERSION = re.compile(r"\d+(\.\d+)*(-\d+)?")
+
+
+def kernel_name(release: str) -> str:
+    """What a kernel is called: the rest of its release is its machine's own, or its flavour."""
+    version = _VERSION.match(release)
+    return version[0] if version else release
 
 
 def described(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
@@ -12,7 +22,7 @@ def described(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
     cpus = len(os.sched_getaffinity(0))
     return {
         "cpu": f"{_model(cpuinfo.read_text())}, {cpus} CPUs",
-        "kernel": os.uname().release,
+        "kernel": kernel_name(os.uname().release),
         "python": platform.python_version(),
     }
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Callable
 
+from benching.machine import kernel_name
 from benching.programs import CHECKOUT
 from benching.row import Row, from_json
 from benching.sections import Section
@@ -31,7 +32,7 @@ def here(sections: Sequence[Section]) -> list[Row]:
             _say(section.name)
             taken[section.measure] = _taken(section, refusal)
         made = section.rows(taken[section.measure])
-        kernel = os.uname().release
+        kernel = kernel_name(os.uname().release)
         rows += [row._replace(section=section.name, kernel=kernel) for row in made]
     return rows
 

@@ -167,7 +167,7 @@ def test_sections_share_what_they_measure():
     rows = run.here([Section("one", "", measure, made), Section("two", "", measure, made)])
     assert len(calls) == 1
     assert [row.section for row in rows] == ["one", "two"]
-    assert {row.kernel for row in rows} == {os.uname().release}
+    assert {row.kernel for row in rows} == {machine.kernel_name(os.uname().release)}
 
 
 def test_a_section_that_cannot_says_so_in_its_place():
@@ -377,7 +377,20 @@ def test_the_machine_is_described(tmp_path):
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Fast One\n")
     said = machine.line(machine.described(tmp_path / "cpuinfo"))
     assert said.startswith("Fast One, ")
-    assert os.uname().release in said
+    assert f"Linux {machine.kernel_name(os.uname().release)}, Python 3." in said
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [
+        ("6.1.0-56-cloud-amd64", "6.1.0-56"),
+        ("6.18.44-my-own-v657", "6.18.44"),
+        ("6.12.117+deb13-cloud-amd64", "6.12.117"),
+        ("mine", "mine"),
+    ],
+)
+def test_a_kernel_is_named_without_what_is_its_machines_own(release, name):
+    assert machine.kernel_name(release) == name
 
 
 def test_the_command_line():
@@ -403,7 +416,7 @@ def test_the_command_tells_json_and_draws(script, capsys, tmp_path):
     (line,) = capsys.readouterr().out.splitlines()
     told = json.loads(line)
     assert told["type"] == "bench"
-    assert told["machine"]["kernel"] == os.uname().release
+    assert told["machine"]["kernel"] == machine.kernel_name(os.uname().release)
     assert [(row["section"], row["unable"]) for row in told["rows"]] == [
         ("one", ""),
         ("two", ABSENT.unable),
