@@ -7,7 +7,6 @@ import platform
 import re
 from pathlib import Path
 
-
 _VERSION = re.compile(r"\d+(\.\d+)*(-\d+)?")
 
 
