@@ -22,6 +22,7 @@ class Witness(Tally):
         super().__init__()
         kind = Observer if world.way == TRACEPOINT else Session
         self.session = kind(world, self._listen)
+        self.session.tells_all = False  # so the stream goes the quick way (pidscope.follow)
         self.wrongs: list[str] = []
         self._lost_at_first = world.lost
         self._lost_when_exact = self._lost_before = 0
