@@ -52,6 +52,7 @@ class Follower:
         self._lost = 0
         self._watched: frozenset[int] = frozenset()
         self._births = 0
+        self._named = (b"", b"")
         self._plain = [
             (record_type, LAYOUTS[record_type].compile().size, hook, handler)
             for record_type, hook, handler in self._handlers()
@@ -94,6 +95,12 @@ class Follower:
         for record_type, _, hook, _ in self._plain:
             accounted[hook] += counts[record_type]
         return Followed(at, events, self._births, +accounted)
+
+    def _comm(self, raw: bytes) -> bytes:
+        """A name up to its end; whoever is called as the one before shares it."""
+        if raw != self._named[0]:
+            self._named = raw, raw.partition(b"\0")[0]
+        return self._named[1]
 
     def _find_links(self, key: bytes) -> tuple[Pid, Pid] | None:
         """The group and session that a birth tells of in these bytes; None: not as plainly."""

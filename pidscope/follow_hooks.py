@@ -69,7 +69,7 @@ class HookFollower(Follower):
             if group is None or max(levels) >= BIRTH_LEVELS:
                 return 0
             pid = self._table.add_pid(numbers, ns)
-        self._table.add_task(pid, group, start_ns, comm.partition(b"\0")[0])
+        self._table.add_task(pid, group, start_ns, self._comm(comm))
         self._note(self._grammar.born(by, tid, 0))
         self._births += 1
         return _TYPES if tgid == tid else 1
@@ -81,7 +81,7 @@ class HookFollower(Follower):
         task = self._table.task(tid)
         if lost != self._lost or task is None or tid in self._watched:
             return 0
-        if task.pid is task.group.tgid and len(task.group.threads) > 1:
+        if task.pid is task.group.tgid and task.group.threaded:
             return 0
         self._note(self._grammar.detached(tid))
         self._table.release(task)
@@ -116,7 +116,7 @@ class HookFollower(Follower):
     def _name(self, tid: int, comm: bytes) -> None:
         task = self._table.task(tid)
         if task is not None:
-            task.comm = comm.partition(b"\0")[0]
+            task.comm = self._comm(comm)
 
     # What the table does not need
 

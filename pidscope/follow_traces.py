@@ -64,7 +64,7 @@ class TraceFollower(Follower):
             if process is None:
                 return 0
             pid, group = table.add_pid(numbers, ns), process
-        table.add_task(pid, group, start_ns, comm.partition(b"\0")[0])
+        table.add_task(pid, group, start_ns, self._comm(comm))
         self._touched.add(tid)
         table.exited.discard(tid)
         table.unsure.discard(tid)
@@ -90,7 +90,7 @@ class TraceFollower(Follower):
             links = self._find_links(levels + inums + v[15])
             if links != (group.pgid, group.sid) or not all(map(self._stands, links)):
                 return 0
-        task.comm = comm.partition(b"\0")[0]
+        task.comm = self._comm(comm)
         self._touched.add(tid)
         return 1
 
@@ -115,7 +115,7 @@ class TraceFollower(Follower):
         self._touched.add(tid)
         task = self._seen.task(tid)
         if task is not None:
-            task.comm = comm.partition(b"\0")[0]
+            task.comm = self._comm(comm)
 
     def _created(self, memory: memoryview, at: int) -> int:
         lost, tid = _TID(memory, at)
@@ -144,7 +144,7 @@ class TraceFollower(Follower):
             if task.start_ns is None or not (tid in table.exited or tid in table.unsure):
                 return 0
             if task.start_ns == start_ns:
-                if task.pid is task.group.tgid and len(task.group.threads) > 1:
+                if task.pid is task.group.tgid and task.group.threaded:
                     return 0
                 table.end_task(task)
         self._touched.add(tid)

@@ -129,24 +129,47 @@ class Pid:
 class ThreadGroup:
     """``struct signal_struct``: a process. ``pgid`` and ``sid`` are None only during a replay."""
 
-    __slots__ = ("exits", "parent", "parent_exits", "pgid", "sid", "tgid", "threads")
+    __slots__ = ("_threads", "exits", "parent", "parent_exits", "pgid", "sid", "tgid")
 
     def __init__(self, tgid: Pid, pgid: Pid | None, sid: Pid | None) -> None:
         self.tgid: Pid | None = tgid  # None once released
         self.pgid = pgid
         self.sid = sid
-        self.threads: Collection[Task] = ()  # in the order of birth
+        self._threads: Task | dict[Task, None] | None = None  # most have one, and no room to spare
         self.exits = 0  # exits of threads seen so far
         self.parent: ThreadGroup | None = None  # at birth, if it is the process that forked
         self.parent_exits = 0  # its exits then: unchanged means nothing was reparented
 
+    @property
+    def threads(self) -> Collection[Task]:
+        """The tasks of the process that are not released, in the order of birth."""
+        threads = self._threads
+        if type(threads) is dict:
+            return threads
+        return () if threads is None else (threads,)  # type: ignore[return-value]
+
+    @property
+    def threaded(self) -> bool:
+        """Whether there are two threads or more."""
+        return type(self._threads) is dict and len(self._threads) > 1
+
     def add_thread(self, task: Task) -> None:
         """Let a task be one of its threads."""
-        self.threads = _with(self.threads, task)
+        threads = self._threads
+        if threads is None:
+            self._threads = task
+        elif type(threads) is dict:
+            threads[task] = None
+        else:
+            self._threads = dict.fromkeys((threads, task))  # type: ignore[arg-type]
 
     def remove_thread(self, task: Task) -> None:
         """``__exit_signal()``: a task is released."""
-        self.threads = _without(self.threads, task)
+        threads = self._threads
+        if type(threads) is dict:
+            threads.pop(task, None)
+        elif threads is task:
+            self._threads = None
 
 
 class Task:

@@ -246,7 +246,7 @@ class SeenTable(Table):
             task = self.task(nr)
             if task is None or task.start_ns is None:
                 continue
-            if task.pid is not task.group.tgid or len(task.group.threads) == 1:
+            if task.pid is not task.group.tgid or not task.group.threaded:
                 self.end_task(task)
 
     def _freed(self, event: TaskFreed) -> None:

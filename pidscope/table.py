@@ -165,7 +165,7 @@ class Table:
             raise IllegalEvent(f"release of unknown task {event.tid}")
         pid, group = task.pid, task.group
         assert pid is not None
-        if group.tgid is pid and len(group.threads) > 1:
+        if group.tgid is pid and group.threaded:
             raise IllegalEvent(f"release of leader {event.tid} before its threads")
         self.release(task)
 
