@@ -23,7 +23,8 @@ from .conftest import WORKLOAD, Host
 
 STARTS = 3
 # A session in a namespace, whose leader ends at once.
-HELD = ["unshare", "--pid", "--fork", "sh", "-c", "setsid sh -c 'sleep 1000 &'; echo on; sleep 1000"]
+SHELL = "setsid sh -c 'sleep 1000 &'; echo on; sleep 1000"
+HELD = ["unshare", "--pid", "--fork", "sh", "-c", SHELL]
 
 
 @contextmanager
