@@ -14,10 +14,11 @@ struct pid if anybody is attached to it (a freed one never is again).
 
 from __future__ import annotations
 
+import abc
 from collections import Counter
 from collections.abc import Iterator
 from struct import Struct
-from typing import Callable, NamedTuple
+from typing import Callable, Generic, NamedTuple, TypeVar
 
 from pidscope.pid import Namespace, Pid
 from pidscope.table import Table
@@ -29,8 +30,11 @@ _LINKS_KEPT = 32  # few forks in a row are in more groups than that
 
 # A birth without its ts_ns: the levels, ..., the inums of group and session, ..., their numbers.
 BIRTH = Struct("=x3sI8xIIQII16sII8s4I32s").unpack_from
+TID = Struct("=4xI12xI").unpack_from  # lost, tid
+NAMED = Struct("=4xI8xIII16s").unpack_from  # lost, by, tid, old_tid, comm
 _LINKS = Struct("=x2B2I8I").unpack
 
+AnyTable = TypeVar("AnyTable", bound=Table)
 Handler = Callable[[memoryview, int], int]  # how many hits of its hook it was; 0: not plain
 
 
@@ -43,27 +47,24 @@ class Followed(NamedTuple):
     accounted: Counter[str]
 
 
-class Follower:
+class Follower(abc.ABC, Generic[AnyTable]):
     """Follows a stream for one table, as long as its records are plain."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: AnyTable) -> None:
         self._table = table
         self._links: dict[bytes, tuple[Pid, Pid]] = {}
         self._lost = 0
         self._watched: frozenset[int] = frozenset()
         self._births = 0
         self._named = (b"", b"")
-        self._plain = [
-            (record_type, LAYOUTS[record_type].compile().size, hook, handler)
+        self._plain: dict[int, tuple[int, str, Handler]] = {
+            record_type: (LAYOUTS[record_type].compile().size, hook, handler)
             for record_type, hook, handler in self._handlers()
-        ]
-        self._by_type: dict[int, tuple[int, Handler]] = {
-            kind: (size, handler) for kind, size, _, handler in self._plain
         }
 
+    @abc.abstractmethod
     def _handlers(self) -> Iterator[tuple[RecordType, str, Handler]]:
         """What can be plain, the hook that tells of it, and who reads it."""
-        raise NotImplementedError
 
     def follow(self, memory: memoryview, lost: int, watched: frozenset[int]) -> Followed:
         """Let happen what lies in ``memory``, up to the first record that is not plain.
@@ -74,15 +75,15 @@ class Follower:
             watched: the tasks whose coming and going somebody has to see one by one.
         """
         self._lost, self._watched, self._births = lost, watched, 0
-        handlers, counts = self._by_type, [0] * _NR_RECORD_TYPES
+        plain, counts = self._plain, [0] * _NR_RECORD_TYPES
         at, end, events = 0, len(memory), 0
         with memory.cast("I") as words:
             while at + _HEADER < end:
                 record_type = memory[at + _HEADER]
-                known = handlers.get(record_type)
+                known = plain.get(record_type)
                 if known is None:
                     break
-                size, handler = known
+                size, _, handler = known
                 if words[at >> 2] != size or at + _HEADER + size > end:
                     break
                 hits = handler(memory, at + _HEADER)
@@ -92,7 +93,7 @@ class Follower:
                 events += 1
                 at += _HEADER + size
         accounted: Counter[str] = Counter()
-        for record_type, _, hook, _ in self._plain:
+        for record_type, (_, hook, _) in plain.items():
             accounted[hook] += counts[record_type]
         return Followed(at, events, self._births, +accounted)
 
@@ -101,6 +102,11 @@ class Follower:
         if raw != self._named[0]:
             self._named = raw, raw.partition(b"\0")[0]
         return self._named[1]
+
+    def _name(self, tid: int, comm: bytes) -> None:
+        task = self._table.task(tid)
+        if task is not None:
+            task.comm = self._comm(comm)
 
     def _find_links(self, key: bytes) -> tuple[Pid, Pid] | None:
         """The group and session that a birth tells of in these bytes; None: not as plainly."""

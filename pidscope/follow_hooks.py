@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from struct import Struct
 
-from pidscope.follow import BIRTH, Follower, Handler, is_free
+from pidscope.follow import BIRTH, NAMED, TID, Follower, Handler, is_free
 from pidscope.grammar import Fault, Faults, Grammar
 from pidscope.pid import ThreadGroup
 from pidscope.table import Table
@@ -17,11 +17,9 @@ _TYPES = 4  # of enum pid_type: by so many calls a process is attached, and deta
 _RELEASED = Struct("=4xI12xII").unpack_from
 _ONE_PID = Struct("=xB2xI8xI12xI").unpack_from
 _CREATED = Struct("=4xI8xIIQ").unpack_from
-_EXITED = Struct("=4xI12xI").unpack_from
-_NAMED = Struct("=4xI12xII16s").unpack_from
 
 
-class HookFollower(Follower):
+class HookFollower(Follower[Table]):
     """Follows for a table and a grammar."""
 
     def __init__(self, table: Table, grammar: Grammar, faults: Faults) -> None:
@@ -88,7 +86,7 @@ class HookFollower(Follower):
         return _TYPES if tgid == tid else 1
 
     def _exited(self, memory: memoryview, at: int) -> int:
-        lost, tid = _EXITED(memory, at)
+        lost, tid = TID(memory, at)
         if lost != self._lost:
             return 0
         self._note(self._grammar.exited(tid))
@@ -98,7 +96,7 @@ class HookFollower(Follower):
         return 1
 
     def _renamed(self, memory: memoryview, at: int) -> int:
-        lost, tid, _, comm = _NAMED(memory, at)
+        lost, _, tid, _, comm = NAMED(memory, at)
         if lost != self._lost:
             return 0
         self._note(self._grammar.renamed(tid))
@@ -106,17 +104,12 @@ class HookFollower(Follower):
         return 1
 
     def _executed(self, memory: memoryview, at: int) -> int:
-        lost, tid, old_tid, comm = _NAMED(memory, at)
+        lost, _, tid, old_tid, comm = NAMED(memory, at)
         if lost != self._lost:
             return 0
         self._note(self._grammar.executed(tid, old_tid))
         self._name(tid, comm)
         return 1
-
-    def _name(self, tid: int, comm: bytes) -> None:
-        task = self._table.task(tid)
-        if task is not None:
-            task.comm = self._comm(comm)
 
     # What the table does not need
 

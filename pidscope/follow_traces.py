@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from struct import Struct
 
-from pidscope.follow import BIRTH, Follower, Handler, is_free
+from pidscope.follow import BIRTH, NAMED, TID, Follower, Handler, is_free
 from pidscope.pid import Pid
 from pidscope.seen import SeenTable
 from pidscope.wire import BIRTH_LEVELS, RecordType
 
 # `pidscope.wire.LAYOUTS` without what is not asked for.
-_TID = Struct("=4xI12xI").unpack_from
-_NAMED = Struct("=4xI8xIII16s").unpack_from
 _FREED = Struct("=4xI12xI8xQ").unpack_from
 
 
-class TraceFollower(Follower):
+class TraceFollower(Follower[SeenTable]):
     """Follows for a table of what was seen.
 
     ``touched`` is told of each task that something was told of.
@@ -28,7 +26,6 @@ class TraceFollower(Follower):
 
     def __init__(self, table: SeenTable, touched: set[int]) -> None:
         super().__init__(table)
-        self._seen = table
         self._touched = touched
 
     def _handlers(self) -> Iterator[tuple[RecordType, str, Handler]]:
@@ -43,7 +40,7 @@ class TraceFollower(Follower):
     def _born(self, memory: memoryview, at: int) -> int:
         v = BIRTH(memory, at)
         levels, lost, by, tid, start_ns, tgid, ppid, comm, inum, parent_inum, inums = v[:11]
-        table, level = self._seen, levels[0]
+        table, level = self._table, levels[0]
         ns = table.namespaces.get(inum)
         if lost != self._lost or ns is None or max(levels) >= BIRTH_LEVELS:
             return 0
@@ -74,12 +71,12 @@ class TraceFollower(Follower):
 
     def _stands(self, pid: Pid) -> bool:
         """Whether its namespace's inum was not given out again."""
-        return self._seen.namespaces.get(pid.ns.inum) is pid.ns
+        return self._table.namespaces.get(pid.ns.inum) is pid.ns
 
     def _looked_at(self, memory: memoryview, at: int) -> int:
         v = BIRTH(memory, at)
         levels, lost, _, tid, start_ns, _, _, comm, inum, _, inums = v[:11]
-        task = self._seen.task(tid)
+        task = self._table.task(tid)
         if lost != self._lost or task is None or max(levels) >= BIRTH_LEVELS:
             return 0
         pid, group = task.pid, task.group
@@ -95,17 +92,17 @@ class TraceFollower(Follower):
         return 1
 
     def _executed(self, memory: memoryview, at: int) -> int:
-        lost, by, tid, old_tid, comm = _NAMED(memory, at)
+        lost, by, tid, old_tid, comm = NAMED(memory, at)
         if lost != self._lost or old_tid != tid:
             return 0
-        self._seen.exited.discard(tid)
-        self._seen.unsure.discard(tid)
-        self._seen.unsure.discard(by)
+        self._table.exited.discard(tid)
+        self._table.unsure.discard(tid)
+        self._table.unsure.discard(by)
         self._name(tid, comm)
         return 1
 
     def _renamed(self, memory: memoryview, at: int) -> int:
-        lost, _, tid, _, comm = _NAMED(memory, at)
+        lost, _, tid, _, comm = NAMED(memory, at)
         if lost != self._lost:
             return 0
         self._name(tid, comm)
@@ -113,31 +110,29 @@ class TraceFollower(Follower):
 
     def _name(self, tid: int, comm: bytes) -> None:
         self._touched.add(tid)
-        task = self._seen.task(tid)
-        if task is not None:
-            task.comm = self._comm(comm)
+        super()._name(tid, comm)
 
     def _created(self, memory: memoryview, at: int) -> int:
-        lost, tid = _TID(memory, at)
+        lost, tid = TID(memory, at)
         if lost != self._lost:
             return 0
         self._touched.add(tid)
         return 1
 
     def _exited(self, memory: memoryview, at: int) -> int:
-        lost, tid = _TID(memory, at)
+        lost, tid = TID(memory, at)
         if lost != self._lost:
             return 0
         self._touched.add(tid)
-        task = self._seen.task(tid)
+        task = self._table.task(tid)
         if task is not None:
             task.group.exits += 1
-            self._seen.exited.add(tid)
+            self._table.exited.add(tid)
         return 1
 
     def _freed(self, memory: memoryview, at: int) -> int:
         lost, tid, start_ns = _FREED(memory, at)
-        task, table = self._seen.task(tid), self._seen
+        task, table = self._table.task(tid), self._table
         if lost != self._lost:
             return 0
         if task is not None:

@@ -8,7 +8,7 @@ file and reads no clock: what it knows comes through `pidscope.world.World`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Callable
+from typing import Any, Callable
 
 from pidscope.errors import HostError, IllegalEvent
 from pidscope.event import Event, Lost, Repaired
@@ -50,7 +50,7 @@ class Session:
         self._procfs = world.procfs
         self._listener = listener
         self.tells_all = listener is not None
-        self._follower: Follower | None = None
+        self._follower: Follower[Any] | None = None  # until the first start
         self.table: Table | None = None
         self.starts = 0
         self.iterator_refused = ""  # why a start had to read all in /proc
@@ -123,8 +123,8 @@ class Session:
             return False
         return True
 
-    def _follows(self) -> Follower | None:
-        """Who applies the plain records, if anybody."""
+    def _follows(self) -> Follower[Any]:
+        """Who applies the plain records."""
         assert self.table is not None
         return HookFollower(self.table, self._grammar, self.faults)
 
@@ -170,7 +170,7 @@ class Session:
 
     def _may_follow(self) -> bool:
         """Whether nobody has to be told of each event, and the table may have them."""
-        return not (self.suspect or self.tells_all or self._follower is None)
+        return not (self.suspect or self.tells_all)
 
     def _follow(self, until: int, window: Window | None) -> None:
         assert self._follower is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from pidscope.event import Event, Lost, PidAttached
 from pidscope.follow import Follower
@@ -57,7 +58,7 @@ class Stream:
             self.lost = self._world.lost
             yield Lost(self._world.now_ns(), self.lost)
 
-    def follow(self, until: int, follower: Follower, watched: frozenset[int]) -> None:
+    def follow(self, until: int, follower: Follower[Any], watched: frozenset[int]) -> None:
         """Let ``follower`` have what lies before ``until``, up to what is not plain.
 
         The ring gets its room back now and then, since it fills meanwhile.

@@ -276,11 +276,11 @@ class Table:
 
     def enter(self, pid: Pid) -> None:
         """Put a struct pid into the IDR of each of its namespaces."""
-        numbers, ns = pid.numbers, pid.ns
-        while ns.parent is not None:
+        numbers = pid.numbers
+        ns: Namespace | None = pid.ns
+        while ns is not None:
             ns.pids[numbers[ns.level]] = pid
             ns = ns.parent
-        ns.pids[numbers[ns.level]] = pid
         # A replay may not know how the namespace hangs together; the root always has the number.
         self.root.pids[numbers[0]] = pid
 
@@ -361,13 +361,12 @@ class Table:
             return
         if pid is self.init_struct_pid:
             return
-        numbers, ns = pid.numbers, pid.ns
-        while ns.parent is not None:
+        numbers = pid.numbers
+        ns: Namespace | None = pid.ns
+        while ns is not None:
             self._take_out(pid, numbers[ns.level], ns)
             ns = ns.parent
-        self._take_out(pid, numbers[ns.level], ns)
-        if ns is not self.root:
-            self._take_out(pid, numbers[0], self.root)
+        self._take_out(pid, numbers[0], self.root)  # as `enter` does
 
     def _take_out(self, pid: Pid, nr: int, ns: Namespace) -> None:
         pids = ns.pids

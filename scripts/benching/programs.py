@@ -15,6 +15,9 @@ from pathlib import Path
 
 from benching.taken import Take
 from benching.unable import Unable
+from pidscope.errors import PidscopeError
+from pidscope.hooks import TRACEPOINT
+from pidscope.live.program import Program, expect_root
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not in everybody's PATH
@@ -78,6 +81,20 @@ def crowd(tasks: int, containers: int) -> Iterator[None]:
             process.wait()
             raise Unable(f"no {tasks} processes: {process.stderr.read().strip()}")
         yield
+
+
+@contextlib.contextmanager
+def attached() -> Iterator[Program]:
+    """Pidscope's programs of tracepoint mode; nobody reads what they write. Raises Unable."""
+    try:
+        expect_root()
+        program = Program(TRACEPOINT)
+    except PidscopeError as error:
+        raise Unable(str(error)) from error
+    try:
+        yield program
+    finally:
+        program.close()
 
 
 def cpu_ns_of(loop: Sequence[str]) -> float:

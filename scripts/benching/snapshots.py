@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from benching.programs import crowd
+from benching.programs import attached, crowd
 from benching.row import Goal, Row
 from benching.taken import Taken, in_turn
 from benching.unable import Unable
-from pidscope.errors import PidscopeError
-from pidscope.hooks import TRACEPOINT
-from pidscope.live.program import Program, expect_root
+from pidscope.live.program import Program
 from pidscope.procfs import PROC_PID_INIT_INO, ProcFs
 from pidscope.rows import Row as TaskRow
 from pidscope.rows import rows as rows_of
@@ -24,16 +22,8 @@ _REPETITIONS = 5
 
 def measure() -> Taken:
     """Each gives the same rows, as a start needs them; raises Unable if they are not the same."""
-    try:
-        expect_root()
-        program = Program(TRACEPOINT)
-    except PidscopeError as error:
-        raise Unable(str(error)) from error
-    try:
-        with crowd(TASKS, _CONTAINERS):
-            return _compared(lambda: _rows(_iterated(program)), lambda: _rows(ProcFs().snapshot()))
-    finally:
-        program.close()
+    with attached() as program, crowd(TASKS, _CONTAINERS):
+        return _compared(lambda: _rows(_iterated(program)), lambda: _rows(ProcFs().snapshot()))
 
 
 def _compared(iterate: Callable[[], list[TaskRow]], read: Callable[[], list[TaskRow]]) -> Taken:

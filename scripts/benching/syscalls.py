@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import Callable
 
-from benching.programs import compiled, cpu_ns_of
+from benching.programs import attached, compiled, cpu_ns_of
 from benching.row import Goal, Row
 from benching.taken import Take, Taken, in_turn
 from benching.tracefs import counting
-from benching.unable import Unable
-from pidscope.errors import PidscopeError
-from pidscope.hooks import TRACEPOINT
-from pidscope.live.program import Program, expect_root
 
 BARE, OURS, SYSCALLS = "nothing attached", "tracepoint mode", "tracepoints of setpgid and setsid"
 _GETPPIDS = "700000"
@@ -25,32 +20,18 @@ def measure() -> Taken:
         return in_turn(
             {
                 BARE: _taking(loops, contextlib.nullcontext),
-                OURS: _taking(loops, _attached),
+                OURS: _taking(loops, attached),
                 SYSCALLS: _taking(loops, counting),
             }
         )
 
 
-def _taking(loops: str, attach: Callable[[], contextlib.AbstractContextManager[None]]) -> Take:
+def _taking(loops: str, attach: Callable[[], contextlib.AbstractContextManager[object]]) -> Take:
     def take() -> float:
         with attach():
             return cpu_ns_of([loops, "getppid", _GETPPIDS])
 
     return take
-
-
-@contextlib.contextmanager
-def _attached() -> Iterator[None]:
-    """Pidscope's programs of tracepoint mode; nobody reads what they write."""
-    try:
-        expect_root()
-        program = Program(TRACEPOINT)
-    except PidscopeError as error:
-        raise Unable(str(error)) from error
-    try:
-        yield
-    finally:
-        program.close()
 
 
 def rows(taken: Taken) -> list[Row]:
