@@ -232,7 +232,7 @@ class Table:
             return
         ns = self.namespaces.get(pid.ns)
         if ns is None or (pid.numbers[-1] == 1 and not ns.pids):
-            parent = self.namespaces.get(birth.ns_parent)
+            parent = self._outer(birth.ns_parent, pid.level)
             if not self.replay and (pid.numbers[-1] != 1 or parent is None):
                 raise IllegalEvent(f"birth of {event.tid} in unknown namespace {pid.ns}")
         elif ns.level != pid.level or (ns.parent and ns.parent.inum != birth.ns_parent):
@@ -248,8 +248,13 @@ class Table:
         """The namespace of a birth; number 1 makes it."""
         ns = self.namespaces.get(pid.ns)
         if ns is None or (pid.numbers[-1] == 1 and pid.level and not ns.pids):
-            ns = self.add_namespace(pid.ns, self.namespaces.get(parent_inum), pid.level)
+            ns = self.add_namespace(pid.ns, self._outer(parent_inum, pid.level), pid.level)
         return ns
+
+    def _outer(self, inum: int, level: int) -> Namespace | None:
+        """The namespace around one of ``level``; None: none of that inum can be."""
+        ns = self.namespaces.get(inum)
+        return ns if ns is not None and ns.level == level - 1 else None
 
     def add_namespace(
         self, inum: int, parent: Namespace | None, level: int, ordinal: int | None = None

@@ -62,7 +62,8 @@ def of_table(table: Table, comm: bool = True) -> dict[str, Any]:
         links = {}
         for kind, field in FIELDS.items():
             link = getattr(task.group, field)
-            links[kind] = tuple(link.nr_in(ns) for ns in spaces)
+            # By tracepoints a link may be unknown for a moment: that equals no numbers.
+            links[kind] = None if link is None else tuple(link.nr_in(ns) for ns in spaces)
         inums = tuple(ns.inum for ns in spaces)
         tasks[task.pid.nr] = (task.pid.numbers, inums, links, task.comm if comm else b"")
         assert task in task.group.threads
