@@ -11,6 +11,10 @@
  * Deep records are too large for the stack. They are reserved in the ring, which is safe
  * where nothing can preempt (tasklist_lock); everything else is copied in with output, since a
  * preempted reservation would stall all readers.
+ *
+ * STEPS are what the other records imply, and the first cost to be saved: every number that is
+ * given out and taken back, what is transferred after an exchange, each task that copy_process
+ * returns. alloc_pid and copy_process stay hooked for the errors that they return.
  */
 #ifdef PROBES_FENTRY
 #ifdef MODULE_KFUNC_PROBE	/* bcc 0.28 and later want the module in the name */
@@ -84,7 +88,7 @@ static __always_inline void emit_pid(u8 type, u32 tid, u32 pid_type, u64 pid, u3
 
 	begin(&r.head, type, tid);
 	r.head.level = level;
-	r.ns = ns_inum(pid_ns(pid, level));
+	r.ns = peek_inum(pid_ns(pid, level));
 	r.pid_type = pid_type;
 	READ_NUMBERS(r.nr, PID_LEVELS, pid, level);
 	emit(&r, sizeof(r));
@@ -96,7 +100,7 @@ static __always_inline void emit_pid_deep(u8 type, u32 tid, u32 pid_type, u64 pi
 
 	begin(&r.head, type, tid);
 	r.head.level = level;
-	r.ns = ns_inum(pid_ns(pid, level));
+	r.ns = peek_inum(pid_ns(pid, level));
 	r.pid_type = pid_type;
 	READ_NUMBERS(r.nr, NR_LEVELS, pid, level);
 	emit(&r, sizeof(r));
@@ -121,17 +125,33 @@ ENTRY(change_pid)
 	return 0;
 }
 
+static __always_inline void emit_refused(u32 error)
+{
+	struct refused r = {};
+
+	begin(&r.head, RECORD_REFUSED, 0);
+	r.error = error;
+	emit(&r, sizeof(r));
+}
+
 EXIT(alloc_pid)
 {
 	u64 pid = RETURNED(NR_ARGS_ALLOC_PID);
 
-	if (pid >= -ERR_LAST)
-		return 0;	/* copy_process will tell */
-	hit(HOOK_ALLOC_PID);
-	emit_one(RECORD_ALLOCATED, pid_nr(pid), PIDTYPE_PID, pid);
+	if (pid >= -ERR_LAST) {
+		hit(HOOK_ALLOC_PID);
+		emit_refused(-pid);
+	}
+#ifdef STEPS
+	else {
+		hit(HOOK_ALLOC_PID);
+		emit_one(RECORD_ALLOCATED, pid_nr(pid), PIDTYPE_PID, pid);
+	}
+#endif
 	return 0;
 }
 
+#ifdef STEPS
 ENTRY(free_pid)
 {
 	u64 pid = ARG(0);
@@ -140,19 +160,22 @@ ENTRY(free_pid)
 	emit_one(RECORD_FREED, pid_nr(pid), PIDTYPE_PID, pid);
 	return 0;
 }
+#endif
 
 /* A task's PID changes hands, or ends */
 
 ENTRY(detach_pid)
 {
 	struct released r = {};
+	struct task_ids ids;
 	u64 task = ARG(ARG_DETACH_TASK);
 
 	hit(HOOK_DETACH_PID);
 	if ((u32)ARG(ARG_DETACH_TYPE) != PIDTYPE_PID)
 		return 0;
-	begin(&r.head, RECORD_RELEASED, task_nr(task));
-	r.tgid = read_u32(task, TASK_TGID);
+	ids = task_ids(task);
+	begin(&r.head, RECORD_RELEASED, ids.nr);
+	r.tgid = ids.tgid;
 	r.exit_code = read_u32(task, TASK_EXIT_CODE);
 	emit(&r, sizeof(r));
 	return 0;
@@ -173,6 +196,7 @@ ENTRY(exchange_tids)
 	return 0;
 }
 
+#ifdef STEPS
 ENTRY(transfer_pid)
 {
 	struct transferred r = {};
@@ -184,6 +208,7 @@ ENTRY(transfer_pid)
 	emit(&r, sizeof(r));
 	return 0;
 }
+#endif
 
 /* copy_process */
 
@@ -193,8 +218,14 @@ static __always_inline void emit_created(u64 task, u64 args)
 	u64 current = bpf_get_current_task();
 	int failed = task >= -ERR_LAST;
 
-	begin(&r.head, failed ? RECORD_FORK_FAILED : RECORD_CREATED, failed ? 0 : task_nr(task));
-	r.flags = args ? read_u64(args, CLONE_ARGS_FLAGS) : 0;
+#ifndef STEPS
+	if (!failed)
+		return;
+#endif
+	hit(HOOK_COPY_PROCESS);
+	begin(&r.head, failed ? RECORD_FORK_FAILED : RECORD_CREATED,
+	      failed ? 0 : peek_u32(task, TASK_PID));
+	r.flags = args ? peek_u64(args, CLONE_ARGS_FLAGS) : 0;
 	r.cgroup_id = task_cgroup_id(failed ? current : task);
 	r.children_ns = task_children_ns(failed ? current : task);
 	r.error = failed ? -task : 0;
@@ -204,7 +235,6 @@ static __always_inline void emit_created(u64 task, u64 args)
 #ifdef PROBES_FENTRY
 EXIT(copy_process)
 {
-	hit(HOOK_COPY_PROCESS);
 	emit_created(RETURNED(NR_ARGS_COPY_PROCESS), ARG(ARG_COPY_PROCESS_ARGS));
 	return 0;
 }
@@ -224,7 +254,6 @@ EXIT(copy_process)
 	u64 current = bpf_get_current_task();
 	u64 *args = clone_args.lookup(&current);
 
-	hit(HOOK_COPY_PROCESS);
 	emit_created(RETURNED(NR_ARGS_COPY_PROCESS), args ? *args : 0);
 	clone_args.delete(&current);
 	return 0;
@@ -239,18 +268,18 @@ static __always_inline void emit_ns(u8 type, u64 ns)
 
 	begin(&r.head, type, 0);
 	r.head.level = read_u32(ns, NS_LEVEL);
-	r.ns = ns_inum(ns);
-	r.ns_parent = ns_inum(read_u64(ns, NS_PARENT));
+	r.ns = read_u32(ns, NS_INUM);
+	r.ns_parent = read_u32(read_u64(ns, NS_PARENT), NS_INUM);
 	emit(&r, sizeof(r));
 }
 
 EXIT(copy_pid_ns)
 {
 	u64 ns = RETURNED(NR_ARGS_COPY_PID_NS);
-	u64 nsproxy = read_u64(bpf_get_current_task(), TASK_NSPROXY);
+	u64 nsproxy = peek_u64(bpf_get_current_task(), TASK_NSPROXY);
 
 	/* Without CLONE_NEWPID it returns the one that current's children go to anyway. */
-	if (ns >= -ERR_LAST || ns == read_u64(nsproxy, NSPROXY_CHILDREN))
+	if (ns >= -ERR_LAST || ns == peek_u64(nsproxy, NSPROXY_CHILDREN))
 		return 0;
 	hit(HOOK_COPY_PID_NS);
 	emit_ns(RECORD_NS_CREATED, ns);
@@ -268,6 +297,6 @@ ENTRY(zap_pid_ns_processes)
 
 TRACEPOINT(sched_process_exec)
 {
-	emit_executed(ctx->args[0], ctx->args[1]);
+	emit_executed(ctx[0], ctx[1]);
 	return 0;
 }

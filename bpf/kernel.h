@@ -8,7 +8,8 @@
 
 #define ERR_LAST 4095UL	/* MAX_ERRNO */
 
-static __always_inline u64 read_u64(u64 base, u64 offset)
+/* By a helper: from any address, whatever the verifier knows of it. */
+static __always_inline u64 peek_u64(u64 base, u64 offset)
 {
 	u64 value = 0;
 
@@ -16,13 +17,26 @@ static __always_inline u64 read_u64(u64 base, u64 offset)
 	return value;
 }
 
-static __always_inline u32 read_u32(u64 base, u64 offset)
+static __always_inline u32 peek_u32(u64 base, u64 offset)
 {
 	u32 value = 0;
 
 	bpf_probe_read_kernel(&value, sizeof(value), (void *)(base + offset));
 	return value;
 }
+
+/*
+ * Where a program gets pointers whose types the verifier knows (TYPED), it may follow them by plain
+ * loads, at constant offsets. A helper call takes ten times as long, whatever it copies, so
+ * elsewhere what lies side by side is read at once.
+ */
+#ifdef TYPED
+#define read_u64(base, offset) (*(volatile u64 *)((base) + (offset)))
+#define read_u32(base, offset) (*(volatile u32 *)((base) + (offset)))
+#else
+#define read_u64 peek_u64
+#define read_u32 peek_u32
+#endif
 
 /* struct pid */
 
@@ -33,17 +47,17 @@ static __always_inline u64 pid_upid(u64 pid, u32 level)
 
 static __always_inline u64 pid_ns(u64 pid, u32 level)
 {
-	return read_u64(pid_upid(pid, level), UPID_NS);
+	return peek_u64(pid_upid(pid, level), UPID_NS);
 }
 
-static __always_inline u32 ns_inum(u64 ns)
+static __always_inline u32 peek_inum(u64 ns)
 {
-	return ns ? read_u32(ns, NS_INUM) : 0;
+	return ns ? peek_u32(ns, NS_INUM) : 0;
 }
 
 static __always_inline u32 pid_nr(u64 pid)
 {
-	return read_u32(pid_upid(pid, 0), UPID_NR);
+	return read_u32(pid, PID_NUMBERS + UPID_NR);
 }
 
 /*
@@ -58,6 +72,33 @@ static __always_inline u32 pid_nr(u64 pid)
 					      (void *)(pid_upid(pid, i) + UPID_NR)); \
 	}
 
+/* The numbers of a struct pid of few levels; returns its namespace. */
+static __always_inline u64 read_upids(u32 *nr, u64 pid, u32 level)
+{
+	u64 ns = 0;
+#ifdef TYPED
+	_Pragma("unroll")
+	for (u32 i = 0; i < BIRTH_LEVELS; i++) {
+		if (i <= level) {
+			nr[i] = read_u32(pid, PID_NUMBERS + i * UPID_SIZE + UPID_NR);
+			ns = read_u64(pid, PID_NUMBERS + i * UPID_SIZE + UPID_NS);
+		}
+	}
+#else
+	char upids[BIRTH_LEVELS * UPID_SIZE] = {};
+
+	level &= BIRTH_LEVELS - 1;	/* it is, but the verifier has to see it */
+	bpf_probe_read_kernel(upids, (level + 1) * UPID_SIZE, (void *)pid_upid(pid, 0));
+	_Pragma("unroll")
+	for (u32 i = 0; i < BIRTH_LEVELS; i++) {
+		nr[i] = *(u32 *)(upids + i * UPID_SIZE + UPID_NR);
+		if (i == level)
+			ns = *(u64 *)(upids + i * UPID_SIZE + UPID_NS);
+	}
+#endif
+	return ns;
+}
+
 /* task_struct */
 
 static __always_inline u32 task_nr(u64 task)
@@ -65,26 +106,65 @@ static __always_inline u32 task_nr(u64 task)
 	return read_u32(task, TASK_PID);
 }
 
-static __always_inline u64 task_signal_pid(u64 task, u32 pid_type)
+struct task_ids {
+	u32 nr, tgid;
+};
+
+static __always_inline struct task_ids task_ids(u64 task)
 {
-	return read_u64(read_u64(task, TASK_SIGNAL), SIGNAL_PIDS + pid_type * sizeof(u64));
+	struct task_ids ids = {};
+
+#if !defined(TYPED) && TASK_TGID == TASK_PID + 4
+	bpf_probe_read_kernel(&ids, sizeof(ids), (void *)(task + TASK_PID));
+#else
+	ids.nr = task_nr(task);
+	ids.tgid = read_u32(task, TASK_TGID);
+#endif
+	return ids;
+}
+
+static __always_inline void read_comm(char *to, u64 task)
+{
+#ifdef TYPED
+	u64 halves[] = {read_u64(task, TASK_COMM), read_u64(task, TASK_COMM + sizeof(u64))};
+
+	__builtin_memcpy(to, halves, COMM_LEN);
+#else
+	bpf_probe_read_kernel(to, COMM_LEN, (void *)(task + TASK_COMM));
+#endif
+}
+
+/* The struct pids of the task's process group and session. */
+static __always_inline void read_pgid_sid(u64 *pgid, u64 *sid, u64 task)
+{
+	u64 signal = read_u64(task, TASK_SIGNAL);
+#ifdef TYPED
+	*pgid = read_u64(signal, SIGNAL_PIDS + PIDTYPE_PGID * sizeof(u64));
+	*sid = read_u64(signal, SIGNAL_PIDS + PIDTYPE_SID * sizeof(u64));
+#else
+	u64 pids[PIDTYPE_SID + 1] = {};
+
+	bpf_probe_read_kernel(pids, sizeof(pids), (void *)(signal + SIGNAL_PIDS));
+	*pgid = pids[PIDTYPE_PGID];
+	*sid = pids[PIDTYPE_SID];
+#endif
 }
 
 static __always_inline u32 task_children_ns(u64 task)
 {
-	u64 nsproxy = read_u64(task, TASK_NSPROXY);
+	u64 nsproxy = peek_u64(task, TASK_NSPROXY);
 
-	return nsproxy ? ns_inum(read_u64(nsproxy, NSPROXY_CHILDREN)) : 0;
+	return nsproxy ? peek_inum(peek_u64(nsproxy, NSPROXY_CHILDREN)) : 0;
 }
 
 static __always_inline u64 cgroup_id(u64 cgroup)
 {
-	return read_u64(read_u64(cgroup, CGROUP_KN), KN_ID);
+	return peek_u64(peek_u64(cgroup, CGROUP_KN), KN_ID);
 }
 
 static __always_inline u64 task_cgroup_id(u64 task)
 {
-	return cgroup_id(read_u64(read_u64(task, TASK_CGROUPS), CSS_SET_CGROUP));
+	return cgroup_id(peek_u64(peek_u64(task, TASK_CGROUPS), CSS_SET_CGROUP));
 }
 
 #endif

@@ -29,6 +29,7 @@ static __always_inline void emit_task(u32 of_program, u8 type, u64 task)
 	}
 }
 
+#ifdef STEPS
 static __always_inline void emit_created(u64 task, u64 flags)
 {
 	struct created r = {};
@@ -39,25 +40,28 @@ static __always_inline void emit_created(u64 task, u64 flags)
 	r.children_ns = task_children_ns(task);
 	emit(&r, sizeof(r));
 }
+#endif
 
 TRACEPOINT(task_newtask)
 {
-	u64 task = ctx->args[0];
+	u64 task = ctx[0];
 
 	if (!task_nr(task))
 		return 0;	/* fork_idle(): a CPU comes up */
 	hit(HOOK_TASK_NEWTASK);
 	emit_task(0, RECORD_BIRTH, task);
+#ifdef STEPS
 	hit(HOOK_TASK_NEWTASK);
-	emit_created(task, ctx->args[1]);
+	emit_created(task, ctx[1]);
+#endif
 	return 0;
 }
 
 TRACEPOINT(sched_process_exec)
 {
-	u64 task = ctx->args[0];
+	u64 task = ctx[0];
 
-	emit_executed(task, ctx->args[1]);
+	emit_executed(task, ctx[1]);
 	hit(HOOK_SCHED_PROCESS_EXEC);
 	emit_task(1, RECORD_SEEN, task);
 	return 0;
@@ -66,11 +70,12 @@ TRACEPOINT(sched_process_exec)
 TRACEPOINT(sched_process_free)
 {
 	struct task_freed r = {};
-	u64 task = ctx->args[0];
+	u64 task = ctx[0];
+	struct task_ids ids = task_ids(task);
 
 	hit(HOOK_SCHED_PROCESS_FREE);
-	begin(&r.head, RECORD_TASK_FREED, task_nr(task));
-	r.tgid = read_u32(task, TASK_TGID);
+	begin(&r.head, RECORD_TASK_FREED, ids.nr);
+	r.tgid = ids.tgid;
 	r.start_ns = read_u64(task, TASK_START_BOOTTIME);
 	emit(&r, sizeof(r));
 	return 0;

@@ -43,6 +43,7 @@ enum record_type {
 	RECORD_SEEN,			/* a task that was looked at; head.by is 0 if it never ran */
 	RECORD_SEEN_DEEP,
 	RECORD_TASK_FREED,		/* sched_process_free */
+	RECORD_REFUSED,			/* alloc_pid, with an error */
 };
 
 struct record_head {
@@ -133,6 +134,12 @@ struct transferred {
 	u32 old;
 	u32 pid_type;
 	u32 pad[6];
+};
+
+struct refused {
+	struct record_head head;
+	u32 error;		/* a positive errno */
+	u32 pad[7];
 };
 
 struct created {

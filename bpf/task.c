@@ -10,29 +10,25 @@ struct lineage {
 static __always_inline void read_lineage(struct lineage *l, u64 task)
 {
 	l->pid = read_u64(task, TASK_THREAD_PID);
-	l->pgid = task_signal_pid(task, PIDTYPE_PGID);
-	l->sid = task_signal_pid(task, PIDTYPE_SID);
+	read_pgid_sid(&l->pgid, &l->sid, task);
 	l->level = read_u32(l->pid, PID_LEVEL);
 	l->pgid_level = read_u32(l->pgid, PID_LEVEL);
 	l->sid_level = read_u32(l->sid, PID_LEVEL);
 }
 
-static __always_inline void fill_birth(struct birth_head *b, struct birth_ns *n,
-				       const struct lineage *l, u64 task)
+static __always_inline void fill_birth(struct birth_head *b, u8 type, const struct lineage *l,
+				       u64 task)
 {
-	u64 ns = pid_ns(l->pid, l->level);
+	struct task_ids ids = task_ids(task);
 
+	begin(&b->head, type, ids.nr);
 	b->head.level = l->level;
 	b->head.pgid_level = l->pgid_level;
 	b->head.sid_level = l->sid_level;
 	b->start_ns = read_u64(task, TASK_START_BOOTTIME);
-	b->tgid = read_u32(task, TASK_TGID);
+	b->tgid = ids.tgid;
 	b->ppid = read_u32(read_u64(task, TASK_REAL_PARENT), TASK_TGID);
-	bpf_probe_read_kernel(b->comm, COMM_LEN, (void *)(task + TASK_COMM));
-	n->ns = ns_inum(ns);
-	n->ns_parent = l->level ? ns_inum(read_u64(ns, NS_PARENT)) : 0;
-	n->pgid_ns = ns_inum(pid_ns(l->pgid, l->pgid_level));
-	n->sid_ns = ns_inum(pid_ns(l->sid, l->sid_level));
+	read_comm(b->comm, task);
 }
 
 static __always_inline int is_shallow(const struct lineage *l)
@@ -44,20 +40,29 @@ static __always_inline int is_shallow(const struct lineage *l)
 static __always_inline void fill_shallow(struct birth *r, u8 type, const struct lineage *l,
 					 u64 task)
 {
-	begin(&r->birth.head, type, task_nr(task));
-	fill_birth(&r->birth, &r->ns, l, task);
-	READ_NUMBERS(r->pid, BIRTH_LEVELS, l->pid, l->level);
-	READ_NUMBERS(r->pgid, BIRTH_LEVELS, l->pgid, l->pgid_level);
-	READ_NUMBERS(r->sid, BIRTH_LEVELS, l->sid, l->sid_level);
+	u64 ns = read_upids(r->pid, l->pid, l->level);
+	u64 pgid_ns = read_upids(r->pgid, l->pgid, l->pgid_level);
+	u64 sid_ns = read_upids(r->sid, l->sid, l->sid_level);
+
+	fill_birth(&r->birth, type, l, task);
+	r->ns.ns = read_u32(ns, NS_INUM);
+	r->ns.ns_parent = l->level ? read_u32(read_u64(ns, NS_PARENT), NS_INUM) : 0;
+	r->ns.pgid_ns = pgid_ns == ns ? r->ns.ns : read_u32(pgid_ns, NS_INUM);
+	r->ns.sid_ns = sid_ns == ns ? r->ns.ns : read_u32(sid_ns, NS_INUM);
 }
 
 /* Too large for the stack. */
 static __always_inline void fill_deep(struct birth_deep *r, u8 type, const struct lineage *l,
 				      u64 task)
 {
+	u64 ns = pid_ns(l->pid, l->level);
+
 	__builtin_memset(r, 0, sizeof(*r));
-	begin(&r->birth.head, type, task_nr(task));
-	fill_birth(&r->birth, &r->ns, l, task);
+	fill_birth(&r->birth, type, l, task);
+	r->ns.ns = peek_inum(ns);
+	r->ns.ns_parent = l->level ? peek_inum(peek_u64(ns, NS_PARENT)) : 0;
+	r->ns.pgid_ns = peek_inum(pid_ns(l->pgid, l->pgid_level));
+	r->ns.sid_ns = peek_inum(pid_ns(l->sid, l->sid_level));
 	READ_NUMBERS(r->pid, NR_LEVELS, l->pid, l->level);
 	READ_NUMBERS(r->pgid, NR_LEVELS, l->pgid, l->pgid_level);
 	READ_NUMBERS(r->sid, NR_LEVELS, l->sid, l->sid_level);

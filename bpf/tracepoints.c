@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 /* The tracepoints that every way of probing has. */
-#define TRACEPOINT(tp) int tp_##tp(struct bpf_raw_tracepoint_args *ctx)
+#define TRACEPOINT(tp) int tp_##tp(u64 *ctx)
 
 static __always_inline void emit_executed(u64 task, u32 old_tid)
 {
@@ -9,29 +9,32 @@ static __always_inline void emit_executed(u64 task, u32 old_tid)
 	hit(HOOK_SCHED_PROCESS_EXEC);
 	begin(&r.head, RECORD_EXECUTED, task_nr(task));
 	r.old_tid = old_tid;
-	bpf_probe_read_kernel(r.comm, COMM_LEN, (void *)(task + TASK_COMM));
+	read_comm(r.comm, task);
 	emit(&r, sizeof(r));
 }
 
+#ifdef STEPS	/* an exec tells its name itself, and a birth its forker's */
 TRACEPOINT(task_rename)
 {
 	struct named r = {};
 
 	hit(HOOK_TASK_RENAME);
-	begin(&r.head, RECORD_RENAMED, task_nr(ctx->args[0]));
-	bpf_probe_read_kernel_str(r.comm, COMM_LEN, (void *)ctx->args[1]);
+	begin(&r.head, RECORD_RENAMED, task_nr(ctx[0]));
+	bpf_probe_read_kernel_str(r.comm, COMM_LEN, (void *)ctx[1]);
 	emit(&r, sizeof(r));
 	return 0;
 }
+#endif
 
 TRACEPOINT(sched_process_exit)
 {
 	struct released r = {};
-	u64 task = ctx->args[0];
+	u64 task = ctx[0];
+	struct task_ids ids = task_ids(task);
 
 	hit(HOOK_SCHED_PROCESS_EXIT);
-	begin(&r.head, RECORD_EXITED, task_nr(task));
-	r.tgid = read_u32(task, TASK_TGID);
+	begin(&r.head, RECORD_EXITED, ids.nr);
+	r.tgid = ids.tgid;
 	r.exit_code = read_u32(task, TASK_EXIT_CODE);
 	emit(&r, sizeof(r));
 	return 0;
@@ -42,8 +45,8 @@ TRACEPOINT(cgroup_attach_task)
 	struct moved r = {};
 
 	hit(HOOK_CGROUP_ATTACH_TASK);
-	begin(&r.head, RECORD_MOVED, task_nr(ctx->args[2]));
-	r.cgroup_id = cgroup_id(ctx->args[0]);
+	begin(&r.head, RECORD_MOVED, task_nr(ctx[2]));
+	r.cgroup_id = cgroup_id(ctx[0]);
 	emit(&r, sizeof(r));
 	return 0;
 }

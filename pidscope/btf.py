@@ -11,6 +11,7 @@ they say or a `BtfError`, and each look-up takes time linear in their number.
 
 from __future__ import annotations
 
+import bisect
 import struct
 from array import array
 
@@ -21,8 +22,8 @@ _HEADER = struct.Struct("=HBBIIIII")
 _LAYOUT_FIELDS = struct.Struct("=II")
 
 _INT, _PTR, _ARRAY, _STRUCT, _UNION, _ENUM = 1, 2, 3, 4, 5, 6
-_FUNC, _FUNC_PROTO, _FLOAT, _ENUM64 = 12, 13, 16, 19
-_MODIFIERS = {8, 9, 10, 11, 18}  # TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG
+_TYPEDEF, _FUNC, _FUNC_PROTO, _FLOAT, _ENUM64 = 8, 12, 13, 16, 19
+_MODIFIERS = {_TYPEDEF, 9, 10, 11, 18}  # VOLATILE, CONST, RESTRICT, TYPE_TAG
 _STRUCTS = {_STRUCT, _UNION}
 _SIZED = {_INT, _STRUCT, _UNION, _ENUM, _FLOAT, _ENUM64}
 
@@ -34,7 +35,7 @@ _TAIL = (
 )
 
 # The kinds whose names are kept, by what a user calls them.
-_NAMED = {_INT: "int", _FUNC: "function", _ENUM: "enum", _ENUM64: "enum"}
+_NAMED = {_INT: "int", _FUNC: "function", _TYPEDEF: "typedef", _ENUM: "enum", _ENUM64: "enum"}
 _NAMED.update(dict.fromkeys(_STRUCTS, "struct"))
 
 # The kernel's own bounds: MAX_RESOLVE_DEPTH in kernel/bpf/btf.c, KSYM_NAME_LEN since 6.1.
@@ -253,6 +254,10 @@ class Btf:
                 bits = 32 * (words - 1)
                 return value - (1 << bits) if signed and value >> bits - 1 else value
         raise BtfError(f"this kernel's enum {name} has no {enumerator}")
+
+    def typedef_id(self, name: str) -> int:
+        """Return the id of a typedef, as bpf(2) takes it; raises `BtfError` if there is none."""
+        return bisect.bisect_left(self._position, self._need("typedef", name), 1)
 
     def function_args(self, name: str) -> tuple[str, ...] | None:
         """Return a function's parameter names, None if the kernel has no function of that name.

@@ -103,6 +103,17 @@ class PidAllocated(NamedTuple):
     pid: PidNumbers
 
 
+class PidRefused(NamedTuple):
+    """``alloc_pid()`` returned an error: no number was free, or the namespace takes no more.
+
+    The fork fails with the same error, and that is told as `ForkFailed`.
+    """
+
+    ts_ns: int
+    by: int
+    errno: int
+
+
 class PidFreed(NamedTuple):
     """``free_pid()``: the numbers can be given out again."""
 
@@ -241,6 +252,7 @@ Event = Union[
     TidsExchanged,
     PidTransferred,
     PidAllocated,
+    PidRefused,
     PidFreed,
     TaskCreated,
     ForkFailed,

@@ -10,6 +10,7 @@ and for each task that forks, execs or ends::
 
     [copy_pid_ns ->] alloc_pid -> attach_pid -> copy_process returns the task
     [copy_pid_ns ->] alloc_pid -> free_pid -> copy_process returns an error
+    [copy_pid_ns ->] alloc_pid returns an error -> copy_process returns it
     [exchange_tids -> transfer_pid, three times ->] task_rename -> sched_process_exec
     sched_process_exit [-> zap_pid_ns_processes] -> detach_pid
 
@@ -19,6 +20,7 @@ fork and its first exec are passed over unless it was born since.
 
 from __future__ import annotations
 
+import errno
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
@@ -32,6 +34,7 @@ from pidscope.event import (
     PidAttached,
     PidDetached,
     PidFreed,
+    PidRefused,
     PidTransferred,
     PidType,
     TaskCreated,
@@ -95,16 +98,18 @@ class Grammar:
     Args:
         sees: whether there is a hook of this name; what hooks that are not there would have told
             is not missed.
+        steps: whether ``alloc_pid`` and ``copy_process`` tell of more than errors.
     """
 
-    def __init__(self, sees: Callable[[str], bool] = lambda name: True) -> None:
+    def __init__(self, sees: Callable[[str], bool] = lambda name: True, steps: bool = True) -> None:
         self._sees = sees
-        self._sees_alloc, self._sees_free = sees("alloc_pid"), sees("free_pid")
+        self._sees_alloc, self._sees_free = steps and sees("alloc_pid"), sees("free_pid")
         self._lives: dict[int, int] = {}  # by number in the initial namespace, until freed
         self._inits: dict[int, int] = {}  # the namespace (inum) whose number 1 it is
         # By the forker, from alloc_pid() on: the new number, negative once freed; 0: in no fork.
         self._forks: dict[int, int] = {}
         self._halves: set[int] = set()  # forkers whose fork began before the stream did
+        self._refused: dict[int, int] = {}  # by the forker that alloc_pid() gave nothing but errno
         self._exchanges: dict[int, int] = {}  # leader's number: the exec'ing thread's
         self._transfers: dict[int, set[PidType]] = {}  # by the exec'ing thread's old number
         self._renamed: set[int] = set()  # since the last exec
@@ -113,9 +118,10 @@ class Grammar:
         self._dying: set[int] = set()
         self._rules: dict[type, Callable[[Any], Fault | None]] = {
             PidAllocated: lambda e: self.allocated(e.by, e.pid.nr),
+            PidRefused: self._refuse,
             PidAttached: self._attached,
             TaskCreated: lambda e: self.created(e.by, e.tid, e.flags),
-            ForkFailed: lambda e: self._failed(e.by),
+            ForkFailed: self._failed,
             PidFreed: lambda e: self.freed(e.by, e.pid.nr),
             PidDetached: lambda e: self.detached(e.tid),
             TidsExchanged: self._exchanged,
@@ -145,15 +151,29 @@ class Grammar:
         fault = None
         if nr in self._lives:
             fault = self._missed("free_pid", f"{nr} is given out again")
-        fork = self._forks.get(by)
-        if fork:
-            fault = fault or self._missed("copy_process", f"{by} forks, and made {abs(fork)}")
-        if fork is None:
-            self._halves.add(by)
-        else:
+        fault = self._unreturned(by) or fault
+        if by in self._forks:
             self._halves.discard(by)
+        else:
+            self._halves.add(by)
         self._lives[nr] = 0
         self._forks[by] = nr
+        return fault
+
+    def _unreturned(self, by: int) -> Fault | None:
+        """What is missing if ``by`` begins a fork here."""
+        if by in self._refused:
+            del self._refused[by]
+            return self._missed("copy_process", f"{by} forks, and was refused a number")
+        fork = self._forks.get(by)
+        if fork and self._sees_alloc:
+            return self._missed("copy_process", f"{by} forks, and made {abs(fork)}")
+        return None
+
+    def _refuse(self, event: PidRefused) -> Fault | None:
+        fault = self._unreturned(event.by)
+        self._refused[event.by] = event.errno
+        self._forks[event.by] = 0
         return fault
 
     def _attached(self, event: PidAttached) -> Fault | None:
@@ -166,9 +186,11 @@ class Grammar:
         """Task ``by`` had a child; ``init_of``: the inum of a new namespace that it is init of."""
         fork = self._forks.get(by)
         fault = None
-        if fork != nr:
-            if fork is not None and self._sees_alloc:
-                fault = Fault("alloc_pid", f"birth of {nr}")
+        if by in self._refused:
+            fault = self._unreturned(by)
+        elif fork != nr and fork is not None and self._sees_alloc:
+            fault = Fault("alloc_pid", f"birth of {nr}")
+        if fork != nr and self._sees_alloc:
             self._forks[by] = nr
             self._halves.add(by)
         self._lives[nr] = self._lives.get(nr, 0) | _BORN
@@ -193,9 +215,13 @@ class Grammar:
             return self._missed("copy_pid_ns", f"{nr} is born into a new namespace")
         return None
 
-    def _failed(self, by: int) -> Fault | None:
-        fork = self._forks.get(by, 0)
+    def _failed(self, event: ForkFailed) -> Fault | None:
+        by, fork = event.by, self._forks.get(event.by, 0)
+        refused = self._refused.pop(by, event.errno)
         self._forks[by] = 0
+        if refused != event.errno:
+            name = errno.errorcode.get(refused, refused)
+            return self._missed("copy_process", f"{by} was refused a number with {name}")
         if fork > 0:
             self._forget_unseen_end(fork)
             return self._missed("free_pid", f"the fork of {fork} failed")
@@ -257,6 +283,7 @@ class Grammar:
     def detached(self, nr: int) -> Fault | None:
         """A task is released."""
         self._forks.pop(nr, None)
+        self._refused.pop(nr, None)
         self._halves.discard(nr)
         self._renamed.discard(nr)
         self._execs_known.discard(nr)

@@ -20,6 +20,7 @@ from pidscope.event import (
     PidAttached,
     PidDetached,
     PidFreed,
+    PidRefused,
     PidTransferred,
     TaskCreated,
     TaskExecuted,
@@ -41,16 +42,23 @@ class Kind(enum.Enum):
 
 
 class Hook(NamedTuple):
-    """One hook. ``makes_state``: the table cannot be right without it, so it must attach."""
+    """One hook.
+
+    Attributes:
+        makes_state: the table cannot be right without it, so it must attach.
+        step: it tells what others imply, and is there only where single steps are asked for.
+            Then ``alloc_pid`` and ``copy_process`` tell of success, too, else of errors alone.
+    """
 
     name: str
     kind: Kind
     makes_state: bool
     without: str
+    step: bool = False
 
 
 _ANNOTATING = (
-    Hook("task_rename", Kind.TRACEPOINT, False, "changes of name"),
+    Hook("task_rename", Kind.TRACEPOINT, False, "changes of name", step=True),
     Hook("cgroup_attach_task", Kind.TRACEPOINT, False, "moves between cgroups"),
 )
 
@@ -60,9 +68,9 @@ FUNCTION_HOOKS = (
     Hook("change_pid", Kind.ENTRY, True, "setpgid and setsid"),
     Hook("detach_pid", Kind.ENTRY, True, "releases"),
     Hook("exchange_tids", Kind.ENTRY, True, "exec by a thread that is not the leader"),
-    Hook("transfer_pid", Kind.ENTRY, False, "the list moves that follow an exchange"),
+    Hook("transfer_pid", Kind.ENTRY, False, "the list moves after an exchange", step=True),
     Hook("alloc_pid", Kind.EXIT, False, "numbers as they are given out"),
-    Hook("free_pid", Kind.ENTRY, False, "the moment a number can be given out again"),
+    Hook("free_pid", Kind.ENTRY, False, "when a number can be given out again", step=True),
     Hook("copy_process", Kind.EXIT, False, "failed forks, clone flags and cgroups"),
     Hook("copy_pid_ns", Kind.EXIT, False, "namespaces before their first process"),
     Hook("zap_pid_ns_processes", Kind.ENTRY, False, "the moment a namespace begins to die"),
@@ -88,9 +96,10 @@ UNSEEN_BY_TRACEPOINTS = (
 )
 
 
-def hooks_of(way: str) -> tuple[Hook, ...]:
+def hooks_of(way: str, steps: bool = True) -> tuple[Hook, ...]:
     """The hooks of a way of probing: ``fentry``, ``kprobe``, ``simulated`` or ``tracepoint``."""
-    return TRACEPOINT_HOOKS if way == TRACEPOINT else FUNCTION_HOOKS
+    hooks = TRACEPOINT_HOOKS if way == TRACEPOINT else FUNCTION_HOOKS
+    return tuple(hook for hook in hooks if steps or not hook.step)
 
 
 _TYPES = 4  # of enum pid_type
@@ -98,6 +107,7 @@ _FUNCTION_OF: dict[type, str] = {
     TidsExchanged: "exchange_tids",
     PidTransferred: "transfer_pid",
     PidAllocated: "alloc_pid",
+    PidRefused: "alloc_pid",
     PidFreed: "free_pid",
     TaskCreated: "copy_process",
     ForkFailed: "copy_process",

@@ -23,6 +23,7 @@ from pidscope.event import (
     PidDetached,
     PidFreed,
     PidNumbers,
+    PidRefused,
     PidTransferred,
     Repaired,
     TaskCreated,
@@ -82,12 +83,9 @@ def _parts(event: Event, numbers: Callable[[int], str]) -> tuple[str, str, str]:
         return "LOST", "", f"{event.total} records could not be written so far"
     if isinstance(event, Repaired):
         return "REPAIRED", *_repair(event)
-    if isinstance(event, ForkFailed):
-        return (
-            "fork fail",
-            "",
-            f"{errno.errorcode.get(event.errno, event.errno)} by {numbers(event.by)}",
-        )
+    if isinstance(event, (PidRefused, ForkFailed)):
+        word = "no number" if isinstance(event, PidRefused) else "fork fail"
+        return word, "", f"{errno.errorcode.get(event.errno, event.errno)} by {numbers(event.by)}"
     return _of_task(event, numbers)
 
 

@@ -61,7 +61,7 @@ class Session:
         self.broken: list[str] = []  # the latest events that could not follow, though none was lost
         self.breaks = 0  # how many there were
         self.faults = Faults()  # what hooks did not tell, though none was lost
-        self._grammar = Grammar(world.sees)
+        self._grammar = Grammar(world.sees, world.steps)
         self._forks_before: tuple[int, int] | None = None  # /proc/stat's and ours, of one moment
 
     # The start, and every repair
@@ -143,7 +143,7 @@ class Session:
             self._tell(Repaired(now_ns, tasks, now_ns - self._suspect_since_ns, lost))
         self.starts += 1
         self._lost_before = self.stream.lost
-        self._grammar = Grammar(self.world.sees)
+        self._grammar = Grammar(self.world.sees, self.world.steps)
         self._follower = self._follows()
         self._forks_before = self._forks_at_rest()
 

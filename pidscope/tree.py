@@ -14,6 +14,7 @@ from pidscope.event import (
     PidAttached,
     PidDetached,
     PidFreed,
+    PidRefused,
     PidTransferred,
     Repaired,
     TidsExchanged,
@@ -42,7 +43,7 @@ class Tree:
             return self._made(event.tid, event.by)
         if isinstance(event, PidAllocated):  # a failed fork frees it without a birth
             return self._made(event.pid.nr, event.by)
-        if isinstance(event, (ForkFailed, NamespaceCreated, NamespaceDying)):
+        if isinstance(event, (PidRefused, ForkFailed, NamespaceCreated, NamespaceDying)):
             return event.by in self._tids
         if isinstance(event, PidFreed):
             return self._freed(event.pid.nr)

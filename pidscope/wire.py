@@ -25,6 +25,7 @@ from pidscope.event import (
     PidDetached,
     PidFreed,
     PidNumbers,
+    PidRefused,
     PidTransferred,
     PidType,
     TaskCreated,
@@ -68,6 +69,7 @@ class RecordType(enum.IntEnum):
     SEEN = 20
     SEEN_DEEP = 21
     TASK_FREED = 22
+    REFUSED = 23
 
 
 class Layout(NamedTuple):
@@ -160,6 +162,7 @@ LAYOUTS: dict[RecordType, Layout] = {
     RecordType.TASK_FREED: _of(
         "task_freed", ("tgid", "I"), ("pad", "4x"), ("start_ns", "Q"), ("pad2", "16x")
     ),
+    RecordType.REFUSED: _of("refused", ("error", "I"), ("pad", "28x")),
 }
 
 
@@ -243,6 +246,7 @@ _DECODE: dict[RecordType, Callable[[_Values], Event]] = {
     RecordType.SEEN: _decode_seen,
     RecordType.SEEN_DEEP: _decode_seen,
     RecordType.TASK_FREED: lambda v: TaskFreed(v[_TS], v[_BY], v[_TID], v[8], v[9]),
+    RecordType.REFUSED: lambda v: PidRefused(v[_TS], v[_BY], v[8]),
 }
 _DECODE[RecordType.CHANGED_DEEP] = _DECODE[RecordType.CHANGED]
 _DECODE[RecordType.ALLOCATED_DEEP] = _DECODE[RecordType.ALLOCATED]
@@ -394,6 +398,7 @@ _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
     TaskMoved: _pack_flat(RecordType.MOVED, "cgroup_id"),
     TaskSeen: lambda e, lost: _pack_born(RecordType.SEEN, e, e.birth, lost),
     TaskFreed: _pack_flat(RecordType.TASK_FREED, "tgid", "start_ns"),
+    PidRefused: lambda e, lost: _pack(RecordType.REFUSED, lost, e, 0, e.errno),
 }
 
 

@@ -64,6 +64,10 @@ class World(Protocol):
         """How the hooks are attached: ``fentry``, ``kprobe``, ``tracepoint`` or ``simulated``."""
 
     @property
+    def steps(self) -> bool:
+        """Whether the single steps are told, too (`pidscope.hooks.Hook`)."""
+
+    @property
     def missing(self) -> Sequence[str]:
         """What the watch cannot see, for want of a hook."""
 
@@ -82,7 +86,7 @@ class World(Protocol):
         """Whether the hook of this name is attached."""
 
     def hits(self) -> Mapping[str, int]:
-        """How often each hook ran since it was attached."""
+        """How many records each hook had to write so far, or calls that they stand for."""
 
     def fence(self) -> None:
         """Return once every change whose record was written before has become visible."""

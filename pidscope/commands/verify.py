@@ -90,7 +90,7 @@ class _Verification:
         self._counts: Counts | None = None
 
     def run(self, command: list[str] | None, duration: float | None) -> int:
-        with self._world.open(self._listen, judged=True) as session:
+        with self._world.open(self._listen, judged=True, steps=True) as session:
             session.tells_all = command is not None  # of which what it does is counted
             tell_head(self._world.title(), session)
             tell_missing(session)

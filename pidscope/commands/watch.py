@@ -26,11 +26,7 @@ from pidscope.documents import event_json
 from pidscope.event import (
     Event,
     Lost,
-    PidAllocated,
-    PidFreed,
-    PidTransferred,
     Repaired,
-    TaskCreated,
     TaskMoved,
     TaskSeen,
 )
@@ -43,6 +39,9 @@ container. With CMD only what its processes do is shown (--all: everything),
 until it ends; CMD's standard output goes to standard error. Without, until
 Ctrl-C. A simulated kernel is watched until its scenario ends; --duration then
 counts its own seconds.
+
+Single steps (-v: numbers given out and taken back, renames, moves, each task
+that copy_process returns) are not even recorded without it: others imply them.
 
 LOST: records could not be written. From there on numbers may be missing from
 the lines, until REPAIRED: all was read anew, and is exact from there on.
@@ -57,7 +56,7 @@ examples:
 
 exit status: 0, or CMD could not be run: 2; this host cannot do it: 3.
 """
-_STEPS = (PidAllocated, PidFreed, PidTransferred, TaskCreated, TaskMoved, TaskSeen)
+_STEPS = (TaskMoved, TaskSeen)  # that are told anyway
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -104,7 +103,8 @@ class _Watch:
         self._begun = False
 
     def run(self) -> None:
-        with self._world.open(self._show, judged=False) as session:
+        steps = self._args.verbose
+        with self._world.open(self._show, judged=False, steps=steps) as session:
             self._head(session)
             if self._args.command is None:
                 self._follow(session, self._world.goes_on)

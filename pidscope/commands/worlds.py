@@ -33,8 +33,14 @@ class WatchedWorld(Protocol):
     duration_s: float
     """How long verify takes if nothing else is said."""
 
-    def open(self, listener: Listener, judged: bool) -> contextlib.AbstractContextManager[Session]:
-        """Start exactly. ``judged``: /proc will be read, and others are to go on meanwhile."""
+    def open(
+        self, listener: Listener, judged: bool, steps: bool
+    ) -> contextlib.AbstractContextManager[Session]:
+        """Start exactly.
+
+        ``judged``: /proc will be read, and others are to go on meanwhile; ``steps``: the single
+        steps are told.
+        """
 
     def title(self) -> str:
         """How it is watched, for the head of a stream."""
@@ -67,11 +73,11 @@ class LiveHost:
         self._way = ""
 
     @contextlib.contextmanager
-    def open(self, listener: Listener, judged: bool) -> Iterator[Session]:
+    def open(self, listener: Listener, judged: bool, steps: bool) -> Iterator[Session]:
         """Load the programs and start; raises HostError."""
         from pidscope.live.session import live_session  # ctypes, mmap, the programs' loader
 
-        with live_session(self._procfs, listener, self._probes) as session:
+        with live_session(self._procfs, listener, self._probes, steps=steps) as session:
             self._way = session.world.way
             yield session
 
@@ -110,11 +116,12 @@ class SimulatedHost:
         self._world = self._stage.world
 
     @contextlib.contextmanager
-    def open(self, listener: Listener, judged: bool) -> Iterator[Session]:
+    def open(self, listener: Listener, judged: bool, steps: bool) -> Iterator[Session]:
         """Start: before the first step; if ``judged``, in the middle of them.
 
         Raises ScenarioError.
         """
+        self._world.steps = steps
         session = Session(self._world, listener)
         if judged:
             for _ in range(self._stage.steps // 3):

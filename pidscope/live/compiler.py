@@ -17,6 +17,7 @@ from typing import Any
 import bpf
 from pidscope.errors import HostError
 from pidscope.live.bcc import load_bcc
+from pidscope.live.tracepoint import Instructions
 
 _FUNCTIONS = ("ring.c", "task.c", "tracepoints.c", "functions.c", "iterator.c")
 SOURCES = {
@@ -26,7 +27,7 @@ SOURCES = {
 }
 
 
-def compile_programs(way: str, constants: Mapping[str, int], ring_bytes: int) -> Any:
+def compile_programs(way: str, constants: Mapping[str, int], ring_bytes: int, steps: bool) -> Any:
     """Compile the programs of one way of probing; a bcc module in which nothing is attached.
 
     Raises:
@@ -40,6 +41,7 @@ def compile_programs(way: str, constants: Mapping[str, int], ring_bytes: int) ->
         f"-DPAGE_SIZE={mmap.PAGESIZE}",
         f"-DRING_PAGES={ring_bytes // mmap.PAGESIZE}",
         f"-DPROBES_{way.upper()}",
+        *(["-DSTEPS"] if steps else []),
     ]
     with _kernel_source(folder / "stub"), stderr_kept() as said:
         try:
@@ -72,6 +74,11 @@ def _module_class(bcc: Any) -> Any:
         def has(self, name: bytes) -> bool:
             """Whether a program of this name was compiled."""
             return bool(bcc.lib.bpf_function_start(self.module, name))
+
+        def instructions(self, name: bytes) -> Instructions:
+            """A compiled program; its maps stand in it by their file descriptors."""
+            start = bcc.lib.bpf_function_start(self.module, name) or 0
+            return Instructions(start, bcc.lib.bpf_function_size(self.module, name))
 
         def detach_kprobe_event(self, ev_name: bytes) -> None:
             """Close the probe; bcc then looks for it in tracefs, which there need not be."""

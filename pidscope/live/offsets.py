@@ -83,6 +83,20 @@ def absent_functions(btf: Btf, hooks: Sequence[Hook]) -> dict[str, str]:
     return absent
 
 
+def typed(btf: Btf) -> bool:
+    """Whether programs may follow all pointers by plain loads.
+
+    The verifier lets nobody go beyond the end of an array, and up to 6.4 ``struct pid.numbers`` had
+    one element, by its type.
+    """
+    return btf.member_size("pid", "numbers") == 0
+
+
+def tracepoint_id(btf: Btf, name: str) -> int:
+    """The type that tells what a tracepoint gives its programs; raises BtfError."""
+    return btf.typedef_id(f"btf_trace_{name}")
+
+
 def constants(btf: Btf, hooks: Sequence[Hook]) -> dict[str, int]:
     """Every -D constant of the programs but those of the ring.
 

@@ -18,8 +18,9 @@ from pidscope.hooks import TRACEPOINT, Hook, Kind, hooks_of
 from pidscope.live.compiler import compile_programs, explain, stderr_kept
 from pidscope.live.iterator import TaskIterator
 from pidscope.live.misses import kretprobe_misses, recursion_misses
-from pidscope.live.offsets import absent_functions, constants
+from pidscope.live.offsets import absent_functions, constants, tracepoint_id, typed
 from pidscope.live.ring import Ring
+from pidscope.live.tracepoint import Tracepoint
 
 BTF_PATH = Path("/sys/kernel/btf/vmlinux")
 RING_BYTES = 8 << 20
@@ -63,28 +64,34 @@ class Program:
     Args:
         way: ``fentry``, ``kprobe`` or ``tracepoint``.
         ring_bytes: size of the ring buffer, a power of two and whole pages.
+        steps: the single steps are told, too (`pidscope.hooks.Hook`).
 
     Raises:
         Refused: the kernel did not let a hook attach that makes state.
         HostError: there is no bcc; BtfError: there is no usable BTF.
     """
 
-    def __init__(self, way: str, ring_bytes: int = RING_BYTES) -> None:
+    def __init__(self, way: str, ring_bytes: int = RING_BYTES, steps: bool = True) -> None:
         self.way = way
-        self.hooks = hooks_of(way)
+        self.steps = steps
+        self.hooks = hooks_of(way, steps)
         self.missing: dict[Hook, str] = {}  # hooks that are not attached, and why
         self.no_iterator = ""  # why there is none
         self._iterator: TaskIterator | None = None
-        btf = read_btf()
-        absent = absent_functions(btf, self.hooks)
-        self._module = compile_programs(way, constants(btf, self.hooks), ring_bytes)
+        self._tracepoints: dict[str, Tracepoint] = {}
+        self._btf = read_btf()
+        absent = absent_functions(self._btf, self.hooks)
+        flags = constants(self._btf, self.hooks)
+        if way != "kprobe" and typed(self._btf):
+            flags["TYPED"] = 1
+        self._module = compile_programs(way, flags, ring_bytes, steps)
         try:
             self._attach_all(absent)
             self._link_iterator()
             self.ring = Ring(self._module[b"events"].map_fd, ring_bytes)
             self._lost_map = mmap.mmap(self._module[b"lost"].map_fd, mmap.PAGESIZE, mmap.MAP_SHARED)
         except BaseException:
-            self._module.cleanup()
+            self._detach_all()
             raise
         self._lost = memoryview(self._lost_map).cast("Q")
         self._hits = self._module[b"hits"]
@@ -105,7 +112,7 @@ class Program:
         return None if self._iterator is None else self._iterator.read()
 
     def hits(self) -> dict[str, int]:
-        """How often each hook ran since it was attached, summed over the CPUs."""
+        """How many records each hook had to write so far, or calls it stands for, on all CPUs."""
         return {
             hook.name: sum(self._hits[ctypes.c_int(number)])
             for number, hook in enumerate(self.hooks)
@@ -114,8 +121,10 @@ class Program:
     def skipped(self) -> dict[str, int]:
         """How many runs of each hook the kernel left out so far, where it counts them."""
         skipped: Counter[str] = Counter()
+        for hook_name, tracepoint in self._tracepoints.items():
+            skipped[hook_name] += recursion_misses(tracepoint.fd) or 0
         for name, function in self._module.funcs.items():
-            # kfunc__[vmlinux__]NAME, kretfunc__[vmlinux__]NAME, enter_NAME, leave_NAME, tp_NAME
+            # kfunc__[vmlinux__]NAME, kretfunc__[vmlinux__]NAME, enter_NAME, leave_NAME
             for hook in self.hooks:
                 if name.decode().endswith("_" + hook.name):
                     skipped[hook.name] += recursion_misses(function.fd) or 0
@@ -131,6 +140,11 @@ class Program:
         self.ring.close()
         self._lost.release()
         self._lost_map.close()
+        self._detach_all()
+
+    def _detach_all(self) -> None:
+        for tracepoint in self._tracepoints.values():
+            tracepoint.close()
         self._module.cleanup()
 
     def _link_iterator(self) -> None:
@@ -159,17 +173,22 @@ class Program:
 
     def _attach(self, hook: Hook) -> None:
         with stderr_kept() as said:
-            name = hook.name.encode()
             ctypes.set_errno(0)
             try:
                 if hook.kind is Kind.TRACEPOINT:
-                    self._module.attach_raw_tracepoint(name, b"tp_" + name)
+                    self._attach_tracepoint(hook)
                 elif self.way == "fentry":
                     self._attach_trampoline(hook)
                 else:
                     self._attach_kprobe(hook)
             except Exception as error:  # bcc raises nothing more precise
                 raise Refused(explain(ctypes.get_errno(), said(), error)) from error
+
+    def _attach_tracepoint(self, hook: Hook) -> None:
+        name = f"tp_{hook.name}"
+        instructions = self._module.instructions(name.encode())
+        type_id = tracepoint_id(self._btf, hook.name)
+        self._tracepoints[hook.name] = Tracepoint(instructions, name, type_id)
 
     def _attach_trampoline(self, hook: Hook) -> None:
         name = self._trampoline_name(hook)

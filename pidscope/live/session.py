@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pidscope.errors import HostError
 from pidscope.event import TaskSeen
@@ -42,6 +42,11 @@ class LiveWorld:
     def way(self) -> str:
         """``fentry``, ``kprobe`` or ``tracepoint``."""
         return self._program.way
+
+    @property
+    def steps(self) -> bool:
+        """Whether the programs tell the single steps."""
+        return self._program.steps
 
     @property
     def missing(self) -> list[str]:
@@ -106,6 +111,7 @@ def live_session(
     listener: Listener | None = None,
     probes: str = AUTO,
     ring_bytes: int = RING_BYTES,
+    steps: bool = True,
 ) -> Iterator[Session]:
     """Load the programs, start exactly, and take everything out of the kernel at the end.
 
@@ -114,8 +120,9 @@ def live_session(
     """
     expect_root()
     _initial_ns(procfs)
+    ways = WAYS if probes == AUTO else (probes,)
     program, session = _open_best(
-        WAYS if probes == AUTO else (probes,), procfs, listener, ring_bytes
+        ways, procfs, listener, lambda way: Program(way, ring_bytes, steps)
     )
     try:
         session.begin()
@@ -125,24 +132,21 @@ def live_session(
 
 
 def _open_best(
-    ways: Sequence[str], procfs: ProcFs, listener: Listener | None, ring_bytes: int
+    ways: Sequence[str], procfs: ProcFs, listener: Listener | None, load: Callable[[str], Program]
 ) -> tuple[Program, Session]:
     refusals = []
     for way in ways:
         try:
-            return _open(way, procfs, listener, ring_bytes)
+            return _open(load(way), procfs, listener)
         except Refused as refusal:
             refusals.append(f"{way}: {refusal}")
     raise HostError("this kernel refuses " + "; ".join(refusals), REFUSED_HINT)
 
 
-def _open(
-    way: str, procfs: ProcFs, listener: Listener | None, ring_bytes: int
-) -> tuple[Program, Session]:
-    """Load the programs and see that they tell; raises Refused, HostError."""
-    program = Program(way, ring_bytes)
+def _open(program: Program, procfs: ProcFs, listener: Listener | None) -> tuple[Program, Session]:
+    """See that the programs tell, or take them out of the kernel; raises Refused, HostError."""
     try:
-        session = _kind_of(way)(LiveWorld(program, procfs), listener)
+        session = _kind_of(program.way)(LiveWorld(program, procfs), listener)
         expect_hooks_tell(program, session.stream)
     except BaseException:
         program.close()

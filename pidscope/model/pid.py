@@ -12,7 +12,7 @@ since 6.15, what is to be freed once that lock is dropped.
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pidscope.event import PidNumbers, PidType
@@ -175,13 +175,10 @@ def alloc_pid(ns: PidNamespace, set_tid: Sequence[int] = ()) -> Pid:
     already asked where they are: failed forks burn numbers. Raises OSError: EINVAL, EEXIST,
     EAGAIN (a level is full), ENOMEM (the namespace is dead).
     """
-    if len(set_tid) > ns.level + 1:
-        raise OSError(errno.EINVAL, f"{len(set_tid)} numbers for {ns.level + 1} levels")
     try:
         numbers = _numbers(ns, set_tid)
-    except OSError:
-        if ns.pid_allocated == PIDNS_ADDING:  # nobody has lived here yet
-            ns.allocator.reset()
+    except OSError as error:
+        ns.kernel.trace.alloc_pid_failed(error.errno or 0)
         raise
     pid = Pid(numbers)
     for nr, level_ns in numbers:
@@ -193,8 +190,18 @@ def alloc_pid(ns: PidNamespace, set_tid: Sequence[int] = ()) -> Pid:
 
 
 def _numbers(ns: PidNamespace, set_tid: Sequence[int]) -> tuple[Upid, ...]:
+    if len(set_tid) > ns.level + 1:
+        raise OSError(errno.EINVAL, f"{len(set_tid)} numbers for {ns.level + 1} levels")
+    try:
+        return _take_all(ns, dict(zip(ns.outwards(), set_tid)))
+    except OSError:
+        if ns.pid_allocated == PIDNS_ADDING:  # nobody has lived here yet
+            ns.allocator.reset()
+        raise
+
+
+def _take_all(ns: PidNamespace, wanted: Mapping[PidNamespace, int]) -> tuple[Upid, ...]:
     features = ns.kernel.features
-    wanted = dict(zip(ns.outwards(), set_tid))
     if features.set_tid_checked_first:
         for level_ns, nr in wanted.items():
             _check_wanted(level_ns, nr)

@@ -17,6 +17,7 @@ from pidscope.event import (
     PidAttached,
     PidDetached,
     PidFreed,
+    PidRefused,
     PidTransferred,
     PidType,
     TaskCreated,
@@ -58,6 +59,10 @@ class Trace:
     def alloc_pid(self, pid: Pid) -> None:
         """It returned a struct pid."""
         self._tell(PidAllocated(*self._now(), pid.pid_numbers))
+
+    def alloc_pid_failed(self, errno: int) -> None:
+        """It returned an error."""
+        self._tell(PidRefused(*self._now(), errno))
 
     def attach_pid(self, task: TaskStruct, pid_type: PidType) -> None:
         """It is entered: with type PID, once a task, all pointers are set already."""

@@ -16,6 +16,7 @@ from pidscope.event import (
     PidAttached,
     PidDetached,
     PidFreed,
+    PidRefused,
     PidTransferred,
     TaskCreated,
     TaskExecuted,
@@ -30,6 +31,7 @@ _ONE_RUN: dict[type, str] = {
     TidsExchanged: "exchange_tids",
     PidTransferred: "transfer_pid",
     PidAllocated: "alloc_pid",
+    PidRefused: "alloc_pid",
     PidFreed: "free_pid",
     TaskCreated: "copy_process",
     ForkFailed: "copy_process",
@@ -40,7 +42,7 @@ _ONE_RUN: dict[type, str] = {
     TaskExited: "sched_process_exit",
     TaskMoved: "cgroup_attach_task",
 }
-HOOKS = ("attach_pid", "change_pid", "detach_pid", *dict.fromkeys(_ONE_RUN.values()))
+STEPS = (PidAllocated, PidFreed, PidTransferred, TaskCreated, TaskRenamed)  # told on demand
 
 
 def runs(event: Event) -> tuple[str, int]:

@@ -19,9 +19,10 @@ from collections import Counter
 from typing import Any, Callable, Generic
 
 from pidscope.event import Event, TaskSeen
+from pidscope.hooks import hooks_of
 from pidscope.model.kernel import Kernel
 from pidscope.model.proc import NS_PER_TICK
-from pidscope.simulated.hooks import HOOKS, runs
+from pidscope.simulated.hooks import STEPS, runs
 from pidscope.simulated.iterator import iterate
 from pidscope.simulated.procfs import Reading, SimulatedProcFs, T
 from pidscope.simulated.ring import RING_BYTES, SimulatedRing
@@ -43,6 +44,7 @@ class SimulatedWorld:
 
     way = "simulated"
     missing = ()
+    steps = True  # are told; may be changed
     ns_per_tick = NS_PER_TICK
     start_offset_ns = 0
 
@@ -73,7 +75,7 @@ class SimulatedWorld:
 
     def sees(self, name: str) -> bool:
         """Whether there is a hook of this name."""
-        return name in HOOKS
+        return name in self.hits()
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -81,8 +83,8 @@ class SimulatedWorld:
         return {}
 
     def hits(self) -> dict[str, int]:
-        """How often each hook ran."""
-        return {name: self._hits[name] for name in HOOKS}
+        """How many records each hook had to write, or calls that they stand for."""
+        return {hook.name: self._hits[hook.name] for hook in hooks_of(self.way, self.steps)}
 
     def fence(self) -> None:
         """Return when all whose records were written before have done what they tell: at once."""
@@ -101,6 +103,8 @@ class SimulatedWorld:
 
     def _hooked(self, event: Event) -> None:
         """A hook runs, before the change that it tells of."""
+        if not self.steps and isinstance(event, STEPS):
+            return
         hook, times = runs(event)
         self._hits[hook] += times
         if not self.ring.write(encode(event, self.lost)):

@@ -16,26 +16,26 @@ from collections.abc import Iterator
 from typing import Callable
 
 from benching.replay import follow
+from pidscope.commands.running import POLL_MS
 from pidscope.live.program import Program
 from pidscope.live.session import live_session
 from pidscope.procfs import ProcFs
 from pidscope.wire import decode
 
 OURS, CALLBACK = "pidscope, table included", "bcc's callback, decoding only"
-_POLL_S = 0.02  # as `pidscope watch`
 
 Drain = Callable[[], object]
 
 
 @contextlib.contextmanager
 def _ours(way: str) -> Iterator[Drain]:
-    with live_session(ProcFs(), None, way) as session:
+    with live_session(ProcFs(), None, way, steps=False) as session:
         yield lambda: follow(session)
 
 
 @contextlib.contextmanager
 def _callback(way: str) -> Iterator[Drain]:
-    program = Program(way)
+    program = Program(way, steps=False)
     module = program._module  # the same programs, read as bcc's manual has it
 
     def decoded(_context: object, data: int, size: int) -> None:
@@ -58,7 +58,7 @@ def main() -> None:
         print("ready", flush=True)
         while True:
             drain()
-            if not select.select([sys.stdin], [], [], _POLL_S)[0]:
+            if not select.select([sys.stdin], [], [], POLL_MS / 1e3)[0]:
                 continue
             if not os.read(sys.stdin.fileno(), 1):
                 return

@@ -88,7 +88,7 @@ def attached() -> Iterator[Program]:
     """Pidscope's programs of tracepoint mode; nobody reads what they write. Raises Unable."""
     try:
         expect_root()
-        program = Program(TRACEPOINT)
+        program = Program(TRACEPOINT, steps=False)
     except PidscopeError as error:
         raise Unable(str(error)) from error
     try:

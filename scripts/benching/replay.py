@@ -57,7 +57,7 @@ class Replay:
         self._table = Table(_ROOT, _NS_PER_TICK)
         for event in _containers():
             self._table.apply(event)
-        grammar = Grammar(lambda hook: hook in ("attach_pid", "detach_pid"))
+        grammar = Grammar(lambda hook: hook in ("attach_pid", "detach_pid"), False)
         self._follower = HookFollower(self._table, grammar, Faults())
         self._window = Window(self._table, _SHELLS[0])
 

@@ -15,6 +15,17 @@ from .conftest import Host
 OF_FUNCTIONS = ("detach_pid", "copy_pid_ns")
 
 
+@pytest.mark.parametrize("way", ("fentry", "kprobe"))
+def test_alloc_pid_and_copy_process_are_tried_where_they_tell_of_errors_alone(way: str) -> None:
+    program = Program(way, steps=False)
+    try:
+        stream = Stream(LiveWorld(program, ProcFs()))
+        assert silent_hooks(stream, program.hooks) == []
+        assert stream.accounted["alloc_pid"] == stream.accounted["copy_process"] == 1
+    finally:
+        program.close()
+
+
 def test_every_hook_tells(host: Host) -> None:
     assert host.session.world.missing == []  # the session began with a self-test
 
@@ -31,7 +42,7 @@ def test_hooks_that_were_taken_out_are_named(way: str) -> None:
         else:
             program._module.detach_kprobe(event=b"detach_pid")
             program._module.detach_kretprobe(event=b"copy_pid_ns")
-        program._module.detach_raw_tracepoint(tp=b"sched_process_exec")
+        program._tracepoints.pop("sched_process_exec").close()
         stream = Stream(LiveWorld(program, ProcFs()))
         silent = [hook.name for hook in silent_hooks(stream, program.hooks)]
         assert silent == ["detach_pid", "copy_pid_ns", "sched_process_exec"]

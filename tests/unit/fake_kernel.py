@@ -120,6 +120,7 @@ class FakeProgram:
 
     hooks = FUNCTION_HOOKS
     blind_to = ""  # a hook that is not attached
+    steps = True
     iterates = False  # there is a task iterator
     fails = False  # and it does
 

@@ -147,6 +147,15 @@ def test_function_args(btf: Btf) -> None:
     assert btf.function_args("upid") is None
 
 
+def test_the_id_of_a_typedef(vmlinux: Btf, btf: Btf) -> None:
+    """As bpf(2) counts: the first type is 1."""
+    name = "btf_trace_task_newtask"
+    at = vmlinux._position[vmlinux.typedef_id(name)]
+    assert vmlinux._name(vmlinux._types[at]) == name
+    with pytest.raises(BtfError, match="no typedef btf_trace_nothing"):
+        btf.typedef_id("btf_trace_nothing")
+
+
 def test_function_without_prototype_is_malformed() -> None:
     b = Blob()
     b.add(FUNC, "f", b.integer("int", 4))

@@ -29,6 +29,7 @@ import pidscope.live.bcc as bcc_module
 import pidscope.live.compiler as compiler_module
 import pidscope.live.program as program_module
 import pidscope.live.session as live_module
+import pidscope.live.tracepoint as tracepoint_module
 from pidscope import cli
 from pidscope.commands.running import spawned
 from pidscope.errors import HostError, UsageError
@@ -230,6 +231,15 @@ class Refusing:
         def bpf_function_start(module: None, name: bytes) -> None:
             return None
 
+        @staticmethod
+        def bpf_function_size(module: None, name: bytes) -> int:
+            return 0
+
+    @staticmethod
+    def bpf(command: int, attributes: ctypes.Structure) -> int:
+        ctypes.set_errno(Refusing.number)
+        raise OSError(Refusing.number, os.strerror(Refusing.number))
+
     class BPF:
         def __init__(self, text: str, cflags: list[str]) -> None:
             self.module = None
@@ -239,7 +249,6 @@ class Refusing:
             raise Exception("Failed to attach BPF program")
 
         attach_kfunc = attach_kretfunc = attach_kprobe = attach_kretprobe = _refuse
-        attach_raw_tracepoint = _refuse
 
         def cleanup(self) -> None:
             pass
@@ -252,6 +261,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(live_module, "_initial_ns", lambda procfs: ROOT)
     monkeypatch.setattr(compiler_module, "load_bcc", lambda: Refusing)
     monkeypatch.setattr(program_module, "read_btf", FakeBtf)
+    monkeypatch.setattr(tracepoint_module, "bpf", Refusing.bpf)
     return monkeypatch
 
 
@@ -331,7 +341,7 @@ def test_a_bcc_that_cannot_be_loaded(host: pytest.MonkeyPatch, capsys: Any, tmp_
 def kernel(host: pytest.MonkeyPatch) -> FakeKernel:
     kernel = FakeKernel()
     host.setattr(live_module, "fence", kernel.fence)
-    host.setattr(live_module, "Program", lambda way, ring_bytes: FakeProgram(kernel))
+    host.setattr(live_module, "Program", lambda way, ring_bytes, steps: FakeProgram(kernel))
     host.setattr(live_module, "silent_hooks", lambda stream, hooks: [])
     host.setattr("pidscope.commands.running.POLL_MS", 0)
     host.setattr(sources_module, "ProcFs", lambda root: FakeProcFs(kernel))
@@ -567,7 +577,7 @@ def test_the_programs_are_taken_out_whatever_happens(host: pytest.MonkeyPatch) -
     kernel = FakeKernel()
     program = FakeProgram(kernel)
     host.setattr(live_module, "fence", kernel.fence)
-    host.setattr(live_module, "Program", lambda way, ring_bytes: program)
+    host.setattr(live_module, "Program", lambda way, ring_bytes, steps: program)
     host.setattr(live_module, "silent_hooks", lambda stream, hooks: [])
     procfs: Any = FakeProcFs(kernel)
     with pytest.raises(ZeroDivisionError), live_module.live_session(procfs) as session:
@@ -582,7 +592,7 @@ def test_a_silent_hook_is_named_and_one_that_makes_state_refuses_the_way(
     silent = {"fentry": "detach_pid", "kprobe": "free_pid"}
     tried: list[FakeProgram] = []
 
-    def load(way: str, ring_bytes: int) -> FakeProgram:
+    def load(way: str, ring_bytes: int, steps: bool) -> FakeProgram:
         tried.append(FakeProgram(kernel, way))
         return tried[-1]
 
@@ -594,7 +604,7 @@ def test_a_silent_hook_is_named_and_one_that_makes_state_refuses_the_way(
     assert cli.main(["watch", "--duration", "0.01"]) == 0
     err = capsys.readouterr().err
     assert "live by kprobe" in err
-    assert "cannot see the moment a number can be given out again (free_pid: attached" in err
+    assert "cannot see when a number can be given out again (free_pid: attached" in err
     assert [program.closed for program in tried] == [True, True]
     fault, _ = refused(capsys, "watch", "--probes", "fentry")
     assert "fentry: detach_pid: attached, but told nothing" in fault

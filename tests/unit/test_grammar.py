@@ -8,25 +8,33 @@ import pytest
 from acting import boot, container, fork
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import ROOT
 
 from pidscope.event import (
     Event,
     ForkFailed,
+    PidAllocated,
     PidAttached,
     PidDetached,
     PidFreed,
+    PidNumbers,
+    PidRefused,
     TaskCreated,
     TaskExecuted,
 )
 from pidscope.grammar import Grammar
+from pidscope.hooks import FUNCTION_HOOKS, hooks_of
 from pidscope.model.features import LINUX_4_4, TODAY, Features
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.kernel import Kernel
 from pidscope.model.syscalls import call
-from pidscope.simulated.hooks import HOOKS, runs
+from pidscope.simulated.hooks import STEPS as ON_DEMAND
+from pidscope.simulated.hooks import runs
 from pidscope.simulated.random_workload import random_play
 
 STEPS = 700
+HOOKS = tuple(hook.name for hook in FUNCTION_HOOKS)
+WITHOUT_STEPS = {hook.name for hook in hooks_of("fentry", steps=False)}
 # Which judge notices that a hook has fallen silent; each line is tested below or where it says.
 GRAMMAR = {
     "attach_pid",
@@ -97,6 +105,41 @@ def test_hooks_that_are_not_there_are_not_missed() -> None:
         grammar = Grammar(lambda name, hook=hook: name != hook)  # type: ignore[misc]
         told = [grammar.add(e) for seed in range(2) for e in stream(seed) if runs(e)[0] != hook]
         assert not [fault for fault in told if fault is not None and fault.hook == hook]
+
+
+def without_steps(events: list[Event], hook: str = "") -> list[str]:
+    """The faults of a stream without the single steps, and without a hook."""
+    grammar = Grammar(WITHOUT_STEPS.__contains__, steps=False)
+    told = (e for e in events if not isinstance(e, ON_DEMAND) and runs(e)[0] != hook)
+    return [str(fault) for fault in map(grammar.add, told) if fault is not None]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1 << 40), st.integers(0, 2_000))
+def test_steps_that_are_not_told_are_not_missed(seed: int, begin: int) -> None:
+    assert without_steps(stream(seed)[begin:]) == []
+
+
+@pytest.mark.parametrize(
+    "hook", ["exchange_tids", "zap_pid_ns_processes", "sched_process_exit", "copy_process"]
+)
+def test_what_else_is_silent_is_found_without_the_steps(hook: str) -> None:
+    found = [fault for seed in range(8) for fault in without_steps(stream(seed)[100:], hook)]
+    assert any(fault.endswith(f": {hook} did not tell") for fault in found)
+
+
+def test_a_fork_that_was_refused_a_number_fails_with_the_same_error() -> None:
+    refused = PidRefused(1, 5, errno.EAGAIN)
+    failed = ForkFailed(2, 5, errno.EAGAIN, 0, 1, ROOT)
+    born = PidAllocated(3, 5, PidNumbers((9,), ROOT))
+    assert faults([refused, failed, refused, failed, born]) == []
+    again = ["5 forks, and was refused a number: copy_process did not tell"]
+    assert faults([refused, refused, failed]) == again
+    assert faults([refused, born]) == again
+    assert faults([refused, failed._replace(errno=errno.EFAULT)]) == [
+        "5 was refused a number with EAGAIN: copy_process did not tell"
+    ]
+    assert faults([refused, failed, failed._replace(errno=errno.EFAULT)]) == []
 
 
 def test_what_began_before_is_nobodys_fault() -> None:

@@ -19,6 +19,7 @@ from pidscope.event import (
     Lost,
     PidAttached,
     PidNumbers,
+    PidRefused,
     PidType,
     Repaired,
     TaskExecuted,
@@ -74,7 +75,7 @@ def test_what_a_line_says(event: Event, text: str) -> None:
 
 def test_a_failed_fork_says_why() -> None:
     assert "EAGAIN" in line(ForkFailed(0, 5, 11, 0, 0, ROOT)) and "EAGAIN" in line(
-        ForkFailed(0, 5, 11, 0, 0, ROOT)
+        PidRefused(0, 5, 11)
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pidscope.live import misses
+from pidscope.live.bpf_call import bpf
 from pidscope.live.misses import kretprobe_misses, recursion_misses
 
 PROG_LOAD, SOCKET_FILTER = 5, 1
@@ -37,11 +38,7 @@ def load() -> int:
     attributes = LoadAttributes(
         SOCKET_FILTER, 2, ctypes.addressof(instructions), ctypes.addressof(terms)
     )
-    number = ctypes.c_long(misses._SYS_BPF[os.uname().machine])
-    size = ctypes.c_long(ctypes.sizeof(attributes))
-    fd: int = misses._libc.syscall(number, ctypes.c_long(PROG_LOAD), ctypes.byref(attributes), size)
-    assert fd >= 0, os.strerror(ctypes.get_errno())
-    return fd
+    return bpf(PROG_LOAD, attributes)
 
 
 def test_a_program_that_never_ran_has_missed_nothing() -> None:

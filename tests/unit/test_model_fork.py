@@ -14,6 +14,7 @@ from pidscope.event import (
     PidAllocated,
     PidAttached,
     PidFreed,
+    PidRefused,
     TaskCreated,
     TaskMoved,
 )
@@ -145,6 +146,10 @@ def test_what_a_fork_and_a_failed_one_tell() -> None:
     refused(shell, "clone", 0, (), True)
     assert [type(event) for event in told] == [PidAllocated, PidFreed, ForkFailed]
     assert isinstance(told[2], ForkFailed) and told[2].errno == errno.EFAULT
+    told.clear()
+    refused(shell, "clone", 0, (1,))
+    assert [type(event) for event in told] == [PidRefused, ForkFailed]
+    assert [event.errno for event in told] == [errno.EEXIST] * 2  # type: ignore[union-attr]
 
 
 def test_processes_of_proc_stat_counts_the_born() -> None:

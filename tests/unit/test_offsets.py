@@ -52,6 +52,9 @@ class FakeBtf:
     def enum(self, enum: str, name: str) -> int:
         return ["PIDTYPE_PID", "PIDTYPE_TGID", "PIDTYPE_PGID", "PIDTYPE_SID"].index(name)
 
+    def typedef_id(self, name: str) -> int:
+        return 1
+
     def function_args(self, name: str) -> tuple[str, ...] | None:
         return self._arguments.get(name)
 

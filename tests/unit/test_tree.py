@@ -16,6 +16,7 @@ from pidscope.event import (
     PidDetached,
     PidFreed,
     PidNumbers,
+    PidRefused,
     TaskExited,
 )
 from pidscope.tree import COUNTS, Counts, Tree
@@ -69,6 +70,7 @@ def test_what_has_no_task_belongs_to_who_did_it(m: Machine) -> None:
     for by, mine in ((7, True), (8, False)):
         assert tree.includes(PidAllocated(0, by, pid)) is mine
         assert tree.includes(ForkFailed(0, by, 11, 0, 0, ROOT)) is mine
+        assert tree.includes(PidRefused(0, by, 11)) is mine
         assert tree.includes(NamespaceCreated(0, by, 5, ROOT, 1)) is mine
     assert not tree.includes(PidFreed(0, 1, pid))
     assert tree.includes(PidFreed(0, 1, PidNumbers((7,), ROOT)))
