@@ -4,7 +4,8 @@
 - ``loop``: a fork, exec and wait meanwhile, in microseconds of the loop's CPU time. What is done in
   an interrupt (the end of a task, a grace period later) is not in it, nor is the reader's time;
 - ``hooks``: the time in all its programs of a fork, exec and exit, as the kernel counts it while
-  ``kernel.bpf_stats_enabled`` is 1. Two readings of the clock a run are in it.
+  ``kernel.bpf_stats_enabled`` is 1. Two readings of the clock a run are in it, and in tracepoint
+  mode the task iterator, which is no hook but runs each second.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from pidscope.hooks import AUTO, TRACEPOINT
 NOTHING = "nothing attached"
 START, LOOP, HOOKS = "start", "loop", "hooks"
 _STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
-_TRACING = 26  # BPF_PROG_TYPE_TRACING, include/uapi/linux/bpf.h
 _LIVES, _REPETITIONS = 300, 7
 _FUNCTION_LIVES, _FUNCTION_REPETITIONS = 100, 3
 
@@ -58,11 +58,9 @@ def _watched(name: str, loops: str, lives: int, probes: str = AUTO) -> TakeFigur
         with watchers.watching(watchers.command(name, probes), loops) as watcher:
             loop_us = _us(loops, lives)
             with _counted():
-                # Tracepoint mode has one program of this type: the iterator, which is no hook.
-                left_out = _TRACING if probes == TRACEPOINT else 0
-                before = run_time_ns(watcher.pid, left_out)
+                before = run_time_ns(watcher.pid)
                 subprocess.run([loops, "exec", str(lives)], check=True, capture_output=True)
-                spent_ns = run_time_ns(watcher.pid, left_out) - before
+                spent_ns = run_time_ns(watcher.pid) - before
         if not spent_ns:
             raise Unable(f"{name} holds no descriptor of a program that ran")
         return {START: watcher.first_event_s, LOOP: loop_us, HOOKS: spent_ns / lives / 1e3}
@@ -88,8 +86,8 @@ def _counted() -> Iterator[None]:
         _STATISTICS.write_text(before)
 
 
-def run_time_ns(pid: int, left_out: int = 0, proc: Path = Path("/proc")) -> int:
-    """The sum over the programs that a process holds, each once, but for those of one type."""
+def run_time_ns(pid: int, proc: Path = Path("/proc")) -> int:
+    """The sum over the programs that a process holds, each once."""
     programs: dict[int, int] = {}
     for file in (proc / str(pid) / "fdinfo").iterdir():
         try:
@@ -97,7 +95,7 @@ def run_time_ns(pid: int, left_out: int = 0, proc: Path = Path("/proc")) -> int:
         except FileNotFoundError:
             continue  # closed meanwhile
         told = dict(line.split(":", 1) for line in lines if ":" in line)
-        if "run_time_ns" in told and int(told["prog_type"]) != left_out:
+        if "run_time_ns" in told:
             programs[int(told["prog_id"])] = int(told["run_time_ns"])
     return sum(programs.values())
 

@@ -357,7 +357,6 @@ def test_each_program_of_a_process_is_counted_once(tmp_path):
     fdinfo(folder, 5, prog_type=26, prog_id=2, run_time_ns=7)
     fdinfo(folder, 6, map_type=27)
     assert watched.run_time_ns(42, proc=tmp_path) == 107
-    assert watched.run_time_ns(42, 26, proc=tmp_path) == 100
 
 
 def test_a_missing_program_is_said_with_its_package():
