@@ -87,7 +87,9 @@ static __always_inline u64 read_upids(u32 *nr, u64 pid, u32 level)
 #else
 	char upids[BIRTH_LEVELS * UPID_SIZE] = {};
 
-	level &= BIRTH_LEVELS - 1;	/* it is, but the verifier has to see it */
+	/* It is that small, which clang knows and would not say again to the verifier. */
+	asm volatile("" : "+r"(level));
+	level &= BIRTH_LEVELS - 1;
 	bpf_probe_read_kernel(upids, (level + 1) * UPID_SIZE, (void *)pid_upid(pid, 0));
 	_Pragma("unroll")
 	for (u32 i = 0; i < BIRTH_LEVELS; i++) {
