@@ -10,10 +10,9 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from pidscope.errors import HostError, ProcError
-from pidscope.snapshot import Snapshot, Status, TaskReading, take_snapshot
+from pidscope.snapshot import Mount, Snapshot, Status, TaskReading, take_snapshot
 from pidscope.status import (
     parse_boot_time,
     parse_boottime_offset,
@@ -30,14 +29,6 @@ _NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
 
 _GONE = frozenset({errno.ENOENT, errno.ESRCH})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})  # EPERM: hidepid=1 (proc_pid_permission())
-
-
-class Mount(NamedTuple):
-    """The PID namespace that a /proc mount shows: the reader's own, or one that this is inside."""
-
-    ns: int | None  # inum; None: not the reader's own, and may not be read
-    initial: bool | None  # every task of the machine has a number in the mount
-    inside: int | None = None  # inum of the reader's own namespace, if that is another
 
 
 class ProcFs:

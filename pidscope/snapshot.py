@@ -28,6 +28,14 @@ class Status(NamedTuple):
     ns_sid: tuple[int, ...]
 
 
+class Mount(NamedTuple):
+    """The PID namespace that a /proc mount shows: the reader's own, or one that this is inside."""
+
+    ns: int | None  # inum; None: not the reader's own, and may not be read
+    initial: bool | None  # every task of the machine has a number in the mount
+    inside: int | None = None  # inum of the reader's own namespace, if that is another
+
+
 class TaskReading(NamedTuple):
     """One task, opened by ``number``, as three files of /proc told it one after the other."""
 

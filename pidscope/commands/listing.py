@@ -22,8 +22,7 @@ from pidscope.commands.sources import (
     stage_of,
 )
 from pidscope.documents import Outermost, Process
-from pidscope.procfs import Mount
-from pidscope.snapshot import ProcFiles, Snapshot
+from pidscope.snapshot import Mount, ProcFiles, Snapshot
 from pidscope.timens import Offsets, offsets_of_reader
 
 

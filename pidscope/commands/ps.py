@@ -11,7 +11,7 @@ from pidscope.commands.listing import Listed, ListedProc, add_options, keeping_a
 from pidscope.commands.sources import SEE_SCENARIOS
 from pidscope.documents import Process
 from pidscope.errors import HostError, PidscopeError, UsageError
-from pidscope.procfs import Mount
+from pidscope.snapshot import Mount
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):

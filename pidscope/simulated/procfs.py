@@ -21,8 +21,7 @@ from pidscope.model.proc import (
     proc_task_readdir,
 )
 from pidscope.model.sched import TaskStruct
-from pidscope.procfs import Mount
-from pidscope.snapshot import Snapshot, Status, TaskReading, take_snapshot
+from pidscope.snapshot import Mount, Snapshot, Status, TaskReading, take_snapshot
 from pidscope.status import parse_start_ticks, parse_status
 
 BOOT_TIME = 1_767_225_600  # btime: 2026-01-01T00:00:00Z

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import pidscope.procfs as procfs_module
 import pidscope.status as status_module
 from pidscope.errors import HostError, ProcError
-from pidscope.procfs import PROC_PID_INIT_INO, Mount, ProcFs
-from pidscope.snapshot import Status
+from pidscope.procfs import PROC_PID_INIT_INO, ProcFs
+from pidscope.snapshot import Mount, Status
 from pidscope.status import (
     parse_boot_time,
     parse_boottime_offset,
