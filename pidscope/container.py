@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Container(NamedTuple):
-    """A container, or (with no ``id``) a service of the init system; None: there is none."""
+    """A container, or (with no ``id``) a service of the init system; None: not known, or none."""
 
     runtime: str  # docker, podman, containerd, crio, lxc, nspawn, systemd, …
     id: str  # as the runtime tells them apart, in hexadecimal digits where it does
@@ -20,3 +20,11 @@ class Container(NamedTuple):
     pod_namespace: str | None = None  # Kubernetes's, not the kernel's
     container_name: str | None = None  # in the pod
     unit: str | None = None  # of the init system, that it runs in
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is a service rather than a container."""
+        return not self.id
+
+
+Chain = tuple[Container, ...]  # the containers and services around a task, outermost first

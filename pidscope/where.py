@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Callable, NamedTuple
 
-from pidscope.container import Container
-from pidscope.errors import AmbiguousError, HostError, NotFound, UsageError
+from pidscope.container import Chain, Container
+from pidscope.errors import AmbiguousError, HostError, NotFound, PidscopeError, UsageError
 from pidscope.escape import escape
 from pidscope.snapshot import Mount, Snapshot, TaskReading
 
@@ -67,14 +66,14 @@ class Scene(NamedTuple):
     """Where a word is looked up.
 
     ``read`` reads one task by its number in the mount, a thread too; None: it is not there.
-    ``containers`` tells who is in which, by process number in the mount; whoever is in none is
-    left out. The snapshot has starts if there are any. ``complete``: nobody is hidden.
+    ``containers`` tells who is in which, by process number in the mount; None: nobody has looked.
+    Where somebody has, the snapshot has starts. ``complete``: nobody is hidden from this user.
     """
 
     mount: Mount
     read: Callable[[int], TaskReading | None]
     snapshot: Snapshot
-    containers: Mapping[int, Container] = MappingProxyType({})
+    containers: Mapping[int, Chain] | None = None
     complete: bool = True
 
 
@@ -82,14 +81,13 @@ class Place(NamedTuple):
     """A PID namespace, and what the word named.
 
     ``ns`` is its inum; None: the mount's own, which may not be read. ``container`` is the one that
-    was named; ``shared`` are the others that have the same namespace, and ``with_host`` tells that
-    the container has none of its own but the mount's.
+    was named, behind those around it; ``shared`` are the others that have the same namespace, and
+    ``with_host`` tells that the container has none of its own but the mount's.
     """
 
     ns: int | None
-    word: str  # a WHERE that names it alone
-    container: Container | None = None
-    shared: tuple[Container, ...] = ()
+    container: Chain = ()
+    shared: tuple[Chain, ...] = ()
     with_host: bool = False
 
 
@@ -99,16 +97,20 @@ def parse_where(word: str) -> Where:
         return Where(Kind(word), word)
     match = _NUMBERED.fullmatch(word)
     if match is not None:
-        kind = Kind.PID if match[1] else Kind.NS
-        return Where(kind, word, number=int(match[1] or match[2] or match[3]))
+        return _numbered(word, match)
     prefix, colon, rest = word.partition(":")
     if colon and prefix in _PREFIXED:
         found = _PREFIXED[prefix](word, rest) if rest else None
     else:
         found = Where(Kind.BARE, word, text=word) if word else None
     if found is None:
-        raise UsageError(f"{shown(word)!r}: no such place", f"WHERE is one of {FORMS}")
+        raise UsageError(f"'{shown(word)}': no such place", f"WHERE is one of {FORMS}")
     return found
+
+
+def _numbered(word: str, match: re.Match[str]) -> Where:
+    kind = Kind.PID if match[1] else Kind.NS
+    return Where(kind, word, number=int(match[1] or match[2] or match[3]))
 
 
 def _id(word: str, rest: str) -> Where | None:
@@ -148,112 +150,92 @@ def resolve(where: Where, scene: Scene) -> Place:
     """Return the one namespace that ``where`` names.
 
     Raises:
-        AmbiguousError: it names several; NotFound: none that is there.
+        AmbiguousError: it names several. NotFound: none that is there.
         HostError: it may be there, but this user may not read it, or this /proc does not show it.
     """
-    if where.kind is Kind.HOST:
-        return _of_host(scene.mount)
-    if where.kind is Kind.SELF:
-        mount = scene.mount
-        return _whole(Place(mount.ns if mount.inside is None else mount.inside, "self"), scene)
-    if where.kind is Kind.PID:
-        return _whole(_of_process(where, scene), scene)
     found = list(_distinct(_places(where, scene)))
     if len(found) > 1:
-        raise AmbiguousError(f"{shown(where.word)!r} is more than one place", _listed(found))
+        raise AmbiguousError(f"'{shown(where.word)}' is more than one place", _listed(found))
     if not found:
         raise _not_found(where, scene)
-    return _whole(found[0], scene)
-
-
-def _of_host(mount: Mount) -> Place:
-    if mount.initial:
-        return Place(mount.ns, "host")
-    inum = "?" if mount.ns is None else mount.ns
-    raise HostError(
-        f"this /proc shows pid:[{inum}], which is not known to be the host's namespace",
-        hint="leave out host, or name the host's /proc where it is mounted (--proc PATH)",
-    )
-
-
-def _of_process(where: Where, scene: Scene) -> Place:
-    reading = scene.read(where.number)
-    if reading is None:
-        raise NotFound(f"no process {where.number}, or none that this user may see")
-    ns = _innermost(reading, scene.mount)
-    if ns is None and len(reading.status.ns_pid) > 1:
-        raise HostError(f"this user may not read the namespace of process {where.number}", _ROOT)
-    return Place(ns, f"pid:{where.number}")
-
-
-def _innermost(reading: TaskReading, mount: Mount) -> int | None:
-    """Return its inum; a task with one number is in the mount's own namespace."""
-    return mount.ns if len(reading.status.ns_pid) == 1 else reading.ns
+    return _with_neighbours(found[0], scene)
 
 
 def _places(where: Where, scene: Scene) -> Iterator[Place]:
-    """Yield what each form that the word can be finds."""
-    if where.kind is Kind.BARE:
-        for kind in _meanings(where.text):
-            yield from _places(kind, scene)
-    elif where.kind is Kind.NS:
-        if _is_there(where.number, scene):
-            yield Place(where.number, f"ns:{where.number}")
+    """Yield what the word names; of a bare one, what each form that it can be finds."""
+    mount = scene.mount
+    if where.kind is Kind.HOST:
+        yield _of_host(mount)
+    elif where.kind is Kind.SELF:
+        yield Place(mount.ns if mount.inside is None else mount.inside)
     elif where.kind is Kind.PID:
         reading = scene.read(where.number)
         if reading is not None:
-            yield _of_process(where, scene)
+            yield Place(_namespace_of(reading, mount))
+    elif where.kind is Kind.NS:
+        if _is_there(where.number, scene):
+            yield Place(where.number)
+    elif where.kind is Kind.BARE:
+        for meaning in _meanings(where.text):
+            yield from _places(meaning, scene)
     else:
         yield from _of_containers(where, scene)
 
 
-def _meanings(text: str) -> Iterator[Where]:
-    for prefix in ("pid", "ns", "id", "name", "pod", "service"):
-        word = f"{prefix}:{text}"
-        match = _NUMBERED.fullmatch(word)
-        if match is not None:
-            yield Where(Kind.PID if prefix == "pid" else Kind.NS, word, number=int(text))
-        meaning = _PREFIXED[prefix](word, text)
-        if meaning is not None:
-            yield meaning
+def _of_host(mount: Mount) -> Place:
+    if mount.initial:
+        return Place(mount.ns)
+    raise HostError(
+        f"this /proc shows {bracketed(mount.ns)}, which is not known to be the host's namespace",
+        hint="leave out host, or name the host's /proc where it is mounted (--proc PATH)",
+    )
+
+
+def _namespace_of(reading: TaskReading, mount: Mount) -> int | None:
+    """Return the inum of its innermost; raise HostError if it may not be read."""
+    if reading.ns is None and len(reading.status.ns_pid) > 1:
+        raise HostError(f"this user may not read the namespace of process {reading.number}", _ROOT)
+    return mount.ns if reading.ns is None else reading.ns
 
 
 def _is_there(inum: int, scene: Scene) -> bool:
     snapshot = scene.snapshot
-    if inum in snapshot.ns_parents or inum == scene.mount.ns:
-        return True
-    return any(task.ns == inum for task in snapshot.tasks)
+    known = inum in snapshot.ns_parents or inum == scene.mount.ns
+    return known or any(task.ns == inum for task in snapshot.tasks)
+
+
+def _meanings(text: str) -> Iterator[Where]:
+    for prefix in _PREFIXED:
+        word = f"{prefix}:{text}"
+        match = _NUMBERED.fullmatch(word)
+        meaning = _numbered(word, match) if match else _PREFIXED[prefix](word, text)
+        if meaning is not None:
+            yield meaning
 
 
 def _of_containers(where: Where, scene: Scene) -> Iterator[Place]:
-    for container, members in _members(scene).items():
-        if _is_named(container, where):
-            init = min(members, key=_age)
-            ns = _innermost(init, scene.mount)
-            if ns is None and len(init.status.ns_pid) > 1:
-                raise HostError(
-                    f"this user may not read the namespace of process {init.number}, "
-                    f"of {describe(container)}",
-                    _ROOT,
-                )
-            yield Place(ns, word_of(container), container)
+    for chain, members in _members(scene).items():
+        if _is_named(chain[-1], where):
+            yield Place(_namespace_of(min(members, key=_age), scene.mount), chain)
 
 
-def _members(scene: Scene) -> dict[Container, list[TaskReading]]:
-    """Return who is in each container, threads left out."""
-    members: dict[Container, list[TaskReading]] = {}
-    for task in scene.snapshot.tasks:
+def _members(scene: Scene) -> dict[Chain, list[TaskReading]]:
+    """Return the processes in each container, those of the containers inside it too."""
+    members: dict[Chain, list[TaskReading]] = {}
+    containers = scene.containers or {}
+    for task in scene.snapshot.tasks if containers else ():
         status = task.status
-        container = scene.containers.get(status.ns_tgid[0])
-        if container is not None and status.ns_pid == status.ns_tgid:
-            members.setdefault(container, []).append(task)
+        if status.ns_pid == status.ns_tgid:
+            chain = containers.get(status.ns_tgid[0], ())
+            for length in range(1, len(chain) + 1):
+                members.setdefault(chain[:length], []).append(task)
     return members
 
 
 def _age(task: TaskReading) -> tuple[int, int, int]:
-    """Order the members of a container so that its init comes first: all others are its younger.
+    """Order the members of a container so that its init comes first, as all others are younger.
 
-    It need not be number 1, as with ``--pid=host``, and another 1 may be inside it; who enters from
+    It need not be number 1 (``--pid=host``), and another 1 may be inside it. Who enters from
     outside (exec into a container) is younger, wherever it comes from.
     """
     status = task.status
@@ -261,78 +243,80 @@ def _age(task: TaskReading) -> tuple[int, int, int]:
 
 
 def _is_named(container: Container, where: Where) -> bool:
+    if where.kind is Kind.SERVICE:
+        return container.is_service and container.unit in (where.text, f"{where.text}.service")
+    if container.is_service:
+        return False
     if where.kind is Kind.ID:
         return container.id.startswith(where.text)
     if where.kind is Kind.NAME:
         return where.text in (container.name, container.container_name)
-    if where.kind is Kind.SERVICE:
-        return container.unit in (where.text, f"{where.text}.service")
     names = container.pod_namespace, container.pod, container.container_name
     return where.pod == names[: len(where.pod)]
 
 
 def _distinct(places: Iterable[Place]) -> Iterator[Place]:
-    """Leave out what names the same namespace again; a container before what it is not."""
+    """Leave out what names the same namespace again."""
     by_ns: dict[int | None, Place] = {}
     for place in places:
-        known = by_ns.get(place.ns)
-        if known is None or known.container is None:
-            by_ns[place.ns] = place
+        by_ns.setdefault(place.ns, place)
     return iter(by_ns.values())
 
 
-def _whole(place: Place, scene: Scene) -> Place:
-    """Add with whom the namespace is shared."""
-    members = _members(scene)
-    same = [
-        container
-        for container, tasks in members.items()
-        if _innermost(min(tasks, key=_age), scene.mount) == place.ns
-        and container != place.container
+def _with_neighbours(place: Place, scene: Scene) -> Place:
+    """Add who else has the namespace: other containers, and the mount's processes."""
+    shared = [
+        chain
+        for chain, tasks in _members(scene).items()
+        if not chain[-1].is_service
+        and chain != place.container
+        and min(tasks, key=_age).ns == place.ns
     ]
-    with_host = place.container is not None and place.ns == scene.mount.ns
-    return place._replace(shared=tuple(same), with_host=with_host)
+    with_host = bool(place.container) and place.ns == scene.mount.ns
+    return place._replace(shared=tuple(shared) if place.ns else (), with_host=with_host)
 
 
-def _not_found(where: Where, scene: Scene) -> HostError | NotFound:
-    what = f"pid:[{where.number}]" if where.kind is Kind.NS else repr(shown(where.word))
+def _not_found(where: Where, scene: Scene) -> PidscopeError:
+    if where.kind is Kind.PID:
+        return NotFound(f"no process {where.number}, or none that this user may see")
+    what = f"'{shown(where.word)}'"
+    if where.kind is Kind.NS:
+        what = f"PID namespace pid:[{where.number}]"
+    elif scene.containers is None:
+        return HostError(f"no namespace {what}, and containers cannot be named here")
     if not scene.complete:
         return HostError(f"no {what} among what this user may read", _ROOT)
-    if where.kind is Kind.NS:
-        return NotFound(f"no PID namespace {what}", "pidscope ns lists them")
-    return NotFound(f"no namespace, container, pod or service {what}", "pidscope ns lists them")
+    return NotFound(f"no {what}", "pidscope ns lists the namespaces")
 
 
-def _listed(found: Collection[Place]) -> list[str]:
-    lines = [_candidate(place) for place in found]
-    more = len(lines) - _MAX_LISTED
-    return lines if more <= 0 else [*lines[:_MAX_LISTED], f"… and {more} more"]
+def _listed(found: Sequence[Place]) -> list[str]:
+    lines = [f"ns:{place.ns}  {_what(place)}" for place in found[:_MAX_LISTED]]
+    more = len(found) - _MAX_LISTED
+    return lines if more <= 0 else [*lines, f"… and {more} more"]
 
 
-def _candidate(place: Place) -> str:
-    inum = "?" if place.ns is None else place.ns
-    what = f", {describe(place.container)}" if place.container is not None else ""
-    return f"{place.word}  pid:[{inum}]{what}"
+def _what(place: Place) -> str:
+    return describe(place.container) if place.container else "the namespace itself"
 
 
-def word_of(container: Container) -> str:
-    """Return the WHERE that names this container and hardly another."""
-    if _ID.fullmatch(container.id):
-        return f"id:{container.id[:_ID_SHOWN]}"
-    if container.name is not None:
-        return f"name:{shown(container.name)}"
-    return f"service:{shown(container.unit or '?')}"
+def bracketed(ns: int | None) -> str:
+    """Return an inum as /proc prints it; None: not known."""
+    return f"pid:[{'?' if ns is None else ns}]"
 
 
-def describe(container: Container) -> str:
-    """Return what people call it: ``docker container web``, ``pod default/web``, a service."""
-    if container.pod is not None:
+def describe(chain: Chain) -> str:
+    """Return what people call a container: ``docker container web``, ``pod default/web/nginx``."""
+    container = chain[-1]
+    if container.is_service:
+        named = f"service {shown(container.unit or '?')}"
+    elif container.pod is not None:
         parts = container.pod_namespace or "?", container.pod, container.container_name
-        return "pod " + "/".join(shown(part) for part in parts if part is not None)
-    if not container.id and container.unit is not None:
-        return f"service {shown(container.unit)}"
-    name = container.name if container.name is not None else container.id[:_ID_SHOWN]
-    return f"{shown(container.runtime)} container {shown(name)}"
+        named = "pod " + "/".join(shown(part) for part in parts if part is not None)
+    else:
+        name = container.id[:_ID_SHOWN] if container.name is None else container.name
+        named = f"{shown(container.runtime)} container {shown(name)}"
+    outer = tuple(around for around in chain[:-1] if not around.is_service)
+    return f"{named} in {describe(outer)}" if outer else named
 
 
 def shown(text: str) -> str:
