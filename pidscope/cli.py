@@ -74,7 +74,11 @@ def _complain(message: str, hint: str = "") -> None:
     import textwrap  # a run without complaint does without
 
     width = _WIDTH - len(_PREFIX)
-    hints = textwrap.wrap(hint, width, break_long_words=False, break_on_hyphens=False)
+    hints = [
+        line
+        for given in hint.splitlines()
+        for line in textwrap.wrap(given, width, break_long_words=False, break_on_hyphens=False)
+    ]
     with contextlib.suppress(OSError):  # nobody may be listening
         for line in (message, *hints):
             print(_PREFIX + line, file=sys.stderr)

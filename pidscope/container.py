@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pidscope.escape import escape
+
+_ID_SHOWN = 12  # hexadecimal digits of an id, as runtimes show it
+
 
 class Container(NamedTuple):
     """A container, or (with no ``id``) a service of the init system; None: not known, or none."""
@@ -28,3 +32,32 @@ class Container(NamedTuple):
 
 
 Chain = tuple[Container, ...]  # the containers and services around a task, outermost first
+
+
+def own(chain: Chain) -> Container | None:
+    """Return the innermost container, with the service inside it as its ``unit``.
+
+    Of no container but services, the innermost service. None: not even that.
+    """
+    innermost: Container | None = None
+    for container in chain:
+        if container.is_service and innermost is not None and not innermost.is_service:
+            innermost = innermost._replace(unit=container.unit)
+        else:
+            innermost = container
+    return innermost
+
+
+def call(container: Container) -> str:
+    """Return what people call it, in one word: its name, the start of its id, or its unit."""
+    if container.is_service:
+        return container.unit or "?"
+    if container.pod is not None:
+        parts = container.pod_namespace or "?", container.pod, container.container_name
+        return "/".join(part for part in parts if part is not None)
+    return container.id[:_ID_SHOWN] if container.name is None else container.name
+
+
+def shown(text: str) -> str:
+    """Return a foreign string as it may be printed."""
+    return escape(text.encode("utf-8", "surrogateescape"))

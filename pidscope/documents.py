@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
+from pidscope.container import Chain, own, shown
 from pidscope.escape import escape, unescape_status_name
 from pidscope.snapshot import Snapshot, TaskReading
 from pidscope.ticks import ticks_since_boot
@@ -36,6 +37,19 @@ class Level(TypedDict):
     sid: int
 
 
+class ContainerJson(TypedDict):
+    """What a runtime calls a container, or (with an empty ``id``) a service of systemd."""
+
+    runtime: str
+    id: str
+    name: str | None
+    pod: str | None
+    pod_uid: str | None
+    pod_namespace: str | None  # Kubernetes's, not the kernel's
+    container_name: str | None  # in the pod
+    unit: str | None
+
+
 class Process(TypedDict):
     """A task; ``pid`` is its thread group, ``tid`` itself, both in the outermost namespace."""
 
@@ -47,7 +61,7 @@ class Process(TypedDict):
     start_time: str  # RFC 3339, whole seconds: the kernel's btime has no more
     ns: int | None
     joined: bool | None  # came from outside: neither init nor the child of anyone in ``ns``
-    container: None
+    container: ContainerJson | None
     levels: list[Level]
 
 
@@ -62,7 +76,7 @@ class Namespace(TypedDict):
     threads: int
     zombies: int
     last_pid: int | None
-    container: None
+    container: ContainerJson | None  # of init
 
 
 class Outermost(TypedDict):
@@ -127,18 +141,26 @@ def envelope(
 
 
 def processes(
-    snapshot: Snapshot, *, boot_time: int, ticks_per_second: int, start_offset_ns: int = 0
+    snapshot: Snapshot,
+    *,
+    boot_time: int,
+    ticks_per_second: int,
+    start_offset_ns: int = 0,
+    containers: Mapping[int, Chain] | None = None,
 ) -> list[Process]:
     """Return the tasks of ``snapshot`` by thread group and tid, less those that were leaving.
 
     ``boot_time`` is in seconds since the epoch, ``ticks_per_second`` is USER_HZ, and
     ``start_offset_ns`` the boottime offset of the time namespace from which it was read. ``id``
-    and ``start_time`` are empty if the snapshot has no starts.
+    and ``start_time`` are empty if the snapshot has no starts. ``containers`` tells by process
+    number who is in which; None: nobody has looked.
     """
     tasks = sorted(_whole(snapshot), key=_outer_numbers)
     chains = _Chains(snapshot.ns_parents)
     groups = {task.status.ns_tgid[0]: task for task in tasks if _is_leader(task)}
     documents = [_process(task, groups.get(task.status.ppid), chains) for task in tasks]
+    for document in documents if containers else ():
+        document["container"] = _container((containers or {}).get(document["pid"], ()))
     if snapshot.starts:
         ns_per_tick = 1_000_000_000 // ticks_per_second
         for task, document in zip(tasks, documents):
@@ -167,6 +189,15 @@ def _process(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> 
     }
 
 
+def _container(chain: Chain) -> ContainerJson | None:
+    """Return the innermost container of a chain, with the service in it."""
+    container = own(chain)
+    if container is None:
+        return None
+    told = [None if text is None else shown(text) for text in container]
+    return cast("ContainerJson", dict(zip(container._fields, told)))
+
+
 def is_complete(documents: Iterable[Process]) -> bool:
     """Tell whether nothing in ``documents`` is unknown."""
     return all(
@@ -176,10 +207,20 @@ def is_complete(documents: Iterable[Process]) -> bool:
     )
 
 
-def namespaces(snapshot: Snapshot, last_pids: Mapping[int, int]) -> list[Namespace]:
+def leaders(snapshot: Snapshot) -> list[int]:
+    """Return the number of each process whose leader is in ``snapshot``."""
+    return [task.status.ns_tgid[0] for task in _whole(snapshot) if _is_leader(task)]
+
+
+def namespaces(
+    snapshot: Snapshot,
+    last_pids: Mapping[int, int],
+    containers: Mapping[int, Chain] | None = None,
+) -> list[Namespace]:
     """Return the PID namespaces of ``snapshot``, each before its children, oldest init first.
 
-    ``last_pids`` gives the last number given out where it is known, by inum.
+    ``last_pids`` gives the last number given out where it is known, by inum, ``containers`` those
+    of the processes as in `processes`.
     """
     chains = _Chains(snapshot.ns_parents)
     members: dict[int, list[TaskReading]] = {inum: [] for inum in snapshot.ns_parents}
@@ -192,6 +233,8 @@ def namespaces(snapshot: Snapshot, last_pids: Mapping[int, int]) -> list[Namespa
         _namespace(inum, tasks, levels[inum], snapshot.ns_parents.get(inum), last_pids.get(inum))
         for inum, tasks in members.items()
     ]
+    for document in documents if containers else ():
+        document["container"] = _container((containers or {}).get(document["init"] or 0, ()))
     return _tree_order(documents)
 
 
@@ -308,8 +351,8 @@ def _parent_numbers(
         return [task.status.ppid, *[None] * (depth - 1)]
     numbers: list[int | None] = [0] * depth
     shared = zip(inums, chains.of(parent), parent.status.ns_tgid)
-    for level, (own, other, number) in enumerate(shared):
-        if own is None or other is None or own == other:
+    for level, (mine, other, number) in enumerate(shared):
+        if mine is None or other is None or mine == other:
             numbers[level] = number
     return numbers
 

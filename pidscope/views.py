@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from pidscope.documents import Namespace, Process
+from pidscope.container import Container, call
+from pidscope.documents import ContainerJson, Namespace, Process
 from pidscope.errors import UsageError
 
 WIDTH = 79
@@ -21,6 +22,7 @@ _INDENT = "  "
 # character for private use as bytes.
 _SPACE = "\ue000"
 
+# REAPER of a process is the name of its parent, which the caller looks up.
 PS_COLUMNS: Mapping[str, Callable[[Process], str]] = {
     "PID": lambda it: str(it["pid"]),
     "TID": lambda it: str(it["tid"]),
@@ -37,11 +39,13 @@ PS_COLUMNS: Mapping[str, Callable[[Process], str]] = {
     "STAT": lambda it: it["state"] + ("j" if it["joined"] else ""),
     "START": lambda it: it["start_time"],
     "ID": lambda it: it["id"],
+    "CONTAINER": lambda it: _called(it["container"]),
     "COMM": lambda it: it["comm"],
 }
 PS_STARTS = frozenset({"START", "ID"})  # what a snapshot without starts does not have
 PS_DEFAULT = ("PID", "NSPID", "NS", "PPID", "PGID", "SID", "STAT", "COMM")
 PS_THREADS = ("PID", "TID", "NSPID", "NS", "STAT", "COMM")
+PS_ZOMBIES = ("PID", "NSPID", "NS", "PPID", "REAPER", "COMM")
 
 # COMM of a namespace is that of its init, which the caller looks up.
 NS_COLUMNS: Mapping[str, Callable[[Namespace], str]] = {
@@ -53,11 +57,13 @@ NS_COLUMNS: Mapping[str, Callable[[Namespace], str]] = {
     "THREADS": lambda it: str(it["threads"]),
     "ZOMBIES": lambda it: str(it["zombies"]),
     "LAST": lambda it: _known(it["last_pid"]),
+    "CONTAINER": lambda it: _called(it["container"]),
 }
 NS_DEFAULT = ("NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM")
 
+_NAMES = ("CONTAINER", "REAPER", "COMM")  # of any length, the first is shortened first
 _LEFT = frozenset(
-    {"NS", "NSPID", "NSTGID", "NSPPID", "NSPGID", "NSSID", "STAT", "START", "ID", "COMM"}
+    {"NS", "NSPID", "NSTGID", "NSPPID", "NSPGID", "NSSID", "STAT", "START", "ID", *_NAMES}
 )
 
 
@@ -75,10 +81,22 @@ def choose_columns(wanted: str, known: Iterable[str], default: Sequence[str]) ->
 
 
 def process_table(
-    processes: Iterable[Process], columns: Sequence[str], *, headings: bool, width: int | None
+    processes: Iterable[Process],
+    columns: Sequence[str],
+    comms: Mapping[int, str],
+    *,
+    headings: bool,
+    width: int | None,
 ) -> str:
-    """Return one line a task; COMM and NSPID give way to ``width``, None: nothing is cut."""
-    cells = [PS_COLUMNS[column] for column in columns]
+    """Return one line a task; NSPID and names give way to ``width``, None: nothing is cut.
+
+    ``comms`` names parents by number.
+    """
+
+    def reaper(process: Process) -> str:
+        return comms.get(process["levels"][0]["ppid"] or 0, "?")
+
+    cells = [reaper if column == "REAPER" else PS_COLUMNS[column] for column in columns]
     rows = [[cell(process) for cell in cells] for process in processes]
     return aligned(_fitted(rows, columns, headings, width), columns)
 
@@ -146,16 +164,18 @@ def _cell_format(column: str, width: int) -> str:
 
 
 def _fit(rows: list[list[str]], columns: Sequence[str], width: int) -> None:
-    """Shorten NSPID as far as a whole comm needs it, then COMM as far as the line needs it."""
+    """Shorten NSPID as far as whole comms need it, then names as far as the line needs it."""
     widths = dict(zip(columns, map(_widest, zip(*rows))))
-    # What COMM has beyond a comm (names of workqueues, escapes) is no reason to cut numbers.
-    spare = max(0, widths.get("COMM", 0) - _COMM)
+    # What a name has beyond a comm (workqueues, containers, escapes) is no reason to cut numbers.
+    spare = sum(max(0, widths.get(column, 0) - _COMM) for column in _NAMES)
     excess = sum(widths.values()) + _GAP * (len(columns) - 1) - width
     if "NSPID" in widths:
         room = max(_MIN_NSPID, widths["NSPID"] - excess + spare)
         excess -= widths["NSPID"] - _shorten(rows, columns.index("NSPID"), _cut_middle, room)
-    if "COMM" in widths and excess > 0:
-        _shorten(rows, columns.index("COMM"), _cut, max(_MIN_COMM, widths["COMM"] - excess))
+    for column in _NAMES:
+        if excess > 0 and widths.get(column, 0) > _MIN_COMM:
+            room = max(_MIN_COMM, widths[column] - excess)
+            excess -= widths[column] - _shorten(rows, columns.index(column), _cut, room)
 
 
 def _shorten(rows: list[list[str]], index: int, cut: Callable[[str, int], str], room: int) -> int:
@@ -186,6 +206,10 @@ def _cut_middle(numbers: str, room: int) -> str:
 
 def _numbers(numbers: Iterable[int | None]) -> str:
     return " ".join(map(_known, numbers))
+
+
+def _called(container: ContainerJson | None) -> str:
+    return "-" if container is None else call(Container(**container))
 
 
 def _known(number: int | None) -> str:

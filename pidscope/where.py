@@ -13,16 +13,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Callable, NamedTuple
 
-from pidscope.container import Chain, Container
+from pidscope.container import Chain, Container, call, shown
 from pidscope.errors import AmbiguousError, HostError, NotFound, PidscopeError, UsageError
-from pidscope.escape import escape
 from pidscope.snapshot import Mount, Snapshot, TaskReading
 
 FORMS = (
     "host, self, pid:N, ns:INUM, pid:[INUM], id:HEX, name:X, pod:NS/POD[/CONTAINER], service:UNIT"
 )
 _ROOT = "run as root to see all"
-_ID_SHOWN = 12  # hexadecimal digits of an id, as runtimes show it
 _MAX_LISTED = 10
 
 _NUMBERED = re.compile(r"(?:pid:([0-9]{1,10})|ns:([0-9]{1,10})|pid:\[([0-9]{1,10})\])")
@@ -307,18 +305,11 @@ def bracketed(ns: int | None) -> str:
 def describe(chain: Chain) -> str:
     """Return what people call a container: ``docker container web``, ``pod default/web/nginx``."""
     container = chain[-1]
+    kind = f"{shown(container.runtime)} container"
     if container.is_service:
-        named = f"service {shown(container.unit or '?')}"
+        kind = "service"
     elif container.pod is not None:
-        parts = container.pod_namespace or "?", container.pod, container.container_name
-        named = "pod " + "/".join(shown(part) for part in parts if part is not None)
-    else:
-        name = container.id[:_ID_SHOWN] if container.name is None else container.name
-        named = f"{shown(container.runtime)} container {shown(name)}"
+        kind = "pod"
+    named = f"{kind} {shown(call(container))}"
     outer = tuple(around for around in chain[:-1] if not around.is_service)
     return f"{named} in {describe(outer)}" if outer else named
-
-
-def shown(text: str) -> str:
-    """Return foreign text as it may be printed."""
-    return escape(text.encode("utf-8", "surrogateescape"))

@@ -8,7 +8,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from pidscope import documents
@@ -21,6 +21,7 @@ from pidscope.commands.sources import (
     scenario_of,
     stage_of,
 )
+from pidscope.container import Chain
 from pidscope.documents import Outermost, Process
 from pidscope.snapshot import Mount, ProcFiles, Snapshot
 from pidscope.timens import Offsets, offsets_of_reader
@@ -59,10 +60,17 @@ class Listed(NamedTuple):
     ticks_per_second: int
     offsets: Offsets  # of the time namespace of who reads
 
-    def processes(self, snapshot: Snapshot) -> list[Process]:
+    def containers(self, numbers: Iterable[int]) -> Mapping[int, Chain] | None:
+        """The containers around each process, by its number here; None: this cannot be told."""
+        return None
+
+    def processes(
+        self, snapshot: Snapshot, containers: Mapping[int, Chain] | None = None
+    ) -> list[Process]:
         """Its tasks as documents."""
         return documents.processes(
             snapshot,
+            containers=containers,
             boot_time=self._boot_time(),
             ticks_per_second=self.ticks_per_second,
             start_offset_ns=self.offsets.start_ns,

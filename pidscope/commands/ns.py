@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from pidscope import documents, views
 from pidscope.commands.listing import Listed, add_options, keeping_all, listed
+from pidscope.commands.places import tell_unread
 from pidscope.commands.sources import SEE_SCENARIOS
+from pidscope.errors import UsageError
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):
@@ -20,6 +21,8 @@ columns (-o; a leading + adds to the default ones):
   LAST     the last number given out in it; ? but for one's own, as any
            other tells only those inside
   COMM     the name of INIT
+  CONTAINER
+           the one that INIT is in, by its cgroup; or its service
   ? is what this user may not read.
 In a container these are the namespaces inside it, which is then said on
 standard error, and in JSON by "outermost"; --proc names another /proc.
@@ -63,19 +66,29 @@ def run(args: argparse.Namespace) -> int:
 def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     proc = world.proc
     snapshot = proc.snapshot(starts=False)
-    tree = documents.namespaces(snapshot, _last_pids(world))
+    containers = world.containers(documents.leaders(snapshot)) if _named(args, columns) else None
+    if containers is None and "CONTAINER" in columns:
+        raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
+    tree = documents.namespaces(snapshot, _last_pids(world), containers)
     everyone = world.processes(snapshot)
     complete = documents.is_complete(everyone) and proc.sees_all()
     if args.json:
         world.print_document("namespaces", tree, complete)
         return 0
+    if args.output is None and any(entry["container"] for entry in tree):
+        columns = [*columns, "CONTAINER"]
     comms = {process["tid"]: process["comm"] for process in everyone}
     width = None if args.output is not None else views.WIDTH
     print(views.namespace_tree(tree, comms, columns, headings=not args.noheadings, width=width))
     world.tell_outermost()
     if not complete:
-        print("pidscope: this user may not read all; run as root for the rest", file=sys.stderr)
+        tell_unread(everyone)
     return 0
+
+
+def _named(args: argparse.Namespace, columns: list[str]) -> bool:
+    """Whether containers are asked for: if there are any, they are shown unless told otherwise."""
+    return args.json or args.output is None or "CONTAINER" in columns
 
 
 def _last_pids(world: Listed) -> dict[int, int]:

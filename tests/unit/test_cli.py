@@ -73,7 +73,7 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
         (["verify", "--duration", "-1"], "'-1'"),
         (["watch", "--duration", "nan"], "'nan'"),
         (["ps", "-o", "NOPE"], "'NOPE'"),
-        (["ps", "--in", "nowhere"], "'nowhere'"),
+        (["ps", "--in", "ns:x"], "'ns:x'"),
         (["ps", "--", "ls"], "--"),
         (["watch", "--"], "--"),
     ],

@@ -179,7 +179,7 @@ def test_the_table_fits_and_has_no_headings_if_told(capsys: pytest.CaptureFixtur
     assert f"{os.getpid()}@" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("where", ["nowhere", "pid:", "pid:x", "pid:[1", "ns:[1]", "ns:-1", ""])
+@pytest.mark.parametrize("where", ["id:xyz", "pod:x", "pid:", "pid:x", "pid:[1", "ns:[1]", "ns:-1", ""])
 def test_an_unknown_place_is_wrong_usage(where: str) -> None:
     with pytest.raises(UsageError, match="no such place"):
         run("--in", where)
@@ -344,7 +344,7 @@ def test_nobody_sees_all_numbers_and_is_told_what_is_missing(
     assert "run as root" in text.stderr
     hidden = as_nobody("--in", f"pid:{job['pid']}")
     assert "HostError: this user may not read the namespace" in hidden.stderr
-    assert "HostError: no pid:[" in as_nobody("--in", f"ns:{job['ns']}").stderr
+    assert "HostError: no PID namespace pid:[" in as_nobody("--in", f"ns:{job['ns']}").stderr
 
 
 # --- as root, somewhere else -----------------------------------------------------------------

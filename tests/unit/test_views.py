@@ -38,7 +38,8 @@ def namespace(ns: int, level: int, init: int | None = 1, **more: Any) -> Namespa
 
 def table(*processes: Process, width: int | None = views.WIDTH, **more: Any) -> list[str]:
     columns = more.pop("columns", views.PS_DEFAULT)
-    text = views.process_table(processes, columns, headings=more.pop("headings", True), width=width)
+    comms, headings = more.pop("comms", {}), more.pop("headings", True)
+    text = views.process_table(processes, columns, comms, headings=headings, width=width)
     return text.split("\n")
 
 

@@ -1,0 +1,70 @@
+"""``--in WHERE``: the namespace that it names in the world that a command lists."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+
+from pidscope import documents
+from pidscope.commands.listing import Listed
+from pidscope.documents import Process
+from pidscope.snapshot import Snapshot
+from pidscope.where import Place, Scene, Where, bracketed, describe, parse_where, resolve
+
+EXPLAINED = """\
+WHERE names a PID namespace:
+  host, self       the initial one; pidscope's own
+  pid:N            that of process N, as this /proc numbers it
+  ns:INUM          by its inum; pid:[INUM], as /proc prints it, is the same
+  id:HEX, name:X   that of a container, by its id (the first digits of it will
+                   do) or its name
+  pod:NS/POD[/CONTAINER], service:UNIT
+                   that of a Kubernetes pod, or of a service of systemd
+A word without a prefix is tried as each; if it is several, they are listed. A
+container means the namespace of its first process; who shares it is said.
+"""
+
+
+_SHORT = "host, self, pid:N, ns:INUM, or a container: id:HEX, name:X, pod:NS/POD, service:UNIT"
+
+
+def add_in(parser: argparse.ArgumentParser) -> None:
+    """Add ``--in``; the argument is a `Where`, None if it is not given."""
+    parser.add_argument("--in", dest="where", metavar="WHERE", type=parse_where, help=_SHORT)
+
+
+def place_of(where: Where, world: Listed, snapshot: Snapshot) -> Place:
+    """Return the namespace that ``where`` names; raise as `pidscope.where.resolve` does.
+
+    The snapshot has starts if ``where`` may name a container.
+    """
+    containers = None
+    if where.needs_containers:
+        containers = world.containers(documents.leaders(snapshot))
+    complete = world.proc.sees_all() and all(task.ns is not None for task in snapshot.tasks)
+    scene = Scene(world.mount, world.proc.read, snapshot, containers, complete)
+    return resolve(where, scene)
+
+
+def tell_shared(place: Place) -> None:
+    """Say on standard error who else has the namespace of a container that was named."""
+    if not place.container:
+        return
+    others = [describe(chain) for chain in place.shared]
+    others += ["all that is in no container"] if place.with_host else []
+    if others:
+        print(
+            f"pidscope: {bracketed(place.ns)} is not of {describe(place.container)} alone: "
+            f"shared with {', '.join(others)}",
+            file=sys.stderr,
+        )
+
+
+def tell_unread(processes: Iterable[Process]) -> None:
+    """Say on standard error what of the world this user may not read."""
+    unread = sum(process["ns"] is None for process in processes)
+    what = "? and what is missing"
+    if unread:
+        what = f"the namespaces of {unread} of these (?)"
+    print(f"pidscope: {what} may not be read by this user; run as root to see all", file=sys.stderr)
