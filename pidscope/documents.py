@@ -165,10 +165,15 @@ def processes(
         ns_per_tick = 1_000_000_000 // ticks_per_second
         for task, document in zip(tasks, documents):
             first, last = ticks_since_boot(task.start_ticks or 0, ns_per_tick, start_offset_ns)
-            start = datetime.fromtimestamp(boot_time + first // ticks_per_second, timezone.utc)
             document["id"] = f"{document['tid']}@{first}" + (f"-{last}" if last > first else "")
-            document["start_time"] = start.strftime("%Y-%m-%dT%H:%M:%SZ")
+            document["start_time"] = rfc3339(boot_time, first * ns_per_tick)
     return documents
+
+
+def rfc3339(boot_time: int, since_boot_ns: int) -> str:
+    """Return a time in whole seconds, as ``boot_time`` is, in seconds since the epoch."""
+    time = datetime.fromtimestamp(boot_time + since_boot_ns // 1_000_000_000, timezone.utc)
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _process(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> Process:

@@ -31,9 +31,9 @@ PS_COLUMNS: Mapping[str, Callable[[Process], str]] = {
     "NSPPID": lambda it: _numbers(level["ppid"] for level in it["levels"]),
     "NSPGID": lambda it: _numbers(level["pgid"] for level in it["levels"]),
     "NSSID": lambda it: _numbers(level["sid"] for level in it["levels"]),
-    "NS": lambda it: _known(it["ns"]),
+    "NS": lambda it: known(it["ns"]),
     "LEVEL": lambda it: str(len(it["levels"]) - 1),
-    "PPID": lambda it: _known(it["levels"][0]["ppid"]),
+    "PPID": lambda it: known(it["levels"][0]["ppid"]),
     "PGID": lambda it: str(it["levels"][0]["pgid"]),
     "SID": lambda it: str(it["levels"][0]["sid"]),
     "STAT": lambda it: it["state"] + ("j" if it["joined"] else ""),
@@ -51,17 +51,17 @@ PS_ZOMBIES = ("PID", "NSPID", "NS", "PPID", "REAPER", "COMM")
 NS_COLUMNS: Mapping[str, Callable[[Namespace], str]] = {
     "NS": lambda it: _INDENT * it["level"] + str(it["ns"]),
     "LEVEL": lambda it: str(it["level"]),
-    "PARENT": lambda it: _known(it["parent"]),
-    "INIT": lambda it: _known(it["init"]),
+    "PARENT": lambda it: known(it["parent"]),
+    "INIT": lambda it: known(it["init"]),
     "PROCS": lambda it: str(it["processes"]),
     "THREADS": lambda it: str(it["threads"]),
     "ZOMBIES": lambda it: str(it["zombies"]),
-    "LAST": lambda it: _known(it["last_pid"]),
+    "LAST": lambda it: known(it["last_pid"]),
     "CONTAINER": lambda it: _called(it["container"]),
 }
 NS_DEFAULT = ("NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM")
 
-_NAMES = ("CONTAINER", "REAPER", "COMM")  # of any length, the first is shortened first
+_NAMES = ("CONTAINER", "REAPER", "COMM", "WHAT")  # of any length, the first is shortened first
 _LEFT = frozenset(
     {"NS", "NSPID", "NSTGID", "NSPPID", "NSPGID", "NSSID", "STAT", "START", "ID", *_NAMES}
 )
@@ -98,7 +98,7 @@ def process_table(
 
     cells = [reaper if column == "REAPER" else PS_COLUMNS[column] for column in columns]
     rows = [[cell(process) for cell in cells] for process in processes]
-    return aligned(_fitted(rows, columns, headings, width), columns)
+    return aligned(fitted(rows, columns, headings, width), columns)
 
 
 def namespace_tree(
@@ -117,11 +117,11 @@ def namespace_tree(
         return NS_COLUMNS[column](namespace)
 
     rows = [[cell(namespace, column) for column in columns] for namespace in namespaces]
-    rows = _fitted(rows, columns, headings, width)
+    rows = fitted(rows, columns, headings, width)
     return tabulated(rows, columns) if rows else ""
 
 
-def _fitted(
+def fitted(
     rows: list[list[str]], columns: Sequence[str], headings: bool, width: int | None
 ) -> list[list[str]]:
     """Return the cells as they are to be shown, the headings as the first row."""
@@ -205,12 +205,13 @@ def _cut_middle(numbers: str, room: int) -> str:
 
 
 def _numbers(numbers: Iterable[int | None]) -> str:
-    return " ".join(map(_known, numbers))
+    return " ".join(map(known, numbers))
 
 
 def _called(container: ContainerJson | None) -> str:
     return "-" if container is None else call(Container(**container))
 
 
-def _known(number: int | None) -> str:
+def known(number: int | None) -> str:
+    """Return a number, or what stands for one that is not known."""
     return "?" if number is None else str(number)

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pidscope import documents
 from pidscope.commands.sources import (
@@ -25,6 +25,9 @@ from pidscope.container import Chain
 from pidscope.documents import Outermost, Process
 from pidscope.snapshot import Mount, ProcFiles, Snapshot
 from pidscope.timens import Offsets, offsets_of_reader
+
+if TYPE_CHECKING:
+    from pidscope.commands.recorded import Record
 
 
 class ListedProc(ProcFiles, Protocol):
@@ -59,6 +62,7 @@ class Listed(NamedTuple):
     host: str
     ticks_per_second: int
     offsets: Offsets  # of the time namespace of who reads
+    record: Record | None = None  # of those that ended; None: nothing was recording
 
     def containers(self, numbers: Iterable[int]) -> Mapping[int, Chain] | None:
         """The containers around each process, by its number here; None: this cannot be told."""
@@ -71,12 +75,12 @@ class Listed(NamedTuple):
         return documents.processes(
             snapshot,
             containers=containers,
-            boot_time=self._boot_time(),
+            boot_time=self.boot_time(),
             ticks_per_second=self.ticks_per_second,
             start_offset_ns=self.offsets.start_ns,
         )
 
-    def _boot_time(self) -> int:
+    def boot_time(self) -> int:
         """The boot in seconds since the epoch, from btime or, in a time namespace, the clocks.
 
         btime is shifted there by some kernels (6.1) and not by others (5.10).
@@ -144,8 +148,10 @@ def keeping_all() -> Iterator[None]:
             gc.enable()
 
 
-def listed(args: argparse.Namespace) -> Listed:
+def listed(args: argparse.Namespace, recorded: bool = False) -> Listed:
     """What ``--source`` and ``--proc`` name; a simulated kernel at the end of its scenario.
+
+    ``recorded``: with those that ended until then, where they can be had.
 
     Raises:
         UsageError: there is no such source. ScenarioError, HostError: it cannot be played.
@@ -165,11 +171,23 @@ def listed(args: argparse.Namespace) -> Listed:
         )
     expect_no_proc(args)
     stage = stage_of(scenario)
+    record = None
+    if recorded:
+        from pidscope.commands.recorded import play  # a session, which /proc does without
+
+        record = play(stage.world)
     while stage.world.step():
         pass
     ticks_per_second = 1_000_000_000 // stage.world.ns_per_tick
     source = f"{SIMULATED}:{stage.name}"
     simulated = stage.world.procfs
     return Listed(
-        simulated, simulated.mount(), source, SIMULATED, SIMULATED, ticks_per_second, Offsets(0, 0)
+        simulated,
+        simulated.mount(),
+        source,
+        SIMULATED,
+        SIMULATED,
+        ticks_per_second,
+        Offsets(0, 0),
+        record,
     )

@@ -6,9 +6,8 @@ import argparse
 
 from pidscope import documents, views
 from pidscope.commands.listing import Listed, add_options, keeping_all, listed
-from pidscope.commands.places import tell_unread
+from pidscope.commands.places import containers_of, tell_unread
 from pidscope.commands.sources import SEE_SCENARIOS
-from pidscope.errors import UsageError
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):
@@ -66,9 +65,9 @@ def run(args: argparse.Namespace) -> int:
 def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     proc = world.proc
     snapshot = proc.snapshot(starts=False)
-    containers = world.containers(documents.leaders(snapshot)) if _named(args, columns) else None
-    if containers is None and "CONTAINER" in columns:
-        raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
+    # Where there are any, they are shown unless other columns are chosen.
+    named = args.json or args.output is None
+    containers = containers_of(world, snapshot, named, columns)
     tree = documents.namespaces(snapshot, _last_pids(world), containers)
     everyone = world.processes(snapshot)
     complete = documents.is_complete(everyone) and proc.sees_all()
@@ -84,11 +83,6 @@ def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     if not complete:
         tell_unread(everyone)
     return 0
-
-
-def _named(args: argparse.Namespace, columns: list[str]) -> bool:
-    """Whether containers are asked for: if there are any, they are shown unless told otherwise."""
-    return args.json or args.output is None or "CONTAINER" in columns
 
 
 def _last_pids(world: Listed) -> dict[int, int]:

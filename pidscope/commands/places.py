@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 
 from pidscope import documents
 from pidscope.commands.listing import Listed
+from pidscope.container import Chain
 from pidscope.documents import Process
+from pidscope.errors import UsageError
 from pidscope.snapshot import Snapshot
 from pidscope.where import Place, Scene, Where, bracketed, describe, parse_where, resolve
 
@@ -26,12 +28,27 @@ container means the namespace of its first process; who shares it is said.
 """
 
 
+ROOT = "run as root to see all"
 _SHORT = "host, self, pid:N, ns:INUM, or a container: id:HEX, name:X, pod:NS/POD, service:UNIT"
 
 
 def add_in(parser: argparse.ArgumentParser) -> None:
     """Add ``--in``; the argument is a `Where`, None if it is not given."""
     parser.add_argument("--in", dest="where", metavar="WHERE", type=parse_where, help=_SHORT)
+
+
+def containers_of(
+    world: Listed, snapshot: Snapshot, json: bool, columns: Container[str]
+) -> Mapping[int, Chain] | None:
+    """The containers around each process if they are to be shown; None: none can be told of.
+
+    Raises UsageError if a column is to show them, but none can be told of.
+    """
+    wanted = json or "CONTAINER" in columns
+    containers = world.containers(documents.leaders(snapshot)) if wanted else None
+    if containers is None and "CONTAINER" in columns:
+        raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
+    return containers
 
 
 def place_of(where: Where, world: Listed, snapshot: Snapshot) -> Place:
@@ -67,4 +84,4 @@ def tell_unread(processes: Iterable[Process]) -> None:
     what = "? and what is missing"
     if unread:
         what = f"the namespaces of {unread} of these (?)"
-    print(f"pidscope: {what} may not be read by this user; run as root to see all", file=sys.stderr)
+    print(f"pidscope: {what} may not be read by this user; {ROOT}", file=sys.stderr)

@@ -6,10 +6,9 @@ import argparse
 
 from pidscope import documents, views
 from pidscope.commands.listing import Listed, add_options, keeping_all, listed
-from pidscope.commands.places import add_in, place_of, tell_shared, tell_unread
+from pidscope.commands.places import add_in, containers_of, place_of, tell_shared, tell_unread
 from pidscope.commands.sources import SEE_SCENARIOS
 from pidscope.documents import Process
-from pidscope.errors import UsageError
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):
@@ -74,15 +73,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     proc, where = world.proc, args.where
-    named = args.json or "CONTAINER" in columns
     starts = args.json or not views.PS_STARTS.isdisjoint(columns)
     starts = starts or (where is not None and where.needs_containers)
     snapshot = proc.snapshot(threads=args.threads, starts=starts)
     place = None if where is None else place_of(where, world, snapshot)
-    containers = world.containers(documents.leaders(snapshot)) if named else None
-    if containers is None and "CONTAINER" in columns:
-        raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
-    everyone = world.processes(snapshot, containers)
+    everyone = world.processes(snapshot, containers_of(world, snapshot, args.json, columns))
     complete = documents.is_complete(everyone) and proc.sees_all()
     inum = None if place is None else place.ns
     chosen = [process for process in everyone if _is_chosen(process, inum, args)]

@@ -179,7 +179,9 @@ def test_the_table_fits_and_has_no_headings_if_told(capsys: pytest.CaptureFixtur
     assert f"{os.getpid()}@" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("where", ["id:xyz", "pod:x", "pid:", "pid:x", "pid:[1", "ns:[1]", "ns:-1", ""])
+@pytest.mark.parametrize(
+    "where", ["id:xyz", "pod:x", "pid:", "pid:x", "pid:[1", "ns:[1]", "ns:-1", ""]
+)
 def test_an_unknown_place_is_wrong_usage(where: str) -> None:
     with pytest.raises(UsageError, match="no such place"):
         run("--in", where)
