@@ -64,6 +64,7 @@ NS_DEFAULT = ("NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM")
 _NAMES = ("CONTAINER", "REAPER", "COMM", "WHAT")  # of any length, the first is shortened first
 _LEFT = frozenset(
     {"NS", "NSPID", "NSTGID", "NSPPID", "NSPGID", "NSSID", "STAT", "START", "ID", *_NAMES}
+    | {"LIMIT", "OF", "ERRNO", "PIDS.EVENTS"}
 )
 
 
@@ -119,6 +120,17 @@ def namespace_tree(
     rows = [[cell(namespace, column) for column in columns] for namespace in namespaces]
     rows = fitted(rows, columns, headings, width)
     return tabulated(rows, columns) if rows else ""
+
+
+def table(rows: list[list[str]], columns: Sequence[str], *, width: int | None, give: int) -> str:
+    """Return the rows below their headings; the cells in column ``give`` give way to ``width``."""
+    rows = [list(columns), *rows]
+    if width is not None:
+        widths = list(map(_widest, zip(*rows)))
+        excess = sum(widths) + _GAP * (len(columns) - 1) - width
+        if excess > 0:
+            _shorten(rows, give, _cut_front, max(_MIN_COMM, widths[give] - excess))
+    return tabulated(rows, columns)
 
 
 def fitted(
@@ -192,6 +204,11 @@ def _widest(cells: Iterable[str]) -> int:
 
 def _cut(text: str, room: int) -> str:
     return text[: room - 1] + "…"
+
+
+def _cut_front(text: str, room: int) -> str:
+    """Keep the end, which tells cgroups from each other."""
+    return "…" + text[1 - room :]
 
 
 def _cut_middle(numbers: str, room: int) -> str:

@@ -36,6 +36,12 @@ class ListedProc(ProcFiles, Protocol):
     def snapshot(self, threads: bool = True, starts: bool = True) -> Snapshot:
         """Every task that is listed; ``starts``: with the time at which it started."""
 
+    def own_number(self) -> int | None:
+        """The number of who reads, if it has one here."""
+
+    def children_ns(self, number: int) -> int | None:
+        """The inum of the namespace of a task's children, if that can be read."""
+
     def mount(self) -> Mount:
         """The namespace that it shows."""
 
@@ -98,8 +104,14 @@ class Listed(NamedTuple):
             if earliest == latest:  # or a second ended between the readings
                 return earliest
 
-    def print_document(self, name: str, items: Sequence[Mapping[str, Any]], complete: bool) -> None:
-        """Print the document whose list ``name`` holds ``items``."""
+    def print_document(
+        self,
+        name: str,
+        items: Sequence[Mapping[str, Any]],
+        complete: bool,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Print the document whose list ``name`` holds ``items``, and has ``more`` besides."""
         import json  # takes a while to import, and a table does without
 
         document = documents.envelope(
@@ -112,7 +124,7 @@ class Listed(NamedTuple):
             complete=complete,
             outermost=Outermost(ns=self.mount.ns, initial=self.mount.initial),
         )
-        print(json.dumps(document))
+        print(json.dumps({**document, **(more or {})}))
 
     def tell_outermost(self) -> None:
         """Say on standard error if this is not the host's view, which looks just the same."""
