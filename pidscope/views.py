@@ -130,7 +130,7 @@ def table(rows: list[list[str]], columns: Sequence[str], *, width: int | None, g
         excess = sum(widths) + _GAP * (len(columns) - 1) - width
         if excess > 0:
             _shorten(rows, give, _cut_front, max(_MIN_COMM, widths[give] - excess))
-    return tabulated(rows, columns)
+    return aligned(rows, columns)
 
 
 def fitted(
@@ -158,7 +158,7 @@ def tabulated(rows: list[list[str]], columns: Sequence[str]) -> str:
 
 
 def aligned(rows: list[list[str]], columns: Sequence[str]) -> str:
-    """Return what `tabulated` does, of processes: no cell but a COMM is empty or ends in a space.
+    """Return what `tabulated` does, where no cell but a COMM is empty or ends in a space.
 
     With thousands of rows tabulate takes longer than /proc does; this, a fiftieth of that.
     """
