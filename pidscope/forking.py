@@ -34,7 +34,8 @@ from pidscope.limits import (
     UserTasks,
     numbers_in_use,
 )
-from pidscope.procfs import Mount, ProcFs
+from pidscope.procfs import ProcFs
+from pidscope.snapshot import Mount
 
 _BTF = "/sys/kernel/btf/vmlinux"
 _PROC_USER_INIT_INO = 0xEFFFFFFD  # include/linux/proc_ns.h

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from pidscope import documents
 from pidscope import explain as explaining
 from pidscope.commands.listing import Listed, keeping_all, listed
-from pidscope.commands.someone import add_in, by_number
+from pidscope.commands.places import EXPLAINED, add_in, tell_shared
+from pidscope.commands.someone import see
 from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
 from pidscope.documents import Outermost
 
@@ -27,6 +27,7 @@ A struct pid is called by its numbers, outermost first: 36/18 is 36 on the host
 and 18 in the container. The members of a list stand by number, as /proc does
 not tell their order; nothing is stopped while it is read. PID may be a thread.
 
+{EXPLAINED}
 examples:
   pidscope explain 4242
   pidscope explain 17 --in pid:4242   who is 17 where 4242 lives
@@ -67,23 +68,20 @@ def _number(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw one task; raise UsageError, HostError, or PidscopeError if nobody has the number."""
+    """Draw one task; raise UsageError, HostError, or NotFound if nobody has the number."""
     world = listed(args)
     with keeping_all():
         return _print(world, args)
 
 
 def _print(world: Listed, args: argparse.Namespace) -> int:
-    proc = world.proc
-    snapshot = proc.snapshot(threads=True, starts=args.json)
-    everyone = world.processes(snapshot)
-    complete = documents.is_complete(everyone) and proc.sees_all()
-    task = by_number(args.pid, args, world, everyone, complete)
+    seen, proc = see(world, args), world.proc
+    task = seen.by_number(args.pid)
     it = explaining.explain(
         task,
-        everyone,
+        seen.everyone,
         Outermost(ns=world.mount.ns, initial=world.mount.initial),
-        complete=complete,
+        complete=seen.complete,
         children_ns=proc.children_ns(task["tid"]),
         ns_is_read=proc.pid_ns(task["tid"]) is not None,
     )
@@ -93,4 +91,5 @@ def _print(world: Listed, args: argparse.Namespace) -> int:
         return 0
     print(explaining.dot(it) if args.dot else "\n".join(explaining.lines(it)))
     world.tell_outermost()
+    tell_shared(seen.place)
     return 0

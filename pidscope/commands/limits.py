@@ -7,12 +7,13 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from pidscope import documents, limits, views
+from pidscope import limits, views
 from pidscope.commands.listing import Listed, keeping_all, listed
-from pidscope.commands.someone import add_in, by_place
+from pidscope.commands.places import EXPLAINED, add_in, tell_shared
+from pidscope.commands.someone import see
 from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
 from pidscope.documents import Process
-from pidscope.errors import PidscopeError
+from pidscope.errors import NotFound
 from pidscope.limits import Bound, Everyone, Facts
 from pidscope.procfs import ProcFs
 
@@ -32,8 +33,9 @@ With cgroup v1, and v2 before 6.11, pids.events counts what was refused to the
 tasks of this very cgroup; since then what its limit, or one further in, has
 refused, and LOCAL its own limit alone.
 
-It looks at one process: N of --in pid:N, pidscope itself for self or without
---in, else the number 1 of WHERE. Others there may be in other cgroups.
+{EXPLAINED}It is one process that is looked at: N for pid:N, pidscope itself for self or
+without --in, the first of a container, else the number 1 there. Others may be
+in other cgroups.
 
 examples:
   pidscope limits                     can I fork
@@ -66,20 +68,20 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the bounds; raise UsageError, HostError, or PidscopeError for no such process."""
+    """Print the bounds; raise UsageError, HostError, or NotFound for no such process."""
     world = listed(args)
     with keeping_all():
         return _print(world, args)
 
 
 def _print(world: Listed, args: argparse.Namespace) -> int:
-    snapshot = world.proc.snapshot(threads=True, starts=False)
-    everyone = world.processes(snapshot)
-    complete = documents.is_complete(everyone) and world.proc.sees_all()
-    process = by_place(args, world, everyone, complete)
-    facts = _facts(world, process["tid"], Everyone(everyone, snapshot.ns_parents, complete))
+    seen = see(world, args)
+    process = seen.by_place()
+    facts = _facts(
+        world, process["tid"], Everyone(seen.everyone, seen.snapshot.ns_parents, seen.complete)
+    )
     if facts is None:
-        raise PidscopeError(f"process {process['tid']} has exited, and forks no more")
+        raise NotFound(f"process {process['tid']} has exited, and forks no more")
     found = limits.bounds(facts)
     if args.json:
         who = {"pid": process["tid"], "comm": process["comm"], "ns": facts.numbers[0].ns}
@@ -89,6 +91,7 @@ def _print(world: Listed, args: argparse.Namespace) -> int:
         return 0
     _print_text(process, found)
     world.tell_outermost()
+    tell_shared(seen.place)
     return 0
 
 

@@ -1,87 +1,90 @@
-"""One process or thread that a command looks at: by its number somewhere, or by a place alone."""
+"""One task that a command looks at: by its number in WHERE, or whoever WHERE stands for."""
 
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Sequence
+from typing import NamedTuple
 
+from pidscope import documents
 from pidscope.commands.listing import Listed
-from pidscope.commands.ps import namespace_at
+from pidscope.commands.places import ROOT, place_of
 from pidscope.documents import Process
-from pidscope.errors import HostError, PidscopeError
-
-_ROOT = "run as root to see all"
-
-
-def add_in(parser: argparse.ArgumentParser) -> None:
-    """Add ``--in``."""
-    parser.add_argument(
-        "--in", dest="where", metavar="WHERE", help="host | self | pid:N | ns:INUM | pid:[INUM]"
-    )
+from pidscope.errors import HostError, NotFound
+from pidscope.lookup import Held, Numbers
+from pidscope.snapshot import Snapshot
+from pidscope.where import Kind, Place, Where, bracketed
 
 
-def by_number(
-    number: int,
-    args: argparse.Namespace,
-    world: Listed,
-    everyone: Sequence[Process],
-    all_seen: bool,
-) -> Process:
-    """Return the task that is ``number`` in WHERE, or in the mount's namespace.
+class Seen(NamedTuple):
+    """What was read of a world, threads too, and the namespace that ``--in`` names."""
 
-    Raises:
-        PidscopeError: nobody is; HostError: somebody may be whom this user may not see.
-    """
-    inum = world.mount.ns
-    if args.where is not None:
-        inum = namespace_at(args.where, world.proc, world.mount)
-    for task in everyone:
-        if any(level["ns"] == inum and level["tid"] == number for level in task["levels"]):
-            return task
-    raise _nobody(number, inum, everyone, all_seen)
+    world: Listed
+    where: Where | None
+    place: Place
+    snapshot: Snapshot
+    everyone: list[Process]
+    complete: bool  # nobody and nothing was hidden
+
+    def by_number(self, number: int) -> Process:
+        """Return the task that has a number there.
+
+        Raises NotFound, or HostError where somebody may have it whom this user may not see.
+        """
+        taken = Numbers(self.everyone, self.place.ns).who(number)
+        if taken.task is not None:
+            return taken.task
+        nobody = f"no task is {number} in {bracketed(self.place.ns)}"
+        if taken.held is not None:
+            raise NotFound(f"{nobody}: but it stays taken, as the {_held_by(taken.held)}")
+        if not self.complete:
+            raise HostError(f"{nobody} that this user may see", ROOT)
+        raise NotFound(nobody, "pidscope ps --threads lists them")
+
+    def by_place(self) -> Process:
+        """Return who WHERE stands for.
+
+        For ``pid:N`` that is N; for a container its first process; else the number 1 there. For
+        ``self``, or nothing, it is who asks, but of a simulated kernel nobody does. Raises as
+        `by_number` does.
+        """
+        own = self.world.proc.own_number()
+        if own is not None and (self.where is None or self.where.kind is Kind.SELF):
+            return self._here(own)
+        if self.where is not None and self.where.kind is Kind.PID:
+            return self._here(self.where.number)
+        return self._here(self._first()) if self.place.container else self.by_number(1)
+
+    def _here(self, number: int) -> Process:
+        """Return the task of this number in the mount's namespace."""
+        for task in self.everyone:
+            if task["tid"] == number:
+                return task
+        raise NotFound(f"no process {number}, or none that this user may see")
+
+    def _first(self) -> int:
+        """Return the oldest process of the container."""
+        leaders = documents.leaders(self.snapshot)
+        chains = self.world.containers(leaders) or {}
+        inside = self.place.container
+        members = {pid for pid in leaders if chains.get(pid, ())[: len(inside)] == inside}
+        tasks = [task for task in self.snapshot.tasks if task.number in members]
+        return min(tasks, key=lambda task: (task.start_ticks or 0, task.number)).number
 
 
-def by_place(
-    args: argparse.Namespace, world: Listed, everyone: Sequence[Process], all_seen: bool
-) -> Process:
-    """Return process N for ``pid:N``, else the number 1 of WHERE; without one, who asks.
-
-    Of a simulated kernel nobody asks: there it is the init. Raises as `by_number` does.
-    """
-    own = world.proc.own_number()
-    if own is not None and args.where in (None, "self"):
-        return _outside(own, everyone)
-    match = re.fullmatch(r"pid:([0-9]{1,10})", args.where or "")
-    if match is not None:
-        return _outside(int(match[1]), everyone)
-    return by_number(1, args, world, everyone, all_seen)
+def see(world: Listed, args: argparse.Namespace) -> Seen:
+    """Read a world; raise as `place_of` does."""
+    where: Where | None = args.where
+    starts = args.json or (where is not None and where.needs_containers)
+    snapshot = world.proc.snapshot(threads=True, starts=starts)
+    place = Place(world.mount.ns) if where is None else place_of(where, world, snapshot)
+    everyone = world.processes(snapshot)
+    complete = documents.is_complete(everyone) and world.proc.sees_all()
+    return Seen(world, where, place, snapshot, everyone, complete)
 
 
-def _outside(number: int, everyone: Sequence[Process]) -> Process:
-    """Return the task with this number in the mount's namespace."""
-    for task in everyone:
-        if task["tid"] == number:
-            return task
-    raise PidscopeError(f"no process {number}, or none that this user may see")
-
-
-def _nobody(
-    number: int, inum: int | None, everyone: Sequence[Process], all_seen: bool
-) -> PidscopeError:
-    where = f"pid:[{'?' if inum is None else inum}]"
-    held = [
-        (task, kind)
-        for task in everyone
-        for level in task["levels"]
-        for kind, taken in (("group", level["pgid"]), ("session", level["sid"]))
-        if level["ns"] == inum and taken == number and number
+def _held_by(held: Held) -> str:
+    kinds = [
+        name for name, members in (("group", held.group), ("session", held.session)) if members
     ]
-    if held:
-        kinds = sorted({kind for _, kind in held})
-        who = min(task["tid"] for task, _ in held)
-        what = f"but it stays taken, as the {' and the '.join(kinds)} of process {who}"
-        return PidscopeError(f"no task is {number} in {where}: {what}")
-    if not all_seen:
-        return HostError(f"no task {number} in {where} that this user may see", _ROOT)
-    return PidscopeError(f"no task is {number} in {where}", "pidscope ps --threads lists them")
+    first = min((*held.group, *held.session))
+    return f"{' and the '.join(kinds)} of process {first}"

@@ -339,7 +339,7 @@ def test_why_the_namespace_of_the_children_is_not_known(is_read: bool, said: str
     [
         (["777"], 1, "no task is 777 in pid:[4026531836]"),
         (["36", "--in", "pid:19"], 1, "no task is 36 in pid:[4026531840]"),
-        (["36", "--in", "nowhere:"], 2, "no such place"),
+        (["36", "--in", "pid:x"], 2, "no such place"),
         (["0"], 2, "'0' is not a PID"),
         (["-5"], 2, "-5"),
         (["x"], 2, "'x' is not a PID"),

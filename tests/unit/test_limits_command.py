@@ -126,8 +126,8 @@ def test_a_namespace_that_dies(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ("where", "code", "said"),
     [
         ("pid:77", 1, "no process 77"),
-        ("ns:5", 1, "no task is 1 in pid:[5]"),
-        ("ps:5", 2, "no such place"),
+        ("ns:5", 1, "no PID namespace pid:[5]"),
+        ("pid:x", 2, "no such place"),
     ],
 )
 def test_nobody_there(where: str, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
