@@ -86,6 +86,7 @@ class Explained(NamedTuple):
     why: str  # it is not
     outermost: Outermost
     all_seen: bool  # nobody is hidden, or outside
+    all_read: bool  # and where they live is known
 
 
 def explain(
@@ -93,12 +94,14 @@ def explain(
     everyone: Sequence[Process],
     outermost: Outermost,
     *,
-    complete: bool,
+    nobody_hidden: bool,
+    all_read: bool,
     children_ns: int | None,
     ns_is_read: bool,
 ) -> Explained:
     """Gather what hangs together with ``task``, which is one of ``everyone``, threads included.
 
+    ``all_read``: that all their namespaces could be read, and nobody is hidden either.
     ``children_ns`` is the inum of ``ns/pid_for_children``, None if it is not to be had;
     ``ns_is_read``: ``ns/pid`` may be read, so that this is not what is in the way.
     """
@@ -122,7 +125,8 @@ def explain(
         children=_children(children_ns, spaces, everyone),
         why=_why(task, ns_is_read),
         outermost=outermost,
-        all_seen=complete and initial,
+        all_seen=nobody_hidden and initial,
+        all_read=all_read and initial,
     )
 
 
@@ -379,7 +383,7 @@ def _marks(it: Explained, space: Space) -> list[str]:
 
 def _reaper(it: Explained, space: Space) -> str:
     if space.init is None:
-        return "NULL, or one that has exited" if it.all_seen else "not known"
+        return "NULL, or one that has exited" if it.all_read and space.ns else "not known"
     name = f"{space.init['tid']} {_comm(space.init)}"
     return f"a thread of {name}" if space.init["state"] in "ZX" else name
 

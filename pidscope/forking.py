@@ -74,7 +74,7 @@ def fork_facts(procfs: ProcFs, number: int, everyone: Everyone) -> Facts | None:
     return Facts(
         numbers=_numbers(procfs, chain, everyone, mount),
         adding=_is_adding(procfs, chain[0], everyone),
-        level=len(chain) - 1 if mount.initial and None not in chain else None,
+        level=_level(chain[0], everyone) if mount.initial else None,
         diverted=None if chain[0] is None else chain[0] != task["ns"],
         cgroups=cgroups,
         cgroups_known=known,
@@ -133,13 +133,19 @@ def _chain(procfs: ProcFs, task: Process, everyone: Everyone) -> list[int | None
     """
     active: list[int | None] = [level["ns"] for level in reversed(task["levels"])]
     children = procfs.children_ns(task["tid"])
-    if children is not None and children == active[0]:
+    if children == active[0]:  # or neither is known
         return active
     inner: list[int | None] = [children]
     while inner[-1] is not None and inner[-1] != active[0]:
         parent = everyone.ns_parents.get(inner[-1])
         inner.append(parent if parent not in inner else None)
-    return [*inner[:-1], *active] if inner[-1] is not None else [children, *active]
+    return [*inner[:-1], *active] if inner[-1] is not None else [*inner, *active]
+
+
+def _level(ns: int | None, everyone: Everyone) -> int | None:
+    """Return how deep a namespace is, as who lives in it tells; None: nobody is seen there."""
+    depths = (len(it["levels"]) - 1 for it in everyone.processes if it["ns"] == ns)
+    return None if ns is None else next(depths, None)
 
 
 def _numbers(
@@ -153,7 +159,9 @@ def _numbers(
         used = set() if ns is None else numbers_in_use(everyone.processes, ns)
         is_own = ns is not None and ns == own
         # Whoever is outside the mount has its number inside, if it has one, for its group's only.
-        all_seen = everyone.complete and ns is not None and mount.initial is True
+        # In the outermost, nobody's namespace has to be read to know its number.
+        all_seen = everyone.all_read or (ns == mount.ns and everyone.nobody_hidden)
+        all_seen = all_seen and ns is not None and mount.initial is True
         last_pid = procfs.last_pid() if is_own else None
         found.append(Numbers(ns, used, all_seen, pid_max if is_own else everywhere, last_pid))
     if not mount.initial:
@@ -228,8 +236,8 @@ def _user_tasks(
     return UserTasks(
         user.uid,
         _nproc(procfs, number),
-        tasks,
-        alike and everyone.complete and mount.initial is True,
+        tasks if user.user_ns is not None else None,
+        alike and everyone.nobody_hidden and mount.initial is True,
         _is_exempt(user, _inum(procfs, "self/ns/user") == _PROC_USER_INIT_INO),
     )
 

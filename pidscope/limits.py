@@ -42,7 +42,8 @@ class Everyone(NamedTuple):
 
     processes: list[Process]  # threads, too
     ns_parents: Mapping[int, int]
-    complete: bool  # nobody and nothing was hidden
+    nobody_hidden: bool
+    all_read: bool  # the namespaces of all of them, too
 
     def threads_of(self, pid: int) -> list[int]:
         """The tids of a process."""

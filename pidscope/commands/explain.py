@@ -76,12 +76,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(world: Listed, args: argparse.Namespace) -> int:
     seen, proc = see(world, args), world.proc
-    task = seen.by_number(args.pid)
+    place = seen.place()
+    task = seen.by_number(args.pid, place)
     it = explaining.explain(
         task,
         seen.everyone,
         Outermost(ns=world.mount.ns, initial=world.mount.initial),
-        complete=seen.complete,
+        nobody_hidden=proc.sees_all(),
+        all_read=seen.complete,
         children_ns=proc.children_ns(task["tid"]),
         ns_is_read=proc.pid_ns(task["tid"]) is not None,
     )
@@ -91,5 +93,5 @@ def _print(world: Listed, args: argparse.Namespace) -> int:
         return 0
     print(explaining.dot(it) if args.dot else "\n".join(explaining.lines(it)))
     world.tell_outermost()
-    tell_shared(seen.place)
+    tell_shared(place)
     return 0

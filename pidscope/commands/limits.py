@@ -76,10 +76,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(world: Listed, args: argparse.Namespace) -> int:
     seen = see(world, args)
-    process = seen.by_place()
-    facts = _facts(
-        world, process["tid"], Everyone(seen.everyone, seen.snapshot.ns_parents, seen.complete)
-    )
+    process, place = seen.stands_for()
+    hides_nobody = world.proc.sees_all()
+    everyone = Everyone(seen.everyone, seen.snapshot.ns_parents, hides_nobody, seen.complete)
+    facts = _facts(world, process["tid"], everyone)
     if facts is None:
         raise NotFound(f"process {process['tid']} has exited, and forks no more")
     found = limits.bounds(facts)
@@ -91,7 +91,8 @@ def _print(world: Listed, args: argparse.Namespace) -> int:
         return 0
     _print_text(process, found)
     world.tell_outermost()
-    tell_shared(seen.place)
+    if place is not None:
+        tell_shared(place)
     return 0
 
 
@@ -121,7 +122,14 @@ def _print_text(process: Process, found: Sequence[Bound]) -> None:
 
 def _hints(unknown: Sequence[Bound]) -> list[str]:
     """Say what is not known, and who could tell."""
-    return [f"{bound.name} of {bound.of}: {_HINTS[bound.name]}" for bound in unknown]
+    hints = (f"{bound.name} of {bound.of}: {_hint(bound)}" for bound in unknown)
+    return list(dict.fromkeys(hints))
+
+
+def _hint(bound: Bound) -> str:
+    if bound.name == "pid_max" and bound.limit is not None:
+        return "numbers may be taken that root on the host sees"
+    return _HINTS[bound.name]
 
 
 _HINTS = {

@@ -70,7 +70,8 @@ def explained(stage: Stage, everyone: list[Process], number: int, **changes: Any
     procfs = stage.world.procfs
     [task] = [it for it in everyone if it["tid"] == number]
     known: dict[str, Any] = {
-        "complete": is_complete(everyone),
+        "nobody_hidden": True,
+        "all_read": is_complete(everyone),
         "children_ns": procfs.children_ns(number),
         "ns_is_read": procfs.pid_ns(number) is not None,
     }
@@ -289,11 +290,15 @@ def test_not_known_is_never_nobody() -> None:
         pass
     everyone = whole(stage)
     whole_ = "\n".join(explaining.lines(explained(stage, everyone, 36)))
-    hidden = "\n".join(explaining.lines(explained(stage, everyone, 36, complete=False)))
+    hidden = "\n".join(
+        explaining.lines(explained(stage, everyone, 36, nobody_hidden=False, all_read=False))
+    )
     assert "empty" in whole_ and "perhaps" not in whole_
     assert "= not known: nobody is seen" in hidden and "and perhaps others" in hidden
     alone = [it for it in everyone if it["tid"] != 19]
-    unseen = "\n".join(explaining.lines(explained(stage, alone, 36, complete=False)))
+    unseen = "\n".join(
+        explaining.lines(explained(stage, alone, 36, nobody_hidden=False, all_read=False))
+    )
     assert "struct pid 19/1/?  its level is not known: no task is seen that has" in unseen
     assert unseen.count("empty") == 0
 
@@ -310,7 +315,15 @@ def test_from_inside_a_container() -> None:
     inner[1]["levels"][0]["sid"] = 0
     outermost = Outermost(ns=4026531840, initial=False)
     number = inner[1]["tid"]
-    it = explain(inner[1], inner, outermost, complete=True, children_ns=4026531840, ns_is_read=True)
+    it = explain(
+        inner[1],
+        inner,
+        outermost,
+        nobody_hidden=True,
+        all_read=True,
+        children_ns=4026531840,
+        ns_is_read=True,
+    )
     told = explaining.lines(it)
     assert f"struct pid {number}  level n+0" in told
     assert "   └─ pids[PIDTYPE_SID] ──▶ one that has no number here" in told

@@ -307,7 +307,7 @@ def test_an_init_that_is_exiting_takes_nobody() -> None:
     try:
         deep = _only_child(child)
         chain = procfs.snapshot()
-        everyone = Everyone(processes(chain, boot_time=0, ticks_per_second=100), {}, True)
+        everyone = Everyone(processes(chain, boot_time=0, ticks_per_second=100), {}, True, True)
         facts = fork_facts(procfs, child, everyone)
         assert facts is not None and facts.adding is True and facts.diverted is True
         os.kill(child, signal.SIGSTOP)  # it will not wait
@@ -329,4 +329,4 @@ def _only_child(pid: int) -> int:
 
 
 def test_who_has_vanished_has_no_facts() -> None:
-    assert fork_facts(ProcFs(), 2**22, Everyone([], {}, True)) is None
+    assert fork_facts(ProcFs(), 2**22, Everyone([], {}, True, True)) is None
