@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pidscope.btf import Btf
 from pidscope.cgroups import (
     Directory,
     directories,
@@ -171,6 +170,8 @@ def _numbers(
 
 def _has_pid_max_per_ns() -> bool | None:
     """Whether each namespace has its own pid_max, as the kernel's types tell; None: not known."""
+    from pidscope.btf import Btf  # for another namespace than the reader's only
+
     data = _read(_BTF)
     try:
         btf = None if data is None else Btf(data)
