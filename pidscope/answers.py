@@ -57,7 +57,7 @@ def answer_table(
     lines = [line for answer in answers for line in _lines(answer, clock)]
     rows = [[_cell(line, column) for column in columns] for line in lines]
     rows = views.fitted(rows, columns, headings, width)
-    return views.tabulated(rows, columns) if lines else ""
+    return views.aligned(rows, columns) if lines else ""
 
 
 def _cell(line: Line, column: str) -> str:

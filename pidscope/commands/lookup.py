@@ -10,10 +10,17 @@ from typing import NamedTuple
 
 from pidscope import answers, documents, views
 from pidscope.commands.listing import Listed, add_options, keeping_all, listed
-from pidscope.commands.places import EXPLAINED, ROOT, add_in, containers_of, place_of, tell_shared
+from pidscope.commands.places import (
+    EXPLAINED,
+    ROOT,
+    add_in,
+    containers_of,
+    place_of,
+    tell_shared,
+    tell_unread,
+)
 from pidscope.commands.sources import SEE_SCENARIOS
 from pidscope.documents import Process
-from pidscope.ended import LIVES_KEPT
 from pidscope.errors import HostError, NotFound, NotKnown, UsageError
 from pidscope.escape import escape
 from pidscope.lookup import Answer, Numbers, answer_json
@@ -152,6 +159,7 @@ def _answer(
         _print_table(world, args, columns, found)
         world.tell_outermost()
         tell_shared(place)
+        _tell_unread(found)
     return _tell_faults(_faults(found, world, unseen, args.quiet))
 
 
@@ -213,6 +221,12 @@ def _print_table(
         print(text)
 
 
+def _tell_unread(found: Iterable[Answer]) -> None:
+    tasks = [answer.taken.task for answer in found if answer.taken.task is not None]
+    if not documents.is_complete(tasks):
+        tell_unread(tasks)
+
+
 def _faults(
     found: Iterable[Answer], world: Listed, unseen: bool, quiet: bool
 ) -> dict[_Fault, list[int]]:
@@ -241,7 +255,7 @@ def _fault(answer: Answer, world: Listed, unseen: bool, quiet: bool) -> _Fault |
     if record is None:
         return _Fault(NotKnown.exit_code, now, _UNRECORDED)
     if record.ended.dropped:
-        hint = f"who was is not known: only the last {LIVES_KEPT} that ended are kept"
+        hint = f"who was is not known: only the last {record.ended.kept} that ended are kept"
         return _Fault(NotKnown.exit_code, now, hint)
     return _Fault(NotFound.exit_code, f"{now}, and nobody was before")
 

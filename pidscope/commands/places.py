@@ -81,7 +81,5 @@ def tell_shared(place: Place) -> None:
 def tell_unread(processes: Iterable[Process]) -> None:
     """Say on standard error what of the world this user may not read."""
     unread = sum(process["ns"] is None for process in processes)
-    what = "? and what is missing"
-    if unread:
-        what = f"the namespaces of {unread} of these (?)"
+    what = f"the namespaces of {unread} of these (?)" if unread else "? and what is missing"
     print(f"pidscope: {what} may not be read by this user; {ROOT}", file=sys.stderr)
