@@ -20,6 +20,7 @@ from pidscope.commands.places import (
     tell_unread,
 )
 from pidscope.commands.sources import SEE_SCENARIOS
+from pidscope.commands.standard import say
 from pidscope.documents import Process
 from pidscope.errors import HostError, NotFound, NotKnown, UsageError
 from pidscope.escape import escape
@@ -244,7 +245,7 @@ def _fault(answer: Answer, world: Listed, unseen: bool, quiet: bool) -> _Fault |
     if answer.taken.task is not None:
         return _untranslated(answer) if quiet else None
     if answer.taken.held is not None:
-        text = f"no process is {{}} in {where}: a group or a session is called so"
+        text = f"no process is {{}} in {where}: a group or session has it"
         return _Fault(NotFound.exit_code, text if quiet else "")
     if unseen:
         text = f"nobody that this user may see is {{}} in {where}"
@@ -273,9 +274,9 @@ def _tell_faults(faults: dict[_Fault, list[int]]) -> int:
     """Say them on standard error, and return the exit code of the gravest."""
     for fault, numbers in faults.items():
         if fault.text:
-            print(f"pidscope: {fault.text.format(_enumerated(numbers))}", file=sys.stderr)
+            say(fault.text.format(_enumerated(numbers)))
     for hint in dict.fromkeys(line for fault in faults for line in fault.hint.splitlines()):
-        print(f"pidscope: {hint}", file=sys.stderr)
+        say(hint)
     return max((fault.exit_code for fault in faults), default=0)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Container, Iterable, Mapping
 
 from pidscope import documents
 from pidscope.commands.listing import Listed
+from pidscope.commands.standard import say
 from pidscope.container import Chain
 from pidscope.documents import Process
 from pidscope.errors import UsageError
@@ -69,17 +69,15 @@ def tell_shared(place: Place) -> None:
     if not place.container:
         return
     others = [describe(chain) for chain in place.shared]
-    others += ["all that is in no container"] if place.with_host else []
+    others += ["what is in no container"] if place.with_host else []
     if others:
-        print(
-            f"pidscope: {bracketed(place.ns)} is not of {describe(place.container)} alone: "
-            f"shared with {', '.join(others)}",
-            file=sys.stderr,
-        )
+        named = describe(place.container)
+        say(f"{named} shares {bracketed(place.ns)} with {', '.join(others)}")
 
 
 def tell_unread(processes: Iterable[Process]) -> None:
     """Say on standard error what of the world this user may not read."""
     unread = sum(process["ns"] is None for process in processes)
     what = f"the namespaces of {unread} of these (?)" if unread else "? and what is missing"
-    print(f"pidscope: {what} may not be read by this user; {ROOT}", file=sys.stderr)
+    say(f"{what} may not be read by this user")
+    say(ROOT)
