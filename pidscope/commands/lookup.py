@@ -44,7 +44,7 @@ columns (-o; a leading + adds to the default ones):
 examples:
   pidscope lookup 17 --in web          which process is it that web calls 17?
   pidscope lookup 4242 --to pid:4242   and what does 4242 call itself?
-  kill $(pidscope lookup -q 17 --in id:3f2a91)
+  strace -p $(pidscope lookup -q 17 --in id:3f2a91)
   grep -o 'pid [0-9]*' log | cut -c5- | pidscope lookup - --in pod:default/db
   pidscope lookup 5 --in pid:4 --source simulated:reuse
                                        who is 5, and who was 5 before?
@@ -134,14 +134,15 @@ class _Fault(NamedTuple):
 def _answer(
     world: Listed, args: argparse.Namespace, columns: list[str], numbers: Sequence[int]
 ) -> int:
-    starts = args.json or not views.PS_STARTS.isdisjoint(columns)
-    starts = starts or any(where and where.needs_containers for where in (args.where, args.to))
+    words = args.where, args.to
+    wanted = args.json or any(where and where.needs_containers for where in words)
+    starts = wanted or not views.PS_STARTS.isdisjoint(columns)
     snapshot = world.proc.snapshot(threads=False, starts=starts)
+    containers = containers_of(world, snapshot, wanted, columns)
     place, to = (
-        Place(world.mount.ns) if where is None else place_of(where, world, snapshot)
-        for where in (args.where, args.to)
+        Place(world.mount.ns) if where is None else place_of(where, world, snapshot, containers)
+        for where in words
     )
-    containers = containers_of(world, snapshot, args.json, columns)
     everyone = world.processes(snapshot, containers)
     threads = _threads(world, Numbers(everyone, place.ns), place, numbers)
     if threads:
@@ -159,7 +160,8 @@ def _answer(
     else:
         _print_table(world, args, columns, found)
         world.tell_outermost()
-        tell_shared(place)
+        for one in dict.fromkeys((place, to)):
+            tell_shared(one)
         _tell_unread(found)
     return _tell_faults(_faults(found, world, unseen, args.quiet))
 

@@ -66,8 +66,7 @@ def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     proc = world.proc
     snapshot = proc.snapshot(starts=False)
     # Where there are any, they are shown unless other columns are chosen.
-    named = args.json or args.output is None
-    containers = containers_of(world, snapshot, named, columns)
+    containers = containers_of(world, snapshot, args.json or args.output is None, columns)
     tree = documents.namespaces(snapshot, _last_pids(world), containers)
     everyone = world.processes(snapshot)
     complete = documents.is_complete(everyone) and proc.sees_all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Container, Iterable, Mapping
+from typing import Optional
 
 from pidscope import documents
 from pidscope.commands.listing import Listed
@@ -28,6 +29,7 @@ container means the namespace of its first process; who shares it is said.
 """
 
 
+Containers = Optional[Mapping[int, Chain]]
 ROOT = "run as root to see all"
 _SHORT = "host, self, pid:N, ns:INUM, or a container: id:HEX, name:X, pod:NS/POD, service:UNIT"
 
@@ -38,30 +40,26 @@ def add_in(parser: argparse.ArgumentParser) -> None:
 
 
 def containers_of(
-    world: Listed, snapshot: Snapshot, json: bool, columns: Container[str]
-) -> Mapping[int, Chain] | None:
-    """The containers around each process if they are to be shown; None: none can be told of.
+    world: Listed, snapshot: Snapshot, wanted: bool, columns: Container[str] = ()
+) -> Containers:
+    """Return the containers around each process if they are wanted, or a column shows them.
 
-    Raises UsageError if a column is to show them, but none can be told of.
+    None: not wanted, or none can be told of; raises UsageError if a column shows them all the same.
     """
-    wanted = json or "CONTAINER" in columns
-    containers = world.containers(documents.leaders(snapshot)) if wanted else None
-    if containers is None and "CONTAINER" in columns:
+    shown = "CONTAINER" in columns
+    containers = world.containers(documents.leaders(snapshot)) if wanted or shown else None
+    if containers is None and shown:
         raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
     return containers
 
 
-def place_of(where: Where, world: Listed, snapshot: Snapshot) -> Place:
+def place_of(where: Where, world: Listed, snapshot: Snapshot, containers: Containers) -> Place:
     """Return the namespace that ``where`` names; raise as `pidscope.where.resolve` does.
 
-    The snapshot has starts if ``where`` may name a container.
+    If ``where`` may name a container, ``containers`` are wanted, and the snapshot has starts.
     """
-    containers = None
-    if where.needs_containers:
-        containers = world.containers(documents.leaders(snapshot))
     complete = world.proc.sees_all() and all(task.ns is not None for task in snapshot.tasks)
-    scene = Scene(world.mount, world.proc.read, snapshot, containers, complete)
-    return resolve(where, scene)
+    return resolve(where, Scene(world.mount, world.proc.read, snapshot, containers, complete))
 
 
 def tell_shared(place: Place) -> None:

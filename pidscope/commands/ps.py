@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
     default = views.PS_THREADS if args.threads else default
     columns: list[str] = list(default)
     if args.output is not None:
-        columns = views.choose_columns(args.output, views.PS_COLUMNS, default)
+        known = [*views.PS_COLUMNS, "REAPER"]
+        columns = views.choose_columns(args.output, known, default)
     world = listed(args)
     with keeping_all():
         return _print(world, args, columns)
@@ -73,11 +74,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     proc, where = world.proc, args.where
-    starts = args.json or not views.PS_STARTS.isdisjoint(columns)
-    starts = starts or (where is not None and where.needs_containers)
+    wanted = args.json or (where is not None and where.needs_containers)
+    starts = wanted or not views.PS_STARTS.isdisjoint(columns)
     snapshot = proc.snapshot(threads=args.threads, starts=starts)
-    place = None if where is None else place_of(where, world, snapshot)
-    everyone = world.processes(snapshot, containers_of(world, snapshot, args.json, columns))
+    containers = containers_of(world, snapshot, wanted, columns)
+    place = None if where is None else place_of(where, world, snapshot, containers)
+    everyone = world.processes(snapshot, containers)
     complete = documents.is_complete(everyone) and proc.sees_all()
     inum = None if place is None else place.ns
     chosen = [process for process in everyone if _is_chosen(process, inum, args)]

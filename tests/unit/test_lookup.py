@@ -454,6 +454,30 @@ def test_of_the_dead_nothing_is_known_here() -> None:
     assert (quiet.returncode, quiet.stdout) == (1, "")
 
 
+STATUS = (
+    "Name:\tx\nState:\tS\nTgid:\t7\nPid:\t7\nPPid:\t0\n"
+    "NStgid:\t7\nNSpid:\t7\nNSpgid:\t0\nNSsid:\t0\n"
+)
+
+
+def test_who_may_be_hidden_is_not_called_nobody(tmp_path: Path) -> None:
+    for number in ("7", "1"):
+        (tmp_path / number / "ns").mkdir(parents=True)
+        (tmp_path / number / "ns" / "pid").symlink_to("pid:[77]")
+        (tmp_path / number / "stat").write_text(f"{number} (x) S " + "0 " * 40)
+    (tmp_path / "7" / "status").write_text(STATUS)
+    (tmp_path / "self").symlink_to("7")
+    (tmp_path / "stat").write_text("btime 1\n")
+    done = live("9", "--proc", str(tmp_path))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "nobody that this user may see is 9 in pid:[77]" in done.stderr
+    assert "run as root" in done.stderr
+    (tmp_path / "1" / "status").write_text(STATUS.replace("7", "1"))
+    assert live("9", "--proc", str(tmp_path)).returncode == 4
+    assert live("7", "--proc", str(tmp_path)).returncode == 0
+    assert live("7", "--in", "host", "--proc", str(tmp_path)).returncode == 3
+
+
 HELD = """
 import os, sys
 leader = os.fork()

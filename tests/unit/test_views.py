@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pidscope import views
-from pidscope.documents import Level, Namespace, Process
+from pidscope.documents import ContainerJson, Level, Namespace, Process
 from pidscope.errors import UsageError
 from pidscope.escape import escape
 
@@ -63,6 +63,23 @@ def test_every_column_of_ps_by_itself(column: str) -> None:
     heading, cell = table(process(42, 7), columns=[column], width=None)
     assert heading.strip() == column
     assert cell.strip()
+
+
+def test_a_reaper_is_the_parents_name_or_not_known() -> None:
+    found = table(process(42), columns=["REAPER"], headings=False, comms={1: "init"})
+    assert found == ["init"]
+    assert table(process(42), columns=["REAPER"], headings=False) == ["?"]
+
+
+def test_the_container_gives_way_before_a_name() -> None:
+    container = ContainerJson(
+        runtime="docker", id="a" * 64, name="n" * 70, pod=None, pod_uid=None, pod_namespace=None,
+        container_name=None, unit=None,
+    )  # fmt: skip
+    made = table(
+        process(42, container=container, comm="c" * 15), columns=["PID", "CONTAINER", "COMM"]
+    )
+    assert max(map(len, made)) == views.WIDTH and made[1].endswith("…  " + "c" * 15)
 
 
 def test_columns_that_show_every_level() -> None:
