@@ -19,7 +19,9 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123, as Kubernetes want
 _NAME = rf"{_LABEL}(?:\.{_LABEL})*"
 _ID_DIGITS = 64
 _MIN_DIGITS = 12  # a file's name has 255 bytes at most, and a long one is cut in its id
-_LINK = re.compile(rf"({_NAME})_({_LABEL})_({_LABEL})-([0-9a-f]{{{_MIN_DIGITS},{_ID_DIGITS}}})\.log")
+_LINK = re.compile(
+    rf"({_NAME})_({_LABEL})_({_LABEL})-([0-9a-f]{{{_MIN_DIGITS},{_ID_DIGITS}}})\.log"
+)
 _DIRECTORY = re.compile(rf"({_LABEL})_({_NAME})_([0-9a-f-]{{32,36}})")
 
 

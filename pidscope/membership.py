@@ -13,13 +13,12 @@ there; whoever was executed in it (docker exec) is in both, and younger than its
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple
 
 from pidscope.cgroup import parse_cgroup
-from pidscope.container import Container
+from pidscope.container import Chain, Container
 from pidscope.documents import Process
 
-Chain = tuple[Container, ...]  # all around one process, outermost first, services too
 # Tells one container from another: those around it and itself. A name may come again inside.
 _Key = tuple[Container, ...]
 
@@ -44,24 +43,10 @@ def chains(cgroups: Mapping[int, bytes]) -> dict[int, Chain]:
     return {number: parsed[data] for number, data in cgroups.items()}
 
 
-def innermost(chain: Chain) -> Container | None:
-    """Return the container that a process is in, with the service inside it as its ``unit``.
-
-    In no container but in a service: the service. None: not even that.
-    """
-    found: Container | None = None
-    for container in chain:
-        if container.id or found is None or not found.id:
-            found = container
-        else:
-            found = found._replace(unit=container.unit)
-    return found
-
-
 def homes(
     processes: Iterable[Process],
     chains: Mapping[int, Chain],
-    started: Callable[[int], Optional[int]],
+    started: Callable[[int], int | None],
 ) -> Homes:
     """Find the namespace of each container, and who has it besides.
 
@@ -75,22 +60,33 @@ def homes(
         key = _key(chains.get(process["pid"], ()))
         if key and process["ns"] is not None:
             members.setdefault(key, {}).setdefault(process["ns"], []).append(process)
+    housed: dict[int, list[_Key]] = {}
+    for key, places in members.items():
+        housed.setdefault(_home(places, started), []).append(key)
     own: dict[int, Container] = _of_services(leaders, inits, chains)
     shared: dict[int, tuple[Container, ...]] = {}
-    for key, places in members.items():
-        home = _home(places, started)
-        if _key(chains.get(inits.get(home, 0), key)) == key:
-            own[home] = key[-1]
-        else:
-            shared[home] = (*shared.get(home, ()), key[-1])
+    for ns, keys in housed.items():
+        owner = _owner(keys, chains.get(inits.get(ns, 0)))
+        others = tuple(key[-1] for key in keys if key != owner)
+        if owner in keys:
+            own[ns] = owner[-1]
+        if others:
+            shared[ns] = others
     return Homes(own, shared)
+
+
+def _owner(keys: list[_Key], init: Chain | None) -> _Key:
+    """Return which of those that live in a namespace its number 1 is in; None: it is not known."""
+    if init is not None:
+        return _key(init)
+    return keys[0] if len(keys) == 1 else ()
 
 
 def _key(chain: Chain) -> _Key:
     return tuple(container for container in chain if container.id)
 
 
-def _home(places: Mapping[int, list[Process]], started: Callable[[int], Optional[int]]) -> int:
+def _home(places: Mapping[int, list[Process]], started: Callable[[int], int | None]) -> int:
     """Return the inum of the oldest member's namespace; of equals, the outer."""
     if len(places) == 1:
         return next(iter(places))
