@@ -26,11 +26,15 @@ class NoAnswer(Exception):
     """The engine did not tell; the text says why."""
 
 
+class NoEngine(NoAnswer):
+    """Nobody listens there."""
+
+
 def ask_names(path: str, timeout_s: float = TIMEOUT_S) -> dict[str, str]:
     """Return the name of each running container of the engine that listens at ``path``, by id.
 
     Raises:
-        NoAnswer: nobody listens, or what was said in time is no list of containers.
+        NoEngine: nobody listens there. NoAnswer: what was said in time is no list of containers.
     """
     return parse_answer(_exchange(path, time.monotonic() + timeout_s))
 
@@ -78,6 +82,8 @@ def _exchange(path: str, deadline: float) -> bytes:
                 answer += part
     except socket.timeout as error:
         raise NoAnswer("it did not answer in time") from error
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise NoEngine("nobody listens there") from error
     except (OSError, ValueError) as error:  # ValueError: no path of a socket
         raise NoAnswer(getattr(error, "strerror", None) or str(error)) from error
     raise NoAnswer(f"its answer is longer than {MAX_BYTES >> 20} MiB")

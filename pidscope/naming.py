@@ -22,7 +22,7 @@ _ENGINES = (
 
 
 class Named(NamedTuple):
-    """Chains with the names that were found, and a line for each engine that told none."""
+    """Chains with the names that were found, and a line for each engine that would not tell."""
 
     chains: dict[int, Chain]
     silent: tuple[str, ...] = ()
@@ -66,10 +66,17 @@ def _ask_engines(names: dict[Container, Container], root: str) -> Sequence[str]:
             it for it, named in names.items() if it.runtime in runtimes and not _has_name(named)
         ]
         if mine:
-            from pidscope.engine import TIMEOUT_S, NoAnswer, ask_names  # most hosts do without
+            from pidscope.engine import (
+                TIMEOUT_S,
+                NoAnswer,
+                NoEngine,
+                ask_names,
+            )  # most hosts do without
 
             try:
                 told = ask_names(f"{root}/{socket}", min(TIMEOUT_S, deadline - time.monotonic()))
+            except NoEngine:
+                continue
             except NoAnswer as reason:
                 silent.append(f"/{socket}: {reason}")
                 continue

@@ -18,6 +18,7 @@ from pidscope.commands.places import (
     place_of,
     tell_shared,
     tell_unread,
+    wants_containers,
 )
 from pidscope.commands.sources import SEE_SCENARIOS
 from pidscope.documents import Process
@@ -133,14 +134,14 @@ class _Fault(NamedTuple):
 def _answer(
     world: Listed, args: argparse.Namespace, columns: list[str], numbers: Sequence[int]
 ) -> int:
-    starts = args.json or not views.PS_STARTS.isdisjoint(columns)
-    starts = starts or any(where and where.needs_containers for where in (args.where, args.to))
-    snapshot = world.proc.snapshot(threads=False, starts=starts)
+    named = wants_containers(args.json, columns, args.where, args.to)
+    starts = named or not views.PS_STARTS.isdisjoint(columns)
+    snapshot = world.proc.snapshot(threads=False, starts=starts, cgroups=named)
+    containers = containers_of(world, snapshot, columns)
     place, to = (
-        Place(world.mount.ns) if where is None else place_of(where, world, snapshot)
+        Place(world.mount.ns) if where is None else place_of(where, world, snapshot, containers)
         for where in (args.where, args.to)
     )
-    containers = containers_of(world, snapshot, args.json, columns)
     everyone = world.processes(snapshot, containers)
     threads = _threads(world, Numbers(everyone, place.ns), place, numbers)
     if threads:
@@ -151,6 +152,7 @@ def _answer(
     if args.quiet:
         _print_quiet(found)
     elif args.json:
+        documents.tell_levels(everyone, world.homes(everyone, containers).own)
         boot_time = world.boot_time()
         told = [answer_json(one, boot_time) for one in found]
         complete = documents.is_complete(everyone) and world.proc.sees_all()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-from pidscope import documents
+from pidscope import views
 from pidscope.commands.listing import Listed
 from pidscope.container import Chain
 from pidscope.documents import Process
@@ -37,28 +37,32 @@ def add_in(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--in", dest="where", metavar="WHERE", type=parse_where, help=_SHORT)
 
 
+def wants_containers(json: bool, columns: Iterable[str], *places: Where | None) -> bool:
+    """Tell whether an answer needs cgroups: to show containers, or to know whom a WHERE names."""
+    shown = json or not views.CONTAINERS.isdisjoint(columns)
+    return shown or any(where is not None and where.needs_containers for where in places)
+
+
 def containers_of(
-    world: Listed, snapshot: Snapshot, json: bool, columns: Container[str]
+    world: Listed, snapshot: Snapshot, columns: Iterable[str]
 ) -> Mapping[int, Chain] | None:
-    """The containers around each process if they are to be shown; None: none can be told of.
+    """The containers around each process; None: they cannot be told, or nobody asked.
 
     Raises UsageError if a column is to show them, but none can be told of.
     """
-    wanted = json or "CONTAINER" in columns
-    containers = world.containers(documents.leaders(snapshot)) if wanted else None
-    if containers is None and "CONTAINER" in columns:
+    containers = world.containers(snapshot)
+    if containers is None and not views.CONTAINERS.isdisjoint(columns):
         raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
     return containers
 
 
-def place_of(where: Where, world: Listed, snapshot: Snapshot) -> Place:
+def place_of(
+    where: Where, world: Listed, snapshot: Snapshot, containers: Mapping[int, Chain] | None
+) -> Place:
     """Return the namespace that ``where`` names; raise as `pidscope.where.resolve` does.
 
     The snapshot has starts if ``where`` may name a container.
     """
-    containers = None
-    if where.needs_containers:
-        containers = world.containers(documents.leaders(snapshot))
     complete = world.proc.sees_all() and all(task.ns is not None for task in snapshot.tasks)
     scene = Scene(world.mount, world.proc.read, snapshot, containers, complete)
     return resolve(where, scene)

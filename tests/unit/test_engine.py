@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pidscope.engine import MAX_BYTES, NoAnswer, ask_names, parse_answer
+from pidscope.engine import MAX_BYTES, NoAnswer, NoEngine, ask_names, parse_answer
 
 # A loaded machine is no fault of what is tested.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -81,14 +81,14 @@ def test_names_by_id(serve: Serve) -> None:
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    with pytest.raises(NoAnswer, match="No such file"):
+    with pytest.raises(NoEngine):
         ask_names(str(tmp_path / "none"), LONG_S)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "dead"))
-        with pytest.raises(NoAnswer, match="refused"):
+        with pytest.raises(NoEngine):
             ask_names(str(tmp_path / "dead"), LONG_S)
     (tmp_path / "file").touch()
-    with pytest.raises(NoAnswer, match="refused"):
+    with pytest.raises(NoEngine):
         ask_names(str(tmp_path / "file"), LONG_S)
 
 

@@ -18,7 +18,7 @@ A, B, C = "a" * 64, "b" * 64, "c" * 64
 def process(pid: int, *levels: tuple[int, int]) -> Process:
     """A process by (inum, its number there) from the outermost level inwards."""
     made = [
-        Level(ns=ns, tid=number, pid=number, ppid=1, pgid=number, sid=number)
+        Level(ns=ns, tid=number, pid=number, ppid=1, pgid=number, sid=number, container=None)
         for ns, number in ((HOST, pid), *levels)
     ]
     return Process(

@@ -7,7 +7,7 @@ import pytest
 import pidscope.engine
 from pidscope.cgroup import parse_path
 from pidscope.container import Container
-from pidscope.engine import NoAnswer
+from pidscope.engine import NoAnswer, NoEngine
 from pidscope.naming import TOTAL_S, Named, name_containers
 
 A, B = "a" * 64, "b" * 64
@@ -19,14 +19,14 @@ class Engines:
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
-        self.reason = ""
+        self.reason: NoAnswer | None = None
         self.asked: list[str] = []
 
     def ask(self, path: str, timeout_s: float) -> dict[str, str]:
         assert timeout_s <= TOTAL_S
         self.asked.append(path)
-        if self.reason:
-            raise NoAnswer(self.reason)
+        if self.reason is not None:
+            raise self.reason
         return self.names
 
 
@@ -72,7 +72,7 @@ def test_what_is_inside_a_container_is_not_named_by_the_hosts_engine(engines: En
 
 
 def test_an_engine_that_does_not_answer_leaves_the_id_and_is_told(engines: Engines) -> None:
-    engines.reason = "it did not answer in time"
+    engines.reason = NoAnswer("it did not answer in time")
     answer = named(f"/docker/{A}", f"/machine.slice/libpod-{B}.scope")
     assert [(chain[0].id, chain[0].name) for chain in answer.chains.values()] == [
         (A, None), (B, None)
@@ -81,6 +81,12 @@ def test_an_engine_that_does_not_answer_leaves_the_id_and_is_told(engines: Engin
         "/run/docker.sock: it did not answer in time",
         "/run/podman/podman.sock: it did not answer in time",
     )
+
+
+def test_an_engine_that_is_not_there_is_nothing_to_tell_of(engines: Engines) -> None:
+    engines.reason = NoEngine("nobody listens there")
+    path = f"/actions_job/{A}"
+    assert named(path) == Named({0: parse_path(path)})
 
 
 def test_what_the_kubelet_names_no_engine_is_asked_for(engines: Engines, tmp_path: Path) -> None:
