@@ -18,6 +18,7 @@ from pidscope.commands.places import (
     place_of,
     tell_shared,
     tell_unread,
+    wants_containers,
 )
 from pidscope.commands.sources import SEE_SCENARIOS
 from pidscope.commands.standard import say
@@ -134,14 +135,13 @@ class _Fault(NamedTuple):
 def _answer(
     world: Listed, args: argparse.Namespace, columns: list[str], numbers: Sequence[int]
 ) -> int:
-    words = args.where, args.to
-    wanted = args.json or any(where and where.needs_containers for where in words)
-    starts = wanted or not views.PS_STARTS.isdisjoint(columns)
-    snapshot = world.proc.snapshot(threads=False, starts=starts)
-    containers = containers_of(world, snapshot, wanted, columns)
+    named = wants_containers(args.json, columns, args.where, args.to)
+    starts = named or not views.PS_STARTS.isdisjoint(columns)
+    snapshot = world.proc.snapshot(threads=False, starts=starts, cgroups=named)
+    containers = containers_of(world, snapshot, columns)
     place, to = (
         Place(world.mount.ns) if where is None else place_of(where, world, snapshot, containers)
-        for where in words
+        for where in (args.where, args.to)
     )
     everyone = world.processes(snapshot, containers)
     threads = _threads(world, Numbers(everyone, place.ns), place, numbers)
@@ -153,6 +153,7 @@ def _answer(
     if args.quiet:
         _print_quiet(found)
     elif args.json:
+        documents.tell_levels(everyone, world.homes(everyone, containers).own)
         boot_time = world.boot_time()
         told = [answer_json(one, boot_time) for one in found]
         complete = documents.is_complete(everyone) and world.proc.sees_all()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Container, Iterable, Mapping
-from typing import Optional
+from collections.abc import Iterable, Mapping
 
-from pidscope import documents
+from pidscope import views
 from pidscope.commands.listing import Listed
 from pidscope.commands.standard import say
 from pidscope.container import Chain
@@ -29,7 +28,6 @@ container means the namespace of its first process; who shares it is said.
 """
 
 
-Containers = Optional[Mapping[int, Chain]]
 ROOT = "run as root to see all"
 _SHORT = "host, self, pid:N, ns:INUM, or a container: id:HEX, name:X, pod:NS/POD, service:UNIT"
 
@@ -39,21 +37,28 @@ def add_in(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--in", dest="where", metavar="WHERE", type=parse_where, help=_SHORT)
 
 
-def containers_of(
-    world: Listed, snapshot: Snapshot, wanted: bool, columns: Container[str] = ()
-) -> Containers:
-    """Return the containers around each process if they are wanted, or a column shows them.
+def wants_containers(json: bool, columns: Iterable[str], *places: Where | None) -> bool:
+    """Tell whether an answer needs cgroups: to show containers, or to know whom a WHERE names."""
+    shown = json or not views.CONTAINERS.isdisjoint(columns)
+    return shown or any(where is not None and where.needs_containers for where in places)
 
-    None: not wanted, or none can be told of; raises UsageError if a column shows them all the same.
+
+def containers_of(
+    world: Listed, snapshot: Snapshot, columns: Iterable[str]
+) -> Mapping[int, Chain] | None:
+    """Return the containers around each process; None: they cannot be told, or nobody asked.
+
+    Raises UsageError if a column is to show them, but they cannot be told.
     """
-    shown = "CONTAINER" in columns
-    containers = world.containers(documents.leaders(snapshot)) if wanted or shown else None
-    if containers is None and shown:
+    containers = world.containers(snapshot)
+    if containers is None and not views.CONTAINERS.isdisjoint(columns):
         raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
     return containers
 
 
-def place_of(where: Where, world: Listed, snapshot: Snapshot, containers: Containers) -> Place:
+def place_of(
+    where: Where, world: Listed, snapshot: Snapshot, containers: Mapping[int, Chain] | None
+) -> Place:
     """Return the namespace that ``where`` names; raise as `pidscope.where.resolve` does.
 
     If ``where`` may name a container, ``containers`` are wanted, and the snapshot has starts.

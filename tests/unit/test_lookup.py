@@ -337,7 +337,8 @@ def named(monkeypatch: pytest.MonkeyPatch) -> None:
     """web is nginx's container; db is called so twice."""
     web, db = Container("docker", "ab" * 32, "web"), Container("docker", "cd" * 32, "\x1bdb")
     chains = {19: (web,), 35: (web,), 36: (web,), 42: (db,)}
-    monkeypatch.setattr(listing.Listed, "containers", lambda self, numbers: chains)
+    monkeypatch.setattr(listing.Listed, "containers", lambda self, snapshot: chains)
+    monkeypatch.setattr(listing.Listed, "knows_containers", lambda self: True)
 
 
 @pytest.mark.usefixtures("named")
@@ -359,7 +360,7 @@ def test_an_ambiguous_word_lists_what_it_may_be(
     lookup: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     same = {19: (Container("docker", "ab" * 32, "x"),), 42: (Container("podman", "cd" * 32, "x"),)}
-    monkeypatch.setattr(listing.Listed, "containers", lambda self, numbers: same)
+    monkeypatch.setattr(listing.Listed, "containers", lambda self, snapshot: same)
     code, lines, said = lookup("17", "--in", "x", source="containers")
     assert (code, lines) == (2, [])
     assert said == [
@@ -375,7 +376,7 @@ def test_a_shared_namespace_is_told(lookup: Run, monkeypatch: pytest.MonkeyPatch
         19: (Container("docker", "ab" * 32, "web"),),
         35: (Container("docker", "cd" * 32, "side"),),
     }
-    monkeypatch.setattr(listing.Listed, "containers", lambda self, numbers: chains)
+    monkeypatch.setattr(listing.Listed, "containers", lambda self, snapshot: chains)
     code, _, said = lookup("17", "--in", "side", "-n", source="containers")
     assert code == 0
     assert " ".join(said) == f"docker container side shares pid:[{BOX}] with docker container web"

@@ -119,6 +119,7 @@ def test_the_document_tells_of_this_process(answer: Callable[..., Answer]) -> No
         "ppid": os.getppid(),
         "pgid": os.getpgrp(),
         "sid": os.getsid(0),
+        "container": None,
     }
     assert own["start_time"].endswith("Z")
 

@@ -217,9 +217,9 @@ def test_who_else_has_the_namespace_is_told() -> None:
 def test_the_init_is_the_oldest_member_whatever_its_number() -> None:
     # A namespace inside a container, and one who was put in from outside, come later.
     here = scene(
+        task(40, ns=HOST, ticks=13),
         task(41, 1, ns=A, ticks=10),
         task(43, 5, 1, ns=C, ticks=12),
-        task(40, ns=HOST, ticks=13),
         containers={41: (WEB,), 43: (WEB,), 40: (WEB,)},
     )
     assert find("web", here) == Place(A, (WEB,))
