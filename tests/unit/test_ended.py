@@ -125,6 +125,17 @@ def test_what_is_forgotten_is_counted_and_the_oldest_goes_first(m: Machine) -> N
     assert oldest not in lives and everything.dropped == 0
 
 
+def test_of_two_that_had_one_number_the_older_is_forgotten(m: Machine) -> None:
+    for _ in range(2):
+        task = m.fork(m.kernel.init)
+        m.end(task)
+    everything, _ = watched(m)
+    ended, table = watched(m, kept=1)
+    number = ended._order[0][0].numbers[0]
+    newer, older = everything.of(table.root, number)
+    assert ended.of(table.root, number) == [newer] != [older]
+
+
 def test_nobody_is_left_behind_in_memory(m: Machine) -> None:
     for _ in range(20):
         m.end(m.fork(m.kernel.init))
