@@ -39,6 +39,11 @@ class ProcFs:
         """Look below ``root``; nothing is opened yet."""
         self._root = os.fspath(root)
 
+    @property
+    def root(self) -> str:
+        """Where it is mounted."""
+        return self._root
+
     def numbers(self) -> list[int]:
         """Return the process numbers listed, increasing; raise HostError if there is no listing."""
         try:
@@ -77,6 +82,21 @@ class ProcFs:
     def pid_ns(self, number: int) -> int | None:
         """Return the inum of ``ns/pid``; None: vanished, or this user may not read it."""
         return _read_inum(f"{self._root}/{number}/ns/pid")
+
+    def own_number(self) -> int | None:
+        """Return the number of this process in the mount's namespace; None: it has none."""
+        try:
+            return int(os.readlink(f"{self._root}/self"))  # noqa: PTH115 (bare name)
+        except (OSError, ValueError):
+            return None
+
+    def children_ns(self, number: int) -> int | None:
+        """Return the inum of ``ns/pid_for_children``, in which the task's children will be born.
+
+        None: the task is a zombie or vanished, this user may not read it, or (up to 7.0) that
+        namespace has not had its number 1 yet (``pidns_for_children_get()``).
+        """
+        return _read_inum(f"{self._root}/{number}/ns/pid_for_children")
 
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
         """Return (inum, inum of its parent) from the task's own PID namespace outwards.

@@ -76,6 +76,10 @@ _LEFT = frozenset(
         "START",
         "ID",
         "NSCONTAINER",
+        "LIMIT",
+        "OF",
+        "ERRNO",
+        "PIDS.EVENTS",
         *_NAMES,
     }
 )
@@ -143,6 +147,17 @@ def namespace_tree(
     return tabulated(rows, columns) if rows else ""
 
 
+def table(rows: list[list[str]], columns: Sequence[str], *, width: int | None, give: int) -> str:
+    """Return the rows below their headings; the cells in column ``give`` give way to ``width``."""
+    rows = [list(columns), *rows]
+    if width is not None:
+        widths = list(map(_widest, zip(*rows)))
+        excess = sum(widths) + _GAP * (len(columns) - 1) - width
+        if excess > 0:
+            _shorten(rows, give, _cut_front, max(_MIN_COMM, widths[give] - excess))
+    return aligned(rows, columns)
+
+
 def fitted(
     rows: list[list[str]], columns: Sequence[str], headings: bool, width: int | None
 ) -> list[list[str]]:
@@ -168,7 +183,7 @@ def tabulated(rows: list[list[str]], columns: Sequence[str]) -> str:
 
 
 def aligned(rows: list[list[str]], columns: Sequence[str]) -> str:
-    """Return what `tabulated` does, of processes: no cell but a COMM is empty or ends in a space.
+    """Return what `tabulated` does, where no cell but a COMM is empty or ends in a space.
 
     With thousands of rows tabulate takes longer than /proc does; this, a fiftieth of that.
     """
@@ -214,6 +229,11 @@ def _widest(cells: Iterable[str]) -> int:
 
 def _cut(text: str, room: int) -> str:
     return text[: room - 1] + "…"
+
+
+def _cut_front(text: str, room: int) -> str:
+    """Keep the end, which tells cgroups from each other."""
+    return "…" + text[1 - room :]
 
 
 def _cut_middle(numbers: str, room: int) -> str:

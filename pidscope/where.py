@@ -285,7 +285,8 @@ def _with_neighbours(place: Place, scene: Scene) -> Place:
 def _not_found(where: Where, scene: Scene) -> PidscopeError:
     if where.kind is Kind.PID:
         return NotFound(f"no process {where.number}, or none that this user may see")
-    what = f"{_NOUNS[where.kind]} '{shown(where.word)}'"
+    named = bracketed(where.number) if where.kind is Kind.NS else f"'{shown(where.word)}'"
+    what = f"{_NOUNS[where.kind]} {named}"
     if where.needs_containers and scene.containers is None:
         return HostError(f"no {what}: containers cannot be named here")
     if not scene.complete:

@@ -40,6 +40,12 @@ class ListedProc(ProcFiles, Protocol):
     ) -> Snapshot:
         """Every task that is listed, with its start, or its cgroup, if that is asked for."""
 
+    def own_number(self) -> int | None:
+        """The number of who reads, if it has one here."""
+
+    def children_ns(self, number: int) -> int | None:
+        """The inum of the namespace of a task's children, if that can be read."""
+
     def mount(self) -> Mount:
         """The namespace that it shows."""
 

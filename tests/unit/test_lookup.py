@@ -308,7 +308,7 @@ def test_no_standard_input_at_all(lookup: Run, monkeypatch: pytest.MonkeyPatch) 
         (["1", "-q", "-J"], 2, "do not go together"),
         (["1", "--in", "pid:x"], 2, "'pid:x': no such place"),
         (["1", "--to", "ns:"], 2, "'ns:': no such place"),
-        (["1", "--in", "ns:7"], 1, "no PID namespace 'ns:7'"),
+        (["1", "--in", "ns:7"], 1, "no PID namespace pid:[7]"),
         (["1", "--in", "pid:999"], 1, "no process 999"),
         (["1", "--in", "name:web"], 3, "containers cannot be named here"),
         (["1", "-o", "CONTAINER"], 2, "none is known to --source"),

@@ -194,7 +194,7 @@ def test_a_place_that_is_not_there() -> None:
     with pytest.raises(PidscopeError, match="no process") as caught:
         run("--in", f"pid:{child.pid}")
     assert caught.value.exit_code == 1
-    with pytest.raises(PidscopeError, match="no PID namespace 'ns:1'"):
+    with pytest.raises(PidscopeError, match=r"no PID namespace pid:\[1\]"):
         run("--in", "ns:1")
 
 
@@ -347,7 +347,7 @@ def test_nobody_sees_all_numbers_and_is_told_what_is_missing(
     assert "run as root" in text.stderr
     hidden = as_nobody("--in", f"pid:{job['pid']}")
     assert "HostError: this user may not read the namespace" in hidden.stderr
-    assert "HostError: no PID namespace 'ns:" in as_nobody("--in", f"ns:{job['ns']}").stderr
+    assert "HostError: no PID namespace pid:[" in as_nobody("--in", f"ns:{job['ns']}").stderr
 
 
 # --- as root, somewhere else -----------------------------------------------------------------
