@@ -57,7 +57,7 @@ def answer_table(
     lines = [line for answer in answers for line in _lines(answer, clock)]
     rows = [[_cell(line, column) for column in columns] for line in lines]
     rows = views.fitted(rows, columns, headings, width)
-    return views.tabulated(rows, columns) if lines else ""
+    return views.aligned(rows, columns) if lines else ""
 
 
 def _cell(line: Line, column: str) -> str:
@@ -76,7 +76,7 @@ def _lines(answer: Answer, clock: Callable[[int], datetime]) -> Iterator[Line]:
     for place, life in enumerate(answer.ended or ()):
         levels = [Numbered(ns, nr) for ns, nr in zip(life.inums, life.numbers)]
         again = ", reused" if place or task is not None else ""
-        what = f"{_ended(life, clock)}{again}"
+        what = f"{_thread_of(life, answer.ns)}{_ended(life, clock)}{again}"
         yield Line(number, number_in(levels, answer.to), levels, escape(life.comm), what)
 
 
@@ -97,8 +97,15 @@ def what_holds(held: Held) -> str:
     return "no process: " + ", ".join(f"{kind} of {len(who)}" for kind, who in kinds if who)
 
 
+def _thread_of(life: Life, ns: int | None) -> str:
+    """Return whose thread it was, as ``ns`` counts; nothing for a process."""
+    if life.numbers == life.tgids:
+        return ""
+    level = life.inums.index(ns) if ns in life.inums else 0
+    return f"thread of {life.tgids[level]}, "
+
+
 def _ended(life: Life, clock: Callable[[int], datetime]) -> str:
     signal = signal_of(life)
     ending = f"signal {signal}" if signal else f"status {life.exit_code >> 8 & 0xFF}"
-    kind = "" if life.numbers == life.tgids else f"thread of {life.tgids[-1]} "
-    return f"{kind}ended {clock(life.exited_ns):%H:%M:%S}, {ending}"
+    return f"ended {clock(life.exited_ns):%H:%M:%S}, {ending}"

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
-from pidscope.container import Chain, own, shown
+from pidscope.container import Chain, Container, own, shown
 from pidscope.escape import escape, unescape_status_name
 from pidscope.snapshot import Snapshot, TaskReading
 from pidscope.ticks import ticks_since_boot
@@ -35,6 +36,7 @@ class Level(TypedDict):
     ppid: int | None
     pgid: int
     sid: int
+    container: ContainerJson | None  # whose own the namespace is
 
 
 class ContainerJson(TypedDict):
@@ -76,7 +78,8 @@ class Namespace(TypedDict):
     threads: int
     zombies: int
     last_pid: int | None
-    container: ContainerJson | None  # of init
+    container: ContainerJson | None  # whose own it is
+    shared: list[ContainerJson]  # those that have it though it is not theirs
 
 
 class Outermost(TypedDict):
@@ -159,8 +162,9 @@ def processes(
     chains = _Chains(snapshot.ns_parents)
     groups = {task.status.ns_tgid[0]: task for task in tasks if _is_leader(task)}
     documents = [_process(task, groups.get(task.status.ppid), chains) for task in tasks]
+    told = {chain: _container(chain) for chain in set((containers or {}).values())}
     for document in documents if containers else ():
-        document["container"] = _container((containers or {}).get(document["pid"], ()))
+        document["container"] = told.get((containers or {}).get(document["pid"], ()))
     if snapshot.starts:
         ns_per_tick = 1_000_000_000 // ticks_per_second
         for task, document in zip(tasks, documents):
@@ -197,10 +201,20 @@ def _process(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> 
 def _container(chain: Chain) -> ContainerJson | None:
     """Return the innermost container of a chain, with the service in it."""
     container = own(chain)
-    if container is None:
-        return None
+    return None if container is None else _called(container)
+
+
+def _called(container: Container) -> ContainerJson:
     told = [None if text is None else shown(text) for text in container]
     return cast("ContainerJson", dict(zip(container._fields, told)))
+
+
+def tell_levels(documents: Iterable[Process], owners: Mapping[int, Container]) -> None:
+    """Say at each level of each process whose own the namespace there is, given that by inum."""
+    told = {inum: _called(container) for inum, container in owners.items()}
+    for process in documents:
+        for level in process["levels"]:
+            level["container"] = told.get(level["ns"] or 0)
 
 
 def is_complete(documents: Iterable[Process]) -> bool:
@@ -220,12 +234,13 @@ def leaders(snapshot: Snapshot) -> list[int]:
 def namespaces(
     snapshot: Snapshot,
     last_pids: Mapping[int, int],
-    containers: Mapping[int, Chain] | None = None,
+    owners: Mapping[int, Container] = MappingProxyType({}),
+    shared: Mapping[int, Sequence[Container]] = MappingProxyType({}),
 ) -> list[Namespace]:
     """Return the PID namespaces of ``snapshot``, each before its children, oldest init first.
 
-    ``last_pids`` gives the last number given out where it is known, by inum, ``containers`` those
-    of the processes as in `processes`.
+    All by inum: ``last_pids`` gives the last number given out where it is known, ``owners`` the
+    container whose own a namespace is, ``shared`` those that have it besides.
     """
     chains = _Chains(snapshot.ns_parents)
     members: dict[int, list[TaskReading]] = {inum: [] for inum in snapshot.ns_parents}
@@ -238,8 +253,10 @@ def namespaces(
         _namespace(inum, tasks, levels[inum], snapshot.ns_parents.get(inum), last_pids.get(inum))
         for inum, tasks in members.items()
     ]
-    for document in documents if containers else ():
-        document["container"] = _container((containers or {}).get(document["init"] or 0, ()))
+    for document in documents:
+        owner = owners.get(document["ns"])
+        document["container"] = None if owner is None else _called(owner)
+        document["shared"] = [_called(container) for container in shared.get(document["ns"], ())]
     return _tree_order(documents)
 
 
@@ -273,6 +290,7 @@ def _namespace(
         zombies=sum(status.state == "Z" for status in leaders),
         last_pid=last_pid,
         container=None,
+        shared=[],
     )
 
 
@@ -333,7 +351,15 @@ def _levels(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> l
     inums = chains.of(task)
     parents = _parent_numbers(task, parent, inums, chains)
     return [
-        {"ns": ns, "tid": tid, "pid": pid, "ppid": ppid, "pgid": pgid, "sid": sid}
+        {
+            "ns": ns,
+            "tid": tid,
+            "pid": pid,
+            "ppid": ppid,
+            "pgid": pgid,
+            "sid": sid,
+            "container": None,
+        }
         for ns, tid, pid, ppid, pgid, sid in zip(
             inums, status.ns_pid, status.ns_tgid, parents, status.ns_pgid, status.ns_sid
         )

@@ -35,7 +35,7 @@ class Ended:
     """The latest lives; ``dropped`` counts those that were forgotten for want of room."""
 
     def __init__(self, kept: int = LIVES_KEPT) -> None:
-        self._kept = kept
+        self.kept = kept
         self._order: deque[tuple[Life, list[_Key]]] = deque()
         self._lives: dict[_Key, deque[Life]] = {}
         self._exits: dict[int, int] = {}  # ts_ns by number in the initial namespace
@@ -81,7 +81,7 @@ class Ended:
         for key in keys:
             self._lives.setdefault(key, deque()).append(life)
         self._order.append((life, keys))
-        if len(self._order) > self._kept:
+        if len(self._order) > self.kept:
             self._forget()
 
     def _forget(self) -> None:

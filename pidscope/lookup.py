@@ -78,7 +78,9 @@ class Numbers:
     def __init__(self, processes: Iterable[Process], ns: int | None) -> None:
         self._ns = ns
         self._tasks: dict[int, Process] = {}
-        self._leaders: list[tuple[Level, Process]] = []
+        self._leaders: list[Process] = []
+        self._groups: dict[int, list[Process]] = {}
+        self._sessions: dict[int, list[Process]] = {}
         for process in processes:
             self.add(process)
 
@@ -89,11 +91,13 @@ class Numbers:
             return
         self._tasks[level["tid"]] = process
         if process["tid"] == process["pid"]:
-            self._leaders.append((level, process))
+            self._leaders.append(process)
+            self._groups.setdefault(level["pgid"], []).append(process)
+            self._sessions.setdefault(level["sid"], []).append(process)
 
     def processes(self) -> list[int]:
         """Those that have a number here, by their number in the outermost namespace."""
-        return [process["pid"] for _, process in self._leaders]
+        return [process["pid"] for process in self._leaders]
 
     def who(self, number: int) -> Taken:
         """Who has ``number``."""
@@ -101,8 +105,7 @@ class Numbers:
         return Taken(number, task, self._held(number) if task is None else None)
 
     def _held(self, number: int) -> Held | None:
-        group = [process for level, process in self._leaders if level["pgid"] == number]
-        session = [process for level, process in self._leaders if level["sid"] == number]
+        group, session = self._groups.get(number, []), self._sessions.get(number, [])
         if not (group or session):
             return None
         names = [

@@ -24,6 +24,7 @@ from pidscope.status import (
 )
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
+_CGROUP_INIT_INO = 0xEFFFFFFB  # PROC_CGROUP_INIT_INO, the same file
 _TIME_INIT_INO = 0xEFFFFFFA  # PROC_TIME_INIT_INO, the same file
 _NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
 
@@ -153,11 +154,14 @@ class ProcFs:
         """
         return self._read_task(number, None, start=True)
 
-    def _read_task(self, number: int, shown: int | None, start: bool) -> TaskReading | None:
+    def _read_task(
+        self, number: int, shown: int | None, start: bool, cgroups: dict[int, bytes] | None = None
+    ) -> TaskReading | None:
         """Read one task as `read` does, but no file that tells nothing new.
 
         A task that has one number is in the namespace that the mount shows, ``shown`` if that is
-        known. Without a start only a namespace that is not told asks for one, see below.
+        known. Without a start only a namespace that is not told asks for one, see below. What the
+        ``cgroup`` of a process says goes into ``cgroups``, if they are asked for.
         """
         path = f"{self._root}/{number}"
         directory = _open_directory(path)
@@ -169,6 +173,11 @@ class ProcFs:
                 return None
             only = shown if len(status.ns_pid) == 1 else None
             ns = _read_inum("ns/pid", directory) if only is None else only
+            if cgroups is not None and status.ns_pid == status.ns_tgid:
+                # The line of hierarchy 0, if there is one, is the last.
+                data = _read("cgroup", until=b"\n0::", directory=directory)
+                if data is not None:
+                    cgroups[number] = data
             if not start and ns is not None:
                 return TaskReading(number, status, None, ns)
             # Last: a start without a namespace then means "may not be read", not "vanished".
@@ -180,14 +189,38 @@ class ProcFs:
         finally:
             os.close(directory)
 
-    def snapshot(self, threads: bool = True, starts: bool = True) -> Snapshot:
+    def snapshot(
+        self, threads: bool = True, starts: bool = True, cgroups: bool = False
+    ) -> Snapshot:
         """Read every task as `take_snapshot` does; raise ProcError, HostError if none is listed."""
         shown = self._shown_ns()
+        paths: dict[int, bytes] | None = {} if cgroups else None
         snapshot = take_snapshot(
-            self, threads, lambda number: self._read_task(number, shown, starts)
+            self, threads, lambda number: self._read_task(number, shown, starts, paths)
         )
         parents = {} if shown is None else {shown: 0}
-        return snapshot._replace(ns_parents={**parents, **snapshot.ns_parents}, starts=starts)
+        return snapshot._replace(
+            ns_parents={**parents, **snapshot.ns_parents}, starts=starts, cgroups=paths
+        )
+
+    def sees_cgroups_whole(self) -> bool:
+        """Tell whether ``cgroup`` shows whole paths: not those below a cgroup namespace's root.
+
+        It is the reader's namespace that counts, not the mount's (``proc_cgroup_show()``,
+        kernel/cgroup/cgroup.c).
+        """
+        try:
+            return _inum_of(f"{self._root}/self/ns/cgroup") == _CGROUP_INIT_INO
+        except OSError:  # a kernel without control groups
+            return False
+
+    def host_root(self) -> str:
+        """Return the root directory of the mount's process 1, or else this process's own.
+
+        Only root may pass there; in a container with the host's PID namespace they differ.
+        """
+        root = f"{self._root}/1/root"
+        return root if os.access(f"{root}/.", os.X_OK) else ""
 
     def sees_all(self) -> bool:
         """Tell whether hidepid hides nobody: whom it concerns, it hides init from."""

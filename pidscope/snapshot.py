@@ -57,6 +57,8 @@ class Snapshot(NamedTuple):
     ns_parents: Mapping[int, int] = MappingProxyType({})  # 0: it is the mount's own
     seen: tuple[TaskSeen, ...] = ()
     starts: bool = True  # the start of each task was asked for
+    # What ``cgroup`` says, by process number; None: nobody asked, and whoever is not in it is gone.
+    cgroups: Mapping[int, bytes] | None = None
 
 
 class ProcFiles(Protocol):

@@ -40,8 +40,10 @@ PS_COLUMNS: Mapping[str, Callable[[Process], str]] = {
     "START": lambda it: it["start_time"],
     "ID": lambda it: it["id"],
     "CONTAINER": lambda it: _called(it["container"]),
+    "NSCONTAINER": lambda it: _callings(level["container"] for level in it["levels"]),
     "COMM": lambda it: it["comm"],
 }
+CONTAINERS = frozenset({"CONTAINER", "NSCONTAINER"})  # what needs cgroups
 PS_STARTS = frozenset({"START", "ID"})  # what a snapshot without starts does not have
 PS_DEFAULT = ("PID", "NSPID", "NS", "PPID", "PGID", "SID", "STAT", "COMM")
 PS_THREADS = ("PID", "TID", "NSPID", "NS", "STAT", "COMM")
@@ -57,14 +59,29 @@ NS_COLUMNS: Mapping[str, Callable[[Namespace], str]] = {
     "THREADS": lambda it: str(it["threads"]),
     "ZOMBIES": lambda it: str(it["zombies"]),
     "LAST": lambda it: known(it["last_pid"]),
-    "CONTAINER": lambda it: _called(it["container"]),
+    "CONTAINER": lambda it: _callings([it["container"], *it["shared"]], joint=" +"),
 }
 NS_DEFAULT = ("NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM")
 
 _NAMES = ("CONTAINER", "REAPER", "COMM", "WHAT")  # of any length, the first is shortened first
 _LEFT = frozenset(
-    {"NS", "NSPID", "NSTGID", "NSPPID", "NSPGID", "NSSID", "STAT", "START", "ID", *_NAMES}
-    | {"LIMIT", "OF", "ERRNO", "PIDS.EVENTS"}
+    {
+        "NS",
+        "NSPID",
+        "NSTGID",
+        "NSPPID",
+        "NSPGID",
+        "NSSID",
+        "STAT",
+        "START",
+        "ID",
+        "NSCONTAINER",
+        "LIMIT",
+        "OF",
+        "ERRNO",
+        "PIDS.EVENTS",
+        *_NAMES,
+    }
 )
 
 
@@ -88,16 +105,18 @@ def process_table(
     *,
     headings: bool,
     width: int | None,
+    told: bool = True,
 ) -> str:
     """Return one line a task; NSPID and names give way to ``width``, None: nothing is cut.
 
-    ``comms`` names parents by number.
+    ``comms`` names parents by number. ``told``: who is shown in no container is in none.
     """
-
-    def reaper(process: Process) -> str:
-        return comms.get(process["levels"][0]["ppid"] or 0, "?")
-
-    cells = [reaper if column == "REAPER" else PS_COLUMNS[column] for column in columns]
+    particular: Mapping[str, Callable[[Process], str]] = {
+        "REAPER": lambda it: comms.get(it["levels"][0]["ppid"] or 0, "?"),
+        "CONTAINER": lambda it: _called(it["container"], told),
+        "NSCONTAINER": lambda it: _callings((at["container"] for at in it["levels"]), told),
+    }
+    cells = [particular.get(column) or PS_COLUMNS[column] for column in columns]
     rows = [[cell(process) for cell in cells] for process in processes]
     return aligned(fitted(rows, columns, headings, width), columns)
 
@@ -109,12 +128,18 @@ def namespace_tree(
     *,
     headings: bool,
     width: int | None,
+    told: bool = True,
 ) -> str:
-    """Return one line a namespace, indented by level; ``comms`` names inits by number."""
+    """Return one line a namespace, indented by level; ``comms`` names inits by number.
+
+    ``told``: what is shown to be no container's is none's.
+    """
 
     def cell(namespace: Namespace, column: str) -> str:
         if column == "COMM":
             return comms.get(namespace["init"] or 0, "?")
+        if column == "CONTAINER":
+            return _callings([namespace["container"], *namespace["shared"]], told, " +")
         return NS_COLUMNS[column](namespace)
 
     rows = [[cell(namespace, column) for column in columns] for namespace in namespaces]
@@ -225,8 +250,16 @@ def _numbers(numbers: Iterable[int | None]) -> str:
     return " ".join(map(known, numbers))
 
 
-def _called(container: ContainerJson | None) -> str:
-    return "-" if container is None else call(Container(**container))
+def _called(container: ContainerJson | None, told: bool = True) -> str:
+    if container is None:
+        return "-" if told else "?"
+    return call(Container(**container))
+
+
+def _callings(
+    containers: Iterable[ContainerJson | None], told: bool = True, joint: str = " "
+) -> str:
+    return joint.join(_called(container, told) for container in containers)
 
 
 def known(number: int | None) -> str:

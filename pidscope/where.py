@@ -58,6 +58,14 @@ class Where(NamedTuple):
 
 
 _CONTAINED = frozenset({Kind.ID, Kind.NAME, Kind.POD, Kind.SERVICE, Kind.BARE})
+_NOUNS = {
+    Kind.NS: "PID namespace",
+    Kind.ID: "container",
+    Kind.NAME: "container",
+    Kind.POD: "pod",
+    Kind.SERVICE: "service",
+    Kind.BARE: "process, namespace or container",
+}
 
 
 class Scene(NamedTuple):
@@ -277,14 +285,13 @@ def _with_neighbours(place: Place, scene: Scene) -> Place:
 def _not_found(where: Where, scene: Scene) -> PidscopeError:
     if where.kind is Kind.PID:
         return NotFound(f"no process {where.number}, or none that this user may see")
-    what = f"'{shown(where.word)}'"
-    if where.kind is Kind.NS:
-        what = f"PID namespace pid:[{where.number}]"
-    elif scene.containers is None:
-        return HostError(f"no namespace {what}, and containers cannot be named here")
+    named = bracketed(where.number) if where.kind is Kind.NS else f"'{shown(where.word)}'"
+    what = f"{_NOUNS[where.kind]} {named}"
+    if where.needs_containers and scene.containers is None:
+        return HostError(f"no {what}: containers cannot be named here")
     if not scene.complete:
         return HostError(f"no {what} among what this user may read", _ROOT)
-    return NotFound(f"no {what}", "pidscope ns lists the namespaces")
+    return NotFound(f"no {what}", "pidscope ns lists the namespaces, and whose they are")
 
 
 def _listed(found: Sequence[Place]) -> list[str]:

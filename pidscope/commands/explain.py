@@ -89,7 +89,7 @@ def _print(world: Listed, args: argparse.Namespace) -> int:
     )
     if args.json:
         more = explaining.document(it)
-        world.print_document("pids", explaining.pid_documents(it), it.all_seen, more)
+        world.print_document("pids", explaining.pid_documents(it), it.all_seen, **more)
         return 0
     print(explaining.dot(it) if args.dot else "\n".join(explaining.lines(it)))
     world.tell_outermost()

@@ -87,7 +87,7 @@ def _print(world: Listed, args: argparse.Namespace) -> int:
         who = {"pid": process["tid"], "comm": process["comm"], "ns": facts.numbers[0].ns}
         more = {"process": who, "next_fork": limits.next_fork(found)}
         ordered = limits.bound_documents(limits.by_room(found))
-        world.print_document("bounds", ordered, limits.is_certain(found), more)
+        world.print_document("bounds", ordered, limits.is_certain(found), **more)
         return 0
     _print_text(process, found)
     world.tell_outermost()

@@ -23,18 +23,22 @@ from pidscope.commands.sources import (
 )
 from pidscope.container import Chain
 from pidscope.documents import Outermost, Process
+from pidscope.procfs import ProcFs
 from pidscope.snapshot import Mount, ProcFiles, Snapshot
 from pidscope.timens import Offsets, offsets_of_reader
 
 if TYPE_CHECKING:
     from pidscope.commands.recorded import Record
+    from pidscope.membership import Homes
 
 
 class ListedProc(ProcFiles, Protocol):
     """A /proc that can be listed: a mount's files, and what they say of the machine."""
 
-    def snapshot(self, threads: bool = True, starts: bool = True) -> Snapshot:
-        """Every task that is listed; ``starts``: with the time at which it started."""
+    def snapshot(
+        self, threads: bool = True, starts: bool = True, cgroups: bool = False
+    ) -> Snapshot:
+        """Every task that is listed, with its start, or its cgroup, if that is asked for."""
 
     def own_number(self) -> int | None:
         """The number of who reads, if it has one here."""
@@ -70,9 +74,36 @@ class Listed(NamedTuple):
     offsets: Offsets  # of the time namespace of who reads
     record: Record | None = None  # of those that ended; None: nothing was recording
 
-    def containers(self, numbers: Iterable[int]) -> Mapping[int, Chain] | None:
-        """The containers around each process, by its number here; None: this cannot be told."""
-        return None
+    def containers(self, snapshot: Snapshot) -> Mapping[int, Chain] | None:
+        """The containers around each process, by its number here; None: this cannot be told.
+
+        The snapshot has cgroups. Says on standard error what cannot be known, and who would not
+        tell names.
+        """
+        if snapshot.cgroups is None or not isinstance(self.proc, ProcFs):
+            return None
+        if not self.knows_containers():
+            print(
+                "pidscope: seen from inside a cgroup namespace: only containers in it are known",
+                file=sys.stderr,
+            )
+        from pidscope.membership import chains  # what names no container does without
+
+        found = chains(snapshot.cgroups)
+        if not any(found.values()):
+            return found
+        from pidscope.naming import name_containers
+
+        named = name_containers(found, self.proc.host_root())
+        for line in named.silent:
+            print(f"pidscope: containers are shown by their ids: {line}", file=sys.stderr)
+        return named.chains
+
+    def homes(self, processes: Iterable[Process], containers: Mapping[int, Chain] | None) -> Homes:
+        """Whose the PID namespaces of these processes are."""
+        from pidscope.membership import Homes, homes
+
+        return homes(processes, containers, self.proc.start_ticks) if containers else Homes({}, {})
 
     def processes(
         self, snapshot: Snapshot, containers: Mapping[int, Chain] | None = None
@@ -104,14 +135,14 @@ class Listed(NamedTuple):
             if earliest == latest:  # or a second ended between the readings
                 return earliest
 
+    def knows_containers(self) -> bool:
+        """Tell whether who is shown in no container is in none."""
+        return isinstance(self.proc, ProcFs) and self.proc.sees_cgroups_whole()
+
     def print_document(
-        self,
-        name: str,
-        items: Sequence[Mapping[str, Any]],
-        complete: bool,
-        more: Mapping[str, Any] | None = None,
+        self, name: str, items: Sequence[Mapping[str, Any]], complete: bool, **more: Any
     ) -> None:
-        """Print the document whose list ``name`` holds ``items``, and has ``more`` besides."""
+        """Print the document whose list ``name`` holds ``items``, and ``more`` beside it."""
         import json  # takes a while to import, and a table does without
 
         document = documents.envelope(
@@ -124,7 +155,7 @@ class Listed(NamedTuple):
             complete=complete,
             outermost=Outermost(ns=self.mount.ns, initial=self.mount.initial),
         )
-        print(json.dumps({**document, **(more or {})}))
+        print(json.dumps({**document, **more}))
 
     def tell_outermost(self) -> None:
         """Say on standard error if this is not the host's view, which looks just the same."""

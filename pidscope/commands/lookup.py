@@ -10,10 +10,19 @@ from typing import NamedTuple
 
 from pidscope import answers, documents, views
 from pidscope.commands.listing import Listed, add_options, keeping_all, listed
-from pidscope.commands.places import EXPLAINED, ROOT, add_in, containers_of, place_of, tell_shared
+from pidscope.commands.places import (
+    EXPLAINED,
+    ROOT,
+    add_in,
+    containers_of,
+    place_of,
+    tell_shared,
+    tell_unread,
+    wants_containers,
+)
 from pidscope.commands.sources import SEE_SCENARIOS
+from pidscope.commands.standard import say
 from pidscope.documents import Process
-from pidscope.ended import LIVES_KEPT
 from pidscope.errors import HostError, NotFound, NotKnown, UsageError
 from pidscope.escape import escape
 from pidscope.lookup import Answer, Numbers, answer_json
@@ -36,7 +45,7 @@ columns (-o; a leading + adds to the default ones):
 examples:
   pidscope lookup 17 --in web          which process is it that web calls 17?
   pidscope lookup 4242 --to pid:4242   and what does 4242 call itself?
-  kill $(pidscope lookup -q 17 --in id:3f2a91)
+  strace -p $(pidscope lookup -q 17 --in id:3f2a91)
   grep -o 'pid [0-9]*' log | cut -c5- | pidscope lookup - --in pod:default/db
   pidscope lookup 5 --in pid:4 --source simulated:reuse
                                        who is 5, and who was 5 before?
@@ -126,14 +135,14 @@ class _Fault(NamedTuple):
 def _answer(
     world: Listed, args: argparse.Namespace, columns: list[str], numbers: Sequence[int]
 ) -> int:
-    starts = args.json or not views.PS_STARTS.isdisjoint(columns)
-    starts = starts or any(where and where.needs_containers for where in (args.where, args.to))
-    snapshot = world.proc.snapshot(threads=False, starts=starts)
+    named = wants_containers(args.json, columns, args.where, args.to)
+    starts = named or not views.PS_STARTS.isdisjoint(columns)
+    snapshot = world.proc.snapshot(threads=False, starts=starts, cgroups=named)
+    containers = containers_of(world, snapshot, columns)
     place, to = (
-        Place(world.mount.ns) if where is None else place_of(where, world, snapshot)
+        Place(world.mount.ns) if where is None else place_of(where, world, snapshot, containers)
         for where in (args.where, args.to)
     )
-    containers = containers_of(world, snapshot, args.json, columns)
     everyone = world.processes(snapshot, containers)
     threads = _threads(world, Numbers(everyone, place.ns), place, numbers)
     if threads:
@@ -144,6 +153,7 @@ def _answer(
     if args.quiet:
         _print_quiet(found)
     elif args.json:
+        documents.tell_levels(everyone, world.homes(everyone, containers).own)
         boot_time = world.boot_time()
         told = [answer_json(one, boot_time) for one in found]
         complete = documents.is_complete(everyone) and world.proc.sees_all()
@@ -151,7 +161,9 @@ def _answer(
     else:
         _print_table(world, args, columns, found)
         world.tell_outermost()
-        tell_shared(place)
+        for one in dict.fromkeys((place, to)):
+            tell_shared(one)
+        _tell_unread(found)
     return _tell_faults(_faults(found, world, unseen, args.quiet))
 
 
@@ -213,6 +225,12 @@ def _print_table(
         print(text)
 
 
+def _tell_unread(found: Iterable[Answer]) -> None:
+    tasks = [answer.taken.task for answer in found if answer.taken.task is not None]
+    if not documents.is_complete(tasks):
+        tell_unread(tasks)
+
+
 def _faults(
     found: Iterable[Answer], world: Listed, unseen: bool, quiet: bool
 ) -> dict[_Fault, list[int]]:
@@ -230,7 +248,7 @@ def _fault(answer: Answer, world: Listed, unseen: bool, quiet: bool) -> _Fault |
     if answer.taken.task is not None:
         return _untranslated(answer) if quiet else None
     if answer.taken.held is not None:
-        text = f"no process is {{}} in {where}: a group or a session is called so"
+        text = f"no process is {{}} in {where}: a group or session has it"
         return _Fault(NotFound.exit_code, text if quiet else "")
     if unseen:
         text = f"nobody that this user may see is {{}} in {where}"
@@ -241,7 +259,7 @@ def _fault(answer: Answer, world: Listed, unseen: bool, quiet: bool) -> _Fault |
     if record is None:
         return _Fault(NotKnown.exit_code, now, _UNRECORDED)
     if record.ended.dropped:
-        hint = f"who was is not known: only the last {LIVES_KEPT} that ended are kept"
+        hint = f"who was is not known: only the last {record.ended.kept} that ended are kept"
         return _Fault(NotKnown.exit_code, now, hint)
     return _Fault(NotFound.exit_code, f"{now}, and nobody was before")
 
@@ -259,9 +277,9 @@ def _tell_faults(faults: dict[_Fault, list[int]]) -> int:
     """Say them on standard error, and return the exit code of the gravest."""
     for fault, numbers in faults.items():
         if fault.text:
-            print(f"pidscope: {fault.text.format(_enumerated(numbers))}", file=sys.stderr)
+            say(fault.text.format(_enumerated(numbers)))
     for hint in dict.fromkeys(line for fault in faults for line in fault.hint.splitlines()):
-        print(f"pidscope: {hint}", file=sys.stderr)
+        say(hint)
     return max((fault.exit_code for fault in faults), default=0)
 
 

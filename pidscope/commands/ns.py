@@ -6,7 +6,7 @@ import argparse
 
 from pidscope import documents, views
 from pidscope.commands.listing import Listed, add_options, keeping_all, listed
-from pidscope.commands.places import containers_of, tell_unread
+from pidscope.commands.places import containers_of, tell_unread, wants_containers
 from pidscope.commands.sources import SEE_SCENARIOS
 
 _EXAMPLES = f"""\
@@ -64,21 +64,25 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     proc = world.proc
-    snapshot = proc.snapshot(starts=False)
     # Where there are any, they are shown unless other columns are chosen.
-    named = args.json or args.output is None
-    containers = containers_of(world, snapshot, named, columns)
-    tree = documents.namespaces(snapshot, _last_pids(world), containers)
+    named = args.output is None or wants_containers(args.json, columns)
+    snapshot = proc.snapshot(starts=False, cgroups=named)
+    containers = containers_of(world, snapshot, columns)
     everyone = world.processes(snapshot)
+    tree = documents.namespaces(snapshot, _last_pids(world), *world.homes(everyone, containers))
     complete = documents.is_complete(everyone) and proc.sees_all()
+    told = world.knows_containers()
     if args.json:
-        world.print_document("namespaces", tree, complete)
+        world.print_document("namespaces", tree, complete, containers_known=told)
         return 0
-    if args.output is None and any(entry["container"] for entry in tree):
+    if args.output is None and any(entry["container"] or entry["shared"] for entry in tree):
         columns = [*columns, "CONTAINER"]
     comms = {process["tid"]: process["comm"] for process in everyone}
     width = None if args.output is not None else views.WIDTH
-    print(views.namespace_tree(tree, comms, columns, headings=not args.noheadings, width=width))
+    text = views.namespace_tree(
+        tree, comms, columns, headings=not args.noheadings, width=width, told=told
+    )
+    print(text)
     world.tell_outermost()
     if not complete:
         tell_unread(everyone)

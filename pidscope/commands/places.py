@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-from pidscope import documents
+from pidscope import views
 from pidscope.commands.listing import Listed
+from pidscope.commands.standard import say
 from pidscope.container import Chain
 from pidscope.documents import Process
 from pidscope.errors import UsageError
@@ -37,31 +37,34 @@ def add_in(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--in", dest="where", metavar="WHERE", type=parse_where, help=_SHORT)
 
 
-def containers_of(
-    world: Listed, snapshot: Snapshot, json: bool, columns: Container[str]
-) -> Mapping[int, Chain] | None:
-    """The containers around each process if they are to be shown; None: none can be told of.
+def wants_containers(json: bool, columns: Iterable[str], *places: Where | None) -> bool:
+    """Tell whether an answer needs cgroups: to show containers, or to know whom a WHERE names."""
+    shown = json or not views.CONTAINERS.isdisjoint(columns)
+    return shown or any(where is not None and where.needs_containers for where in places)
 
-    Raises UsageError if a column is to show them, but none can be told of.
+
+def containers_of(
+    world: Listed, snapshot: Snapshot, columns: Iterable[str]
+) -> Mapping[int, Chain] | None:
+    """Return the containers around each process; None: they cannot be told, or nobody asked.
+
+    Raises UsageError if a column is to show them, but they cannot be told.
     """
-    wanted = json or "CONTAINER" in columns
-    containers = world.containers(documents.leaders(snapshot)) if wanted else None
-    if containers is None and "CONTAINER" in columns:
+    containers = world.containers(snapshot)
+    if containers is None and not views.CONTAINERS.isdisjoint(columns):
         raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
     return containers
 
 
-def place_of(where: Where, world: Listed, snapshot: Snapshot) -> Place:
+def place_of(
+    where: Where, world: Listed, snapshot: Snapshot, containers: Mapping[int, Chain] | None
+) -> Place:
     """Return the namespace that ``where`` names; raise as `pidscope.where.resolve` does.
 
-    The snapshot has starts if ``where`` may name a container.
+    If ``where`` may name a container, ``containers`` are wanted, and the snapshot has starts.
     """
-    containers = None
-    if where.needs_containers:
-        containers = world.containers(documents.leaders(snapshot))
     complete = world.proc.sees_all() and all(task.ns is not None for task in snapshot.tasks)
-    scene = Scene(world.mount, world.proc.read, snapshot, containers, complete)
-    return resolve(where, scene)
+    return resolve(where, Scene(world.mount, world.proc.read, snapshot, containers, complete))
 
 
 def tell_shared(place: Place) -> None:
@@ -69,19 +72,15 @@ def tell_shared(place: Place) -> None:
     if not place.container:
         return
     others = [describe(chain) for chain in place.shared]
-    others += ["all that is in no container"] if place.with_host else []
+    others += ["what is in no container"] if place.with_host else []
     if others:
-        print(
-            f"pidscope: {bracketed(place.ns)} is not of {describe(place.container)} alone: "
-            f"shared with {', '.join(others)}",
-            file=sys.stderr,
-        )
+        named = describe(place.container)
+        say(f"{named} shares {bracketed(place.ns)} with {', '.join(others)}")
 
 
 def tell_unread(processes: Iterable[Process]) -> None:
     """Say on standard error what of the world this user may not read."""
     unread = sum(process["ns"] is None for process in processes)
-    what = "? and what is missing"
-    if unread:
-        what = f"the namespaces of {unread} of these (?)"
-    print(f"pidscope: {what} may not be read by this user; {ROOT}", file=sys.stderr)
+    what = f"the namespaces of {unread} of these (?)" if unread else "? and what is missing"
+    say(f"{what} may not be read by this user")
+    say(ROOT)

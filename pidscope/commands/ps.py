@@ -6,7 +6,14 @@ import argparse
 
 from pidscope import documents, views
 from pidscope.commands.listing import Listed, add_options, keeping_all, listed
-from pidscope.commands.places import add_in, containers_of, place_of, tell_shared, tell_unread
+from pidscope.commands.places import (
+    add_in,
+    containers_of,
+    place_of,
+    tell_shared,
+    tell_unread,
+    wants_containers,
+)
 from pidscope.commands.sources import SEE_SCENARIOS
 from pidscope.documents import Process
 
@@ -20,6 +27,8 @@ columns (-o; a leading + adds to the default ones):
   NS, LEVEL  the innermost PID namespace, and how deep it is
   PPID, PGID, SID, START, ID, COMM
   CONTAINER  the innermost that it is in by its cgroup, or its service
+  NSCONTAINER
+             whose own the namespace is, at every level
   REAPER     the name of PPID, which has to wait for a zombie
   STAT       state letter; j: joined from outside (nsenter, docker exec)
   ? is what this user may not read.
@@ -65,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
     default = views.PS_THREADS if args.threads else default
     columns: list[str] = list(default)
     if args.output is not None:
-        columns = views.choose_columns(args.output, views.PS_COLUMNS, default)
+        known = [*views.PS_COLUMNS, "REAPER"]
+        columns = views.choose_columns(args.output, known, default)
     world = listed(args)
     with keeping_all():
         return _print(world, args, columns)
@@ -73,20 +83,27 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     proc, where = world.proc, args.where
-    starts = args.json or not views.PS_STARTS.isdisjoint(columns)
-    starts = starts or (where is not None and where.needs_containers)
-    snapshot = proc.snapshot(threads=args.threads, starts=starts)
-    place = None if where is None else place_of(where, world, snapshot)
-    everyone = world.processes(snapshot, containers_of(world, snapshot, args.json, columns))
+    placed = where is not None and where.needs_containers
+    starts = args.json or placed or not views.PS_STARTS.isdisjoint(columns)
+    named = wants_containers(args.json, columns, where)
+    snapshot = proc.snapshot(threads=args.threads, starts=starts, cgroups=named)
+    containers = containers_of(world, snapshot, columns)
+    place = None if where is None else place_of(where, world, snapshot, containers)
+    everyone = world.processes(snapshot, containers)
     complete = documents.is_complete(everyone) and proc.sees_all()
     inum = None if place is None else place.ns
     chosen = [process for process in everyone if _is_chosen(process, inum, args)]
+    told = world.knows_containers()
+    if args.json or "NSCONTAINER" in columns:
+        documents.tell_levels(chosen, world.homes(everyone, containers).own)
     if args.json:
-        world.print_document("processes", chosen, complete)
+        world.print_document("processes", chosen, complete, containers_known=told)
         return 0
     width = None if args.output is not None else views.WIDTH
     comms = {process["tid"]: process["comm"] for process in everyone}
-    table = views.process_table(chosen, columns, comms, headings=not args.noheadings, width=width)
+    table = views.process_table(
+        chosen, columns, comms, headings=not args.noheadings, width=width, told=told
+    )
     if table:
         print(table)
     world.tell_outermost()

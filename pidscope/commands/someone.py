@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pidscope import documents
 from pidscope.commands.listing import Listed
-from pidscope.commands.places import ROOT, place_of
+from pidscope.commands.places import ROOT, containers_of, place_of
+from pidscope.container import Chain
 from pidscope.documents import Process
 from pidscope.errors import HostError, NotFound
 from pidscope.lookup import Held, Numbers
@@ -22,13 +24,14 @@ class Seen(NamedTuple):
     where: Where | None
     snapshot: Snapshot
     everyone: list[Process]
+    containers: Mapping[int, Chain] | None  # around each process; None: nobody asked
     complete: bool  # nobody and nothing was hidden
 
     def place(self) -> Place:
         """Return the namespace that ``--in`` names, or the mount's; raise as `place_of` does."""
         if self.where is None:
             return Place(self.world.mount.ns)
-        return place_of(self.where, self.world, self.snapshot)
+        return place_of(self.where, self.world, self.snapshot, self.containers)
 
     def by_number(self, number: int, place: Place) -> Process:
         """Return the task that has a number in a place.
@@ -71,7 +74,7 @@ class Seen(NamedTuple):
     def _first(self, place: Place) -> int:
         """Return the oldest process of the container."""
         leaders = documents.leaders(self.snapshot)
-        chains = self.world.containers(leaders) or {}
+        chains = self.containers or {}
         inside = place.container
         members = {pid for pid in leaders if chains.get(pid, ())[: len(inside)] == inside}
         tasks = [task for task in self.snapshot.tasks if task.number in members]
@@ -81,11 +84,13 @@ class Seen(NamedTuple):
 def see(world: Listed, args: argparse.Namespace) -> Seen:
     """Read a world."""
     where: Where | None = args.where
-    starts = args.json or (where is not None and where.needs_containers)
-    snapshot = world.proc.snapshot(threads=True, starts=starts)
+    placed = where is not None and where.needs_containers
+    starts = args.json or placed
+    snapshot = world.proc.snapshot(threads=True, starts=starts, cgroups=placed)
+    containers = containers_of(world, snapshot, ())
     everyone = world.processes(snapshot)
     complete = documents.is_complete(everyone) and world.proc.sees_all()
-    return Seen(world, where, snapshot, everyone, complete)
+    return Seen(world, where, snapshot, everyone, containers, complete)
 
 
 def _held_by(held: Held) -> str:

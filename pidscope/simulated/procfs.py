@@ -103,10 +103,12 @@ class SimulatedProcFs:
             ns,
         )
 
-    def snapshot(self, threads: bool = True, starts: bool = True) -> Snapshot:
+    def snapshot(
+        self, threads: bool = True, starts: bool = True, cgroups: bool = False
+    ) -> Snapshot:
         """Read every task that is listed, and the parent of every PID namespace met.
 
-        The starts are read in any case: they cost little here.
+        The starts are read in any case: they cost little here. Nobody is in a container.
         """
         return take_snapshot(self, threads)
 
