@@ -439,7 +439,7 @@ def test_this_process(capsys: pytest.CaptureFixture[str]) -> None:
 THREAD = """
 import threading
 done = threading.Event()
-thread = threading.Thread(target=done.wait)
+thread = threading.Thread(target=done.wait, daemon=True)
 thread.start()
 print(thread.native_id, flush=True)
 input()

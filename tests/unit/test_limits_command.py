@@ -261,35 +261,41 @@ def test_this_process(capsys: pytest.CaptureFixture[str]) -> None:
 
 NPROC = """
 import errno, os, resource, signal, sys
+uid = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_NPROC, (7, 7))
-os.setgroups([]); os.setgid(4242424); os.setuid(4242424)
+os.setgroups([]); os.setgid(uid); os.setuid(uid)
 print("ready", flush=True)
-sys.stdin.readline()
-count, children = 0, []
+children = []
 try:
-    while True:
-        child = os.fork()
-        if child == 0:
-            signal.pause()
-        children.append(child)
+    while sys.stdin.readline():
+        while True:
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+            children.append(child)
 except OSError as error:
     print(len(children), errno.errorcode[error.errno], flush=True)
-for child in children:
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+finally:
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 """
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it becomes another user")
 def test_rlimit_nproc_of_a_user(capsys: pytest.CaptureFixture[str]) -> None:
     """As many forks as it says, and then that errno: of this very kernel."""
+    uid = 4_000_000_000 + os.getpid()  # nobody else's, if somebody else runs this, too
     with subprocess.Popen(
-        [sys.executable, "-c", NPROC], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", NPROC, str(uid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdin is not None and process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         told = document(capsys, "--in", f"pid:{process.pid}")["next_fork"]
-        assert (told["name"], told["of"], told["room"]) == ("RLIMIT_NPROC", "user 4242424", 6)
+        assert (told["name"], told["of"], told["room"]) == ("RLIMIT_NPROC", f"user {uid}", 6)
         process.stdin.write("go\n")
         process.stdin.flush()
         assert process.stdout.readline().split() == [str(told["room"]), told["errno"]]
