@@ -12,14 +12,6 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pidscope.cgroups import (
-    Directory,
-    directories,
-    parse_amount,
-    parse_cgroup_mounts,
-    parse_max_events,
-    parse_pids_hierarchy,
-)
 from pidscope.documents import Process
 from pidscope.errors import BtfError
 from pidscope.escape import escape
@@ -32,6 +24,14 @@ from pidscope.limits import (
     Numbers,
     UserTasks,
     numbers_in_use,
+)
+from pidscope.pids_cgroup import (
+    Directory,
+    directories,
+    parse_amount,
+    parse_cgroup_mounts,
+    parse_max_events,
+    parse_pids_hierarchy,
 )
 from pidscope.procfs import ProcFs
 from pidscope.snapshot import Mount
