@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, Optional, TypedDict
+from typing import NamedTuple, Optional
 
 from pidscope.documents import Process
 
@@ -33,8 +33,8 @@ _RESERVED_PIDS = 300  # include/linux/threads.h
 FORK, THREAD, NAMESPACE = "fork", "thread", "namespace"
 
 # Bounds that count nothing
-_INIT = "number 1"
-_CHILDREN = "pid_ns_for_children"
+INIT = "number 1"
+CHILDREN = "pid_ns_for_children"
 
 
 class Everyone(NamedTuple):
@@ -122,34 +122,6 @@ class Bound(NamedTuple):
         return MAX if self.stops != FORK or self.exempt else self.least
 
 
-class BoundDocument(TypedDict):
-    """A bound in JSON; ``max``: no limit, null: not known."""
-
-    name: str
-    of: str
-    stops: str
-    limit: int | str | None
-    used: int | None
-    room: int | str | None
-    room_least: int | str | None
-    exempt: bool | None
-    errno: str
-    peak: int | None
-    events: int | None
-    events_local: int | None
-
-
-class NextFork(TypedDict):
-    """The tight bound, and the errno once its room is used up; null: none is known."""
-
-    room: int | str | None
-    certain: bool
-    errno: str | None
-    name: str | None
-    of: str | None
-    sentence: str
-
-
 def bounds(facts: Facts) -> list[Bound]:
     """Return every bound, in the order in which the kernel asks."""
     found = [*_of_user(facts)]
@@ -185,7 +157,7 @@ def _of_user(facts: Facts) -> Iterable[Bound]:
 def _of_new_namespace(facts: Facts) -> Iterable[Bound]:
     if facts.diverted:
         for stops in (THREAD, NAMESPACE):
-            yield Bound(_CHILDREN, f"new {stops}s", None, None, 0, 0, "EINVAL", stops=stops)
+            yield Bound(CHILDREN, f"new {stops}s", None, None, 0, 0, "EINVAL", stops=stops)
     depth = _left("MAX_PID_NS_LEVEL", "new namespaces", MAX_PID_NS_LEVEL, facts.level)
     limit = facts.max_pid_namespaces
     count = _left("max_pid_namespaces", "new namespaces", limit, facts.pid_namespaces)
@@ -206,7 +178,7 @@ def _of_numbers(numbers: Numbers) -> Bound:
 def _of_init(facts: Facts) -> Bound:
     ns = facts.numbers[0].ns if facts.numbers else None
     room: Amount = None if facts.adding is None else MAX if facts.adding else 0
-    return Bound(_INIT, _named(ns), None, None, room, room or 0, "ENOMEM")
+    return Bound(INIT, _named(ns), None, None, room, room or 0, "ENOMEM")
 
 
 def _named(ns: int | None) -> str:
@@ -277,13 +249,13 @@ def sentence(found: Sequence[Bound]) -> str:
     first = tight(found)
     if first is None:
         return "nothing that is known here stops a fork"
-    if first.name == _INIT:
+    if first.name == INIT:
         return f"the next fork fails with {first.errno}: {first.name} of {first.of} has exited"
     if first.room == 0:
-        what = f"{first.name} {_amount(first.limit)} of {first.of}"
+        what = f"{first.name} {shown(first.limit)} of {first.of}"
         return f"the next fork fails with {first.errno} at {what}"
     most = "" if is_certain(found) else "at most "
-    return f"room for {most}{_amount(first.room)} more: {first.name} of {first.of}"
+    return f"room for {most}{shown(first.room)} more: {first.name} of {first.of}"
 
 
 def by_room(found: Iterable[Bound]) -> list[Bound]:
@@ -291,84 +263,8 @@ def by_room(found: Iterable[Bound]) -> list[Bound]:
     return sorted(found, key=lambda it: (it.stops != FORK, not it.holds, _room(it)))
 
 
-def _amount(amount: Amount) -> int | str | None:
+def shown(amount: Amount) -> int | str | None:
+    """An amount as a number or ``max``; None: not known."""
     if amount is None:
         return None
     return "max" if amount == MAX else int(amount)
-
-
-def bound_documents(found: Iterable[Bound]) -> list[BoundDocument]:
-    """Return the bounds as JSON has them."""
-    return [_document(bound) for bound in found]
-
-
-def _document(bound: Bound) -> BoundDocument:
-    cgroup = bound.cgroup or CgroupPids("", None, None)
-    return {
-        "name": bound.name,
-        "of": bound.of,
-        "stops": bound.stops,
-        "limit": _amount(bound.limit),
-        "used": bound.used,
-        "room": _amount(bound.room),
-        "room_least": _amount(bound.least),
-        "exempt": bound.exempt,
-        "errno": bound.errno,
-        "peak": cgroup.peak,
-        "events": cgroup.events,
-        "events_local": cgroup.events_local,
-    }
-
-
-def next_fork(found: Sequence[Bound]) -> NextFork:
-    """Return the answer as JSON has it."""
-    first = tight(found)
-    return {
-        "room": None if first is None else _amount(first.room),
-        "certain": is_certain(found),
-        "errno": None if first is None else first.errno,
-        "name": None if first is None else first.name,
-        "of": None if first is None else first.of,
-        "sentence": sentence(found),
-    }
-
-
-BOUND_COLUMNS = ("LIMIT", "OF", "MAX", "USED", "ROOM", "ERRNO")
-COUNTER_COLUMNS = ("PIDS.EVENTS", "MAX", "LOCAL", "PEAK")
-
-
-def bound_rows(found: Iterable[Bound]) -> list[list[str]]:
-    """Return the cells of `BOUND_COLUMNS`: ``?`` is not known, ``-`` there is none."""
-    return [
-        [bound.name, bound.of, *_counts(bound), _room_cell(bound), _errno(bound)] for bound in found
-    ]
-
-
-def counter_rows(found: Iterable[Bound]) -> list[list[str]]:
-    """Return the cells of `COUNTER_COLUMNS`, of each cgroup upwards that counts."""
-    cgroups = [bound.cgroup for bound in found if bound.cgroup is not None]
-    return [
-        [it.path, *("-" if n is None else str(n) for n in (it.events, it.events_local, it.peak))]
-        for it in cgroups
-    ]
-
-
-def _counts(bound: Bound) -> tuple[str, str]:
-    if bound.name in (_INIT, _CHILDREN):
-        return "-", "-"
-    return _cell(bound.limit), _cell(bound.used)
-
-
-def _cell(amount: Amount) -> str:
-    return "?" if amount is None else str(_amount(amount))
-
-
-def _room_cell(bound: Bound) -> str:
-    if bound.exempt:
-        return "exempt"
-    most = "<=" if bound.room is not None and bound.least < bound.room else ""
-    return most + _cell(bound.room)
-
-
-def _errno(bound: Bound) -> str:
-    return "-" if bound.exempt or bound.room == MAX else bound.errno

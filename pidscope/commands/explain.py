@@ -91,7 +91,17 @@ def _print(world: Listed, args: argparse.Namespace) -> int:
         more = explaining.document(it)
         world.print_document("pids", explaining.pid_documents(it), it.all_seen, **more)
         return 0
-    print(explaining.dot(it) if args.dot else "\n".join(explaining.lines(it)))
+    print(_drawn(it, args.dot))
     world.tell_outermost()
     tell_shared(place)
     return 0
+
+
+def _drawn(it: explaining.Explained, as_graph: bool) -> str:
+    if as_graph:
+        from pidscope.dot import dot
+
+        return dot(it)
+    from pidscope.drawing import lines
+
+    return "\n".join(lines(it))

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from pidscope import limits, views
+from pidscope import limits, limits_shown, views
 from pidscope.commands.listing import Listed, keeping_all, listed
 from pidscope.commands.places import EXPLAINED, add_in, tell_shared
 from pidscope.commands.someone import see
@@ -85,8 +85,8 @@ def _print(world: Listed, args: argparse.Namespace) -> int:
     found = limits.bounds(facts)
     if args.json:
         who = {"pid": process["tid"], "comm": process["comm"], "ns": facts.numbers[0].ns}
-        more = {"process": who, "next_fork": limits.next_fork(found)}
-        ordered = limits.bound_documents(limits.by_room(found))
+        more = {"process": who, "next_fork": limits_shown.next_fork(found)}
+        ordered = limits_shown.bound_documents(limits.by_room(found))
         world.print_document("bounds", ordered, limits.is_certain(found), **more)
         return 0
     _print_text(process, found)
@@ -110,12 +110,12 @@ def _facts(world: Listed, number: int, everyone: Everyone) -> Facts | None:
 def _print_text(process: Process, found: Sequence[Bound]) -> None:
     who = f"process {process['tid']} ({process['comm']}): {limits.sentence(found)}"
     print(textwrap.fill(who, views.WIDTH, subsequent_indent="  "), end="\n\n")
-    rows = limits.bound_rows(limits.by_room(found))
-    print(views.table(rows, limits.BOUND_COLUMNS, width=views.WIDTH, give=1))
-    counters = limits.counter_rows(found)
+    rows = limits_shown.bound_rows(limits.by_room(found))
+    print(views.table(rows, limits_shown.BOUND_COLUMNS, width=views.WIDTH, give=1))
+    counters = limits_shown.counter_rows(found)
     if counters:
         print()
-        print(views.table(counters, limits.COUNTER_COLUMNS, width=views.WIDTH, give=0))
+        print(views.table(counters, limits_shown.COUNTER_COLUMNS, width=views.WIDTH, give=0))
     for hint in _hints(limits.unknown(found)):
         print(f"pidscope: not known: {hint}", file=sys.stderr)
 

@@ -17,6 +17,8 @@ import pidscope
 from pidscope import explain as explaining
 from pidscope.cli import main
 from pidscope.documents import Outermost, Process, is_complete, processes
+from pidscope.dot import dot
+from pidscope.drawing import lines
 from pidscope.event import PidType
 from pidscope.explain import Explained, explain
 from pidscope.model.pid import Pid, find_task_by_pid_ns, task_active_pid_ns
@@ -132,7 +134,7 @@ def test_the_pointers_are_those_of_the_kernel(name: str) -> None:
             assert task is not None
             it = explained(stage, everyone, process["tid"])
             partial += expect_the_pointers_of(task, it)
-            assert all(len(line) < 80 for line in explaining.lines(it))
+            assert all(len(line) < 80 for line in lines(it))
     assert partial or name not in ("session", "random:5")
 
 
@@ -294,7 +296,7 @@ def test_the_graph_has_every_node_that_an_edge_names(name: str) -> None:
         pass
     everyone = whole(stage)
     for process in everyone:
-        graph = unquoted(explaining.dot(explained(stage, everyone, process["tid"])))
+        graph = unquoted(dot(explained(stage, everyone, process["tid"])))
         nodes = set(re.findall(r"^  (\w+) \[label", graph, re.MULTILINE))
         edges = re.findall(r"^  (\w+) -> (\w+) \[label=\];$", graph, re.MULTILINE)
         assert edges and {end for edge in edges for end in edge} <= nodes
@@ -324,18 +326,29 @@ def test_not_known_is_never_nobody() -> None:
     while stage.world.step():
         pass
     everyone = whole(stage)
-    whole_ = "\n".join(explaining.lines(explained(stage, everyone, 36)))
-    hidden = "\n".join(
-        explaining.lines(explained(stage, everyone, 36, nobody_hidden=False, all_read=False))
-    )
+    whole_ = "\n".join(lines(explained(stage, everyone, 36)))
+    hidden = "\n".join(lines(explained(stage, everyone, 36, nobody_hidden=False, all_read=False)))
     assert "empty" in whole_ and "perhaps" not in whole_
     assert "= not known: nobody is seen" in hidden and "and perhaps others" in hidden
     alone = [it for it in everyone if it["tid"] != 19]
-    unseen = "\n".join(
-        explaining.lines(explained(stage, alone, 36, nobody_hidden=False, all_read=False))
-    )
+    unseen = "\n".join(lines(explained(stage, alone, 36, nobody_hidden=False, all_read=False)))
     assert "struct pid 19/1/?  its level is not known: no task is seen that has" in unseen
     assert unseen.count("empty") == 0
+
+
+def test_a_thread_whose_leader_went_while_it_was_read(tmp_path: Path) -> None:
+    stage = set_stage(
+        scenario(tmp_path, "init: fork -> sh", "sh: clone THREAD -> t").partition(":")[2]
+    )
+    while stage.world.step():
+        pass
+    alone = [task for task in whole(stage) if task["tid"] != 3]
+    told = lines(explained(stage, alone, 4))
+    assert "├─ group_leader ─▶ task_struct 3 (?)" in told
+    place = told.index(
+        "struct pid 3/?  its level is not known: no task is seen that has it for its own"
+    )
+    assert told[place + 4] == "├─ tasks[PIDTYPE_TGID]  = not known: nobody is seen"
 
 
 def test_from_inside_a_container() -> None:
@@ -359,7 +372,7 @@ def test_from_inside_a_container() -> None:
         children_ns=4026531840,
         ns_is_read=True,
     )
-    told = explaining.lines(it)
+    told = lines(it)
     assert f"struct pid {number}  level n+0" in told
     assert "   └─ pids[PIDTYPE_SID] ──▶ one that has no number here" in told
     assert told[-1].startswith("n is not known")
@@ -376,7 +389,7 @@ def test_why_the_namespace_of_the_children_is_not_known(is_read: bool, said: str
     stage = set_stage("containers")
     everyone = whole(stage)
     it = explained(stage, everyone, 1, children_ns=None, ns_is_read=is_read)
-    assert said in " ".join(" ".join(explaining.lines(it)).split())
+    assert said in " ".join(" ".join(lines(it)).split())
 
 
 # --- the command ----------------------------------------------------------------------------------

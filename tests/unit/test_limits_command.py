@@ -317,15 +317,20 @@ def test_an_init_that_is_exiting_takes_nobody() -> None:
         everyone = Everyone(processes(chain, boot_time=0, ticks_per_second=100), {}, True, True)
         facts = fork_facts(procfs, child, everyone)
         assert facts is not None and facts.adding is True and facts.diverted is True
-        os.kill(child, signal.SIGSTOP)  # it will not wait
+        os.kill(child, signal.SIGSTOP)
+        _await_state(child, "T")  # it will not wait for its child
         os.kill(deep, signal.SIGKILL)
-        while Path(f"/proc/{deep}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-            os.sched_yield()
+        _await_state(deep, "Z")
         facts = fork_facts(procfs, child, everyone)
         assert facts is not None and facts.adding is False
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def _await_state(pid: int, state: str) -> None:
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != state:
+        os.sched_yield()
 
 
 def _only_child(pid: int) -> int:
