@@ -21,7 +21,7 @@ from pidscope.commands.recorded import play
 from pidscope.container import Container
 from pidscope.documents import Level, Process, processes
 from pidscope.ended import Ended
-from pidscope.lookup import Held, Numbered, Numbers, number_in, tids
+from pidscope.lookup import Answer, Held, Numbered, Numbers, number_in, tids
 from pidscope.simulated.scenario import builtin_names
 from pidscope.simulated.stage import set_stage
 
@@ -94,6 +94,13 @@ def test_a_number_without_a_task_is_held_by_its_group_and_its_session() -> None:
     known = Numbers([*members, task(44, 19, pid=(42, 17), pgid=9, sid=3)], BOX)
     assert known.who(9).held == Held((Numbered(HOST, 1009), Numbered(BOX, 9)), (42,), (43,))
     assert known.who(7).held is None and known.who(7).task is None
+
+
+def test_further_inwards_than_its_members_a_held_number_is_not_known() -> None:
+    taken = Numbers([task(42, 17, pgid=9)], BOX).who(9)
+    assert Answer(BOX, HOST, taken).translated == 1009
+    assert Answer(BOX, DEEP, taken).translated is None
+    assert Answer(BOX, DEEP, Numbers([task(42, 17)], BOX).who(17)).translated == 0
 
 
 def test_who_has_a_number_of_its_own_does_not_hold_it() -> None:
