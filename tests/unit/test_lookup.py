@@ -237,7 +237,11 @@ def test_a_zombie_is_told_with_who_does_not_wait(lookup: Run, tmp_path: Path) ->
     mine = tmp_path / "z.scenario"
     mine.write_text("init: clone NEWPID -> box\nbox: fork -> dead = 2\ndead: exit 3\n")
     code, lines, _ = lookup("2", "--in", "pid:3", "-n", "-o", "WHAT", source=str(mine))
-    assert (code, lines) == (0, [["zombie,", "not", "waited", "for", "by", "1"]])
+    assert (code, lines) == (0, [["zombie,", "1", "has", "yet", "to", "wait"]])
+    _, lines, _ = lookup("19", "-n", "-o", "WHAT", source="dying-init")
+    assert " ".join(lines[0]) == "zombie, 11 has yet to wait, joined"
+    _, lines, _ = lookup("3", "--in", "pid:17", "-n", "-o", "WHAT", source="dying-init")
+    assert " ".join(lines[0]) == "zombie, its parent has yet to wait, joined"
 
 
 def test_nobody_has_it_and_the_record_goes_back_to_the_boot(lookup: Run) -> None:
