@@ -22,6 +22,7 @@ from pidscope.container import Container
 from pidscope.documents import Level, Process, processes
 from pidscope.ended import Ended
 from pidscope.lookup import Answer, Held, Numbered, Numbers, number_in, tids
+from pidscope.simulated.procfs import SimulatedProcFs
 from pidscope.simulated.scenario import builtin_names
 from pidscope.simulated.stage import set_stage
 
@@ -176,6 +177,18 @@ def test_a_thread_is_told_with_its_process_as_that_namespace_counts(
         code, lines, _ = lookup("-n", str(tid), source="containers")
         assert code == 0 and lines[0][0] == lines[0][1] == str(tid)
         assert lines[0][-5:-3] == ["thread", str(tid)]
+
+
+def test_no_thread_is_looked_for_whose_number_names_its_file(
+    lookup: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = next(it["tid"] for it in threads("containers") if it["tid"] != it["pid"])
+
+    def listed(self: SimulatedProcFs, number: int) -> list[int]:
+        raise AssertionError(f"the threads of {number} were listed")
+
+    monkeypatch.setattr(SimulatedProcFs, "threads", listed)
+    assert lookup("-q", str(thread), source="containers")[1] == [[str(thread)]]
 
 
 def threads(name: str) -> list[Process]:
