@@ -12,15 +12,6 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pidscope.btf import Btf
-from pidscope.cgroups import (
-    Directory,
-    directories,
-    parse_amount,
-    parse_cgroup_mounts,
-    parse_max_events,
-    parse_pids_hierarchy,
-)
 from pidscope.documents import Process
 from pidscope.errors import BtfError
 from pidscope.escape import escape
@@ -33,6 +24,14 @@ from pidscope.limits import (
     Numbers,
     UserTasks,
     numbers_in_use,
+)
+from pidscope.pids_cgroup import (
+    Directory,
+    directories,
+    parse_amount,
+    parse_cgroup_mounts,
+    parse_max_events,
+    parse_pids_hierarchy,
 )
 from pidscope.procfs import ProcFs
 from pidscope.snapshot import Mount
@@ -171,6 +170,8 @@ def _numbers(
 
 def _has_pid_max_per_ns() -> bool | None:
     """Whether each namespace has its own pid_max, as the kernel's types tell; None: not known."""
+    from pidscope.btf import Btf  # for another namespace than the reader's only
+
     data = _read(_BTF)
     try:
         btf = None if data is None else Btf(data)

@@ -221,6 +221,41 @@ def test_a_number_without_a_task(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "it stays taken, as the group and the session of process 6" in said
 
 
+def test_who_is_furthest_inwards_shows_most(tmp_path: Path) -> None:
+    """A group is left by its first process; one member lives outside, one inside."""
+    lines = (
+        "init: clone NEWPID -> box",
+        "box: setsid",
+        "box: fork -> sh",
+        "sh: clone NEWPID -> inner",
+        "inner: fork -> job",
+        "job: setpgid",
+        "sh: setpgid 0 job",
+        "job: fork -> kid",
+        "job: exit",
+        "inner: wait",
+    )
+    stage = set_stage(scenario(tmp_path, *lines).partition(":")[2])
+    while stage.world.step():
+        pass
+    everyone = whole(stage)
+    for number in (4, 7):  # sh and kid
+        [held] = [pid for pid in explained(stage, everyone, number).pids if pid.partial]
+        assert (held.nr, held.numbers) == (6, [6, 4, 2])
+        assert [task["tid"] for task in held.tasks["PGID"]] == [4, 7]
+
+
+def test_33_levels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["init", *(f"box{level}" for level in range(1, 33))]
+    lines = [f"{outer}: clone NEWPID -> {box}" for outer, box in zip(names, names[1:])]
+    source = scenario(tmp_path, "init: sysctl ns_last_pid 30000", *lines, "box32: fork -> job")
+    told = drawing(capsys, "30033", "--source", source)
+    assert told[1] == "├─ thread_pid ───▶ struct pid 30033/…/14/13/12/11/10/9/8/7/6/5/4/3/2"
+    assert any("level 32, child_reaper ▶ 30032" in line for line in told)
+    [pid, *_] = document(capsys, "30033", "--source", source)["pids"]
+    assert len(pid["numbers"]) == len(pid["ns"]) == 33
+
+
 def test_after_unshare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = scenario(tmp_path, "init: fork -> sh", "sh: unshare NEWPID")
     told = drawing(capsys, "3", "--source", source)
@@ -404,7 +439,7 @@ def test_this_process(capsys: pytest.CaptureFixture[str]) -> None:
 THREAD = """
 import threading
 done = threading.Event()
-thread = threading.Thread(target=done.wait)
+thread = threading.Thread(target=done.wait, daemon=True)
 thread.start()
 print(thread.native_id, flush=True)
 input()

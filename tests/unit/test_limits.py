@@ -118,6 +118,19 @@ def test_a_namespace_whose_init_has_exited() -> None:
     assert "ENOMEM" in limits.sentence(bounds_of(shell))
 
 
+def test_a_namespace_inside_one_whose_init_has_exited() -> None:
+    shell = boot()
+    box = container(shell)
+    ns = box.thread_pid.numbers[-1].ns  # type: ignore[union-attr]
+    call(shell, "setns", ns)
+    actor = fork(shell)
+    call(actor, "unshare", 0x20000000)
+    assert actor.nsproxy is not None
+    call(shell, "setns", actor.nsproxy.pid_ns_for_children)
+    call(box, "exit_group", 0)
+    assert expect_as_told(shell).errno == "ENOMEM"
+
+
 def test_new_namespaces_have_limits_of_their_own() -> None:
     shell = boot()
     call(shell, "write_max_pid_namespaces", 1)
@@ -191,6 +204,12 @@ def test_what_is_not_known_is_never_taken_for_no_limit() -> None:
     assert not limits.is_certain(above)
     assert not limits.is_certain(limits.bounds(NOTHING._replace(adding=None)))
     assert not limits.is_certain(limits.bounds(NOTHING._replace(threads=None)))
+
+
+def test_numbers_that_may_be_taken_by_who_is_not_seen() -> None:
+    found = limits.bounds(NOTHING._replace(numbers=[FREE._replace(all_seen=False)]))
+    assert not limits.is_certain(found)
+    assert [bound.name for bound in limits.unknown(found)] == ["pid_max"]
 
 
 def test_what_is_not_known_does_not_matter_once_another_is_reached() -> None:

@@ -11,10 +11,16 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from test_containers import HOST, D, FakeProc
 
 import pidscope
-from pidscope import forking
-from pidscope.cgroups import (
+from pidscope import forking, procfs
+from pidscope.cli import main
+from pidscope.documents import processes
+from pidscope.errors import ProcError
+from pidscope.forking import fork_facts
+from pidscope.limits import MAX, Everyone, numbers_in_use
+from pidscope.pids_cgroup import (
     CgroupMount,
     Hierarchy,
     directories,
@@ -23,11 +29,6 @@ from pidscope.cgroups import (
     parse_max_events,
     parse_pids_hierarchy,
 )
-from pidscope.cli import main
-from pidscope.documents import processes
-from pidscope.errors import ProcError
-from pidscope.forking import fork_facts
-from pidscope.limits import MAX, Everyone, numbers_in_use
 from pidscope.procfs import ProcFs
 from pidscope.simulated.stage import set_stage
 
@@ -261,35 +262,41 @@ def test_this_process(capsys: pytest.CaptureFixture[str]) -> None:
 
 NPROC = """
 import errno, os, resource, signal, sys
+uid = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_NPROC, (7, 7))
-os.setgroups([]); os.setgid(4242424); os.setuid(4242424)
+os.setgroups([]); os.setgid(uid); os.setuid(uid)
 print("ready", flush=True)
-sys.stdin.readline()
-count, children = 0, []
+children = []
 try:
-    while True:
-        child = os.fork()
-        if child == 0:
-            signal.pause()
-        children.append(child)
+    while sys.stdin.readline():
+        while True:
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+            children.append(child)
 except OSError as error:
     print(len(children), errno.errorcode[error.errno], flush=True)
-for child in children:
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+finally:
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 """
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it becomes another user")
 def test_rlimit_nproc_of_a_user(capsys: pytest.CaptureFixture[str]) -> None:
     """As many forks as it says, and then that errno: of this very kernel."""
+    uid = 4_000_000_000 + os.getpid()  # nobody else's, if somebody else runs this, too
     with subprocess.Popen(
-        [sys.executable, "-c", NPROC], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", NPROC, str(uid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdin is not None and process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         told = document(capsys, "--in", f"pid:{process.pid}")["next_fork"]
-        assert (told["name"], told["of"], told["room"]) == ("RLIMIT_NPROC", "user 4242424", 6)
+        assert (told["name"], told["of"], told["room"]) == ("RLIMIT_NPROC", f"user {uid}", 6)
         process.stdin.write("go\n")
         process.stdin.flush()
         assert process.stdout.readline().split() == [str(told["room"]), told["errno"]]
@@ -326,6 +333,40 @@ def _only_child(pid: int) -> int:
     while not re.fullmatch(r"[0-9]+ ", children.read_text()):
         os.sched_yield()
     return int(children.read_text())
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeProc:
+    """A /proc in which a container has the host's PID namespace, and a cgroup with a limit."""
+    fake = FakeProc(tmp_path)
+    real = procfs._inum_of
+
+    def inum_of(path: str) -> int:
+        return 0xEFFFFFFB if path.endswith("/self/ns/cgroup") else real(path)
+
+    monkeypatch.setattr(procfs, "_inum_of", inum_of)
+    for number, ppid in ((41, 40), (40, 1)):
+        fake.add(number, HOST, f"/docker/{D}", ppid=ppid)
+    cgroup = tmp_path / "cg" / "docker" / D
+    cgroup.mkdir(parents=True)
+    (cgroup / "pids.max").write_text("9\n")
+    (cgroup / "pids.current").write_text("2\n")
+    (tmp_path / "5" / "mountinfo").write_text(f"1 2 0:3 / {tmp_path}/cg rw - cgroup2 c rw\n")
+    for status in tmp_path.glob("[0-9]*/status"):
+        with status.open("a") as file:
+            file.write("Uid:\t0\t0\t0\t0\nThreads:\t1\nCapInh:\t0\nCapEff:\t0\n")
+    return fake
+
+
+def test_a_container_without_a_namespace_means_its_first_process(
+    host: FakeProc, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = document(capsys, "--proc", str(host.root), "--in", f"id:{D[:12]}")
+    assert answer["process"]["pid"] == 40
+    told = answer["next_fork"]
+    assert (told["name"], told["of"], told["room"]) == ("pids.max", f"/docker/{D}", 7)
+    assert told["certain"] is False
+    text(capsys, "--proc", str(host.root), "--in", "pid:1")
 
 
 def test_who_has_vanished_has_no_facts() -> None:
