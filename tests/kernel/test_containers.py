@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
 from .conftest import pidscope
 
 CONTAINERS = str(Path(__file__).parents[2] / "scripts" / "containers")
