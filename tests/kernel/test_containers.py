@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from .conftest import pidscope
 
 CONTAINERS = str(Path(__file__).parents[2] / "scripts" / "containers")
+SCHEMA = json.loads((Path(__file__).parents[2] / "pidscope" / "schema.json").read_text())
 HOST_NS = Path("/proc/self/ns/pid").stat().st_ino
 Answer = dict[str, Any]
 
@@ -33,6 +35,7 @@ class Held(NamedTuple):
 def said(*arguments: str) -> Answer:
     done = subprocess.run(pidscope(*arguments), capture_output=True, check=True)
     answer: Answer = json.loads(done.stdout)
+    Draft202012Validator(SCHEMA).validate(answer)
     return answer
 
 
