@@ -87,7 +87,8 @@ def what_is(task: Process, ns: int | None) -> str:
     if level["tid"] != level["pid"]:
         words = f"thread {level['tid']} of process {level['pid']}"
     elif task["state"] == "Z":
-        words = f"zombie, not waited for by {views.known(level['ppid'])}"
+        # Its parent, if it has a number here: it is outside if the dead one entered from there.
+        words = f"zombie, {level['ppid'] or 'its parent'} has yet to wait"
     return f"{words}, joined" if task["joined"] else words
 
 

@@ -64,7 +64,11 @@ class Answer(NamedTuple):
     @property
     def translated(self) -> int | None:
         """The number of who has it now in ``to``: 0 if there is none, None if not known."""
-        return number_in(self.levels, self.to) if self.levels else 0
+        if not self.levels:
+            return 0
+        number = number_in(self.levels, self.to)
+        # Further inwards than its members can tell, what they hold may have a number all the same.
+        return number or (None if self.taken.task is None else number)
 
 
 class Numbers:

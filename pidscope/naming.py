@@ -6,6 +6,7 @@ another host's affair: its engine and files are that container's, and are not as
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -13,11 +14,11 @@ from typing import NamedTuple
 from pidscope.container import Chain, Container
 
 TOTAL_S = 0.25
-# The runtime of an engine's containers, and where its socket is. An id without a runtime in the
-# cgroup's name is of Docker under another parent.
+# The runtime of an engine's containers, and where below /run its socket is. An id without a runtime
+# in the cgroup's name is of Docker under another parent.
 _ENGINES = (
-    (frozenset({"docker", "oci"}), "run/docker.sock"),
-    (frozenset({"podman"}), "run/podman/podman.sock"),
+    (frozenset({"docker", "oci"}), "docker.sock"),
+    (frozenset({"podman"}), "podman/podman.sock"),
 )
 
 
@@ -28,10 +29,11 @@ class Named(NamedTuple):
     silent: tuple[str, ...] = ()
 
 
-def name_containers(chains: Mapping[int, Chain], root: str) -> Named:
+def name_containers(chains: Mapping[int, Chain], root: str, uid: int) -> Named:
     """Return the chains with names, asking nobody whose containers are not among them.
 
-    ``root`` is the host's root directory.
+    ``root`` is the host's root directory. User ``uid`` has engines besides the host's; root asks
+    only the host's, since other users' could give any name to any container.
     """
     outer = {container for chain in chains.values() for container in _outermost(chain)}
     names = {container: container for container in outer}
@@ -40,7 +42,7 @@ def name_containers(chains: Mapping[int, Chain], root: str) -> Named:
 
         kubelet = read_kubelet(root)
         names.update({it: kubelet.name(it) for it in outer if it.pod_uid is not None})
-    silent = _ask_engines(names, root)
+    silent = _ask_engines(names, root, uid)
     renamed = {chain: _renamed(chain, names) for chain in set(chains.values())}
     return Named({number: renamed[chain] for number, chain in chains.items()}, tuple(silent))
 
@@ -57,11 +59,12 @@ def _renamed(chain: Chain, names: Mapping[Container, Container]) -> Chain:
     return chain
 
 
-def _ask_engines(names: dict[Container, Container], root: str) -> Sequence[str]:
+def _ask_engines(names: dict[Container, Container], root: str, uid: int) -> Sequence[str]:
     """Name what the engines know, and return a line for each that does not tell."""
     silent = []
     deadline = time.monotonic() + TOTAL_S
-    for runtimes, socket in _ENGINES:
+    places = ["run", f"run/user/{uid}"] if uid else ["run"]
+    for place, (runtimes, socket) in itertools.product(places, _ENGINES):
         mine = [
             it for it, named in names.items() if it.runtime in runtimes and not _has_name(named)
         ]
@@ -74,11 +77,13 @@ def _ask_engines(names: dict[Container, Container], root: str) -> Sequence[str]:
             )  # most hosts do without
 
             try:
-                told = ask_names(f"{root}/{socket}", min(TIMEOUT_S, deadline - time.monotonic()))
+                told = ask_names(
+                    f"{root}/{place}/{socket}", min(TIMEOUT_S, deadline - time.monotonic())
+                )
             except NoEngine:
                 continue
             except NoAnswer as reason:
-                silent.append(f"/{socket}: {reason}")
+                silent.append(f"/{place}/{socket}: {reason}")
                 continue
             names.update({it: it._replace(name=told.get(it.id)) for it in mine})
     return silent

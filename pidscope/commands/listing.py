@@ -21,6 +21,7 @@ from pidscope.commands.sources import (
     scenario_of,
     stage_of,
 )
+from pidscope.commands.standard import say
 from pidscope.container import Chain
 from pidscope.documents import Outermost, Process
 from pidscope.procfs import ProcFs
@@ -83,10 +84,7 @@ class Listed(NamedTuple):
         if snapshot.cgroups is None or not isinstance(self.proc, ProcFs):
             return None
         if not self.knows_containers():
-            print(
-                "pidscope: seen from inside a cgroup namespace: only containers in it are known",
-                file=sys.stderr,
-            )
+            say("seen from inside a cgroup namespace: only containers in it are known")
         from pidscope.membership import chains  # what names no container does without
 
         found = chains(snapshot.cgroups)
@@ -94,9 +92,9 @@ class Listed(NamedTuple):
             return found
         from pidscope.naming import name_containers
 
-        named = name_containers(found, self.proc.host_root())
+        named = name_containers(found, self.proc.host_root(), os.geteuid())
         for line in named.silent:
-            print(f"pidscope: containers are shown by their ids: {line}", file=sys.stderr)
+            say(f"containers are shown by their ids: {line}")
         return named.chains
 
     def homes(self, processes: Iterable[Process], containers: Mapping[int, Chain] | None) -> Homes:

@@ -157,7 +157,8 @@ def _answer(
         boot_time = world.boot_time()
         told = [answer_json(one, boot_time) for one in found]
         complete = documents.is_complete(everyone) and world.proc.sees_all()
-        world.print_document("lookups", told, complete)
+        known = world.knows_containers()
+        world.print_document("lookups", told, complete, containers_known=known)
     else:
         _print_table(world, args, columns, found)
         world.tell_outermost()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 
 from pidscope import documents, views
 from pidscope.commands.listing import Listed, add_options, keeping_all, listed
-from pidscope.commands.places import containers_of, tell_unread, wants_containers
+from pidscope.commands.places import ROOT, containers_of, wants_containers
 from pidscope.commands.sources import SEE_SCENARIOS
+from pidscope.commands.standard import say
+from pidscope.documents import Process
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):
@@ -85,8 +88,17 @@ def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     print(text)
     world.tell_outermost()
     if not complete:
-        tell_unread(everyone)
+        _tell_missing(everyone)
     return 0
+
+
+def _tell_missing(everyone: Iterable[Process]) -> None:
+    unread = sum(task["ns"] is None for task in everyone)
+    if unread:
+        say(f"missing: the namespaces of {unread} tasks, which this user may not read")
+    else:
+        say("this user may not see all processes")
+    say(ROOT)
 
 
 def _last_pids(world: Listed) -> dict[int, int]:

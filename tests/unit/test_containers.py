@@ -198,7 +198,8 @@ def test_an_engine_that_is_silent_is_told_of(
         run(ns, "--proc", str(proc.root))
     out, err = capsys.readouterr()
     assert A[:12] in out
-    assert "containers are shown by their ids: /run/docker.sock: it did not answer in time" in err
+    told = err.replace("\npidscope:", "")
+    assert "containers are shown by their ids: /run/docker.sock: it did not answer in time" in told
 
 
 def test_inside_a_cgroup_namespace_none_is_not_said(

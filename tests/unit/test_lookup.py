@@ -21,7 +21,8 @@ from pidscope.commands.recorded import play
 from pidscope.container import Container
 from pidscope.documents import Level, Process, processes
 from pidscope.ended import Ended
-from pidscope.lookup import Held, Numbered, Numbers, number_in, tids
+from pidscope.lookup import Answer, Held, Numbered, Numbers, number_in, tids
+from pidscope.simulated.procfs import SimulatedProcFs
 from pidscope.simulated.scenario import builtin_names
 from pidscope.simulated.stage import set_stage
 
@@ -94,6 +95,13 @@ def test_a_number_without_a_task_is_held_by_its_group_and_its_session() -> None:
     known = Numbers([*members, task(44, 19, pid=(42, 17), pgid=9, sid=3)], BOX)
     assert known.who(9).held == Held((Numbered(HOST, 1009), Numbered(BOX, 9)), (42,), (43,))
     assert known.who(7).held is None and known.who(7).task is None
+
+
+def test_further_inwards_than_its_members_a_held_number_is_not_known() -> None:
+    taken = Numbers([task(42, 17, pgid=9)], BOX).who(9)
+    assert Answer(BOX, HOST, taken).translated == 1009
+    assert Answer(BOX, DEEP, taken).translated is None
+    assert Answer(BOX, DEEP, Numbers([task(42, 17)], BOX).who(17)).translated == 0
 
 
 def test_who_has_a_number_of_its_own_does_not_hold_it() -> None:
@@ -171,6 +179,18 @@ def test_a_thread_is_told_with_its_process_as_that_namespace_counts(
         assert lines[0][-5:-3] == ["thread", str(tid)]
 
 
+def test_no_thread_is_looked_for_whose_number_names_its_file(
+    lookup: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = next(it["tid"] for it in threads("containers") if it["tid"] != it["pid"])
+
+    def listed(self: SimulatedProcFs, number: int) -> list[int]:
+        raise AssertionError(f"the threads of {number} were listed")
+
+    monkeypatch.setattr(SimulatedProcFs, "threads", listed)
+    assert lookup("-q", str(thread), source="containers")[1] == [[str(thread)]]
+
+
 def threads(name: str) -> list[Process]:
     stage = set_stage(name)
     while stage.world.step():
@@ -230,7 +250,11 @@ def test_a_zombie_is_told_with_who_does_not_wait(lookup: Run, tmp_path: Path) ->
     mine = tmp_path / "z.scenario"
     mine.write_text("init: clone NEWPID -> box\nbox: fork -> dead = 2\ndead: exit 3\n")
     code, lines, _ = lookup("2", "--in", "pid:3", "-n", "-o", "WHAT", source=str(mine))
-    assert (code, lines) == (0, [["zombie,", "not", "waited", "for", "by", "1"]])
+    assert (code, lines) == (0, [["zombie,", "1", "has", "yet", "to", "wait"]])
+    _, lines, _ = lookup("19", "-n", "-o", "WHAT", source="dying-init")
+    assert " ".join(lines[0]) == "zombie, 11 has yet to wait, joined"
+    _, lines, _ = lookup("3", "--in", "pid:17", "-n", "-o", "WHAT", source="dying-init")
+    assert " ".join(lines[0]) == "zombie, its parent has yet to wait, joined"
 
 
 def test_nobody_has_it_and_the_record_goes_back_to_the_boot(lookup: Run) -> None:

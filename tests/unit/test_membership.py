@@ -96,10 +96,12 @@ def test_the_pid_namespace_of_the_host() -> None:
 def test_what_a_runtime_executes_passes_through_the_host() -> None:
     """It joins the cgroup before the namespace, and is younger than the container's init."""
     tasks = [
+        (process(15), f"/docker/{A}"),
         (process(20, (ONE, 1)), f"/docker/{A}"),
-        (process(25), f"/docker/{A}"),
     ]
-    assert found(tasks, {20: 5, 25: 9}.get) == Homes({ONE: docker(A)}, {})
+    assert found(tasks, {20: 5, 15: 9}.get) == Homes({ONE: docker(A)}, {})
+    equal = found(tasks[::-1], {20: 5, 15: 5}.get)
+    assert equal == Homes({}, {HOST: (docker(A),)})
 
 
 def test_who_is_gone_when_asked_for_its_start_is_not_the_oldest() -> None:
@@ -144,6 +146,14 @@ def test_a_service_with_pids_of_its_own() -> None:
         THREE: Container("systemd", "", unit="b.service"),
     }
     assert homes.shared == {}
+
+
+def test_a_namespace_inside_that_of_a_service_is_not_the_services() -> None:
+    homes = found([
+        (process(20, (ONE, 1)), "/system.slice/a.service"),
+        (process(21, (ONE, 5), (TWO, 1)), "/system.slice/a.service"),
+    ])  # fmt: skip
+    assert homes.own == {ONE: Container("systemd", "", unit="a.service")}
 
 
 def test_threads_and_namespaces_that_may_not_be_read_say_nothing() -> None:

@@ -37,8 +37,8 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> Engines:
     return engines
 
 
-def named(*paths: str, root: str = "/nowhere") -> Named:
-    return name_containers({at: parse_path(path) for at, path in enumerate(paths)}, root)
+def named(*paths: str, root: str = "/nowhere", uid: int = 0) -> Named:
+    return name_containers({at: parse_path(path) for at, path in enumerate(paths)}, root, uid)
 
 
 def test_nobody_is_asked_where_no_container_is(engines: Engines) -> None:
@@ -56,6 +56,17 @@ def test_each_engine_is_asked_once_and_only_for_its_own(engines: Engines) -> Non
     podman = named(f"/machine.slice/libpod-{A}.scope")
     assert engines.asked[1:] == ["/nowhere/run/podman/podman.sock"]
     assert podman.chains[0][0].name == "web"
+
+
+def test_only_a_user_asks_a_users_engine(engines: Engines) -> None:
+    """It could give any name to any container; the user is who would be fooled."""
+    named(f"/docker/{A}")
+    assert engines.asked == ["/nowhere/run/docker.sock"]
+    named(f"/docker/{A}", uid=1000)
+    assert engines.asked[1:] == ["/nowhere/run/docker.sock", "/nowhere/run/user/1000/docker.sock"]
+    engines.names = {A: "web"}
+    named(f"/docker/{A}", uid=1000)
+    assert engines.asked[3:] == ["/nowhere/run/docker.sock"]
 
 
 def test_a_service_around_a_container_stays(engines: Engines) -> None:
@@ -103,4 +114,5 @@ def test_what_the_kubelet_names_no_engine_is_asked_for(engines: Engines, tmp_pat
 def test_a_kubelets_name_is_not_for_one_outside_pods(engines: Engines, tmp_path: Path) -> None:
     (tmp_path / "var/log/containers").mkdir(parents=True)
     (tmp_path / "var/log/containers" / f"web_shop_nginx-{A}.log").touch()
-    assert named(f"/docker/{A}", root=str(tmp_path)).chains[0] == (Container("docker", A),)
+    answer = named(f"/docker/{A}", f"/kubepods/pod{UID}/{B}", root=str(tmp_path))
+    assert answer.chains[0] == (Container("docker", A),)

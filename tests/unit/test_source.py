@@ -108,12 +108,17 @@ def test_two_containers_have_the_same_pid_by_default(capfd: Any) -> None:
     assert len({ns for ns, pid in inner if pid == 17}) == 2
 
 
-def test_zombies_are_shown_with_who_has_to_wait_for_them(capfd: Any, mine: Path) -> None:
-    code, out, _ = run(capfd, "ps", "--zombies", "--source", f"simulated:{mine}")
+def test_zombies_are_shown_with_who_has_to_wait_for_them(capfd: Any, tmp_path: Path) -> None:
+    path = tmp_path / "zombie.scenario"
+    path.write_text(
+        "init: comm systemd\ninit: clone NEWPID -> one\none: comm sleepy\none: fork -> web\n"
+        "one: fork -> gone\ngone: comm gone\ngone: exit 3\n"
+    )
+    code, out, _ = run(capfd, "ps", "--zombies", "--source", f"simulated:{path}")
     assert code == 0
     assert [line.split() for line in out.splitlines()] == [
         ["PID", "NSPID", "NS", "PPID", "REAPER", "COMM"],
-        ["5", "5", "3", "4026531840", "3", "init", "init"],
+        ["5", "5", "3", "4026531840", "3", "sleepy", "gone"],
     ]
 
 
