@@ -44,9 +44,10 @@ _PF_EXITING = 0x00000004  # include/linux/sched.h
 _UNREAD = frozenset({errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM, errno.ENODEV})
 
 _STATUS = re.compile(
-    rb"\nUid:\t([0-9]+)\t.*\nThreads:\t([0-9]+)\n.*\nCapEff:\t([0-9a-f]+)\n", re.DOTALL
+    rb"\nUid:\t([0-9]{1,10})\t.*\nThreads:\t([0-9]{1,10})\n.*\nCapEff:\t([0-9a-f]{1,16})\n",
+    re.DOTALL,
 )
-_NPROC = re.compile(rb"\nMax processes +([0-9]+|unlimited) ")
+_NPROC = re.compile(rb"\nMax processes +([0-9]{1,20}|unlimited) ")
 
 
 class _User(NamedTuple):

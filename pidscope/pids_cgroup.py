@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pidscope.errors import ProcError
 
 _DELETED = b" (deleted)"
+_NUMBER = re.compile(rb"[0-9]{1,20}")  # of 64 bits
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
@@ -93,14 +94,14 @@ def directories(path: bytes, mount: CgroupMount) -> list[Directory]:
 
 def parse_amount(data: bytes) -> int | None:
     """Return the number in pids.current, pids.peak or pids.max; None: ``max``, or no number."""
-    word = data.strip()
-    return int(word) if word.isdigit() else None
+    match = _NUMBER.fullmatch(data.strip())
+    return int(match[0]) if match is not None else None
 
 
 def parse_max_events(data: bytes) -> int | None:
     """Return ``max`` of pids.events or pids.events.local; None: there is none."""
     for line in data.split(b"\n"):
         key, _, value = line.partition(b" ")
-        if key == b"max" and value.isdigit():
-            return int(value)
+        if key == b"max":
+            return parse_amount(value)
     return None

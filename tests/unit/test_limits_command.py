@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from test_containers import HOST, D, FakeProc
 
@@ -208,7 +211,33 @@ def test_directories_go_upwards_as_far_as_the_mount_does() -> None:
     assert directories(b"/ab", inner) == directories(b"/../x", root) == []
 
 
+_LINES = st.lists(
+    st.one_of(
+        st.binary(max_size=30),
+        st.builds(b"%d:%b:/%b".__mod__, st.tuples(st.integers(0, 9), st.binary(), st.binary())),
+        st.builds(
+            b"1 2 0:3 /%b /%b rw - %b x rw,%b".__mod__,
+            st.tuples(*[st.binary()] * 2, st.sampled_from([b"cgroup", b"cgroup2"]), st.binary()),
+        ),
+    )
+)
+
+
+@given(_LINES)
+def test_whatever_the_bytes_are_there_is_an_answer_or_a_typed_error(lines: list[bytes]) -> None:
+    data = b"".join(line + b"\n" for line in lines)
+    with contextlib.suppress(ProcError):
+        hierarchy = parse_pids_hierarchy(data, "f")
+        for mount in parse_cgroup_mounts(data, 1) + parse_cgroup_mounts(data, 2):
+            for path, directory in directories(b"/" if hierarchy is None else hierarchy[1], mount):
+                assert b".." not in path.removeprefix(mount.root).split(b"/")
+                assert directory.startswith(mount.point.rstrip(b"/"))
+    parse_max_events(data)
+    parse_amount(data)
+
+
 def test_what_the_files_hold() -> None:
+    assert parse_amount(b"9" * 5000) is None
     assert [parse_amount(it) for it in (b"12\n", b"max\n", b"", b"-1")] == [12, None, None, None]
     assert parse_max_events(b"max 7\n") == 7
     assert parse_max_events(b"") is None
