@@ -16,13 +16,16 @@ from pidscope.errors import HostError, PidscopeError, UsageError
 
 _DESCRIPTION = """\
 Every PID of every task, at every level of nested PID namespaces: as /proc
-tells it (ps, ns), or rebuilt from what the kernel does and checked while it
-runs (watch, verify).
+tells it (ps, ns, lookup, explain, limits), or rebuilt from what the kernel
+does and checked while it runs (watch, verify).
 """
 _EPILOG = f"""\
 examples:
   pidscope ns                      the tree of PID namespaces
   pidscope ps                      every process with its number at every level
+  pidscope lookup 17 --in pid:4242  which process is it that 4242 calls 17?
+  pidscope explain 4242            its kernel structures, drawn
+  pidscope limits --in pid:4242    why it can fork no more, or how often it can
   pidscope watch -- make           what make's processes do, as it happens
   pidscope verify                  ten seconds of proof
   pidscope doctor                  can this host do live mode, and if not, why
@@ -30,10 +33,10 @@ examples:
                                    the same, of a kernel in Python: no root
 
 {SCENARIOS}
-exit status: 0 good; 1 a disagreement, or no such process; 2 wrong usage;
-3 this host cannot do it, with the reason.
+exit status: 0 good; 1 a disagreement, or no such process; 2 wrong usage, or
+ambiguous; 3 this host cannot do it, with the reason; 4 not known.
 """
-_COMMANDS = ("ns", "ps", "watch", "verify", "doctor")
+_COMMANDS = ("ns", "ps", "lookup", "explain", "limits", "watch", "verify", "doctor")
 _PREFIX = "pidscope: "
 _WIDTH = 79
 _SIGPIPE_STATUS = 128 + signal.SIGPIPE
@@ -74,7 +77,11 @@ def _complain(message: str, hint: str = "") -> None:
     import textwrap  # a run without complaint does without
 
     width = _WIDTH - len(_PREFIX)
-    hints = textwrap.wrap(hint, width, break_long_words=False, break_on_hyphens=False)
+    hints = [
+        line
+        for given in hint.splitlines()
+        for line in textwrap.wrap(given, width, break_long_words=False, break_on_hyphens=False)
+    ]
     with contextlib.suppress(OSError):  # nobody may be listening
         for line in (message, *hints):
             print(_PREFIX + line, file=sys.stderr)

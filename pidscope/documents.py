@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
+from pidscope.container import Chain, Container, own, shown
 from pidscope.escape import escape, unescape_status_name
 from pidscope.snapshot import Snapshot, TaskReading
 from pidscope.ticks import ticks_since_boot
@@ -34,6 +36,20 @@ class Level(TypedDict):
     ppid: int | None
     pgid: int
     sid: int
+    container: ContainerJson | None  # whose own the namespace is
+
+
+class ContainerJson(TypedDict):
+    """What a runtime calls a container, or (with an empty ``id``) a service of systemd."""
+
+    runtime: str
+    id: str
+    name: str | None
+    pod: str | None
+    pod_uid: str | None
+    pod_namespace: str | None  # Kubernetes's, not the kernel's
+    container_name: str | None  # in the pod
+    unit: str | None
 
 
 class Process(TypedDict):
@@ -47,7 +63,7 @@ class Process(TypedDict):
     start_time: str  # RFC 3339, whole seconds: the kernel's btime has no more
     ns: int | None
     joined: bool | None  # came from outside: neither init nor the child of anyone in ``ns``
-    container: None
+    container: ContainerJson | None
     levels: list[Level]
 
 
@@ -62,7 +78,8 @@ class Namespace(TypedDict):
     threads: int
     zombies: int
     last_pid: int | None
-    container: None
+    container: ContainerJson | None  # whose own it is
+    shared: list[ContainerJson]  # those that have it though it is not theirs
 
 
 class Outermost(TypedDict):
@@ -127,26 +144,40 @@ def envelope(
 
 
 def processes(
-    snapshot: Snapshot, *, boot_time: int, ticks_per_second: int, start_offset_ns: int = 0
+    snapshot: Snapshot,
+    *,
+    boot_time: int,
+    ticks_per_second: int,
+    start_offset_ns: int = 0,
+    containers: Mapping[int, Chain] | None = None,
 ) -> list[Process]:
     """Return the tasks of ``snapshot`` by thread group and tid, less those that were leaving.
 
     ``boot_time`` is in seconds since the epoch, ``ticks_per_second`` is USER_HZ, and
     ``start_offset_ns`` the boottime offset of the time namespace from which it was read. ``id``
-    and ``start_time`` are empty if the snapshot has no starts.
+    and ``start_time`` are empty if the snapshot has no starts. ``containers`` tells by process
+    number who is in which; None: nobody has looked.
     """
     tasks = sorted(_whole(snapshot), key=_outer_numbers)
     chains = _Chains(snapshot.ns_parents)
     groups = {task.status.ns_tgid[0]: task for task in tasks if _is_leader(task)}
     documents = [_process(task, groups.get(task.status.ppid), chains) for task in tasks]
+    told = {chain: _container(chain) for chain in set((containers or {}).values())}
+    for document in documents if containers else ():
+        document["container"] = told.get((containers or {}).get(document["pid"], ()))
     if snapshot.starts:
         ns_per_tick = 1_000_000_000 // ticks_per_second
         for task, document in zip(tasks, documents):
             first, last = ticks_since_boot(task.start_ticks or 0, ns_per_tick, start_offset_ns)
-            start = datetime.fromtimestamp(boot_time + first // ticks_per_second, timezone.utc)
             document["id"] = f"{document['tid']}@{first}" + (f"-{last}" if last > first else "")
-            document["start_time"] = start.strftime("%Y-%m-%dT%H:%M:%SZ")
+            document["start_time"] = rfc3339(boot_time, first * ns_per_tick)
     return documents
+
+
+def rfc3339(boot_time: int, since_boot_ns: int) -> str:
+    """Return a time in whole seconds, as ``boot_time`` is, in seconds since the epoch."""
+    time = datetime.fromtimestamp(boot_time + since_boot_ns // 1_000_000_000, timezone.utc)
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _process(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> Process:
@@ -167,6 +198,25 @@ def _process(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> 
     }
 
 
+def _container(chain: Chain) -> ContainerJson | None:
+    """Return the innermost container of a chain, with the service in it."""
+    container = own(chain)
+    return None if container is None else _called(container)
+
+
+def _called(container: Container) -> ContainerJson:
+    told = [None if text is None else shown(text) for text in container]
+    return cast("ContainerJson", dict(zip(container._fields, told)))
+
+
+def tell_levels(documents: Iterable[Process], owners: Mapping[int, Container]) -> None:
+    """Say at each level of each process whose own the namespace there is, given that by inum."""
+    told = {inum: _called(container) for inum, container in owners.items()}
+    for process in documents:
+        for level in process["levels"]:
+            level["container"] = told.get(level["ns"] or 0)
+
+
 def is_complete(documents: Iterable[Process]) -> bool:
     """Tell whether nothing in ``documents`` is unknown."""
     return all(
@@ -176,10 +226,21 @@ def is_complete(documents: Iterable[Process]) -> bool:
     )
 
 
-def namespaces(snapshot: Snapshot, last_pids: Mapping[int, int]) -> list[Namespace]:
+def leaders(snapshot: Snapshot) -> list[int]:
+    """Return the number of each process whose leader is in ``snapshot``."""
+    return [task.status.ns_tgid[0] for task in _whole(snapshot) if _is_leader(task)]
+
+
+def namespaces(
+    snapshot: Snapshot,
+    last_pids: Mapping[int, int],
+    owners: Mapping[int, Container] = MappingProxyType({}),
+    shared: Mapping[int, Sequence[Container]] = MappingProxyType({}),
+) -> list[Namespace]:
     """Return the PID namespaces of ``snapshot``, each before its children, oldest init first.
 
-    ``last_pids`` gives the last number given out where it is known, by inum.
+    All by inum: ``last_pids`` gives the last number given out where it is known, ``owners`` the
+    container whose own a namespace is, ``shared`` those that have it besides.
     """
     chains = _Chains(snapshot.ns_parents)
     members: dict[int, list[TaskReading]] = {inum: [] for inum in snapshot.ns_parents}
@@ -192,6 +253,10 @@ def namespaces(snapshot: Snapshot, last_pids: Mapping[int, int]) -> list[Namespa
         _namespace(inum, tasks, levels[inum], snapshot.ns_parents.get(inum), last_pids.get(inum))
         for inum, tasks in members.items()
     ]
+    for document in documents:
+        owner = owners.get(document["ns"])
+        document["container"] = None if owner is None else _called(owner)
+        document["shared"] = [_called(container) for container in shared.get(document["ns"], ())]
     return _tree_order(documents)
 
 
@@ -225,6 +290,7 @@ def _namespace(
         zombies=sum(status.state == "Z" for status in leaders),
         last_pid=last_pid,
         container=None,
+        shared=[],
     )
 
 
@@ -285,7 +351,15 @@ def _levels(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> l
     inums = chains.of(task)
     parents = _parent_numbers(task, parent, inums, chains)
     return [
-        {"ns": ns, "tid": tid, "pid": pid, "ppid": ppid, "pgid": pgid, "sid": sid}
+        {
+            "ns": ns,
+            "tid": tid,
+            "pid": pid,
+            "ppid": ppid,
+            "pgid": pgid,
+            "sid": sid,
+            "container": None,
+        }
         for ns, tid, pid, ppid, pgid, sid in zip(
             inums, status.ns_pid, status.ns_tgid, parents, status.ns_pgid, status.ns_sid
         )
@@ -308,8 +382,8 @@ def _parent_numbers(
         return [task.status.ppid, *[None] * (depth - 1)]
     numbers: list[int | None] = [0] * depth
     shared = zip(inums, chains.of(parent), parent.status.ns_tgid)
-    for level, (own, other, number) in enumerate(shared):
-        if own is None or other is None or own == other:
+    for level, (mine, other, number) in enumerate(shared):
+        if mine is None or other is None or mine == other:
             numbers[level] = number
     return numbers
 

@@ -1,16 +1,18 @@
 """The typed errors, each with the exit code that the command line gives it.
 
-Exit codes: 0 good; 1 a disagreement, or no such process; 2 wrong usage; 3 this host cannot
-do it.
+Exit codes: 0 good; 1 a disagreement, or no such process; 2 wrong usage, or ambiguous; 3 this host
+cannot do it; 4 not known.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class PidscopeError(Exception):
     """Anything pidscope says to its user in one line instead of a traceback.
 
-    ``hint`` tells what to do about it; it is printed on a line of its own.
+    ``hint`` tells what to do about it; it is printed below, each line of it folded.
     """
 
     exit_code = 1
@@ -24,6 +26,24 @@ class UsageError(PidscopeError):
     """The arguments ask for something that does not exist or cannot be combined."""
 
     exit_code = 2
+
+
+class AmbiguousError(UsageError):
+    """A word names more than one thing; ``candidates`` are the words that name each alone."""
+
+    def __init__(self, message: str, candidates: Sequence[str]) -> None:
+        super().__init__(message, "one of these:\n" + "\n".join(candidates))
+        self.candidates = tuple(candidates)
+
+
+class NotFound(PidscopeError):
+    """There is nothing of that name or number."""
+
+
+class NotKnown(PidscopeError):
+    """There may have been: the question falls into a gap of what was recorded."""
+
+    exit_code = 4
 
 
 class ScenarioError(PidscopeError):

@@ -10,10 +10,9 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from pidscope.errors import HostError, ProcError
-from pidscope.snapshot import Snapshot, Status, TaskReading, take_snapshot
+from pidscope.snapshot import Mount, Snapshot, Status, TaskReading, take_snapshot
 from pidscope.status import (
     parse_boot_time,
     parse_boottime_offset,
@@ -25,19 +24,12 @@ from pidscope.status import (
 )
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
+_CGROUP_INIT_INO = 0xEFFFFFFB  # PROC_CGROUP_INIT_INO, the same file
 _TIME_INIT_INO = 0xEFFFFFFA  # PROC_TIME_INIT_INO, the same file
 _NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
 
 _GONE = frozenset({errno.ENOENT, errno.ESRCH})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})  # EPERM: hidepid=1 (proc_pid_permission())
-
-
-class Mount(NamedTuple):
-    """The PID namespace that a /proc mount shows: the reader's own, or one that this is inside."""
-
-    ns: int | None  # inum; None: not the reader's own, and may not be read
-    initial: bool | None  # every task of the machine has a number in the mount
-    inside: int | None = None  # inum of the reader's own namespace, if that is another
 
 
 class ProcFs:
@@ -46,6 +38,11 @@ class ProcFs:
     def __init__(self, root: str | os.PathLike[str] = "/proc") -> None:
         """Look below ``root``; nothing is opened yet."""
         self._root = os.fspath(root)
+
+    @property
+    def root(self) -> str:
+        """Where it is mounted."""
+        return self._root
 
     def numbers(self) -> list[int]:
         """Return the process numbers listed, increasing; raise HostError if there is no listing."""
@@ -85,6 +82,21 @@ class ProcFs:
     def pid_ns(self, number: int) -> int | None:
         """Return the inum of ``ns/pid``; None: vanished, or this user may not read it."""
         return _read_inum(f"{self._root}/{number}/ns/pid")
+
+    def own_number(self) -> int | None:
+        """Return the number of this process in the mount's namespace; None: it has none."""
+        try:
+            return int(os.readlink(f"{self._root}/self"))  # noqa: PTH115 (bare name)
+        except (OSError, ValueError):
+            return None
+
+    def children_ns(self, number: int) -> int | None:
+        """Return the inum of ``ns/pid_for_children``, in which the task's children will be born.
+
+        None: the task is a zombie or vanished, this user may not read it, or (up to 7.0) that
+        namespace has not had its number 1 yet (``pidns_for_children_get()``).
+        """
+        return _read_inum(f"{self._root}/{number}/ns/pid_for_children")
 
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
         """Return (inum, inum of its parent) from the task's own PID namespace outwards.
@@ -142,11 +154,14 @@ class ProcFs:
         """
         return self._read_task(number, None, start=True)
 
-    def _read_task(self, number: int, shown: int | None, start: bool) -> TaskReading | None:
+    def _read_task(
+        self, number: int, shown: int | None, start: bool, cgroups: dict[int, bytes] | None = None
+    ) -> TaskReading | None:
         """Read one task as `read` does, but no file that tells nothing new.
 
         A task that has one number is in the namespace that the mount shows, ``shown`` if that is
-        known. Without a start only a namespace that is not told asks for one, see below.
+        known. Without a start only a namespace that is not told asks for one, see below. What the
+        ``cgroup`` of a process says goes into ``cgroups``, if they are asked for.
         """
         path = f"{self._root}/{number}"
         directory = _open_directory(path)
@@ -158,6 +173,11 @@ class ProcFs:
                 return None
             only = shown if len(status.ns_pid) == 1 else None
             ns = _read_inum("ns/pid", directory) if only is None else only
+            if cgroups is not None and status.ns_pid == status.ns_tgid:
+                # The line of hierarchy 0, if there is one, is the last.
+                data = _read("cgroup", until=b"\n0::", directory=directory)
+                if data is not None:
+                    cgroups[number] = data
             if not start and ns is not None:
                 return TaskReading(number, status, None, ns)
             # Last: a start without a namespace then means "may not be read", not "vanished".
@@ -169,14 +189,38 @@ class ProcFs:
         finally:
             os.close(directory)
 
-    def snapshot(self, threads: bool = True, starts: bool = True) -> Snapshot:
+    def snapshot(
+        self, threads: bool = True, starts: bool = True, cgroups: bool = False
+    ) -> Snapshot:
         """Read every task as `take_snapshot` does; raise ProcError, HostError if none is listed."""
         shown = self._shown_ns()
+        paths: dict[int, bytes] | None = {} if cgroups else None
         snapshot = take_snapshot(
-            self, threads, lambda number: self._read_task(number, shown, starts)
+            self, threads, lambda number: self._read_task(number, shown, starts, paths)
         )
         parents = {} if shown is None else {shown: 0}
-        return snapshot._replace(ns_parents={**parents, **snapshot.ns_parents}, starts=starts)
+        return snapshot._replace(
+            ns_parents={**parents, **snapshot.ns_parents}, starts=starts, cgroups=paths
+        )
+
+    def sees_cgroups_whole(self) -> bool:
+        """Tell whether ``cgroup`` shows whole paths: not those below a cgroup namespace's root.
+
+        It is the reader's namespace that counts, not the mount's (``proc_cgroup_show()``,
+        kernel/cgroup/cgroup.c).
+        """
+        try:
+            return _inum_of(f"{self._root}/self/ns/cgroup") == _CGROUP_INIT_INO
+        except OSError:  # a kernel without control groups
+            return False
+
+    def host_root(self) -> str:
+        """Return the root directory of the mount's process 1, or else this process's own.
+
+        Only root may pass there; in a container with the host's PID namespace they differ.
+        """
+        root = f"{self._root}/1/root"
+        return root if os.access(f"{root}/.", os.X_OK) else ""
 
     def sees_all(self) -> bool:
         """Tell whether hidepid hides nobody: whom it concerns, it hides init from."""

@@ -28,6 +28,14 @@ class Status(NamedTuple):
     ns_sid: tuple[int, ...]
 
 
+class Mount(NamedTuple):
+    """The PID namespace that a /proc mount shows: the reader's own, or one that this is inside."""
+
+    ns: int | None  # inum; None: not the reader's own, and may not be read
+    initial: bool | None  # every task of the machine has a number in the mount
+    inside: int | None = None  # inum of the reader's own namespace, if that is another
+
+
 class TaskReading(NamedTuple):
     """One task, opened by ``number``, as three files of /proc told it one after the other."""
 
@@ -49,6 +57,8 @@ class Snapshot(NamedTuple):
     ns_parents: Mapping[int, int] = MappingProxyType({})  # 0: it is the mount's own
     seen: tuple[TaskSeen, ...] = ()
     starts: bool = True  # the start of each task was asked for
+    # What ``cgroup`` says, by process number; None: nobody asked, and whoever is not in it is gone.
+    cgroups: Mapping[int, bytes] | None = None
 
 
 class ProcFiles(Protocol):

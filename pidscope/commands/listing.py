@@ -8,8 +8,8 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pidscope import documents
 from pidscope.commands.sources import (
@@ -21,17 +21,31 @@ from pidscope.commands.sources import (
     scenario_of,
     stage_of,
 )
+from pidscope.commands.standard import say
+from pidscope.container import Chain
 from pidscope.documents import Outermost, Process
-from pidscope.procfs import Mount
-from pidscope.snapshot import ProcFiles, Snapshot
+from pidscope.procfs import ProcFs
+from pidscope.snapshot import Mount, ProcFiles, Snapshot
 from pidscope.timens import Offsets, offsets_of_reader
+
+if TYPE_CHECKING:
+    from pidscope.commands.recorded import Record
+    from pidscope.membership import Homes
 
 
 class ListedProc(ProcFiles, Protocol):
     """A /proc that can be listed: a mount's files, and what they say of the machine."""
 
-    def snapshot(self, threads: bool = True, starts: bool = True) -> Snapshot:
-        """Every task that is listed; ``starts``: with the time at which it started."""
+    def snapshot(
+        self, threads: bool = True, starts: bool = True, cgroups: bool = False
+    ) -> Snapshot:
+        """Every task that is listed, with its start, or its cgroup, if that is asked for."""
+
+    def own_number(self) -> int | None:
+        """The number of who reads, if it has one here."""
+
+    def children_ns(self, number: int) -> int | None:
+        """The inum of the namespace of a task's children, if that can be read."""
 
     def mount(self) -> Mount:
         """The namespace that it shows."""
@@ -59,17 +73,49 @@ class Listed(NamedTuple):
     host: str
     ticks_per_second: int
     offsets: Offsets  # of the time namespace of who reads
+    record: Record | None = None  # of those that ended; None: nothing was recording
 
-    def processes(self, snapshot: Snapshot) -> list[Process]:
+    def containers(self, snapshot: Snapshot) -> Mapping[int, Chain] | None:
+        """The containers around each process, by its number here; None: this cannot be told.
+
+        The snapshot has cgroups. Says on standard error what cannot be known, and who would not
+        tell names.
+        """
+        if snapshot.cgroups is None or not isinstance(self.proc, ProcFs):
+            return None
+        if not self.knows_containers():
+            say("seen from inside a cgroup namespace: only containers in it are known")
+        from pidscope.membership import chains  # what names no container does without
+
+        found = chains(snapshot.cgroups)
+        if not any(found.values()):
+            return found
+        from pidscope.naming import name_containers
+
+        named = name_containers(found, self.proc.host_root(), os.geteuid())
+        for line in named.silent:
+            say(f"containers are shown by their ids: {line}")
+        return named.chains
+
+    def homes(self, processes: Iterable[Process], containers: Mapping[int, Chain] | None) -> Homes:
+        """Whose the PID namespaces of these processes are."""
+        from pidscope.membership import Homes, homes
+
+        return homes(processes, containers, self.proc.start_ticks) if containers else Homes({}, {})
+
+    def processes(
+        self, snapshot: Snapshot, containers: Mapping[int, Chain] | None = None
+    ) -> list[Process]:
         """Its tasks as documents."""
         return documents.processes(
             snapshot,
-            boot_time=self._boot_time(),
+            containers=containers,
+            boot_time=self.boot_time(),
             ticks_per_second=self.ticks_per_second,
             start_offset_ns=self.offsets.start_ns,
         )
 
-    def _boot_time(self) -> int:
+    def boot_time(self) -> int:
         """The boot in seconds since the epoch, from btime or, in a time namespace, the clocks.
 
         btime is shifted there by some kernels (6.1) and not by others (5.10).
@@ -87,8 +133,14 @@ class Listed(NamedTuple):
             if earliest == latest:  # or a second ended between the readings
                 return earliest
 
-    def print_document(self, name: str, items: Sequence[Mapping[str, Any]], complete: bool) -> None:
-        """Print the document whose list ``name`` holds ``items``."""
+    def knows_containers(self) -> bool:
+        """Tell whether who is shown in no container is in none."""
+        return isinstance(self.proc, ProcFs) and self.proc.sees_cgroups_whole()
+
+    def print_document(
+        self, name: str, items: Sequence[Mapping[str, Any]], complete: bool, **more: Any
+    ) -> None:
+        """Print the document whose list ``name`` holds ``items``, and ``more`` beside it."""
         import json  # takes a while to import, and a table does without
 
         document = documents.envelope(
@@ -101,7 +153,7 @@ class Listed(NamedTuple):
             complete=complete,
             outermost=Outermost(ns=self.mount.ns, initial=self.mount.initial),
         )
-        print(json.dumps(document))
+        print(json.dumps({**document, **more}))
 
     def tell_outermost(self) -> None:
         """Say on standard error if this is not the host's view, which looks just the same."""
@@ -137,8 +189,10 @@ def keeping_all() -> Iterator[None]:
             gc.enable()
 
 
-def listed(args: argparse.Namespace) -> Listed:
+def listed(args: argparse.Namespace, recorded: bool = False) -> Listed:
     """What ``--source`` and ``--proc`` name; a simulated kernel at the end of its scenario.
+
+    ``recorded``: with those that ended until then, where they can be had.
 
     Raises:
         UsageError: there is no such source. ScenarioError, HostError: it cannot be played.
@@ -158,11 +212,23 @@ def listed(args: argparse.Namespace) -> Listed:
         )
     expect_no_proc(args)
     stage = stage_of(scenario)
+    record = None
+    if recorded:
+        from pidscope.commands.recorded import play  # a session, which /proc does without
+
+        record = play(stage.world)
     while stage.world.step():
         pass
     ticks_per_second = 1_000_000_000 // stage.world.ns_per_tick
     source = f"{SIMULATED}:{stage.name}"
     simulated = stage.world.procfs
     return Listed(
-        simulated, simulated.mount(), source, SIMULATED, SIMULATED, ticks_per_second, Offsets(0, 0)
+        simulated,
+        simulated.mount(),
+        source,
+        SIMULATED,
+        SIMULATED,
+        ticks_per_second,
+        Offsets(0, 0),
+        record,
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Iterable
 
 from pidscope import documents, views
 from pidscope.commands.listing import Listed, add_options, keeping_all, listed
+from pidscope.commands.places import ROOT, containers_of, wants_containers
 from pidscope.commands.sources import SEE_SCENARIOS
+from pidscope.commands.standard import say
+from pidscope.documents import Process
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):
@@ -20,6 +23,8 @@ columns (-o; a leading + adds to the default ones):
   LAST     the last number given out in it; ? but for one's own, as any
            other tells only those inside
   COMM     the name of INIT
+  CONTAINER
+           the one that INIT is in, by its cgroup; or its service
   ? is what this user may not read.
 In a container these are the namespaces inside it, which is then said on
 standard error, and in JSON by "outermost"; --proc names another /proc.
@@ -62,20 +67,38 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     proc = world.proc
-    snapshot = proc.snapshot(starts=False)
-    tree = documents.namespaces(snapshot, _last_pids(world))
+    # Where there are any, they are shown unless other columns are chosen.
+    named = args.output is None or wants_containers(args.json, columns)
+    snapshot = proc.snapshot(starts=False, cgroups=named)
+    containers = containers_of(world, snapshot, columns)
     everyone = world.processes(snapshot)
+    tree = documents.namespaces(snapshot, _last_pids(world), *world.homes(everyone, containers))
     complete = documents.is_complete(everyone) and proc.sees_all()
+    told = world.knows_containers()
     if args.json:
-        world.print_document("namespaces", tree, complete)
+        world.print_document("namespaces", tree, complete, containers_known=told)
         return 0
+    if args.output is None and any(entry["container"] or entry["shared"] for entry in tree):
+        columns = [*columns, "CONTAINER"]
     comms = {process["tid"]: process["comm"] for process in everyone}
     width = None if args.output is not None else views.WIDTH
-    print(views.namespace_tree(tree, comms, columns, headings=not args.noheadings, width=width))
+    text = views.namespace_tree(
+        tree, comms, columns, headings=not args.noheadings, width=width, told=told
+    )
+    print(text)
     world.tell_outermost()
     if not complete:
-        print("pidscope: this user may not read all; run as root for the rest", file=sys.stderr)
+        _tell_missing(everyone)
     return 0
+
+
+def _tell_missing(everyone: Iterable[Process]) -> None:
+    unread = sum(task["ns"] is None for task in everyone)
+    if unread:
+        say(f"missing: the namespaces of {unread} tasks, which this user may not read")
+    else:
+        say("this user may not see all processes")
+    say(ROOT)
 
 
 def _last_pids(world: Listed) -> dict[int, int]:

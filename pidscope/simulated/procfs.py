@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Callable, Protocol, TypeVar
 
+from pidscope.limits import Facts
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import PIDTYPE_PID, Pid, pid_task
 from pidscope.model.pid_namespace import PidNamespace
 from pidscope.model.proc import (
+    pidns_for_children_get,
     pidns_get,
     proc_pid_lookup,
     proc_pid_readdir,
@@ -21,8 +23,8 @@ from pidscope.model.proc import (
     proc_task_readdir,
 )
 from pidscope.model.sched import TaskStruct
-from pidscope.procfs import Mount
-from pidscope.snapshot import Snapshot, Status, TaskReading, take_snapshot
+from pidscope.simulated.forking import fork_facts
+from pidscope.snapshot import Mount, Snapshot, Status, TaskReading, take_snapshot
 from pidscope.status import parse_start_ticks, parse_status
 
 BOOT_TIME = 1_767_225_600  # btime: 2026-01-01T00:00:00Z
@@ -70,6 +72,19 @@ class SimulatedProcFs:
         ns = self._finish(self._namespace(number))
         return None if ns is None else ns.inum
 
+    def own_number(self) -> int | None:
+        """Return None: who reads is no task of this kernel."""
+        return None
+
+    def children_ns(self, number: int) -> int | None:
+        """Return the inum of ``ns/pid_for_children``; None: exited, or vanished."""
+        ns = self._finish(self._namespace(number, pidns_for_children_get))
+        return None if ns is None else ns.inum
+
+    def fork_facts(self, number: int) -> Facts | None:
+        """Return what bounds the forks of a task; None: it vanished, or has exited."""
+        return fork_facts(self._kernel, number)
+
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
         """Return (inum, inum of its parent) from the task's own PID namespace outwards."""
         ns = self._finish(self._namespace(number))
@@ -88,10 +103,12 @@ class SimulatedProcFs:
             ns,
         )
 
-    def snapshot(self, threads: bool = True, starts: bool = True) -> Snapshot:
+    def snapshot(
+        self, threads: bool = True, starts: bool = True, cgroups: bool = False
+    ) -> Snapshot:
         """Read every task that is listed, and the parent of every PID namespace met.
 
-        The starts are read in any case: they cost little here.
+        The starts are read in any case: they cost little here. Nobody is in a container.
         """
         return take_snapshot(self, threads)
 
@@ -145,11 +162,13 @@ class SimulatedProcFs:
             yield
         return b"".join(pieces)
 
-    def _namespace(self, number: int) -> Reading[PidNamespace | None]:
+    def _namespace(
+        self, number: int, get: Callable[[TaskStruct], PidNamespace | None] = pidns_get
+    ) -> Reading[PidNamespace | None]:
         pid = yield from proc_pid_lookup(number, self._ns)
         yield
         task = pid_task(pid, PIDTYPE_PID)
-        return None if task is None else pidns_get(task)
+        return None if task is None else get(task)
 
     def _task(self, number: int) -> Reading[tuple[bytes | None, int | None, bytes | None]]:
         pid = yield from proc_pid_lookup(number, self._ns)

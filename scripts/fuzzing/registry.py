@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzzing import btf, escape, procfs, scenario, stat, status, wire
+from fuzzing import btf, containers, escape, procfs, scenario, stat, status, wire
 from fuzzing.target import Target
 
 TARGETS: dict[str, Target] = {
@@ -15,6 +15,8 @@ TARGETS: dict[str, Target] = {
         stat.PROC_STAT,
         procfs.PROCFS,
         escape.ESCAPE,
+        containers.CGROUP,
+        containers.ENGINE,
         scenario.SCENARIO,
     )
 }

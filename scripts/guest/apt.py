@@ -1,4 +1,4 @@
-"""Ask Debian's archive for kernels and bccs, with an apt root of our own.
+"""Ask Debian's archive for kernels, bccs and runtimes, with an apt root of our own.
 
 The machine's apt configuration, lists and installed packages stay as they are; signatures are
 checked by apt against debian-archive-keyring.
@@ -11,7 +11,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from . import bccs, kernels, versions
+from . import bccs, kernels, runtimes, versions
 from .errors import VmError
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -86,6 +86,16 @@ class Archive:
         """Return every bcc that the lists offer."""
         said = self._run("apt-cache", "madison", bccs.LIBRARY).stdout
         return list(versions.parse_madison(said))
+
+    def runtime_offers(self) -> list[versions.Offer]:
+        """Return every runc that the lists offer."""
+        said = self._run("apt-cache", "madison", runtimes.NAMES[0]).stdout
+        return list(versions.parse_madison(said))
+
+    def fetch_runtimes(self, suite: str, target: Path) -> None:
+        """Download runc, crun and their libraries, and unpack them below target. Raises VmError."""
+        names = (*runtimes.NAMES, *runtimes.LIBRARIES)
+        self._fetch([f"{name}/{suite}" for name in names], target)
 
     def fetch_kernel(self, kernel: kernels.Kernel, target: Path) -> None:
         """Download a kernel's packages and unpack them below target. Raises VmError."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import apt, bccs, cache, kernels, requirements, versions
+from . import apt, bccs, cache, kernels, requirements, runtimes, versions
 from .errors import VmError
 
 # The small flavour boots fastest, but it has no 9p.
@@ -16,6 +16,7 @@ FLAVOUR = {"virtiofs": "cloud-amd64", "9p": "amd64"}
 
 # Since 7.x the kernel itself lies beside its modules; older packages use /lib on some suites.
 _IMAGES = ("boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz")
+_OS_RELEASE = Path("/etc/os-release")
 _MODULES = ("usr/lib/modules/*", "lib/modules/*")
 
 
@@ -41,6 +42,12 @@ def obtain_kernel(root: Path, request: str, share: str, refresh: bool) -> Unpack
 def obtain_bcc(root: Path, request: str, refresh: bool) -> Path:
     """Return the bcc that answers the request, unpacked, as `obtain_kernel` does a kernel."""
     return _chosen(root, f"bcc-{request}", refresh, lambda: _fetch_bcc(root, request))
+
+
+def obtain_runtimes(root: Path, refresh: bool) -> Path:
+    """Return runc and crun of the machine's Debian, unpacked, as `obtain_kernel` does a kernel."""
+    suite = runtimes.suite(_OS_RELEASE.read_text(), apt.SUITES)
+    return _chosen(root, f"oci-{suite}", refresh, lambda: _fetch_runtimes(root, suite))
 
 
 def offered(root: Path) -> list[str]:
@@ -109,6 +116,16 @@ def _fetch_bcc(root: Path, request: str) -> Path:
         raise _nothing(f"bcc {request}", complaints)
     fetch = functools.partial(archive.fetch_bcc, bcc)
     return _placed(root, _bcc_place(root, bcc), f"{bcc.package} {bcc.version}", fetch)
+
+
+def _fetch_runtimes(root: Path, suite: str) -> Path:
+    archive = _archive(root)
+    complaints = _update(archive)
+    runc = runtimes.newest(archive.runtime_offers(), suite)
+    if runc is None:
+        raise _nothing(f"runc in {suite}", complaints)
+    place = root / "oci" / f"{runc.version}_{suite}"
+    return _placed(root, place, "runc and crun", functools.partial(archive.fetch_runtimes, suite))
 
 
 def _update(archive: apt.Archive) -> str:

@@ -20,9 +20,8 @@ from reference import ROOT, Kernel
 from pidscope.event import Event, TaskSeen
 from pidscope.hooks import FUNCTION_HOOKS, Hook
 from pidscope.live.program import Refused
-from pidscope.procfs import Mount
 from pidscope.simulated.hooks import runs
-from pidscope.snapshot import Status, TaskReading
+from pidscope.snapshot import Mount, Status, TaskReading
 from pidscope.wire import encode
 
 T = TypeVar("T")

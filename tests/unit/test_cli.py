@@ -74,7 +74,7 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
         (["verify", "--duration", "-1"], "'-1'"),
         (["watch", "--duration", "nan"], "'nan'"),
         (["ps", "-o", "NOPE"], "'NOPE'"),
-        (["ps", "--in", "nowhere"], "'nowhere'"),
+        (["ps", "--in", "ns:x"], "'ns:x'"),
         (["ps", "--", "ls"], "--"),
         (["watch", "--"], "--"),
     ],
@@ -88,7 +88,9 @@ def test_wrong_arguments_exit_2_and_are_named(arguments: list[str], named: str) 
     assert line.startswith("pidscope")
 
 
-@pytest.mark.parametrize("command", ["", "ns", "ps", "watch", "verify", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["", "ns", "ps", "explain", "limits", "watch", "verify", "doctor"]
+)
 def test_help_exits_0_and_fits_a_terminal(command: str) -> None:
     done = run(*filter(None, [command]), "--help")
     assert done.returncode == 0 and done.stdout and not done.stderr
@@ -118,7 +120,7 @@ def test_ctrl_c_while_it_is_being_loaded_is_silent() -> None:
     assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
-@pytest.mark.parametrize("command", ["ns", "ps", "watch", "verify", "doctor"])
+@pytest.mark.parametrize("command", ["ns", "ps", "explain", "limits", "watch", "verify", "doctor"])
 @pytest.mark.parametrize("rest", [["-h"], ["--bogus"], ["x", "y"], ["--proc"], ["--s=x", "z"], []])
 def test_a_command_is_parsed_the_same_whether_or_not_the_others_are_there(
     command: str, rest: list[str], capsys: Any
@@ -138,7 +140,7 @@ def test_a_command_is_parsed_the_same_whether_or_not_the_others_are_there(
 START = """
 import sys
 from pidscope.cli import main
-code = main(["ps", "-J"])
+code = main(sys.argv[1:])
 print(*sorted(sys.modules), file=sys.stderr)
 """
 HEAVY = {
@@ -157,11 +159,11 @@ HEAVY = {
 }
 
 
-def test_a_listing_imports_nothing_heavy_before_it_is_needed() -> None:
+@pytest.mark.parametrize("arguments", [["ps", "-J"], ["explain", "1"], ["limits"]], ids=" ".join)
+def test_a_listing_imports_nothing_heavy_before_it_is_needed(arguments: list[str]) -> None:
     """Half of its time on an idle host went there."""
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", START], capture_output=True, text=True, cwd=CHECKOUT
-    )
+    command = [sys.executable, "-S", "-c", START, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
     assert done.returncode == 0
     assert HEAVY.isdisjoint(done.stderr.split()), HEAVY.intersection(done.stderr.split())
 

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 import pidscope
 from pidscope import documents
+from pidscope.container import Container
 from pidscope.documents import Process, event_json
 from pidscope.escape import unescape
 from pidscope.event import (
@@ -83,6 +84,7 @@ def test_a_process_at_every_level() -> None:
     status = Status(b"a\\nb", "Z", 40, 42, 42, (42, 17), (42, 17), (42, 17), (40, 0))
     parent = task(40, 1, ns=MIDDLE)
     [_, child] = processes(parent, TaskReading(42, status, 1234, MIDDLE))
+    none = {"container": None}
     assert child == {
         "pid": 42,
         "tid": 42,
@@ -94,8 +96,8 @@ def test_a_process_at_every_level() -> None:
         "joined": False,
         "container": None,
         "levels": [
-            {"ns": HOST, "tid": 42, "pid": 42, "ppid": 40, "pgid": 42, "sid": 40},
-            {"ns": MIDDLE, "tid": 17, "pid": 17, "ppid": 1, "pgid": 17, "sid": 0},
+            {"ns": HOST, "tid": 42, "pid": 42, "ppid": 40, "pgid": 42, "sid": 40, **none},
+            {"ns": MIDDLE, "tid": 17, "pid": 17, "ppid": 1, "pgid": 17, "sid": 0, **none},
         ],
     }
 
@@ -238,7 +240,7 @@ def test_namespaces_count_those_whose_innermost_they_are() -> None:
     )
     made = documents.namespaces(snapshot, {HOST: 99})
     VALIDATOR.validate(whole("namespaces", made))
-    common = {"container": None}
+    common = {"container": None, "shared": []}
     assert made == [
         {"ns": HOST, "level": 0, "parent": 0, "init": 1, "processes": 1, "threads": 1,
          "zombies": 0, "last_pid": 99, **common},
@@ -247,6 +249,23 @@ def test_namespaces_count_those_whose_innermost_they_are() -> None:
         {"ns": INNER, "level": 2, "parent": MIDDLE, "init": 9, "processes": 1, "threads": 1,
          "zombies": 0, "last_pid": None, **common},
     ]  # fmt: skip
+
+
+def test_whose_a_namespace_is_and_who_shares_it() -> None:
+    snapshot = Snapshot((task(1), task(6, 1, ns=MIDDLE)), PARENTS)
+    web = Container("docker", "a" * 64, "web")
+    hostile = Container("lxc", "a\n\udcff\\", "a\n\udcff\\")
+    made = documents.namespaces(snapshot, {}, {MIDDLE: web}, {HOST: (hostile,), MIDDLE: (web,)})
+    VALIDATOR.validate(whole("namespaces", made))
+    host, middle, _ = made
+    assert host["container"] is None
+    assert [shared["name"] for shared in host["shared"]] == ["a\\x0a\\xff\\\\"]
+    assert middle["container"] == {**web._asdict()} == middle["shared"][0]
+    everyone = processes(task(1), task(6, 1, ns=MIDDLE))
+    documents.tell_levels(everyone, {MIDDLE: web})
+    VALIDATOR.validate(whole("processes", everyone))
+    told = [[level["container"] for level in process["levels"]] for process in everyone]
+    assert told == [[None], [None, web._asdict()]]
 
 
 def test_a_namespace_is_as_deep_as_its_tasks_or_those_inside_it_say() -> None:

@@ -21,6 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pidscope.btf
+import pidscope.cgroup
+import pidscope.engine
 import pidscope.escape
 import pidscope.procfs
 import pidscope.simulated.calls
@@ -119,6 +121,15 @@ FAULTS: dict[str, list[tuple[object, str, object]]] = {
     "escape": [
         (pidscope.escape, "_ESCAPED", re.compile(r"\\(?:\\|x([0-9A-Fa-f]{2}))|[^\\]+")),
         (pidscope.escape, "_STATUS_ESCAPED", re.compile(rb"\\([n])")),
+    ],
+    "cgroup": [
+        (pidscope.cgroup, "_BARE", re.compile("[0-9a-fA-F]{64}|docker")),
+        (pidscope.cgroup, "_CONTAINERD_NAMESPACES", frozenset({"default", "docker"})),
+        (pidscope.cgroup, "_LXC_PARENTS", frozenset({"lxc", "lxc.payload", ""})),
+    ],
+    "engine": [
+        (pidscope.engine, "_NAME", re.compile(r"/?(.{1,255})")),
+        (pidscope.engine, "_STATUS", re.compile(rb"HTTP/1\.[01] 200")),
     ],
     "scenario": [
         (pidscope.simulated.calls, "comm_bytes", without_a_length),

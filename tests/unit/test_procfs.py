@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import pidscope.procfs as procfs_module
 import pidscope.status as status_module
 from pidscope.errors import HostError, ProcError
-from pidscope.procfs import PROC_PID_INIT_INO, Mount, ProcFs
-from pidscope.snapshot import Status
+from pidscope.procfs import PROC_PID_INIT_INO, ProcFs
+from pidscope.snapshot import Mount, Status
 from pidscope.status import (
     parse_boot_time,
     parse_boottime_offset,
@@ -377,6 +377,35 @@ def test_without_starts_one_that_vanished_is_told_from_one_that_may_not_be_read(
     (tmp_path / "9" / "stat").unlink()
     tasks = ProcFs(tmp_path).snapshot(threads=False, starts=False).tasks
     assert [(task.number, task.ns) for task in tasks] == [(1, 77), (8, None)]
+
+
+def test_the_cgroup_of_each_process_whole_and_of_no_thread(tmp_path: Path) -> None:
+    hierarchies = "".join(f"{at}:c{at}:/{'x' * 3000}\n" for at in range(9, 0, -1))
+    for number, paths in ((7, hierarchies + "0::/a\n"), (8, hierarchies), (9, "0::/b\n")):
+        (fake_task(tmp_path, number) / "cgroup").write_text(paths)
+    text = status_text(ns="10", pgid="0").replace(b"NStgid:\t10", b"NStgid:\t9")
+    thread = fake_task(tmp_path, 10, text)
+    (thread / "cgroup").write_text("0::/thread\n")
+    (tmp_path / "9" / "task" / "10").mkdir()
+    fake_task(tmp_path, 11)  # gone before its file was opened
+    cgroups = ProcFs(tmp_path).snapshot(cgroups=True).cgroups
+    assert cgroups == {
+        7: (hierarchies + "0::/a\n").encode(), 8: hierarchies.encode(), 9: b"0::/b\n"
+    }  # fmt: skip
+    assert ProcFs(tmp_path).snapshot().cgroups is None
+
+
+def test_whether_cgroups_are_seen_whole_is_the_readers_namespace(tmp_path: Path) -> None:
+    (tmp_path / "self/ns").mkdir(parents=True)
+    assert not ProcFs(tmp_path).sees_cgroups_whole()
+    own = Path("/proc/self/ns/cgroup").stat().st_ino
+    assert ProcFs().sees_cgroups_whole() == (own == 0xEFFFFFFB)
+
+
+def test_the_hosts_root_is_that_of_process_1_or_else_ones_own(tmp_path: Path) -> None:
+    assert ProcFs(tmp_path).host_root() == ""
+    (tmp_path / "1/root").mkdir(parents=True)
+    assert ProcFs(tmp_path).host_root() == f"{tmp_path}/1/root"
 
 
 def test_many_groups_make_a_status_longer_than_a_page(tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ def test_the_document_tells_of_this_process(answer: Callable[..., Answer]) -> No
         "ppid": os.getppid(),
         "pgid": os.getpgrp(),
         "sid": os.getsid(0),
+        "container": None,
     }
     assert own["start_time"].endswith("Z")
 
@@ -179,7 +180,9 @@ def test_the_table_fits_and_has_no_headings_if_told(capsys: pytest.CaptureFixtur
     assert f"{os.getpid()}@" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("where", ["nowhere", "pid:", "pid:x", "pid:[1", "ns:[1]", "ns:-1", ""])
+@pytest.mark.parametrize(
+    "where", ["id:xyz", "pod:x", "pid:", "pid:x", "pid:[1", "ns:[1]", "ns:-1", ""]
+)
 def test_an_unknown_place_is_wrong_usage(where: str) -> None:
     with pytest.raises(UsageError, match="no such place"):
         run("--in", where)
@@ -191,7 +194,7 @@ def test_a_place_that_is_not_there() -> None:
     with pytest.raises(PidscopeError, match="no process") as caught:
         run("--in", f"pid:{child.pid}")
     assert caught.value.exit_code == 1
-    with pytest.raises(PidscopeError, match=r"no pid:\[1\]|no PID namespace pid:\[1\]"):
+    with pytest.raises(PidscopeError, match=r"no PID namespace pid:\[1\]"):
         run("--in", "ns:1")
 
 
@@ -344,7 +347,7 @@ def test_nobody_sees_all_numbers_and_is_told_what_is_missing(
     assert "run as root" in text.stderr
     hidden = as_nobody("--in", f"pid:{job['pid']}")
     assert "HostError: this user may not read the namespace" in hidden.stderr
-    assert "HostError: no pid:[" in as_nobody("--in", f"ns:{job['ns']}").stderr
+    assert "HostError: no PID namespace pid:[" in as_nobody("--in", f"ns:{job['ns']}").stderr
 
 
 # --- as root, somewhere else -----------------------------------------------------------------

@@ -108,6 +108,47 @@ def test_two_containers_have_the_same_pid_by_default(capfd: Any) -> None:
     assert len({ns for ns, pid in inner if pid == 17}) == 2
 
 
+def test_zombies_are_shown_with_who_has_to_wait_for_them(capfd: Any, tmp_path: Path) -> None:
+    path = tmp_path / "zombie.scenario"
+    path.write_text(
+        "init: comm systemd\ninit: clone NEWPID -> one\none: comm sleepy\none: fork -> web\n"
+        "one: fork -> gone\ngone: comm gone\ngone: exit 3\n"
+    )
+    code, out, _ = run(capfd, "ps", "--zombies", "--source", f"simulated:{path}")
+    assert code == 0
+    assert [line.split() for line in out.splitlines()] == [
+        ["PID", "NSPID", "NS", "PPID", "REAPER", "COMM"],
+        ["5", "5", "3", "4026531840", "3", "sleepy", "gone"],
+    ]
+
+
+def test_groups_and_sessions_at_every_level(capfd: Any, tmp_path: Path) -> None:
+    path = tmp_path / "groups.scenario"
+    path.write_text(
+        "init: setsid\ninit: clone NEWPID -> one\none: fork -> web\nweb: setsid\n"
+        "web: fork -> job\njob: setpgid\n"
+    )
+    _, out, _ = run(capfd, "ps", "--source", f"simulated:{path}", "-n", "-o", "NSPID,NSPGID,NSSID")
+    assert [line.split("  ") for line in out.splitlines()][2:] == [
+        ["3 1", "1 0", "1 0"],  # from outside, which has no number in there
+        ["4 2", "4 2", "4 2"],
+        ["5 3", "5 3", "4 2"],
+    ]
+
+
+def test_threads_and_exact(capfd: Any) -> None:
+    arguments = ("--source", "simulated:nested", "-n", "-o", "PID,TID")
+    _, out, _ = run(capfd, "ps", "--in", "pid:11", *arguments)
+    inside = [line.split()[0] for line in out.splitlines()]
+    _, out, _ = run(capfd, "ps", "--in", "pid:11", "--exact", *arguments)
+    exact = [line.split()[0] for line in out.splitlines()]
+    assert exact == ["11", "12", "19", "20"]
+    assert inside == ["11", "12", "13", "14", "15", "16", "19", "20"]
+    _, out, _ = run(capfd, "ps", "--threads", "--source", "simulated", "-n", "-o", "PID,TID")
+    pairs = [line.split() for line in out.splitlines()]
+    assert len({tid for _, tid in pairs}) == len(pairs) > len({pid for pid, _ in pairs})
+
+
 # watch
 
 
@@ -292,9 +333,9 @@ sys.exit(any(m.startswith(("pidscope.model", "pidscope.simulated")) for m in sys
 """
 
 
-@pytest.mark.parametrize("command", ["ps", "ns", "watch", "verify", "doctor"])
+@pytest.mark.parametrize("command", ["ps", "ns", "lookup 1", "watch", "verify", "doctor"])
 def test_no_root_no_bcc_no_proc(command: str) -> None:
-    arguments = [command, "--source", "simulated:random", "-J"]
+    arguments = [*command.split(), "--source", "simulated:random", "-J"]
     done = subprocess.run(
         [sys.executable, "-c", NEEDLESS, *arguments], capture_output=True, text=True, cwd=CHECKOUT
     )
@@ -302,8 +343,11 @@ def test_no_root_no_bcc_no_proc(command: str) -> None:
 
 
 def test_a_host_does_not_pay_for_the_model() -> None:
-    for command in ("ps", "ns", "doctor"):
+    for command in ("ps", "ns", "lookup 1", "doctor"):
         done = subprocess.run(
-            [sys.executable, "-c", LIGHT, command], capture_output=True, text=True, cwd=CHECKOUT
+            [sys.executable, "-c", LIGHT, *command.split()],
+            capture_output=True,
+            text=True,
+            cwd=CHECKOUT,
         )
         assert done.returncode == 0, done.stderr

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pidscope import views
-from pidscope.documents import Level, Namespace, Process
+from pidscope.container import Container
+from pidscope.documents import ContainerJson, Level, Namespace, Process
 from pidscope.errors import UsageError
 from pidscope.escape import escape
 
@@ -18,7 +19,7 @@ NS = 4026532177
 
 
 def process(*numbers: int, comm: str = "x", **more: Any) -> Process:
-    levels = [Level(ns=NS, tid=n, pid=n, ppid=1, pgid=n, sid=n) for n in numbers]
+    levels = [Level(ns=NS, tid=n, pid=n, ppid=1, pgid=n, sid=n, container=None) for n in numbers]
     made = Process(
         pid=numbers[0], tid=numbers[0], id=f"{numbers[0]}@9", comm=comm, state="S",
         start_time="1970-01-01T00:00:12Z", ns=NS, joined=False, container=None, levels=levels,
@@ -30,7 +31,7 @@ def process(*numbers: int, comm: str = "x", **more: Any) -> Process:
 def namespace(ns: int, level: int, init: int | None = 1, **more: Any) -> Namespace:
     made = Namespace(
         ns=ns, level=level, parent=0, init=init, processes=2, threads=3, zombies=1, last_pid=None,
-        container=None,
+        container=None, shared=[],
     )  # fmt: skip
     made.update(more)  # type: ignore[typeddict-item]
     return made
@@ -38,7 +39,8 @@ def namespace(ns: int, level: int, init: int | None = 1, **more: Any) -> Namespa
 
 def table(*processes: Process, width: int | None = views.WIDTH, **more: Any) -> list[str]:
     columns = more.pop("columns", views.PS_DEFAULT)
-    text = views.process_table(processes, columns, headings=more.pop("headings", True), width=width)
+    comms, headings = more.pop("comms", {}), more.pop("headings", True)
+    text = views.process_table(processes, columns, comms, headings=headings, width=width)
     return text.split("\n")
 
 
@@ -64,10 +66,27 @@ def test_every_column_of_ps_by_itself(column: str) -> None:
     assert cell.strip()
 
 
+def test_a_reaper_is_the_parents_name_or_not_known() -> None:
+    found = table(process(42), columns=["REAPER"], headings=False, comms={1: "init"})
+    assert found == ["init"]
+    assert table(process(42), columns=["REAPER"], headings=False) == ["?"]
+
+
+def test_the_container_gives_way_before_a_name() -> None:
+    container = ContainerJson(
+        runtime="docker", id="a" * 64, name="n" * 70, pod=None, pod_uid=None, pod_namespace=None,
+        container_name=None, unit=None,
+    )  # fmt: skip
+    made = table(
+        process(42, container=container, comm="c" * 15), columns=["PID", "CONTAINER", "COMM"]
+    )
+    assert max(map(len, made)) == views.WIDTH and made[1].endswith("…  " + "c" * 15)
+
+
 def test_columns_that_show_every_level() -> None:
     made = process(42, 7)
     made["levels"][0]["ppid"] = 40
-    made["levels"][1] = Level(ns=NS, tid=8, pid=7, ppid=None, pgid=0, sid=7)
+    made["levels"][1] = Level(ns=NS, tid=8, pid=7, ppid=None, pgid=0, sid=7, container=None)
     columns = ["NSPID", "NSTGID", "NSPPID", "NSPGID", "NSSID", "LEVEL"]
     assert table(made, columns=columns, headings=False) == ["42 8  42 7  40 ?  42 0  42 7  1"]
 
@@ -171,3 +190,24 @@ def test_an_unknown_column_is_wrong_usage(wanted: str) -> None:
     with pytest.raises(UsageError) as caught:
         views.choose_columns(wanted, views.PS_COLUMNS, ("NS",))
     assert "NSPID" in caught.value.hint
+
+
+def test_a_container_at_each_level_and_who_shares_a_namespace() -> None:
+    named = {**Container("docker", "a" * 64, "web")._asdict()}
+    plain = {**Container("oci", "b" * 64)._asdict()}
+    made = process(7, 1, container=named)
+    made["levels"][1]["container"] = plain  # type: ignore[typeddict-item]
+    assert table(made, columns=["CONTAINER", "NSCONTAINER"], headings=False) == [
+        "web  - bbbbbbbbbbbb"
+    ]
+    tree = [namespace(1, 0, shared=[named]), namespace(2, 1, container=plain, shared=[named])]
+    text = views.namespace_tree(tree, {}, ["CONTAINER"], headings=False, width=None)
+    assert text.split("\n") == ["- +web", "bbbbbbbbbbbb +web"]
+
+
+def test_no_container_and_not_known_are_told_apart() -> None:
+    columns = ["CONTAINER", "NSCONTAINER"]
+    assert table(process(7, 1), columns=columns, headings=False) == ["-  - -"]
+    options = {"headings": False, "width": None, "told": False}
+    assert views.process_table([process(7, 1)], columns, {}, **options) == "?  ? ?"  # type: ignore[arg-type]
+    assert views.namespace_tree([namespace(1, 0)], {}, columns[:1], **options) == "?"  # type: ignore[arg-type]

@@ -1,0 +1,63 @@
+"""What a runtime calls a container. A container is no namespace and no cgroup, but has both.
+
+Pure. Who is in which container is told by cgroup paths; what it is called, by the runtime. The
+strings are as they were told: whoever prints them escapes them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pidscope.escape import escape
+
+_ID_SHOWN = 12  # hexadecimal digits of an id, as runtimes show it
+
+
+class Container(NamedTuple):
+    """A container, or (with no ``id``) a service of the init system; None: not known, or none."""
+
+    runtime: str  # docker, podman, containerd, crio, lxc, nspawn, systemd, …
+    id: str  # as the runtime tells them apart, in hexadecimal digits where it does
+    name: str | None = None  # what a person called it
+    pod: str | None = None
+    pod_uid: str | None = None
+    pod_namespace: str | None = None  # Kubernetes's, not the kernel's
+    container_name: str | None = None  # in the pod
+    unit: str | None = None  # of the init system, that it runs in
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is a service rather than a container."""
+        return not self.id
+
+
+Chain = tuple[Container, ...]  # the containers and services around a task, outermost first
+
+
+def own(chain: Chain) -> Container | None:
+    """Return the innermost container, with the service inside it as its ``unit``.
+
+    Of no container but services, the innermost service. None: not even that.
+    """
+    innermost: Container | None = None
+    for container in chain:
+        if container.is_service and innermost is not None and not innermost.is_service:
+            innermost = innermost._replace(unit=container.unit)
+        else:
+            innermost = container
+    return innermost
+
+
+def call(container: Container) -> str:
+    """Return what people call it, in one word: its name, the start of its id, or its unit."""
+    if container.is_service:
+        return container.unit or "?"
+    if container.pod is not None:
+        parts = container.pod_namespace or "?", container.pod, container.container_name
+        return "/".join(part for part in parts if part is not None)
+    return container.id[:_ID_SHOWN] if container.name is None else container.name
+
+
+def shown(text: str) -> str:
+    """Return a foreign string as it may be printed."""
+    return escape(text.encode("utf-8", "surrogateescape"))

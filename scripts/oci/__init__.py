@@ -1,0 +1,1 @@
+"""Real containers without an engine: bundles, and the OCI runtimes that run them."""
