@@ -28,6 +28,7 @@ _CGROUP_INIT_INO = 0xEFFFFFFB  # PROC_CGROUP_INIT_INO, the same file
 _TIME_INIT_INO = 0xEFFFFFFA  # PROC_TIME_INIT_INO, the same file
 _NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
 
+_LAST_LINE = b"\nNSsid:\t"  # of a status, of those that are parsed
 _GONE = frozenset({errno.ENOENT, errno.ESRCH})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})  # EPERM: hidepid=1 (proc_pid_permission())
 
@@ -65,7 +66,7 @@ class ProcFs:
         None: it vanished, or hidepid hides it. Raises ProcError.
         """
         path = f"{self._root}/{number}/status"
-        data = _read(path, until=b"\nNSsid:")
+        data = _read(path, until=_LAST_LINE)
         return None if data is None else parse_status(data, path)
 
     def start_ticks(self, number: int) -> int | None:
@@ -394,7 +395,7 @@ def _read(path: str, until: bytes = b"", directory: int | None = None) -> bytes 
 
 def _status_in(directory: int, path: str) -> Status | None:
     """Parse ``status`` of the task whose open directory has this ``path``; None: vanished."""
-    data = _read("status", until=b"\nNSsid:", directory=directory)
+    data = _read("status", until=_LAST_LINE, directory=directory)
     return None if data is None else parse_status(data, f"{path}/status")
 
 

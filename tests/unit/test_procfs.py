@@ -415,6 +415,14 @@ def test_many_groups_make_a_status_longer_than_a_page(tmp_path: Path) -> None:
     assert status is not None and status.ns_sid == (5, 1)
 
 
+def test_a_line_whose_name_only_begins_like_the_last_ends_no_reading(tmp_path: Path) -> None:
+    """Found by scripts/fuzz: no kernel prints such a line, but all of the file counts."""
+    lines = b"NSsid::\t0\nGroups:\t" + b"1000000 " * 65536
+    fake_task(tmp_path, 7, status_text().replace(b"Groups:\t0 ", lines))
+    status = ProcFs(tmp_path).read_status(7)
+    assert status is not None and status.ns_sid == (5, 1)
+
+
 def test_what_is_malformed_is_named_by_its_path(tmp_path: Path) -> None:
     task = fake_task(tmp_path, 7, b"Name:\tx\n")
     with pytest.raises(ProcError, match=str(task / "status")):
