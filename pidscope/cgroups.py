@@ -1,0 +1,106 @@
+"""Where a process's cgroups are: pure parsers of /proc/N/cgroup, mountinfo and the pids files.
+
+The pids controller is in one hierarchy only: a v1 one of its own, or the unified one (v2).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from pidscope.errors import ProcError
+
+_DELETED = b" (deleted)"
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+
+class Hierarchy(NamedTuple):
+    """A process's place in the hierarchy that has the pids controller."""
+
+    version: int
+    path: bytes  # from the root of the reader's cgroup namespace; /.. begins what is outside it
+
+
+class CgroupMount(NamedTuple):
+    """A mounted hierarchy: ``root`` of it is seen at ``point``."""
+
+    root: bytes
+    point: bytes
+
+
+class Directory(NamedTuple):
+    """One cgroup, and where its files are."""
+
+    path: bytes
+    directory: bytes
+
+
+def parse_pids_hierarchy(data: bytes, path: str) -> Hierarchy | None:
+    """Return where ``/proc/N/cgroup`` says that a process is; None: there is no such controller.
+
+    ``proc_cgroup_show()`` (kernel/cgroup/cgroup.c): no newline can be in a cgroup's name. Raises
+    ProcError, naming ``path``.
+    """
+    unified: Hierarchy | None = None
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
+        fields = line.split(b":", 2)
+        if len(fields) != 3 or not fields[2].startswith(b"/"):
+            raise ProcError(path, number, line.decode("utf-8", "backslashreplace"), "not a cgroup")
+        if b"pids" in fields[1].split(b","):
+            return Hierarchy(1, fields[2].removesuffix(_DELETED))
+        if fields[:2] == [b"0", b""]:
+            unified = Hierarchy(2, fields[2].removesuffix(_DELETED))
+    return unified
+
+
+def parse_cgroup_mounts(data: bytes, version: int) -> list[CgroupMount]:
+    """Return where a ``/proc/N/mountinfo`` has the hierarchy, that with most of it first."""
+    mounts = [found for line in data.split(b"\n") for found in _cgroup_mount(line, version)]
+    return sorted(mounts, key=lambda mount: len(mount.root))
+
+
+def _cgroup_mount(line: bytes, version: int) -> list[CgroupMount]:
+    before, dash, after = line.partition(b" - ")
+    fields, kind = before.split(b" "), after.split(b" ")
+    if not dash or len(fields) < 5 or len(kind) < 3:
+        return []
+    is_it = kind[0] == b"cgroup2" if version == 2 else kind[0] == b"cgroup"
+    if not is_it or (version == 1 and b"pids" not in kind[2].split(b",")):
+        return []
+    return [CgroupMount(_unescape(fields[3]), _unescape(fields[4]))]
+
+
+def _unescape(text: bytes) -> bytes:
+    """Undo ``mangle()`` (fs/proc_namespace.c): space, tab, newline, backslash and # in octal."""
+    return _OCTAL.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), text)
+
+
+def directories(path: bytes, mount: CgroupMount) -> list[Directory]:
+    """Return a cgroup and all above it, as far as the mount shows them; none: it does not."""
+    root = mount.root.rstrip(b"/")
+    if path != root and not path.startswith(root + b"/"):
+        return []
+    below = [name for name in path[len(root) :].split(b"/") if name]
+    if b".." in below:
+        return []
+    found = []
+    for depth in range(len(below), -1, -1):
+        inside = b"".join(b"/" + name for name in below[:depth])
+        point = mount.point.rstrip(b"/")
+        found.append(Directory(root + inside or b"/", point + inside or b"/"))
+    return found
+
+
+def parse_amount(data: bytes) -> int | None:
+    """Return the number in pids.current, pids.peak or pids.max; None: ``max``, or no number."""
+    word = data.strip()
+    return int(word) if word.isdigit() else None
+
+
+def parse_max_events(data: bytes) -> int | None:
+    """Return ``max`` of pids.events or pids.events.local; None: there is none."""
+    for line in data.split(b"\n"):
+        key, _, value = line.partition(b" ")
+        if key == b"max" and value.isdigit():
+            return int(value)
+    return None
