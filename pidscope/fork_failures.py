@@ -38,6 +38,7 @@ _CLONE_OTHER_NEW = 0x5E020000  # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWN
 _MAX_PID_NS_LEVEL = 32  # include/linux/pid_namespace.h
 _ERESTARTNOINTR = 513  # include/linux/errno.h
 _REMEMBERED = 1024
+_FOLLOWED = (PidAttached, PidRefused, PidAllocated, ForkFailed, NamespaceDying, Lost)
 
 
 class Stage(enum.Enum):
@@ -138,16 +139,19 @@ class Attempts:
 
     def add(self, event: Event) -> None:
         """Follow one event; a failure itself once it has been asked for."""
-        if isinstance(event, PidRefused):
+        if not isinstance(event, _FOLLOWED):
+            return  # most are not
+        if isinstance(event, PidAttached):
+            if event.birth is not None:
+                self._stages.pop(event.by, None)
+                if event.pid.numbers[-1] == 1:
+                    self._dying.pop(event.pid.ns, None)
+        elif isinstance(event, PidRefused):
             self._remember(event.by, Stage.REFUSED)
         elif isinstance(event, PidAllocated):
             self._remember(event.by, Stage.BEHIND)
         elif isinstance(event, ForkFailed):
             self._stages.pop(event.by, None)
-        elif isinstance(event, PidAttached) and event.birth is not None:
-            self._stages.pop(event.by, None)
-            if event.pid.numbers[-1] == 1:
-                self._dying.pop(event.pid.ns, None)
         elif isinstance(event, NamespaceDying):
             self._dying[event.ns] = None
             _trim(self._dying)
@@ -221,7 +225,7 @@ def _of_alloc_pid(event: ForkFailed, facts: Facts) -> Reason:
 def _of_memory(event: ForkFailed, facts: Facts) -> Reason:
     """ENOMEM is what a dead namespace gives, too."""
     if facts.dead:
-        text = f"a dead namespace: the number 1 of pid:[{event.children_ns}] has exited"
+        text = f"a dead namespace: no number 1 lives in pid:[{event.children_ns}]"
         return Reason(Known.LIKELY, ("number 1",), text)
     return Reason(Known.LIKELY, ("memory",), "want of memory: the namespace's number 1 is alive")
 

@@ -7,6 +7,8 @@ from collections import Counter
 from pidscope.event import Event, ForkFailed, Lost, PidAttached, Repaired
 from pidscope.fork_failures import errno_name
 
+_OF_STREAM = (Lost, Repaired)
+
 
 class Totals:
     """Counts of one watch.
@@ -22,14 +24,14 @@ class Totals:
 
     def add(self, event: Event, chosen: bool, shown: bool) -> None:
         """Count an event; births and failed forks only of those that were ``chosen``."""
-        if isinstance(event, (Lost, Repaired)):
+        if isinstance(event, PidAttached):
+            self._births += chosen and event.birth is not None
+        elif isinstance(event, _OF_STREAM):
             return
-        self._seen += 1
-        self._shown += shown
-        if chosen and isinstance(event, PidAttached):
-            self._births += event.birth is not None
         elif chosen and isinstance(event, ForkFailed):
             self._failed[event.errno] += 1
+        self._seen += 1
+        self._shown += shown
 
     def text(self, lost: int) -> str:
         """The sum; ``lost`` records were never seen."""

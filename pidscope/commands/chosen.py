@@ -14,7 +14,7 @@ from pidscope.inside import Inside
 from pidscope.session import Session
 from pidscope.tree import Tree, descendants
 from pidscope.where import Place, Where
-from pidscope.words import ALWAYS, CHOICES, DEFAULT, FAILED, STEPS, VERBOSE
+from pidscope.words import CHOICES, DEFAULT, FAILED, STEPS, VERBOSE
 
 if TYPE_CHECKING:
     from pidscope.commands.listing import Listed
@@ -61,12 +61,12 @@ def expect_choice(args: argparse.Namespace) -> None:
 
 
 def words_of(args: argparse.Namespace) -> frozenset[str]:
-    """Return the words of the events that are shown; losses and repairs always are."""
+    """Return the words of the events that are shown, besides losses and repairs."""
     if args.failed:
-        return FAILED | ALWAYS
+        return FAILED
     if args.type is not None:
-        return frozenset(args.type) | ALWAYS
-    return frozenset((*DEFAULT, "tgid", "pid", *(VERBOSE if args.verbose else ()))) | ALWAYS
+        return frozenset(args.type)
+    return frozenset((*DEFAULT, "tgid", "pid", *(VERBOSE if args.verbose else ())))
 
 
 def steps_of(args: argparse.Namespace) -> bool:
@@ -118,6 +118,8 @@ class Choice:
 
     def includes(self, event: Event, session: Session) -> bool:
         """Tell, and follow the event: each has to be shown to it."""
+        if self.tree is None and self.inside is None:
+            return True
         table = session.table
         in_tree = self.tree is None or self.tree.includes(event)
         in_place = self.inside is None or table is None or self.inside.includes(event, table)

@@ -26,6 +26,7 @@ from pidscope.commands.standard import forget_stdout, say
 from pidscope.commands.watch_output import Counted, CountedObject, Objects, Output, Text
 from pidscope.commands.worlds import WatchedWorld, add_probes, watched_world
 from pidscope.container import Chain
+from pidscope.errors import HostError
 from pidscope.event import Event, ForkFailed
 from pidscope.fork_failures import Attempts, Reason, reason
 from pidscope.hooks import TRACEPOINT
@@ -216,7 +217,10 @@ def _output(args: argparse.Namespace, world: WatchedWorld) -> Output:
         return Text(lambda ts_ns: datetime.fromtimestamp(boot_s + ts_ns / 1e9), not args.noheadings)
 
     def containers(births: ByNamespace) -> Mapping[int, Chain] | None:
-        return world.listed().containers(births.inits())
+        try:
+            return world.listed().containers(births.inits())
+        except HostError:  # the counts are worth more than their names
+            return None
 
     births = ByComm() if args.by == "comm" else ByNamespace()
     return (CountedObject if args.json else Counted)(births, containers, not args.noheadings)

@@ -61,7 +61,7 @@ def why(
     [
         (why(errno.EAGAIN, Stage.REFUSED), "certain", "pid_max", f"pid:[{NS}] or in one around"),
         (why(errno.EAGAIN, Stage.REFUSED, level=0), "certain", "pid_max", f"in pid:[{NS}]"),
-        (why(errno.ENOMEM, Stage.REFUSED, dead=True), "likely", "number 1", f"pid:[{NS}] has exit"),
+        (why(errno.ENOMEM, Stage.REFUSED, dead=True), "likely", "number 1", f"lives in pid:[{NS}]"),
         (why(errno.ENOMEM, dead=True), "likely", "number 1", "dead namespace"),
         (why(errno.ENOMEM, Stage.REFUSED), "likely", "memory", "want of memory"),
         (why(errno.EEXIST, Stage.REFUSED), "certain", "set_tid", "is taken"),
