@@ -100,7 +100,7 @@ def test_in_shows_those_with_a_number_there_and_says_nothing_of_others(
 def test_in_takes_what_names_the_same_place(capfd: Any, box: str) -> None:
     by_pid = Watch(capfd, "--source", box, "--in", "pid:4")
     by_inum = Watch(capfd, "--source", box, "--in", "ns:4026531840")
-    assert by_pid.out == by_inum.out
+    assert by_pid.out == by_inum.out and len(by_pid.lines) == 8
     assert Watch(capfd, "--source", box, "--in", "host").out == Watch(capfd, "--source", box).out
 
 
