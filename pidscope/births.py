@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pidscope.container import Chain, Container, call, own, shown
+from pidscope.container import Container, call, shown
 from pidscope.documents import ContainerJson
 from pidscope.escape import escape
 from pidscope.event import Event, ForkFailed, PidAttached
@@ -90,7 +90,7 @@ class ByComm:
                 row = self._rows[comm] = _Row(comm=comm)
         row.add(event)
 
-    def documents(self, containers: Mapping[int, Chain] | None = None) -> list[dict[str, Any]]:
+    def documents(self, owners: Mapping[int, Container] | None = None) -> list[dict[str, Any]]:
         """The rows as JSON, who has most first."""
         rows = sorted(self._rows.values(), key=lambda row: (-row.sum, row.comm or b""))
         return [{"comm": _comm(row), **row.document()} for row in rows]
@@ -131,24 +131,22 @@ class ByNamespace:
         self._rows.append(row)
         return row
 
-    def inits(self) -> list[int]:
-        """The number 1 of each row, in the initial namespace, where it is known."""
-        return [row.init for row in self._current.values() if row.init is not None]
-
-    def documents(self, containers: Mapping[int, Chain] | None = None) -> list[dict[str, Any]]:
+    def documents(self, owners: Mapping[int, Container] | None = None) -> list[dict[str, Any]]:
         """The rows as JSON, who has most first.
 
-        ``containers`` are those around the processes that have the numbers `inits` now.
+        ``owners`` are the containers whose own a namespace is now, by inum.
         """
         rows = sorted(self._rows, key=lambda row: (-row.sum, row.ns))
-        current, known = set(map(id, self._current.values())), containers or {}
+        known = owners or {}
         return [
             {
                 "ns": row.ns,
                 "level": row.level,
                 "init": row.init,
                 "comm": _comm(row),
-                "container": _container(known.get(row.init or 0, ()) if id(row) in current else ()),
+                "container": _container(
+                    known.get(row.ns) if self._current.get(row.ns) is row else None
+                ),
                 **row.document(),
             }
             for row in rows
@@ -172,8 +170,7 @@ def _comm(row: _Row) -> str | None:
     return None if row.comm is None else escape(row.comm)
 
 
-def _container(chain: Chain) -> ContainerJson | None:
-    container = own(chain)
+def _container(container: Container | None) -> ContainerJson | None:
     if container is None:
         return None
     told: Any = {

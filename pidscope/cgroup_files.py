@@ -10,7 +10,10 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 
-from pidscope.cgroups import (
+from pidscope.errors import ProcError
+from pidscope.escape import escape
+from pidscope.fork_failures import PidsLimit
+from pidscope.pids_cgroup import (
     CgroupMount,
     Directory,
     directories,
@@ -18,9 +21,6 @@ from pidscope.cgroups import (
     parse_cgroup_mounts,
     parse_pids_hierarchy,
 )
-from pidscope.errors import ProcError
-from pidscope.escape import escape
-from pidscope.fork_failures import PidsLimit
 
 _HOLDS_S = 1.0
 _MOST_READ = 20  # cgroups, in a second

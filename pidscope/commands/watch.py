@@ -25,7 +25,7 @@ from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
 from pidscope.commands.standard import forget_stdout, say
 from pidscope.commands.watch_output import Counted, CountedObject, Objects, Output, Text
 from pidscope.commands.worlds import WatchedWorld, add_probes, watched_world
-from pidscope.container import Chain
+from pidscope.container import Container
 from pidscope.errors import HostError
 from pidscope.event import Event, ForkFailed
 from pidscope.fork_failures import Attempts, Reason, reason
@@ -216,14 +216,14 @@ def _output(args: argparse.Namespace, world: WatchedWorld) -> Output:
         boot_s = world.boot_s()
         return Text(lambda ts_ns: datetime.fromtimestamp(boot_s + ts_ns / 1e9), not args.noheadings)
 
-    def containers(births: ByNamespace) -> Mapping[int, Chain] | None:
+    def owners() -> Mapping[int, Container]:
         try:
-            return world.listed().containers(births.inits())
+            return chosen.owners(world.listed())
         except HostError:  # the counts are worth more than their names
-            return None
+            return {}
 
     births = ByComm() if args.by == "comm" else ByNamespace()
-    return (CountedObject if args.json else Counted)(births, containers, not args.noheadings)
+    return (CountedObject if args.json else Counted)(births, owners, not args.noheadings)
 
 
 def _watching(session: Session, tasks: int, only: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Callable, Protocol, Union
 from pidscope import lines, views
 from pidscope.births import ByComm, ByNamespace, counts_document, counts_table
 from pidscope.commands.standard import say
-from pidscope.container import Chain
+from pidscope.container import Container
 from pidscope.documents import event_json
 from pidscope.event import Event, ForkFailed, Lost, Repaired
 from pidscope.fork_failures import Reason, reason_json
@@ -20,7 +20,7 @@ _TOLD_MAX = 64
 
 Clock = Callable[[int], datetime]
 Births = Union[ByComm, ByNamespace]
-Containers = Callable[[ByNamespace], "Mapping[int, Chain] | None"]
+Owners = Callable[[], Mapping[int, Container]]
 
 
 class Output(Protocol):
@@ -88,9 +88,9 @@ class Objects:
 class Counted:
     """Counts at the end; until then only losses and repairs are told, as ``stream`` does."""
 
-    def __init__(self, births: Births, containers: Containers, headings: bool) -> None:
+    def __init__(self, births: Births, owners: Owners, headings: bool) -> None:
         self._births = births
-        self._containers = containers
+        self._owners = owners
         self._headings = headings
 
     def head(self, watching: Mapping[str, Any]) -> None:
@@ -110,8 +110,8 @@ class Counted:
             say(lines.repair(event))
 
     def _rows(self) -> list[dict[str, Any]]:
-        known = self._containers(self._births) if isinstance(self._births, ByNamespace) else None
-        return self._births.documents(known)
+        is_named = isinstance(self._births, ByNamespace)
+        return self._births.documents(self._owners() if is_named else None)
 
     def end(self) -> None:
         """Print the table."""

@@ -113,9 +113,9 @@ def test_containers_are_told_and_hostile_names_are_escaped() -> None:
     for event in m.kernel.records:
         by_namespace.add(event, table)
         table.apply(event)
-    assert nr(inner) in by_namespace.inits()
-    chain = (Container("docker", "ab" * 32, "we\x1bb"),)
-    rows = by_namespace.documents({nr(inner): chain})
+    assert inner.pid is not None
+    owner = Container("docker", "ab" * 32, "we\x1bb")
+    rows = by_namespace.documents({inner.pid.ns.inum: owner})
     (row,) = [row for row in rows if row["container"]]
     assert row["container"]["name"] == "we\\x1bb" and row["init"] == nr(inner)
     cells, columns = counts_table(rows, by_namespace.columns)
