@@ -6,10 +6,11 @@ escaped. A number stands with its namespaces: ``4242/17`` is 4242 in the initial
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from textwrap import wrap
+from typing import Any, Callable, NamedTuple
 
 from pidscope.escape import escape
 from pidscope.event import (
@@ -35,25 +36,61 @@ from pidscope.event import (
     TaskSeen,
     TidsExchanged,
 )
+from pidscope.fork_failures import Reason, errno_name
 from pidscope.hooks import TRACEPOINT
 from pidscope.verify import Judgement, hooks_agree
+from pidscope.words import word_of
 
-HEADING = f"{'TIME':<15} {'EVENT':<9} {'PID':<20} DETAIL"
+HEADING = f"{'TIME':<12} {'EVENT':<9} {'PID':<18} {'COMM':<15} DETAIL"
 WIDTH = 79
+_INDENT = " " * 13
+_PID = 18
+_COMM = 15
+_SIGNALS = {number.value: number.name.removeprefix("SIG") for number in signal.Signals}
+
+
+class Who(NamedTuple):
+    """A task as people call it: its numbers at every level as `of` shows them, and its comm."""
+
+    numbers: str
+    comm: bytes
+
+
+WhoIs = Callable[[int], Who]
+"""Tells of a living task by its number in the initial namespace; of an unknown one, the number."""
+
+
+class _Cells(NamedTuple):
+    pid: str
+    comm: bytes
+    detail: str
 
 
 def event_line(
-    event: Event, clock: Callable[[int], datetime], numbers: Callable[[int], str]
+    event: Event, clock: Callable[[int], datetime], who: WhoIs, why: Reason | None = None
 ) -> str:
     """One event as one line.
 
     Args:
         clock: turns nanoseconds of CLOCK_BOOTTIME into local time.
-        numbers: gives a living task's numbers at every level, as `of` does.
+        why: of a failed fork.
     """
-    word, pid, detail = _parts(event, numbers)
-    time = clock(event.ts_ns).strftime("%H:%M:%S.%f")
-    return _cut(f"{time:<15} {word:<9} {pid:<20} {detail}")
+    time = clock(event.ts_ns).strftime("%H:%M:%S.%f")[:-3]
+    head = f"{time:<12} {word_of(event):<9} "
+    if isinstance(event, (Lost, Repaired)):
+        return _cut(head + " ".join(_of_stream(event)), WIDTH)
+    cells = _cells(event, who, why)
+    comm = _cut(escape(cells.comm), _COMM)
+    return _cut(f"{head}{_narrow(cells.pid):<{_PID}} {comm:<{_COMM}} {cells.detail}", WIDTH)
+
+
+def reason_lines(why: Reason) -> list[str]:
+    """Why a fork failed, as lines that stand below its own."""
+    return [_INDENT + line for line in _folded(why.sentence)]
+
+
+def _folded(text: str) -> list[str]:
+    return wrap(text, WIDTH - len(_INDENT), break_on_hyphens=False)
 
 
 def of(numbers: tuple[int, ...]) -> str:
@@ -61,32 +98,29 @@ def of(numbers: tuple[int, ...]) -> str:
     return "/".join(map(str, numbers))
 
 
-def _cut(line: str) -> str:
-    line = line.rstrip()
-    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+def _cut(text: str, room: int) -> str:
+    text = text.rstrip()
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def _narrow(numbers: str) -> str:
+    """Leave out inner levels, but neither the outermost nor the innermost nor part of a number."""
+    if len(numbers) <= _PID:
+        return numbers
+    first, *inner = numbers.split("/")
+    while len(inner) > 1 and len("/".join((first, "…", *inner))) > _PID:
+        del inner[0]
+    return "/".join((first, "…", *inner))
 
 
 def _pid(pid: PidNumbers) -> str:
     return of(pid.numbers)
 
 
-def _parts(event: Event, numbers: Callable[[int], str]) -> tuple[str, str, str]:
-    if isinstance(event, PidAttached):
-        return _attached(event, numbers)
-    if isinstance(event, (PidAllocated, PidFreed)):
-        word = "alloc" if isinstance(event, PidAllocated) else "free"
-        return word, _pid(event.pid), f"in ns {event.pid.ns} by {numbers(event.by)}"
-    if isinstance(event, (NamespaceCreated, NamespaceDying)):
-        word = "ns new" if isinstance(event, NamespaceCreated) else "ns dying"
-        return word, f"ns {event.ns}", f"level {event.level} in {event.parent}"
+def _of_stream(event: Lost | Repaired) -> tuple[str, ...]:
     if isinstance(event, Lost):
-        return "LOST", "", f"{event.total} records could not be written so far"
-    if isinstance(event, Repaired):
-        return "REPAIRED", *_repair(event)
-    if isinstance(event, (PidRefused, ForkFailed)):
-        word = "no number" if isinstance(event, PidRefused) else "fork fail"
-        return word, "", f"{errno.errorcode.get(event.errno, event.errno)} by {numbers(event.by)}"
-    return _of_task(event, numbers)
+        return (f"{event.total} records could not be written so far",)
+    return _repair(event)
 
 
 def repair(event: Repaired) -> str:
@@ -99,14 +133,28 @@ def _repair(event: Repaired) -> tuple[str, str]:
     return f"exact again, from {event.tasks} tasks on", gap
 
 
-def _attached(event: PidAttached, numbers: Callable[[int], str]) -> tuple[str, str, str]:
+def _cells(event: Event, who: WhoIs, why: Reason | None) -> _Cells:
+    assert not isinstance(event, (Lost, Repaired))
+    if isinstance(event, PidAttached):
+        return _attached(event, who)
+    if isinstance(event, (PidAllocated, PidFreed)):
+        numbers, comm = who(event.by)
+        return _Cells(_pid(event.pid), comm, f"by {numbers}")
+    if isinstance(event, (NamespaceCreated, NamespaceDying)):
+        return _Cells(*who(event.by), f"{event.ns} level {event.level}")
+    if isinstance(event, (PidRefused, ForkFailed)):
+        short = "" if why is None else why.short
+        return _Cells(*who(event.by), f"{errno_name(event.errno)} {short}")
+    return _of_task(event, who)
+
+
+def _attached(event: PidAttached, who: WhoIs) -> _Cells:
     birth = event.birth
     if birth is None:
-        word = event.pid_type.name.lower()
-        return word, numbers(event.tid), f"now {_pid(event.pid)}"
+        return _Cells(*who(event.tid), f"now {_pid(event.pid)}")
     if birth.tgid != event.tid:
-        return "thread", _pid(event.pid), f"of {numbers(birth.tgid)} {escape(birth.comm)}"
-    return "birth", _pid(event.pid), f"by {numbers(event.by)} {escape(birth.comm)}"
+        return _Cells(_pid(event.pid), birth.comm, f"of {who(birth.tgid).numbers}")
+    return _Cells(_pid(event.pid), birth.comm, f"by {who(event.by).numbers}")
 
 
 def _of_task(
@@ -120,33 +168,38 @@ def _of_task(
     | TaskMoved
     | TaskSeen
     | TaskFreed,
-    numbers: Callable[[int], str],
-) -> tuple[str, str, str]:
-    pid = numbers(event.tid)
+    who: WhoIs,
+) -> _Cells:
+    numbers, comm = who(event.tid)
     if isinstance(event, TaskExited):
-        return "exit", pid, _ending(event.exit_code)
+        return _Cells(numbers, comm, _ending(event.exit_code))
     if isinstance(event, PidDetached):
-        return "release", pid, f"by {numbers(event.by)}"
-    if isinstance(event, TaskFreed):
-        return "freed", str(event.tid), ""
+        return _Cells(numbers, comm, f"by {who(event.by).numbers}")
     if isinstance(event, TaskExecuted):
-        return "exec", pid, escape(event.comm)
+        was = "" if comm in (event.comm, b"") else f"was {escape(comm)}"
+        return _Cells(numbers, event.comm, was)
     if isinstance(event, TaskRenamed):
-        return "rename", pid, escape(event.comm)
+        return _Cells(numbers, comm, f"now {escape(event.comm)}")
     if isinstance(event, TaskSeen):
         pgid, sid = event.birth.pgid, event.birth.sid
-        return "seen", _pid(event.pid), f"pgid {_pid(pgid)} sid {_pid(sid)}"
+        return _Cells(_pid(event.pid), event.birth.comm, f"pgid {_pid(pgid)} sid {_pid(sid)}")
     if isinstance(event, TidsExchanged):
-        return "exchange", pid, f"takes over {numbers(event.leader)}"
+        return _Cells(numbers, comm, f"takes over {who(event.leader).numbers}")
     if isinstance(event, PidTransferred):
-        return "transfer", pid, f"{event.pid_type.name} from {numbers(event.old)}"
+        return _Cells(numbers, comm, f"{event.pid_type.name} from {who(event.old).numbers}")
     if isinstance(event, TaskCreated):
-        return "created", pid, f"flags {event.flags:#x} cgroup {event.cgroup_id}"
-    return "moved", pid, f"cgroup {event.cgroup_id}"
+        return _Cells(numbers, comm, f"{event.flags:#x} cgroup {event.cgroup_id}")
+    return _Cells(
+        numbers, comm, f"cgroup {event.cgroup_id}" if isinstance(event, TaskMoved) else ""
+    )
 
 
 def _ending(code: int) -> str:
-    return f"signal {code & 0x7F}" if code & 0x7F else f"status {code >> 8 & 0xFF}"
+    number = code & 0x7F
+    if not number:
+        return f"status {code >> 8 & 0xFF}"
+    name = _SIGNALS.get(number, "")
+    return f"signal {number} {name}".rstrip()
 
 
 def disagreement(bug: Judgement) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from pidscope.event import (
     Event,
@@ -29,11 +30,12 @@ class Tree:
 
     Args:
         root: a process, by its number in the initial namespace.
+        tids: who of the tree is there already.
     """
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, tids: Iterable[int] = ()) -> None:
         self.root = root
-        self._tids = {root}
+        self._tids = {root, *tids}
 
     def includes(self, event: Event) -> bool:
         """Tell whether the event is of the tree, and follow it; losses concern everyone."""
@@ -60,6 +62,22 @@ class Tree:
             return True
         self._tids.discard(nr)
         return False
+
+
+def descendants(root: int, parents: Mapping[int, int]) -> set[int]:
+    """Return ``root`` and all who descend from it, as the parents of living processes tell.
+
+    Whoever has lost its parent was given to another one, and is not among them.
+    """
+    children: dict[int, list[int]] = {}
+    for child, parent in parents.items():
+        children.setdefault(parent, []).append(child)
+    found, ahead = {root}, [root]
+    while ahead:
+        new = [child for child in children.get(ahead.pop(), ()) if child not in found]
+        found.update(new)
+        ahead += new
+    return found
 
 
 COUNTS = (

@@ -31,6 +31,7 @@ from pidscope.timens import Offsets, offsets_of_reader
 if TYPE_CHECKING:
     from pidscope.commands.recorded import Record
     from pidscope.membership import Homes
+    from pidscope.simulated.stage import Stage
 
 
 class ListedProc(ProcFiles, Protocol):
@@ -200,16 +201,7 @@ def listed(args: argparse.Namespace, recorded: bool = False) -> Listed:
     """
     scenario = scenario_of(args, "proc")
     if scenario is None:
-        proc = procfs_of(args)
-        return Listed(
-            proc,
-            proc.mount(),
-            "proc",
-            "proc",
-            os.uname().nodename,
-            os.sysconf("SC_CLK_TCK"),
-            offsets_of_reader(proc),
-        )
+        return listed_host(procfs_of(args))
     expect_no_proc(args)
     stage = stage_of(scenario)
     record = None
@@ -219,16 +211,32 @@ def listed(args: argparse.Namespace, recorded: bool = False) -> Listed:
         record = play(stage.world)
     while stage.world.step():
         pass
-    ticks_per_second = 1_000_000_000 // stage.world.ns_per_tick
-    source = f"{SIMULATED}:{stage.name}"
+    return listed_stage(stage, record)
+
+
+def listed_host(proc: ProcFs) -> Listed:
+    """Return this host's /proc; raise HostError as `listed` does."""
+    return Listed(
+        proc,
+        proc.mount(),
+        "proc",
+        "proc",
+        os.uname().nodename,
+        os.sysconf("SC_CLK_TCK"),
+        offsets_of_reader(proc),
+    )
+
+
+def listed_stage(stage: Stage, record: Record | None = None) -> Listed:
+    """Return the /proc of a simulated kernel as it is now."""
     simulated = stage.world.procfs
     return Listed(
         simulated,
         simulated.mount(),
-        source,
+        f"{SIMULATED}:{stage.name}",
         SIMULATED,
         SIMULATED,
-        ticks_per_second,
+        1_000_000_000 // stage.world.ns_per_tick,
         Offsets(0, 0),
         record,
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pidscope import lines
+from pidscope.births import ByComm, ByNamespace
+from pidscope.commands import chosen
+from pidscope.commands.chosen import Choice, Named
+from pidscope.commands.places import tell_shared
 from pidscope.commands.running import (
     Stop,
     seconds,
@@ -20,55 +22,89 @@ from pidscope.commands.running import (
     tell_missing,
 )
 from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
-from pidscope.commands.standard import forget_stdout
-from pidscope.commands.worlds import add_probes, watched_world
-from pidscope.documents import event_json
-from pidscope.event import (
-    Event,
-    Lost,
-    Repaired,
-    TaskMoved,
-    TaskSeen,
-)
+from pidscope.commands.standard import forget_stdout, say
+from pidscope.commands.watch_output import Counted, CountedObject, Objects, Output, Text
+from pidscope.commands.worlds import WatchedWorld, add_probes, watched_world
+from pidscope.container import Container
+from pidscope.errors import HostError
+from pidscope.event import Event, ForkFailed
+from pidscope.fork_failures import Attempts, Reason, reason
+from pidscope.hooks import TRACEPOINT
 from pidscope.session import Session
+from pidscope.totals import Totals
 from pidscope.tree import Tree
+from pidscope.words import ALWAYS, DEFAULT, VERBOSE, word_of
 
+_BY = ("where", "comm")
 _EXAMPLES = f"""\
 A number stands with its namespaces: 4242/17 is 4242 on the host and 17 in the
-container. With CMD only what its processes do is shown (--all: everything),
+container. COMM is the name at birth, or at the last exec: a rename is a single
+step, see -v. With CMD only what its processes do is shown (--all: everything),
 until it ends; CMD's standard output goes to standard error. Without, until
 Ctrl-C. A simulated kernel is watched until its scenario ends; --duration then
 counts its own seconds.
 
-Single steps (-v: numbers given out and taken back, renames, moves, each task
-that copy_process returns) are not even recorded without it: others imply them.
+TYPE is a word of the EVENT column:
+  {" ".join(DEFAULT[:7])}
+  {" ".join(DEFAULT[7:])}
+with -v, or when named:
+  {" ".join(VERBOSE)}
+Single steps (numbers given out and taken back, renames, list moves, each task
+that copy_process returns) are not even recorded unless one of them is asked
+for: others imply them.
 
 LOST: records could not be written. From there on numbers may be missing from
-the lines, until REPAIRED: all was read anew, and is exact from there on.
+the lines, until REPAIRED: all was read anew, and is exact from there on. Both
+are always shown.
+
+WHERE is host, self, pid:N, ns:INUM, id:HEX, name:X, pod:NS/POD[/CONTAINER] or
+service:UNIT (pidscope ps --help). It is looked up once, at the start: what is
+shown then is of tasks that have a number in that PID namespace, inner ones
+too, and failed forks into it. --tree begins with the living descendants; who
+was orphaned before is not known to be one. Both together: what is of both. A
+simulated kernel plays until WHERE or PID is there, and is watched from then.
+
+A failed fork is told with its errno and, below, why: what is certain as it
+is, else "likely" or "not known". --failed shows failed forks only; who ends by
+a signal, or badly, has not failed to fork. Tracepoint mode sees none.
 
 examples:
   pidscope watch                        everything on this host
   pidscope watch --duration 5 -J        five seconds of it, an object a line
   pidscope watch -v -- sh -c 'ls | wc'  each step: alloc_pid, attach_pid, …
-  pidscope watch --source simulated     two containers, on a kernel in Python
+  pidscope watch --in web --failed      why web cannot fork
+  pidscope watch --tree 4242 --type exec,exit
+  pidscope watch --by where --duration 60     which container forks most
+  pidscope watch --by comm --in ns:4026532160
+  pidscope watch --source simulated:fork-bomb --failed
+  pidscope watch -J | jq -r 'select(.type == "ForkFailed").reason.text'
 
 {SEE_SCENARIOS}
 
-exit status: 0, or CMD could not be run: 2; this host cannot do it: 3.
+exit status: 0; 1 no such process or place; 2 wrong usage, a WHERE that is
+several, or CMD could not be run; 3 this host cannot do it.
 """
-_STEPS = (TaskMoved, TaskSeen)  # that are told anyway
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = subparsers.add_parser(
         "watch",
-        usage="pidscope watch [-h] [-v] [-J] [-n] [--duration S] [--all]\n"
-        "                      [--source SOURCE] [--probes WAY] [--proc PATH] [-- CMD…]",
+        usage="pidscope watch [-h] [--in WHERE] [--tree PID] [--type TYPE[,TYPE]]\n"
+        "                      [--failed] [--by where|comm] [-v] [-J] [-n]\n"
+        "                      [--duration S] [--all] [--source SOURCE]\n"
+        "                      [--probes WAY] [--proc PATH] [-- CMD…]",
         help="the kernel's acts on PIDs, as they happen",
         description="Show what the kernel does to PIDs, as it happens.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    chosen.add_options(parser)
+    parser.add_argument(
+        "--by",
+        type=str.lower,
+        choices=_BY,
+        help="count births and failed forks by namespace or by comm, for the end",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="the single steps, too")
     parser.add_argument("-J", "--json", action="store_true", help="JSON, an object a line")
@@ -82,7 +118,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Stream until CMD or the time ends, a signal comes, or nobody reads any more: all are 0."""
+    """Stream until CMD or the time ends, a signal comes, or nobody reads any more: all are 0.
+
+    Raises UsageError, AmbiguousError, NotFound, HostError, ScenarioError.
+    """
+    chosen.expect_choice(args)
     with Stop().listening() as stop:
         try:
             _Watch(args, stop).run()
@@ -97,36 +137,42 @@ class _Watch:
     def __init__(self, args: argparse.Namespace, stop: Stop) -> None:
         self._args = args
         self._stop = stop
+        self._words = chosen.words_of(args)
+        self._steps = chosen.steps_of(args)
+        self._attempts = Attempts(self._steps)
         self._world = watched_world(args)
-        self._tree: Tree | None = None
-        self._boot_s = self._world.boot_s()
-        self._begun = False
+        self._output = _output(args, self._world)
+        self._cmd: Tree | None = None
+        self._choice: Choice | None = None  # until the head is printed
+        self._totals: Totals
 
     def run(self) -> None:
-        steps = self._args.verbose
-        with self._world.open(self._show, judged=False, steps=steps) as session:
-            self._head(session)
+        named = self._world.when_there(lambda: chosen.look_for(self._args, self._world))
+        with self._world.open(self._show, judged=False, steps=self._steps) as session:
+            self._totals = Totals(session.world.way != TRACEPOINT)
+            choice = Choice(named, session)
+            self._head(session, named, choice)
+            self._choice = choice
             if self._args.command is None:
                 self._follow(session, self._world.goes_on)
             else:
                 with spawned(self._args.command) as child:
-                    self._tree = Tree(self._world.number_of(child.pid))
+                    self._cmd = Tree(self._world.number_of(child.pid))
                     self._follow(session, lambda: child.poll() is None)
             session.pump()
             session.look_for_skipped()
+            self._output.end()
         sys.stdout.flush()
         tell_gaps(session)
-        stream = session.stream
-        print(f"pidscope: {stream.events} events, {stream.lost} lost", file=sys.stderr)
+        for line in (*choice.farewell(session), self._totals.text(session.stream.lost)):
+            say(line)
 
-    def _head(self, session: Session) -> None:
+    def _head(self, session: Session, named: Named, choice: Choice) -> None:
         tasks = tell_head(self._world.title(), session)
         tell_missing(session)
-        if self._args.json:
-            print(json.dumps(_watching(session, tasks)), flush=True)
-        elif not self._args.noheadings:
-            print(lines.HEADING, flush=True)
-        self._begun = True
+        if named.place is not None:
+            tell_shared(named.place)
+        self._output.head(_watching(session, tasks, chosen.only_json(self._args, choice)))
 
     def _follow(self, session: Session, going_on: Callable[[], bool]) -> None:
         end_ns = math.inf
@@ -140,25 +186,47 @@ class _Watch:
             self._world.wait()
 
     def _show(self, event: Event, session: Session) -> None:
-        if not self._begun or not self._wanted(event):
+        if self._choice is None:
             return  # what the start told of is among the tasks of the head
-        if self._args.json:
-            print(json.dumps(event_json(event)))
-        else:
-            print(lines.event_line(event, self._clock, lambda tid: _numbers(session, tid)))
+        word = word_of(event)
+        included = self._is_of_choice(event, session, self._choice)
+        shown = word in ALWAYS or (included and word in self._words)
+        self._totals.add(event, included, shown)
+        if shown:
+            self._output.event(event, session, self._why(event, session))
+        self._attempts.add(event)
 
-    def _wanted(self, event: Event) -> bool:
-        # The tree has to see every event, shown or not.
-        mine = self._tree.includes(event) if self._tree else self._args.command is None
-        if isinstance(event, (Lost, Repaired)):
-            return True
-        return (mine or self._args.all) and (self._args.verbose or not isinstance(event, _STEPS))
+    def _is_of_choice(self, event: Event, session: Session, choice: Choice) -> bool:
+        # Trees have to see every event, shown or not.
+        named = choice.includes(event, session)
+        mine = self._cmd.includes(event) if self._cmd else self._args.command is None
+        return named and (mine or self._args.all)
 
-    def _clock(self, ts_ns: int) -> datetime:
-        return datetime.fromtimestamp(self._boot_s + ts_ns / 1e9)
+    def _why(self, event: Event, session: Session) -> Reason | None:
+        if not isinstance(event, ForkFailed) or self._args.by or session.table is None:
+            return None
+        facts = self._attempts.facts(event, session.table)
+        return reason(event, facts, lambda: self._world.cgroups(event.cgroup_id, event.by))
 
 
-def _watching(session: Session, tasks: int) -> dict[str, Any]:
+def _output(args: argparse.Namespace, world: WatchedWorld) -> Output:
+    if args.by is None:
+        if args.json:
+            return Objects()
+        boot_s = world.boot_s()
+        return Text(lambda ts_ns: datetime.fromtimestamp(boot_s + ts_ns / 1e9), not args.noheadings)
+
+    def owners() -> Mapping[int, Container]:
+        try:
+            return chosen.owners(world.listed())
+        except HostError:  # the counts are worth more than their names
+            return {}
+
+    births = ByComm() if args.by == "comm" else ByNamespace()
+    return (CountedObject if args.json else Counted)(births, owners, not args.noheadings)
+
+
+def _watching(session: Session, tasks: int, only: Mapping[str, Any] | None) -> dict[str, Any]:
     unseen = list(session.world.missing)
     return {
         "type": "watching",
@@ -166,9 +234,5 @@ def _watching(session: Session, tasks: int) -> dict[str, Any]:
         "complete": session.proves and not unseen,
         "unseen": unseen,
         "tasks": tasks,
+        "only": only,
     }
-
-
-def _numbers(session: Session, tid: int) -> str:
-    task = session.table.task(tid) if session.table is not None else None
-    return str(tid) if task is None or task.pid is None else lines.of(task.pid.numbers)

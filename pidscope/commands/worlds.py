@@ -6,15 +6,22 @@ import argparse
 import contextlib
 import math
 import time
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pidscope.commands.running import Reader, expect_command
 from pidscope.commands.sources import expect_no_proc, procfs_of, scenario_of, stage_of
-from pidscope.errors import UsageError
+from pidscope.errors import NotFound, UsageError
+from pidscope.fork_failures import PidsLimit
 from pidscope.hooks import AUTO, TRACEPOINT, WAYS
 from pidscope.procfs import ProcFs
 from pidscope.session import Listener, Session
+
+if TYPE_CHECKING:
+    from pidscope.cgroup_files import CgroupFiles
+    from pidscope.commands.listing import Listed
+
+T = TypeVar("T")
 
 
 def add_probes(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +58,15 @@ class WatchedWorld(Protocol):
     def number_of(self, pid: int) -> int:
         """The number in the initial namespace of our child that is ``pid`` to us."""
 
+    def listed(self) -> Listed:
+        """What its /proc shows now; raise HostError."""
+
+    def when_there(self, look: Callable[[], T]) -> T:
+        """Return what ``look`` does once that does not raise NotFound, before it is opened."""
+
+    def cgroups(self, cgroup_id: int, by: int) -> Sequence[PidsLimit] | None:
+        """The limits of a cgroup and of those above it; None: they cannot be read."""
+
     def goes_on(self) -> bool:
         """Whether anything can still happen."""
 
@@ -71,6 +87,7 @@ class LiveHost:
         self._reader = Reader()
         self._probes = probes
         self._way = ""
+        self._cgroups: CgroupFiles | None = None
 
     @contextlib.contextmanager
     def open(self, listener: Listener, judged: bool, steps: bool) -> Iterator[Session]:
@@ -93,6 +110,24 @@ class LiveHost:
     def number_of(self, pid: int) -> int:
         """As the /proc tells it that is read; raises HostError, ProcError."""
         return self._procfs.number_of(pid)
+
+    def listed(self) -> Listed:
+        """This host's /proc; raises HostError."""
+        from pidscope.commands.listing import listed_host  # a watch of everything does without
+
+        return listed_host(self._procfs)
+
+    def when_there(self, look: Callable[[], T]) -> T:
+        """It is there or it is not."""
+        return look()
+
+    def cgroups(self, cgroup_id: int, by: int) -> Sequence[PidsLimit] | None:
+        """As the cgroup file systems tell; read now and then only."""
+        if self._cgroups is None:
+            from pidscope.cgroup_files import CgroupFiles  # hardly any fork fails
+
+            self._cgroups = CgroupFiles(self._procfs.root)
+        return self._cgroups.limits(cgroup_id, by)
 
     def goes_on(self) -> bool:
         """A host does."""
@@ -141,6 +176,30 @@ class SimulatedHost:
     def number_of(self, pid: int) -> int:
         """Nothing to translate: it runs no CMD."""
         return pid
+
+    def listed(self) -> Listed:
+        """What its /proc shows after the steps that were made."""
+        from pidscope.commands.listing import listed_stage
+
+        return listed_stage(self._stage)
+
+    def when_there(self, look: Callable[[], T]) -> T:
+        """Make steps until it is there, which nobody watches; raises NotFound, ScenarioError."""
+        while True:
+            try:
+                return look()
+            except NotFound:
+                if not self._world.step():
+                    raise
+            ring = self._world.ring
+            for _ in ring.drain(ring.position):
+                pass
+
+    def cgroups(self, cgroup_id: int, by: int) -> Sequence[PidsLimit] | None:
+        """As the model has them."""
+        from pidscope.simulated.cgroups import pids_limits
+
+        return pids_limits(self._world.kernel, cgroup_id)
 
     def goes_on(self) -> bool:
         """Until the scenario ends."""

@@ -170,6 +170,8 @@ class FakeProgram:
 class FakeProcFs:
     """Stands in for `pidscope.procfs.ProcFs`; ``read_numbers`` keeps who was read."""
 
+    root = "/nonexistent"  # where other files would be
+
     def __init__(self, kernel: FakeKernel) -> None:
         self._kernel = kernel
         self.read_numbers: list[int] = []

@@ -17,6 +17,7 @@ from pidscope.event import (
     Event,
     ForkFailed,
     Lost,
+    NamespaceCreated,
     PidAttached,
     PidNumbers,
     PidRefused,
@@ -25,14 +26,18 @@ from pidscope.event import (
     TaskExecuted,
     TaskExited,
 )
+from pidscope.fork_failures import Known, Reason
 from pidscope.verify import Judgement, Verdict
+from pidscope.words import ALWAYS, CHOICES, FAILED, STEPS, word_of
 
 NOON = datetime(2024, 5, 1, 12, 0, 0, 1234)
 ZERO = PidNumbers((0,), ROOT)
 
 
-def line(event: Event) -> str:
-    return lines.event_line(event, lambda ns: NOON, lambda tid: f"{tid}/1")
+def line(event: Event, why: Reason | None = None) -> str:
+    return lines.event_line(
+        event, lambda ns: NOON, lambda tid: lines.Who(f"{tid}/1", b"sh\x1b[0m"), why
+    )
 
 
 @settings(max_examples=400)
@@ -41,8 +46,29 @@ def test_every_event_is_one_harmless_short_line(event: Event) -> None:
     text = line(event)
     assert len(text) <= lines.WIDTH
     assert text.isprintable() and text == text.rstrip()
-    assert text.startswith("12:00:00.001234 ")
-    assert len(text.split()) >= 3
+    assert text.startswith("12:00:00.001 ")
+    word = text.split()[1]
+    assert word == word_of(event) and text[12:23].strip() == word  # one word, in its column
+
+
+def test_the_words_are_those_that_can_be_asked_for() -> None:
+    events = [event for name in EVENTS.values() for event in _some(name)]
+    told = {word_of(event) for event in events}
+    assert told - {"pid", "tgid"} == set(CHOICES)  # attachments that no hook tells of
+    assert {word_of(Lost(0, 1)), word_of(Repaired(0, 1, 2, 3))} == ALWAYS
+    assert set(CHOICES) > STEPS | FAILED and len(set(CHOICES)) == len(CHOICES)
+
+
+def _some(strategy: st.SearchStrategy[Event]) -> list[Event]:
+    found: list[Event] = []
+
+    @settings(max_examples=60, database=None, derandomize=True)
+    @given(strategy)
+    def collect(event: Event) -> None:
+        found.append(event)
+
+    collect()
+    return found
 
 
 BIRTH = Birth(4242, 1, 0, b"ng\x1b[31m", ROOT, ZERO, ZERO)
@@ -54,29 +80,78 @@ PID = PidNumbers((4242, 17), 4026532000)
     [
         (
             PidAttached(0, 5, 4242, PidType.PID, PID, BIRTH),
-            r"birth     4242/17              by 5/1 ng\x1b[31m",
+            r"birth     4242/17            ng\x1b[31m      by 5/1",
         ),
         (
             PidAttached(0, 5, 4242, PidType.PID, PID, BIRTH._replace(tgid=9)),
-            r"thread    4242/17              of 9/1 ng\x1b[31m",
+            r"thread    4242/17            ng\x1b[31m      of 9/1",
         ),
         (
             PidAttached(0, 5, 5, PidType.SID, PID),
-            "sid       5/1                  now 4242/17",
+            r"sid       5/1                sh\x1b[0m       now 4242/17",
         ),
-        (TaskExited(0, 5, 5, 5, 0x0B), "exit      5/1                  signal 11"),
-        (TaskExited(0, 5, 5, 5, 0x0300), "exit      5/1                  status 3"),
-        (TaskExecuted(0, 5, 5, 6, b"sh"), "exec      5/1                  sh"),
+        (
+            TaskExited(0, 5, 5, 5, 0x8B),
+            r"exit      5/1                sh\x1b[0m       signal 11 SEGV",
+        ),
+        (
+            TaskExited(0, 5, 5, 5, 0x0300),
+            r"exit      5/1                sh\x1b[0m       status 3",
+        ),
+        (
+            TaskExecuted(0, 5, 5, 6, b"ls"),
+            r"exec      5/1                ls              was sh\x1b[0m",
+        ),
+        (
+            NamespaceCreated(0, 5, 4026532146, ROOT, 32),
+            r"ns-new    5/1                sh\x1b[0m       4026532146 level 32",
+        ),
     ],
 )
 def test_what_a_line_says(event: Event, text: str) -> None:
-    assert line(event) == f"12:00:00.001234 {text}"
+    assert line(event) == f"12:00:00.001 {text}"
 
 
-def test_a_failed_fork_says_why() -> None:
-    assert "EAGAIN" in line(ForkFailed(0, 5, 11, 0, 0, ROOT)) and "EAGAIN" in line(
-        PidRefused(0, 5, 11)
-    )
+@pytest.mark.parametrize(
+    ("numbers", "shown"),
+    [
+        ((4194303, 4194303, 17), "4194303/4194303/17"),
+        ((4194303, 4194302, 4194301, 17), "4194303/…/17"),
+        ((4194303, 1, 2, 3, 4, 5, 6), "4194303/…/3/4/5/6"),
+        ((4194303, 4194302, 4194301), "4194303/…/4194301"),
+    ],
+)
+def test_deep_numbers_stay_in_their_column(numbers: tuple[int, ...], shown: str) -> None:
+    text = line(PidAttached(0, 5, 4194303, PidType.PID, PidNumbers(numbers, 1), BIRTH))
+    assert text[23:42] == f"{shown:<19}" and text[42:50] == r"ng\x1b[31m"[:8]
+
+
+def test_a_long_name_stays_in_its_column() -> None:
+    hostile = BIRTH._replace(comm=b"\x1b" * 15)
+    text = line(PidAttached(0, 5, 4242, PidType.PID, PID, hostile))
+    assert text.endswith(r"\x1b\x1b\x1b\x… by 5/1")
+
+
+FAILED_FORK = ForkFailed(0, 5, 11, 0, 0, ROOT)
+
+
+def test_a_failed_fork_says_what_and_why() -> None:
+    assert line(FAILED_FORK).endswith(" EAGAIN") and line(PidRefused(0, 5, 11)).endswith(" EAGAIN")
+    assert line(FAILED_FORK._replace(errno=513)).endswith(" ERESTARTNOINTR")
+    likely = Reason(Known.LIKELY, ("pids.max",), "pids.max 8 of /a")
+    assert line(FAILED_FORK, likely).endswith(" EAGAIN pids.max?")
+    certain = Reason(Known.CERTAIN, ("pid_max",), "pid_max")
+    assert line(FAILED_FORK, certain).endswith(" EAGAIN pid_max")
+    for unknown in (likely._replace(known=Known.NOT), likely._replace(causes=("a", "b"))):
+        assert line(FAILED_FORK, unknown).endswith(" EAGAIN")
+
+
+def test_a_long_reason_is_folded_below_its_line_and_nothing_is_left_out() -> None:
+    path = "/kubepods.slice/" + "x-" * 60
+    told = lines.reason_lines(Reason(Known.LIKELY, ("pids.max",), f"pids.max 8 of {path}, full"))
+    assert all(len(one) <= lines.WIDTH and one.startswith(" " * 13) for one in told)
+    joined = "".join(one[13:] for one in told)
+    assert path in joined and joined.startswith("likely pids.max 8 of")
 
 
 def test_a_loss_is_told() -> None:
@@ -86,7 +161,7 @@ def test_a_loss_is_told() -> None:
 def test_a_repair_is_told() -> None:
     repaired = Repaired(0, 65536, 12_345_678_901, 2300)
     text = "exact again, from 65536 tasks on (12.35 s, 2300 lost)"
-    assert line(repaired) == f"12:00:00.001234 REPAIRED  {text}"
+    assert line(repaired) == f"12:00:00.001 REPAIRED  {text}"
     assert lines.repair(repaired) == f"REPAIRED {text}"
 
 

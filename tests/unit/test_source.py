@@ -155,11 +155,11 @@ def test_threads_and_exact(capfd: Any) -> None:
 def test_watch_prints_the_events_and_ends(capfd: Any, mine: Path) -> None:
     code, out, err = run(capfd, "watch", "--source", f"simulated:{mine}")
     assert code == 0
-    words = [line[16:26].strip() for line in out.splitlines()]
-    assert words == ["EVENT", "ns new", "birth", "birth", "birth", "exit"]
+    words = [line.split()[1] for line in out.splitlines()]
+    assert words == ["EVENT", "ns-new", "birth", "birth", "birth", "exit"]
     assert all(len(line) < 80 for line in out.splitlines())
     assert said(err)[0] == f"simulated ({mine}), from 2 tasks on"
-    assert said(err)[-1] == "5 events, 0 lost"
+    assert err.endswith("pidscope: 5 events, 5 shown, 0 lost; births 3, failed forks 0\n")
 
 
 def test_watch_in_json_with_every_step(capfd: Any, mine: Path) -> None:
@@ -171,6 +171,7 @@ def test_watch_in_json_with_every_step(capfd: Any, mine: Path) -> None:
         "complete": True,
         "unseen": [],
         "tasks": 2,
+        "only": None,
     }
     kinds = [one["type"] for one in stream]
     assert kinds[:4] == ["NamespaceCreated", "PidAllocated", "PidAttached", "TaskCreated"]

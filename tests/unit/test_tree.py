@@ -19,7 +19,7 @@ from pidscope.event import (
     PidRefused,
     TaskExited,
 )
-from pidscope.tree import COUNTS, Counts, Tree
+from pidscope.tree import COUNTS, Counts, Tree, descendants
 
 
 @pytest.fixture
@@ -75,6 +75,22 @@ def test_what_has_no_task_belongs_to_who_did_it(m: Machine) -> None:
     assert not tree.includes(PidFreed(0, 1, pid))
     assert tree.includes(PidFreed(0, 1, PidNumbers((7,), ROOT)))
     assert tree.includes(Lost(0, 1))
+
+
+def test_who_is_there_already_belongs_with_its_children() -> None:
+    tree = Tree(7, (8, 9))
+    assert tree.includes(ForkFailed(0, 9, 11, 0, 0, ROOT))
+    assert tree.includes(PidAllocated(0, 8, PidNumbers((20,), ROOT)))
+    assert tree.includes(ForkFailed(0, 20, 11, 0, 0, ROOT))
+    assert not tree.includes(ForkFailed(0, 10, 11, 0, 0, ROOT))
+
+
+def test_descendants_are_those_whose_parents_are() -> None:
+    parents = {1: 0, 2: 0, 7: 1, 8: 7, 9: 8, 10: 1, 11: 10, 12: 7}
+    assert descendants(7, parents) == {7, 8, 9, 12}
+    assert descendants(1, parents) == {1, 7, 8, 9, 10, 11, 12}
+    assert descendants(99, parents) == {99}
+    assert descendants(5, {5: 6, 6: 5}) == {5, 6}  # a file is read after another
 
 
 def test_counts_leave_out_the_command_itself(m: Machine) -> None:

@@ -1,0 +1,21 @@
+"""pids.max of the cgroups around a task of the model, by the id that events tell."""
+
+from __future__ import annotations
+
+from pidscope.escape import escape
+from pidscope.fork_failures import PidsLimit
+from pidscope.model.cgroup import Cgroup
+from pidscope.model.kernel import Kernel
+
+
+def pids_limits(kernel: Kernel, cgroup_id: int) -> list[PidsLimit] | None:
+    """Return the limits of a cgroup and of those above it; None: nobody is in it any more."""
+    for task in kernel.tasks():
+        if task.cgroup.id == cgroup_id:
+            return [PidsLimit(_path(it), it.pids_max, it.count) for it in task.cgroup.upwards()]
+    return None
+
+
+def _path(cgroup: Cgroup) -> str:
+    names = [above.name for above in cgroup.upwards()]
+    return "/" + escape("/".join(names[::-1]).encode())

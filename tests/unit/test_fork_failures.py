@@ -1,0 +1,280 @@
+"""Why a fork failed: what is told of each cause, and that likely is never certain."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from machine import Machine, nr
+from reference import ROOT
+
+from pidscope.event import (
+    Event,
+    ForkFailed,
+    Lost,
+    NamespaceDying,
+    PidAllocated,
+    PidAttached,
+    PidNumbers,
+    PidRefused,
+)
+from pidscope.fork_failures import (
+    Attempts,
+    Facts,
+    Known,
+    PidsLimit,
+    Reason,
+    Stage,
+    errno_name,
+    reason,
+    reason_json,
+)
+from pidscope.session import Session
+from pidscope.simulated.cgroups import pids_limits
+from pidscope.simulated.stage import set_stage
+
+NS = 4026532146
+NEWPID, THREAD, NEWUSER = 0x20000000, 0x10000, 0x10000000
+FULL = PidsLimit("/box", 8, 8)
+
+
+def failed(number: int, flags: int = 0) -> ForkFailed:
+    return ForkFailed(9, 5, number, flags, 41, NS)
+
+
+def why(
+    number: int,
+    stage: Stage = Stage.UNKNOWN,
+    flags: int = 0,
+    level: int | None = 1,
+    dead: bool = False,
+    home: int | None = NS,
+    cgroups: Sequence[PidsLimit] | None = (),
+) -> Reason:
+    return reason(failed(number, flags), Facts(stage, home, level, dead), lambda: cgroups)
+
+
+@pytest.mark.parametrize(
+    ("found", "known", "causes", "words"),
+    [
+        (why(errno.EAGAIN, Stage.REFUSED), "certain", "pid_max", f"pid:[{NS}] or in one around"),
+        (why(errno.EAGAIN, Stage.REFUSED, level=0), "certain", "pid_max", f"in pid:[{NS}]"),
+        (why(errno.ENOMEM, Stage.REFUSED, dead=True), "likely", "number 1", f"lives in pid:[{NS}]"),
+        (why(errno.ENOMEM, dead=True), "likely", "number 1", "dead namespace"),
+        (why(errno.ENOMEM, Stage.REFUSED), "likely", "memory", "want of memory"),
+        (why(errno.EEXIST, Stage.REFUSED), "certain", "set_tid", "is taken"),
+        (why(errno.EINVAL, Stage.REFUSED), "likely", "set_tid", "cannot be had"),
+        (why(errno.EPERM, Stage.REFUSED), "likely", "set_tid", "right to choose"),
+        (why(errno.EDOM, Stage.REFUSED), "not known", "", "refused"),
+        (why(errno.EAGAIN, cgroups=[FULL]), "likely", "pids.max", "pids.max 8 of /box"),
+        (why(errno.EAGAIN, Stage.BEHIND, cgroups=[FULL]), "likely", "pids.max", "has 8 tasks"),
+        (why(errno.EAGAIN, Stage.BEHIND), "likely", "pids.max", "no longer reached"),
+        (why(errno.EAGAIN, Stage.BEHIND, cgroups=None), "likely", "pids.max", "not be read"),
+        (why(errno.EAGAIN, Stage.BEFORE, cgroups=[FULL]), "likely", "RLIMIT_NPROC threads-max", ""),
+        (why(errno.EAGAIN), "not known", "RLIMIT_NPROC threads-max pids.max", "or it was"),
+        (why(errno.EAGAIN, cgroups=None), "not known", "pids.max RLIMIT_NPROC threads-max", "read"),
+        (why(errno.ENOSPC, flags=NEWPID, level=32), "certain", "MAX_PID_NS_LEVEL", "level 32"),
+        (why(errno.ENOSPC, flags=NEWPID), "likely", "max_pid_namespaces", "of its user"),
+        (
+            why(errno.ENOSPC, flags=NEWPID, level=None),
+            "likely",
+            "max_pid_namespaces MAX_PID_NS_LEVEL",
+            "32 levels",
+        ),
+        (
+            why(errno.ENOSPC, flags=NEWPID | NEWUSER),
+            "likely",
+            "max_pid_namespaces max_*_namespaces",
+            "the other namespaces",
+        ),
+        (why(errno.ENOSPC, flags=NEWUSER), "likely", "max_*_namespaces", "/proc/sys/user"),
+        (why(errno.EFAULT), "likely", "arguments", "a pointer"),
+        (why(errno.EINVAL), "likely", "arguments", "do not go together"),
+        (why(errno.EINVAL, flags=THREAD), "likely", "arguments", "do not go together"),
+        (
+            why(errno.EINVAL, flags=THREAD, home=ROOT),
+            "likely",
+            "pid_ns_for_children",
+            "no new thre",
+        ),
+        (why(errno.EINVAL, flags=NEWPID, home=ROOT), "likely", "pid_ns_for_children", "no new PID"),
+        (why(errno.EINVAL, flags=NEWPID, home=None), "likely", "arguments", "do not go together"),
+        (why(errno.EPERM, flags=NEWPID), "likely", "privilege", "CAP_SYS_ADMIN"),
+        (why(errno.EINTR), "certain", "signal", "fatal"),
+        (why(513), "certain", "signal", "again"),
+        (why(errno.EDOM), "not known", "", "nothing here tells"),
+    ],
+)
+def test_what_is_said(found: Reason, known: str, causes: str, words: str) -> None:
+    assert (found.known.value, " ".join(found.causes)) == (known, causes)
+    assert words in found.text
+    begins = {"certain": found.text, "likely": "likely ", "not known": "not known: "}[known]
+    assert found.sentence.startswith(begins) and found.sentence.endswith(found.text)
+
+
+def test_the_innermost_limit_that_is_reached_is_it() -> None:
+    limits = [
+        PidsLimit("/a/b/c", 9, 8),
+        PidsLimit("/a/b", None, 8),
+        PidsLimit("/a", 8, None),
+        PidsLimit("/x", 7, 8),
+        PidsLimit("/", 1, 100),
+    ]
+    found = why(errno.EAGAIN, cgroups=limits)
+    assert (found.cgroup, found.limit, found.short) == ("/x", 7, "pids.max?")
+    assert reason_json(found) == {
+        "known": "likely",
+        "causes": ["pids.max"],
+        "cgroup": "/x",
+        "limit": 7,
+        "text": "pids.max 7 of /x, which has 8 tasks",
+    }
+
+
+def test_cgroups_are_read_only_for_what_may_be_theirs() -> None:
+    def never() -> None:
+        raise AssertionError("read")
+
+    for number in (errno.ENOMEM, errno.ENOSPC, errno.EINVAL, errno.EFAULT, errno.EPERM, 513):
+        reason(failed(number), Facts(Stage.UNKNOWN, NS, 1, False), never)
+    for stage in (Stage.REFUSED, Stage.BEFORE):
+        reason(failed(errno.EAGAIN), Facts(stage, NS, 1, False), never)
+    with pytest.raises(AssertionError):
+        reason(failed(errno.EAGAIN), Facts(Stage.UNKNOWN, NS, 1, False), never)
+
+
+def test_errnos_have_names() -> None:
+    assert [errno_name(n) for n in (11, 513, 999)] == ["EAGAIN", "ERESTARTNOINTR", "999"]
+
+
+# The stage, and what the table knows
+
+
+def stage_after(*events: Event, steps: bool = False) -> Stage:
+    attempts = Attempts(steps)
+    for event in events:
+        attempts.add(event)
+    return attempts.facts(failed(errno.EAGAIN), Machine().table).stage
+
+
+REFUSED = PidRefused(1, 5, errno.EAGAIN)
+ALLOCATED = PidAllocated(1, 5, PidNumbers((9,), ROOT))
+
+
+@pytest.mark.parametrize(
+    ("events", "steps", "stage"),
+    [
+        ((), False, Stage.UNKNOWN),
+        ((), True, Stage.BEFORE),
+        ((REFUSED,), False, Stage.REFUSED),
+        ((REFUSED._replace(by=6),), False, Stage.UNKNOWN),
+        ((ALLOCATED,), True, Stage.BEHIND),
+        ((REFUSED, failed(errno.EAGAIN)), False, Stage.UNKNOWN),
+        ((REFUSED, failed(errno.EAGAIN)._replace(by=6)), False, Stage.REFUSED),
+        ((REFUSED, Lost(1, 4)), False, Stage.UNKNOWN),
+    ],
+)
+def test_the_stage_is_that_of_the_same_task(
+    events: Sequence[Event], steps: bool, stage: Stage
+) -> None:
+    assert stage_after(*events, steps=steps) is stage
+
+
+def test_what_never_ends_is_forgotten() -> None:
+    attempts = Attempts(True)
+    for by in range(5000):
+        attempts.add(PidRefused(1, by, errno.EAGAIN))
+        attempts.add(NamespaceDying(1, by, by, ROOT, 1))
+    assert len(attempts._stages) <= 1024 and len(attempts._dying) <= 1024
+
+
+def reasons(text: str, tmp_path: Path, steps: bool = False) -> list[tuple[int, Reason]]:
+    """Errno and reason of each failed fork of a scenario."""
+    path = tmp_path / "some.scenario"
+    path.write_text(text)
+    world = set_stage(str(path)).world
+    world.steps = steps
+    attempts, found = Attempts(steps), []
+
+    def told(event: Event, session: Session) -> None:
+        if isinstance(event, ForkFailed):
+            assert session.table is not None
+            facts = attempts.facts(event, session.table)
+            limits = pids_limits(world.kernel, event.cgroup_id)
+            found.append((event.errno, reason(event, facts, lambda: limits)))
+        attempts.add(event)
+
+    session = Session(world, told)
+    session.begin()
+    while world.step():
+        session.pump()
+    session.pump()
+    return found
+
+
+SCENARIO = """
+init: unshare NEWPID
+init: clone NEWPID = EINVAL
+init: clone THREAD = EINVAL
+init: fork -> one
+one: clone set_tid 1 = EEXIST
+one: clone set_tid -4 = EINVAL
+one: clone bad_pidfd = EFAULT
+one: sysctl pid_max 301
+one: sysctl ns_last_pid 300
+one: fork -> last = 300
+one: fork = EAGAIN
+one: sysctl max_pid_namespaces 1
+one: clone NEWPID = ENOSPC
+one: sysctl pid_max 400
+cgroup outer pids.max 2
+cgroup inner in outer
+one: join inner
+one: fork -> more
+one: fork = EAGAIN
+one: exit
+init: fork = ENOMEM
+"""
+
+
+@pytest.mark.parametrize("steps", [False, True])
+def test_of_a_whole_scenario(tmp_path: Path, steps: bool) -> None:
+    found = reasons(SCENARIO, tmp_path, steps)
+    assert [(errno_name(number), *why.causes) for number, why in found] == [
+        ("EINVAL", "pid_ns_for_children"),
+        ("EINVAL", "pid_ns_for_children"),
+        ("EEXIST", "set_tid"),
+        ("EINVAL", "set_tid"),
+        ("EFAULT", "arguments"),
+        ("EAGAIN", "pid_max"),
+        ("ENOSPC", "max_pid_namespaces"),
+        ("EAGAIN", "pids.max"),
+        ("ENOMEM", "number 1"),
+    ]
+    (full,) = [why for _, why in found if why.causes == ("pids.max",)]
+    assert (full.cgroup, full.limit, full.known) == ("/outer", 2, Known.LIKELY)
+
+
+def test_32_levels_are_certain(tmp_path: Path) -> None:
+    deeper = "".join(f"t{n}: clone NEWPID -> t{n + 1}\n" for n in range(32))
+    text = deeper.replace("t0:", "init:") + "t32: clone NEWPID = ENOSPC\n"
+    ((_, found),) = reasons(text, tmp_path)
+    assert found.causes == ("MAX_PID_NS_LEVEL",) and found.known is Known.CERTAIN
+
+
+def test_a_namespace_lives_again_under_its_inum() -> None:
+    m = Machine()
+    inner = m.contain(m.fork(m.kernel.init))
+    assert inner.pid is not None
+    ns = inner.pid.ns.inum
+    attempts, table = Attempts(False), m.table
+    event = failed(errno.ENOMEM)._replace(children_ns=ns, by=nr(inner))
+    assert attempts.facts(event, table)[1:] == (ns, 1, False)
+    attempts.add(NamespaceDying(1, nr(inner), ns, ROOT, 1))
+    assert attempts.facts(event, table).dead
+    births = [e for e in m.kernel.records if isinstance(e, PidAttached) and e.tid == nr(inner)]
+    attempts.add(births[0])
+    assert not attempts.facts(event, table).dead
+    assert attempts.facts(event._replace(children_ns=1), table)[2:] == (None, True)
