@@ -16,6 +16,7 @@ from .bundle import Bundle
 TIME_LIMIT_S = 120
 _OPTIONS = {"runc": [], "crun": ["--cgroup-manager", "cgroupfs"]}
 NAMES = tuple(_OPTIONS)
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 class RuntimeFailed(Exception):
@@ -54,6 +55,7 @@ class Runtime:
                 yield int(pid_file.read_text()), output
         finally:
             self._call("delete", "--force", bundle.id)
+            _remove_cgroups(bundle.cgroup)
 
     def execute(self, container: str, *command: str) -> int:
         """Run a command in a container and leave it there; its number."""
@@ -88,3 +90,14 @@ class Runtime:
         if done.returncode:
             text = said.read_text(errors="replace").strip()
             raise RuntimeFailed(f"{shlex.join(arguments)} ended with {done.returncode}: {text}")
+
+
+def _remove_cgroups(cgroup: str) -> None:
+    """Remove what a runtime leaves of a container's cgroup, in every hierarchy.
+
+    crun leaves those of a container inside, and the next one of that name would be refused.
+    """
+    for hierarchy in (_CGROUPS, *_CGROUPS.iterdir()):
+        for place, _, _ in os.walk(hierarchy / cgroup, topdown=False):
+            with contextlib.suppress(OSError):  # somebody is in it
+                Path(place).rmdir()
