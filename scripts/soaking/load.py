@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 from workloads import syscalls
 
@@ -117,9 +118,17 @@ def stopped_again_and_again(stopped_s: float, running_s: float) -> Iterator[None
         os.waitpid(stopper, 0)
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit
+
+
 def _stop_again_and_again(collector: int, stopped_s: float, running_s: float) -> None:
-    """The stopper's life; whatever happens to it, the collector goes on."""
+    """The stopper's life; whatever happens to it, the collector goes on.
+
+    Being told to end happens to it at any moment, the one after SIGSTOP included.
+    """
     try:
+        signal.signal(signal.SIGTERM, _end)
         syscalls.die_with_parent()
         while True:
             time.sleep(running_s)
