@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from pathlib import Path
+
 import pytest
 from fake_kernel import never
+from soaking.load import stopped_again_and_again
 from soaking.stresses import STRESSES
 from soaking.witness import Witness
 from watched import Watch
@@ -65,3 +71,21 @@ def test_a_judgement_of_a_suspect_table_is_no_verdict(w: Watch) -> None:
     witness = Witness(w.session.world)
     witness.add(Judgement(1, Verdict.UNJUDGED, "suspect"))
     assert witness.wrongs == [] and witness.compared == 0
+
+
+def test_who_stops_the_collector_continues_it_when_told_to_end() -> None:
+    """A stopper that ended between SIGSTOP and SIGCONT left a soak hanging for good."""
+    collector = os.fork()
+    if collector == 0:
+        with stopped_again_and_again(stopped_s=3600, running_s=0.0):
+            time.sleep(0.1)
+        os._exit(0)
+    _, status = os.waitpid(collector, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    (stopper,) = Path(f"/proc/{collector}/task/{collector}/children").read_text().split()
+    signal.signal(signal.SIGALRM, lambda number, frame: os.kill(collector, signal.SIGKILL))
+    signal.alarm(60)  # else the fault would hang this test, too
+    os.kill(int(stopper), signal.SIGTERM)
+    _, status = os.waitpid(collector, 0)
+    signal.alarm(0)
+    assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
