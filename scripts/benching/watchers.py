@@ -65,7 +65,10 @@ def watching(arguments: Sequence[str], loops: str) -> Iterator[Watcher]:
         first_event_s = time.monotonic() - begun
         stop_load()
         with _drained(output):
-            yield Watcher(process.pid, first_event_s)
+            try:
+                yield Watcher(process.pid, first_event_s)
+            finally:
+                _end(process)  # while it is read: it may have much to say yet
 
 
 @contextlib.contextmanager
@@ -104,13 +107,17 @@ def _spawned(arguments: Sequence[str]) -> Iterator[tuple[subprocess.Popen[bytes]
     try:
         yield process, output, begun
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end(process)
         os.close(output)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _await(process: subprocess.Popen[bytes], output: int, name: bytes) -> None:
