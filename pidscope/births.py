@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pidscope.container import Container, call, shown
-from pidscope.documents import ContainerJson
+from pidscope.container import Container, call
+from pidscope.documents import container_json
 from pidscope.escape import escape
 from pidscope.event import Event, ForkFailed, PidAttached
 from pidscope.table import Table
@@ -137,20 +137,18 @@ class ByNamespace:
         ``owners`` are the containers whose own a namespace is now, by inum.
         """
         rows = sorted(self._rows, key=lambda row: (-row.sum, row.ns))
-        known = owners or {}
-        return [
-            {
-                "ns": row.ns,
-                "level": row.level,
-                "init": row.init,
-                "comm": _comm(row),
-                "container": _container(
-                    known.get(row.ns) if self._current.get(row.ns) is row else None
-                ),
-                **row.document(),
-            }
-            for row in rows
-        ]
+        return [self._document(row, (owners or {}).get(row.ns)) for row in rows]
+
+    def _document(self, row: _Row, owner: Container | None) -> dict[str, Any]:
+        is_current = self._current.get(row.ns) is row  # else its inum is another's by now
+        return {
+            "ns": row.ns,
+            "level": row.level,
+            "init": row.init,
+            "comm": _comm(row),
+            "container": container_json(owner) if owner is not None and is_current else None,
+            **row.document(),
+        }
 
 
 def _look_at(row: _Row, event: PidAttached, table: Table) -> None:
@@ -168,16 +166,6 @@ def _look_at(row: _Row, event: PidAttached, table: Table) -> None:
 
 def _comm(row: _Row) -> str | None:
     return None if row.comm is None else escape(row.comm)
-
-
-def _container(container: Container | None) -> ContainerJson | None:
-    if container is None:
-        return None
-    told: Any = {
-        name: None if text is None else shown(text) for name, text in container._asdict().items()
-    }
-    result: ContainerJson = told
-    return result
 
 
 def counts_document(by: str, rows: list[dict[str, Any]], others: Counts) -> dict[str, Any]:

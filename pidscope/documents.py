@@ -201,17 +201,18 @@ def _process(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> 
 def _container(chain: Chain) -> ContainerJson | None:
     """Return the innermost container of a chain, with the service in it."""
     container = own(chain)
-    return None if container is None else _called(container)
+    return None if container is None else container_json(container)
 
 
-def _called(container: Container) -> ContainerJson:
+def container_json(container: Container) -> ContainerJson:
+    """Return a container as JSON has it, its foreign strings escaped."""
     told = [None if text is None else shown(text) for text in container]
     return cast("ContainerJson", dict(zip(container._fields, told)))
 
 
 def tell_levels(documents: Iterable[Process], owners: Mapping[int, Container]) -> None:
     """Say at each level of each process whose own the namespace there is, given that by inum."""
-    told = {inum: _called(container) for inum, container in owners.items()}
+    told = {inum: container_json(container) for inum, container in owners.items()}
     for process in documents:
         for level in process["levels"]:
             level["container"] = told.get(level["ns"] or 0)
@@ -255,8 +256,10 @@ def namespaces(
     ]
     for document in documents:
         owner = owners.get(document["ns"])
-        document["container"] = None if owner is None else _called(owner)
-        document["shared"] = [_called(container) for container in shared.get(document["ns"], ())]
+        document["container"] = None if owner is None else container_json(owner)
+        document["shared"] = [
+            container_json(container) for container in shared.get(document["ns"], ())
+        ]
     return _tree_order(documents)
 
 

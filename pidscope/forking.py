@@ -33,12 +33,11 @@ from pidscope.pids_cgroup import (
     parse_max_events,
     parse_pids_hierarchy,
 )
-from pidscope.procfs import ProcFs
+from pidscope.procfs import PROC_CGROUP_INIT_INO, ProcFs
 from pidscope.snapshot import Mount
 
 _BTF = "/sys/kernel/btf/vmlinux"
 _PROC_USER_INIT_INO = 0xEFFFFFFD  # include/linux/proc_ns.h
-_PROC_CGROUP_INIT_INO = 0xEFFFFFFB  # the same file
 _CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24  # include/uapi/linux/capability.h
 _PF_EXITING = 0x00000004  # include/linux/sched.h
 _UNREAD = frozenset({errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM, errno.ENODEV})
@@ -275,7 +274,7 @@ def _cgroups(procfs: ProcFs, number: int) -> tuple[list[CgroupPids], bool]:
         found = directories(hierarchy.path, mount)
         if found and all(map(_is_directory, found)):
             to_the_root = found[-1].path == b"/"
-            known = to_the_root and _inum(procfs, "self/ns/cgroup") == _PROC_CGROUP_INIT_INO
+            known = to_the_root and _inum(procfs, "self/ns/cgroup") == PROC_CGROUP_INIT_INO
             return list(_with_limits(found)), known
     return [], False
 

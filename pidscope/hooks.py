@@ -85,6 +85,8 @@ TRACEPOINT_HOOKS = (
     Hook("sched_process_free", Kind.TRACEPOINT, True, "ends"),
     *_ANNOTATING,
 )
+# What steps tell, and `alloc_pid` and `copy_process` where steps are asked for.
+STEPS = (PidAllocated, PidFreed, TaskCreated, PidTransferred, TaskRenamed)
 TRACEPOINT = "tracepoint"
 WAYS = ("fentry", "kprobe", TRACEPOINT)  # of probing, the best first
 AUTO = "auto"  # the first of them that works

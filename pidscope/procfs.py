@@ -24,7 +24,7 @@ from pidscope.status import (
 )
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
-_CGROUP_INIT_INO = 0xEFFFFFFB  # PROC_CGROUP_INIT_INO, the same file
+PROC_CGROUP_INIT_INO = 0xEFFFFFFB  # of the initial cgroup namespace (the same file)
 _TIME_INIT_INO = 0xEFFFFFFA  # PROC_TIME_INIT_INO, the same file
 _NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
 
@@ -211,7 +211,7 @@ class ProcFs:
         kernel/cgroup/cgroup.c).
         """
         try:
-            return _inum_of(f"{self._root}/self/ns/cgroup") == _CGROUP_INIT_INO
+            return _inum_of(f"{self._root}/self/ns/cgroup") == PROC_CGROUP_INIT_INO
         except OSError:  # a kernel without control groups
             return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pidscope import hooks
 from pidscope.event import (
     Event,
     ForkFailed,
@@ -49,13 +50,13 @@ _WORDS: Mapping[type, str] = {
 }
 
 FAILED = frozenset({"fork-fail", "no-number"})
-STEPS = frozenset({"alloc", "free", "created", "transfer", "rename"})  # `pidscope.hooks.Hook.step`
+STEPS = frozenset(_WORDS[kind] for kind in hooks.STEPS)
 ALWAYS = frozenset({"LOST", "REPAIRED"})
 DEFAULT = (
     *("birth", "thread", "exec", "exit", "release", "fork-fail", "no-number"),
     *("pgid", "sid", "exchange", "ns-new", "ns-dying", "freed"),
 )
-VERBOSE = ("alloc", "free", "created", "transfer", "rename", "moved", "seen")
+VERBOSE = (*(_WORDS[kind] for kind in hooks.STEPS), "moved", "seen")
 CHOICES = (*DEFAULT, *VERBOSE)
 
 

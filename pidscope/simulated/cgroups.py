@@ -12,10 +12,11 @@ def pids_limits(kernel: Kernel, cgroup_id: int) -> list[PidsLimit] | None:
     """Return the limits of a cgroup and of those above it; None: nobody is in it any more."""
     for task in kernel.tasks():
         if task.cgroup.id == cgroup_id:
-            return [PidsLimit(_path(it), it.pids_max, it.count) for it in task.cgroup.upwards()]
+            return [PidsLimit(path_of(it), it.pids_max, it.count) for it in task.cgroup.upwards()]
     return None
 
 
-def _path(cgroup: Cgroup) -> str:
+def path_of(cgroup: Cgroup) -> str:
+    """Return the path of a cgroup, escaped."""
     names = [above.name for above in cgroup.upwards()]
     return "/" + escape("/".join(names[::-1]).encode())

@@ -6,12 +6,12 @@ users, so no RLIMIT_NPROC, and no threads-max.
 
 from __future__ import annotations
 
-from pidscope.escape import escape
 from pidscope.limits import MAX, CgroupPids, Facts, Numbers
 from pidscope.model.cgroup import Cgroup
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import find_task_by_pid_ns, task_active_pid_ns
 from pidscope.model.pid_namespace import PidNamespace
+from pidscope.simulated.cgroups import path_of
 
 
 def fork_facts(kernel: Kernel, number: int) -> Facts | None:
@@ -50,13 +50,8 @@ def _numbers(ns: PidNamespace) -> Numbers:
 
 def _pids(cgroup: Cgroup) -> CgroupPids:
     return CgroupPids(
-        _path(cgroup),
+        path_of(cgroup),
         MAX if cgroup.pids_max is None else cgroup.pids_max,
         cgroup.count,
         events_local=cgroup.events_max,
     )
-
-
-def _path(cgroup: Cgroup) -> str:
-    names = [above.name for above in cgroup.upwards()]
-    return "/" + escape("/".join(names[::-1]).encode())

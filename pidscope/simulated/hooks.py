@@ -42,7 +42,6 @@ _ONE_RUN: dict[type, str] = {
     TaskExited: "sched_process_exit",
     TaskMoved: "cgroup_attach_task",
 }
-STEPS = (PidAllocated, PidFreed, PidTransferred, TaskCreated, TaskRenamed)  # told on demand
 
 
 def runs(event: Event) -> tuple[str, int]:

@@ -19,10 +19,10 @@ from collections import Counter
 from typing import Any, Callable, Generic
 
 from pidscope.event import Event, TaskSeen
-from pidscope.hooks import hooks_of
+from pidscope.hooks import STEPS, hooks_of
 from pidscope.model.kernel import Kernel
 from pidscope.model.proc import NS_PER_TICK
-from pidscope.simulated.hooks import STEPS, runs
+from pidscope.simulated.hooks import runs
 from pidscope.simulated.iterator import iterate
 from pidscope.simulated.procfs import Reading, SimulatedProcFs, T
 from pidscope.simulated.ring import RING_BYTES, SimulatedRing
@@ -75,7 +75,7 @@ class SimulatedWorld:
 
     def sees(self, name: str) -> bool:
         """Whether there is a hook of this name."""
-        return name in self.hits()
+        return any(hook.name == name for hook in hooks_of(self.way, self.steps))
 
     @property
     def skipped(self) -> dict[str, int]:

@@ -24,11 +24,11 @@ from pidscope.event import (
 )
 from pidscope.grammar import Grammar
 from pidscope.hooks import FUNCTION_HOOKS, hooks_of
+from pidscope.hooks import STEPS as ON_DEMAND
 from pidscope.model.features import LINUX_4_4, TODAY, Features
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.kernel import Kernel
 from pidscope.model.syscalls import call
-from pidscope.simulated.hooks import STEPS as ON_DEMAND
 from pidscope.simulated.hooks import runs
 from pidscope.simulated.random_workload import random_play
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from reference import ROOT
 from test_wire import EVENTS
@@ -52,26 +52,16 @@ def test_every_event_is_one_harmless_short_line(event: Event) -> None:
 
 
 def test_the_words_are_those_that_can_be_asked_for() -> None:
-    events = [event for name in EVENTS.values() for event in _some(name)]
-    told = {word_of(event) for event in events}
+    told = {word_of(find(EVENTS[kind], bool)) for kind in EVENTS if kind is not PidAttached}
+    told |= {word_of(PidAttached(0, 5, 4242, kind, PID)) for kind in PidType}
+    told |= {word_of(PidAttached(0, 5, 4242, PidType.PID, PID, birth)) for birth in BIRTHS}
     assert told - {"pid", "tgid"} == set(CHOICES)  # attachments that no hook tells of
     assert {word_of(Lost(0, 1)), word_of(Repaired(0, 1, 2, 3))} == ALWAYS
     assert set(CHOICES) > STEPS | FAILED and len(set(CHOICES)) == len(CHOICES)
 
 
-def _some(strategy: st.SearchStrategy[Event]) -> list[Event]:
-    found: list[Event] = []
-
-    @settings(max_examples=60, database=None, derandomize=True)
-    @given(strategy)
-    def collect(event: Event) -> None:
-        found.append(event)
-
-    collect()
-    return found
-
-
 BIRTH = Birth(4242, 1, 0, b"ng\x1b[31m", ROOT, ZERO, ZERO)
+BIRTHS = (BIRTH, BIRTH._replace(tgid=9))  # of a process, of a thread
 PID = PidNumbers((4242, 17), 4026532000)
 
 
