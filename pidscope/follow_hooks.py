@@ -68,7 +68,7 @@ class HookFollower(Follower[Table]):
                 return 0
             pid = self._table.add_pid(numbers, ns)
         self._table.add_task(pid, group, start_ns, self._comm(comm))
-        self._note(self._grammar.born(by, tid, 0))
+        self._note(self._grammar.born(by, numbers[0], 0))  # that int is kept already
         self._births += 1
         return _TYPES if tgid == tid else 1
 

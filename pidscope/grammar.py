@@ -106,14 +106,15 @@ class Grammar:
         self._sees_alloc, self._sees_free = steps and sees("alloc_pid"), sees("free_pid")
         self._lives: dict[int, int] = {}  # by number in the initial namespace, until freed
         self._inits: dict[int, int] = {}  # the namespace (inum) whose number 1 it is
-        # By the forker, from alloc_pid() on: the new number, negative once freed; 0: in no fork.
+        # By the forker, from alloc_pid() on: the new number, negative once freed; 0: in no fork,
+        # as whoever was born since the stream began and is not in here: most never fork.
         self._forks: dict[int, int] = {}
         self._halves: set[int] = set()  # forkers whose fork began before the stream did
         self._refused: dict[int, int] = {}  # by the forker that alloc_pid() gave nothing but errno
         self._exchanges: dict[int, int] = {}  # leader's number: the exec'ing thread's
         self._transfers: dict[int, set[PidType]] = {}  # by the exec'ing thread's old number
         self._renamed: set[int] = set()  # since the last exec
-        self._execs_known: set[int] = set()  # who has exec'd, or was born, since the stream began
+        self._execs_known: set[int] = set()  # who has exec'd, but was not born, since it began
         self._made_ns: set[int] = set()
         self._dying: set[int] = set()
         self._rules: dict[type, Callable[[Any], Fault | None]] = {
@@ -152,13 +153,22 @@ class Grammar:
         if nr in self._lives:
             fault = self._missed("free_pid", f"{nr} is given out again")
         fault = self._unreturned(by) or fault
-        if by in self._forks:
-            self._halves.discard(by)
-        else:
+        if self._fork_of(by) is None:
             self._halves.add(by)
+        else:
+            self._halves.discard(by)
         self._lives[nr] = 0
         self._forks[by] = nr
         return fault
+
+    def _fork_of(self, by: int) -> int | None:
+        """What `_forks` says of a task; None: it is older than the stream."""
+        fork = self._forks.get(by)
+        return 0 if fork is None and self._is_born(by) else fork
+
+    def _is_born(self, nr: int) -> int:
+        """Whether a task was born since the stream began."""
+        return self._lives.get(nr, 0) & _BORN
 
     def _unreturned(self, by: int) -> Fault | None:
         """What is missing if ``by`` begins a fork here."""
@@ -184,31 +194,33 @@ class Grammar:
 
     def born(self, by: int, nr: int, init_of: int) -> Fault | None:
         """Task ``by`` had a child; ``init_of``: the inum of a new namespace that it is init of."""
-        fork = self._forks.get(by)
-        fault = None
-        if by in self._refused:
-            fault = self._unreturned(by)
-        elif fork != nr and fork is not None and self._sees_alloc:
-            fault = Fault("alloc_pid", f"birth of {nr}")
-        if fork != nr and self._sees_alloc:
-            self._forks[by] = nr
-            self._halves.add(by)
+        refused = by in self._refused
+        fault = self._unreturned(by) if refused else None
+        if self._sees_alloc:
+            fault = self._unallocated(by, nr, refused) or fault
         self._lives[nr] = self._lives.get(nr, 0) | _BORN
         if init_of:
             self._inits[nr] = init_of
             self._dying.discard(init_of)
-        self._forks[nr] = 0
-        self._execs_known.add(nr)
         return fault
+
+    def _unallocated(self, by: int, nr: int, refused: bool) -> Fault | None:
+        """What is missing if the task that ``by`` has was given no struct pid."""
+        fork = self._fork_of(by)
+        if fork == nr:
+            return None
+        self._forks[by] = nr
+        self._halves.add(by)
+        return None if refused or fork is None else Fault("alloc_pid", f"birth of {nr}")
 
     def created(self, by: int, nr: int, flags: int) -> Fault | None:
         """``copy_process()`` gave ``by`` a task."""
         if not nr:  # fork_idle(): a CPU comes up
             return None
-        fork, whole, made_ns = self._forks.get(by), by not in self._halves, by in self._made_ns
+        fork, whole, made_ns = self._fork_of(by), by not in self._halves, by in self._made_ns
         self._forks[by] = 0
         self._halves.discard(by)
-        if fork is not None and (fork != nr or not self._lives.get(nr, 0) & _BORN):
+        if fork is not None and (fork != nr or not self._is_born(nr)):
             return self._missed("attach_pid", f"copy_process() returned {nr}")
         self._made_ns.discard(by)
         if flags & _CLONE_NEWPID and fork and whole and not made_ns:
@@ -257,7 +269,10 @@ class Grammar:
     def executed(self, nr: int, old_nr: int) -> Fault | None:
         """A task, once called ``old_nr``, runs another program."""
         known, renamed = nr in self._execs_known, nr in self._renamed
-        self._execs_known.add(nr)
+        if self._is_born(nr):
+            known = True
+        else:
+            self._execs_known.add(nr)
         self._renamed.discard(nr)
         thread = self._exchanges.pop(nr, nr)
         if known and old_nr not in (nr, thread):
