@@ -60,7 +60,7 @@ class Pid:
     Generations count births, so none is ever used twice.
 
     ``partial``: /proc showed it only as a group or session, so numbers further inwards than
-    ``numbers`` may exist. The next event that names it completes it.
+    ``numbers`` may exist, but none in ``outside``. The next event that names it completes it.
     """
 
     __slots__ = (
@@ -69,7 +69,6 @@ class Pid:
         "ns",
         "numbers",
         "outside",
-        "partial",
         "process",
         "sessions",
         "task",
@@ -81,13 +80,17 @@ class Pid:
         self.numbers = numbers
         self.ns = ns  # of the last of numbers
         self.generation = generation
-        self.partial = partial
-        self.outside: tuple[Namespace, ...] = ()  # of a partial one: it has no number in these
+        self.outside: tuple[Namespace, ...] | None = () if partial else None  # None: it is whole
         self.task: Task | None = None
         self.process: ThreadGroup | None = None  # attached as TGID
         # Attached as PGID and as SID, as ordered sets; few have a set of their own.
         self.groups: Collection[ThreadGroup] = ()
         self.sessions: Collection[ThreadGroup] = ()
+
+    @property
+    def partial(self) -> bool:
+        """Whether there may be numbers that are not known."""
+        return self.outside is not None
 
     @property
     def nr(self) -> int:
@@ -119,8 +122,9 @@ class Pid:
         """``pid_nr_ns()``: the number in ``ns``, 0 if it has none there, None if not known."""
         if ns.level < len(self.numbers):
             return self.numbers[ns.level] if self.ns.at(ns.level) is ns else 0
-        unknown = self.partial and not any(ns.at(other.level) is other for other in self.outside)
-        return None if unknown else 0
+        if self.outside is None or any(ns.at(other.level) is other for other in self.outside):
+            return 0
+        return None
 
     def __repr__(self) -> str:
         return f"{'/'.join(map(str, self.numbers))}{'?' if self.partial else ''}"

@@ -218,7 +218,7 @@ class _Base:
         if len(visible) < len(numbers) and row.nr not in self._window.released:
             outside = inside.at(len(visible))
             assert outside is not None
-            known.outside += (outside,)
+            known.outside = (*(known.outside or ()), outside)
         self._table.enter(known)
         return known
 

@@ -346,7 +346,7 @@ class Table:
         ns = self.namespaces.get(link.ns)
         if ns is None or ns.level != link.level or ns.at(pid.level) is not pid.ns:
             return  # a namespace that no task is in, and whose parents cannot be told
-        pid.numbers, pid.ns, pid.partial, pid.outside = link.numbers, ns, False, ()
+        pid.numbers, pid.ns, pid.outside = link.numbers, ns, None
         self.enter(pid)
 
     def _end(self, group: ThreadGroup) -> None:

@@ -320,7 +320,7 @@ def test_a_partial_group_is_not_judged() -> None:
     m.watch(inner)
     status = m.print(inner)
     assert m.judge(status) == AGREE
-    held.partial = True
+    held.outside = ()
     assert m.judge(status)[0] is Verdict.UNJUDGED
     assert m.judge(status._replace(ns_pgid=(4711, 0)))[0] is WRONG  # that much is known
 
