@@ -113,6 +113,7 @@ class Btf:
         self._types, self._strings, layout = _sections(data)
         self._position = array("I", [0])  # of each type id's record; id 0 is void and has none
         self._by_name: dict[str, dict[int, int]] = {what: {} for what in _NAMED.values()}
+        self._found: dict[tuple[str, str], int | None] = {}  # each search goes through all strings
         self._walk(layout)
 
     def _walk(self, layout: bytes) -> None:
@@ -142,7 +143,11 @@ class Btf:
 
     def _find(self, what: str, name: str) -> int | None:
         """Return where the record of that name is, or None; 0 is a place too."""
-        names, wanted = self._by_name[what], _c_string(name)
+        if (what, name) not in self._found:
+            self._found[what, name] = self._search(self._by_name[what], _c_string(name))
+        return self._found[what, name]
+
+    def _search(self, names: dict[int, int], wanted: bytes) -> int | None:
         # A name may be stored as the tail of another, and twice, so every place is tried.
         found, offset = [], self._strings.find(wanted)
         while offset >= 0:
