@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import operator
 import struct
-from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple
 
 from pidscope.errors import WireError
@@ -277,36 +276,6 @@ def decode(data: bytes | memoryview) -> Record:
         raise WireError(f"record type {record_type} has {layout.size} bytes, not {len(data)}")
     values = layout.unpack(data)
     return Record(values[_LOST], _DECODERS[record_type](values))
-
-
-def decode_all(data: bytes) -> Iterator[Record]:
-    """Decode records that lie one behind the other, as a task iterator writes them.
-
-    Raises:
-        WireError: as `decode`; a record is cut off.
-    """
-    view = memoryview(data)
-    at = 0
-    while at < len(view):
-        end = _end_of_run(view, at)
-        if end > at:
-            decoder = _DECODERS[view[at]]
-            for values in _STRUCTS[view[at]].iter_unpack(view[at:end]):
-                yield _new(Record, (values[_LOST], decoder(values)))
-        else:
-            yield decode(view[at:])  # which will say what is wrong with it
-        at = end
-
-
-def _end_of_run(view: memoryview, at: int) -> int:
-    """Where the whole records of one type end that begin at ``at``."""
-    layout = _STRUCTS.get(view[at])
-    if layout is None:
-        return at
-    end = at
-    while end + layout.size <= len(view) and view[end] == view[at]:
-        end += layout.size
-    return end
 
 
 # One packer an event, as there is one decoder a record: a simulated kernel waits for each.

@@ -15,7 +15,7 @@ from typing import Any
 
 from pidscope.event import TaskSeen
 from pidscope.live.compiler import explain, stderr_kept
-from pidscope.wire import decode_all
+from pidscope.walked import decode_walk
 
 _BPF_PROG_TYPE_TRACING = 26  # enum bpf_prog_type, include/uapi/linux/bpf.h
 _CHUNK = 1 << 18
@@ -51,8 +51,7 @@ class TaskIterator:
                 chunks.append(chunk)
         finally:
             os.close(fd)
-        events = (record.event for record in decode_all(b"".join(chunks)))
-        return [event for event in events if isinstance(event, TaskSeen)]
+        return decode_walk(b"".join(chunks))
 
     def close(self) -> None:
         """Take it out of the kernel."""

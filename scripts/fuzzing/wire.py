@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fuzzing.target import Target
 from pidscope.errors import WireError
-from pidscope.event import PidAllocated, PidFreed, PidType
-from pidscope.wire import COMM_LEN, LAYOUTS, RecordType, decode, decode_all, encode
+from pidscope.event import PidAllocated, PidFreed, PidType, TaskSeen
+from pidscope.walked import decode_walk
+from pidscope.wire import COMM_LEN, LAYOUTS, RecordType, decode, encode
 
 _STRUCTS = {int(record_type): layout.compile() for record_type, layout in LAYOUTS.items()}
 _TID = slice(20, 24)  # of the head; with a struct pid that is no task's, its first number again
@@ -21,7 +22,8 @@ def check(data: bytes) -> bool:
     again = encode(event, lost)
     assert decode(again) == (lost, event), "another event after one more turn"
     assert decode(memoryview(data)) == (lost, event), "another event from a view"
-    assert list(decode_all(data + again)) == [(lost, event)] * 2, "others in a row"
+    if isinstance(event, TaskSeen):
+        assert decode_walk(data + again) == [event] * 2, "others in a row"
     assert len(again) <= len(data), "a larger record"
     if again[0] == data[0]:
         same = bytearray(again)

@@ -40,7 +40,7 @@ from pidscope.event import (
     TaskSeen,
     TidsExchanged,
 )
-from pidscope.wire import LAYOUTS, Record, RecordType, decode, decode_all, encode
+from pidscope.wire import LAYOUTS, Record, RecordType, decode, encode
 
 HEADER = Path(bpf.__file__).parent / "record.h"
 _CONSTANTS = ("NR_LEVELS", "BIRTH_LEVELS", "PID_LEVELS", "COMM_LEN")
@@ -227,21 +227,6 @@ FLAT = PidNumbers((1,), 7)
 def test_what_does_not_fit_is_refused(event: Event) -> None:
     with pytest.raises(WireError):
         encode(event)
-
-
-def test_records_in_a_row_are_read_one_by_one() -> None:
-    """As the task iterator writes them."""
-    deep = PidNumbers(tuple(range(1, 10)), 7)
-    seen = [
-        TaskSeen(5, 6, pid.nr, pid, Birth(1, 0, 9, b"c", 0, FLAT, FLAT))
-        for pid in (FLAT, deep, FLAT)
-    ]
-    data = b"".join(map(encode, seen))
-    assert [record.event for record in decode_all(data)] == seen
-    assert list(decode_all(b"")) == []
-    for cut in (1, 60, 121, len(data) - 1):
-        with pytest.raises(WireError):
-            list(decode_all(data[:cut]))
 
 
 def test_lost_is_a_count_modulo_2_to_the_32() -> None:
