@@ -4,8 +4,8 @@
 - ``loop``: a fork, exec and wait meanwhile, in microseconds of the loop's CPU time. What is done in
   an interrupt (the end of a task, a grace period later) is not in it, nor is the reader's time;
 - ``hooks``: the time in all its programs of a fork, exec and exit, as the kernel counts it while
-  ``kernel.bpf_stats_enabled`` is 1. Two readings of the clock a run are in it, and in tracepoint
-  mode the task iterator, which is no hook but runs each second.
+  ``kernel.bpf_stats_enabled`` is 1. Two readings of the clock a run are in it, but not the task
+  iterator, which is no hook.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ def _counted() -> Iterator[None]:
 
 
 def run_time_ns(pid: int, proc: Path = Path("/proc")) -> int:
-    """The sum over the programs that a process holds, each once."""
+    """The sum over the programs that a process holds, each once, without its iterators."""
     programs: dict[int, int] = {}
+    iterators: set[int] = set()
     for file in (proc / str(pid) / "fdinfo").iterdir():
         try:
             lines = file.read_text().splitlines()
@@ -97,7 +98,9 @@ def run_time_ns(pid: int, proc: Path = Path("/proc")) -> int:
         told = dict(line.split(":", 1) for line in lines if ":" in line)
         if "run_time_ns" in told:
             programs[int(told["prog_id"])] = int(told["run_time_ns"])
-    return sum(programs.values())
+        elif told.get("link_type", "").strip() == "iter":
+            iterators.add(int(told["prog_id"]))
+    return sum(run_ns for number, run_ns in programs.items() if number not in iterators)
 
 
 def hook_rows(taken: Taken) -> list[Row]:

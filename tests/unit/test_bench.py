@@ -356,6 +356,9 @@ def test_each_program_of_a_process_is_counted_once(tmp_path):
     fdinfo(folder, 4, prog_type=17, prog_id=1, run_time_ns=100)  # the same one
     fdinfo(folder, 5, prog_type=26, prog_id=2, run_time_ns=7)
     fdinfo(folder, 6, map_type=27)
+    fdinfo(folder, 7, prog_type=26, prog_id=3, run_time_ns=50)
+    fdinfo(folder, 8, link_type="iter", link_id=9, prog_id=3)
+    fdinfo(folder, 9, link_type="tracing", link_id=8, prog_id=2)
     assert watched.run_time_ns(42, proc=tmp_path) == 107
 
 
