@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import textwrap
 from collections.abc import Sequence
 
@@ -12,6 +11,7 @@ from pidscope.commands.listing import Listed, keeping_all, listed
 from pidscope.commands.places import EXPLAINED, add_in, tell_shared
 from pidscope.commands.someone import see
 from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
+from pidscope.commands.standard import say
 from pidscope.documents import Process
 from pidscope.errors import NotFound
 from pidscope.limits import Bound, Everyone, Facts
@@ -117,7 +117,7 @@ def _print_text(process: Process, found: Sequence[Bound]) -> None:
         print()
         print(views.table(counters, limits_shown.COUNTER_COLUMNS, width=views.WIDTH, give=0))
     for hint in _hints(limits.unknown(found)):
-        print(f"pidscope: not known: {hint}", file=sys.stderr)
+        say(f"not known: {hint}")
 
 
 def _hints(unknown: Sequence[Bound]) -> list[str]:

@@ -43,7 +43,7 @@ class Seen(NamedTuple):
             return taken.task
         nobody = f"no task is {number} in {bracketed(place.ns)}"
         if taken.held is not None:
-            raise NotFound(f"{nobody}: but it stays taken, as the {_held_by(taken.held)}")
+            raise NotFound(nobody, f"it stays taken, as the {_held_by(taken.held)}")
         if not self.complete:
             raise HostError(f"{nobody} that this user may see", ROOT)
         raise NotFound(nobody, "pidscope ps --threads lists them")

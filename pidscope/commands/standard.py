@@ -7,20 +7,20 @@ import io
 import os
 import sys
 
-_PREFIX = "pidscope: "
 _WIDTH = 79
 
 
-def say(message: str) -> None:
-    """Say something on standard error, folded between words."""
-    if len(_PREFIX) + len(message) <= _WIDTH:
-        print(_PREFIX + message, file=sys.stderr)
+def say(message: str, speaker: str = "pidscope") -> None:
+    """Say something on standard error, folded between words, as the program or a command of it."""
+    prefix = f"{speaker}: "
+    width = _WIDTH - len(prefix)
+    if len(message) <= width:
+        print(prefix + message, file=sys.stderr)
         return
     import textwrap  # most have nothing to say, or little
 
-    width = _WIDTH - len(_PREFIX)
     for line in textwrap.wrap(message, width, break_long_words=False, break_on_hyphens=False):
-        print(_PREFIX + line, file=sys.stderr)
+        print(prefix + line, file=sys.stderr)
 
 
 def forget_stdout() -> None:
