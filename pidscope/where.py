@@ -284,7 +284,7 @@ def _with_neighbours(place: Place, scene: Scene) -> Place:
 
 def _not_found(where: Where, scene: Scene) -> PidscopeError:
     if where.kind is Kind.PID:
-        return NotFound(f"no process {where.number}, or none that this user may see")
+        return NotFound(no_process(where.number, scene.complete))
     named = bracketed(where.number) if where.kind is Kind.NS else f"'{shown(where.word)}'"
     what = f"{_NOUNS[where.kind]} {named}"
     if where.needs_containers and scene.containers is None:
@@ -292,6 +292,11 @@ def _not_found(where: Where, scene: Scene) -> PidscopeError:
     if not scene.complete:
         return HostError(f"no {what} among what this user may read", _ROOT)
     return NotFound(f"no {what}", "pidscope ns lists the namespaces, and whose they are")
+
+
+def no_process(number: int, complete: bool) -> str:
+    """Say that nobody has a number, as far as can be seen."""
+    return f"no process {number}{'' if complete else ', or none that this user may see'}"
 
 
 def _listed(found: Sequence[Place]) -> list[str]:

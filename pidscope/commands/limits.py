@@ -16,6 +16,7 @@ from pidscope.documents import Process
 from pidscope.errors import NotFound
 from pidscope.limits import Bound, Everyone, Facts
 from pidscope.procfs import ProcFs
+from pidscope.where import bracketed
 
 _EXAMPLES = f"""\
 The bound that is reached first stands first, and in a sentence above:
@@ -127,6 +128,8 @@ def _hints(unknown: Sequence[Bound]) -> list[str]:
 
 
 def _hint(bound: Bound) -> str:
+    if bound.of == bracketed(None):
+        return "which namespace children are born in may not be read"
     if bound.name == "pid_max" and bound.limit is not None:
         return "numbers may be taken that root on the host sees"
     return _HINTS[bound.name]
@@ -136,6 +139,6 @@ _HINTS = {
     "RLIMIT_NPROC": "root on the host sees who else counts, but not inside user namespaces",
     "threads-max": "this /proc does not have it",
     "pid_max": "told inside it only",
-    "number 1": "none is seen, which only root could",
+    "number 1": "none is seen from here",
     "pids.max": "root sees it, outside all cgroup namespaces",
 }

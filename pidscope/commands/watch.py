@@ -29,7 +29,7 @@ from pidscope.container import Container
 from pidscope.errors import HostError
 from pidscope.event import Event, ForkFailed
 from pidscope.fork_failures import Attempts, Reason, reason
-from pidscope.hooks import TRACEPOINT
+from pidscope.hooks import FAILURES_TOLD_BY
 from pidscope.session import Session
 from pidscope.totals import Totals
 from pidscope.tree import Tree
@@ -66,7 +66,8 @@ simulated kernel plays until WHERE or PID is there, and is watched from then.
 
 A failed fork is told with its errno and, below, why: what is certain as it
 is, else "likely" or "not known". --failed shows failed forks only; who ends by
-a signal, or badly, has not failed to fork. Tracepoint mode sees none.
+a signal, or badly, has not failed to fork. Tracepoint mode sees none, and says
+so: FAILED is ? there, and --failed, or --type with nothing that it sees, ends.
 
 examples:
   pidscope watch                        everything on this host
@@ -149,7 +150,8 @@ class _Watch:
     def run(self) -> None:
         named = self._world.when_there(lambda: chosen.look_for(self._args, self._world))
         with self._world.open(self._show, judged=False, steps=self._steps) as session:
-            self._totals = Totals(session.world.way != TRACEPOINT)
+            chosen.expect_told(self._args, session.world.way)
+            self._totals = Totals(session.world.sees(FAILURES_TOLD_BY))
             choice = Choice(named, session)
             self._head(session, named, choice)
             self._choice = choice
@@ -161,7 +163,7 @@ class _Watch:
                     self._follow(session, lambda: child.poll() is None)
             session.pump()
             session.look_for_skipped()
-            self._output.end()
+            self._output.end(session)
         sys.stdout.flush()
         tell_gaps(session)
         for line in (*choice.farewell(session), self._totals.text(session.stream.lost)):
