@@ -643,3 +643,15 @@ def test_no_descriptor_is_left_open() -> None:
     )
     done = subprocess.run([sys.executable, "-c", count], capture_output=True, cwd=CHECKOUT)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_terminal_without_unicode_gets_what_looks_like_it(tmp_path: Path) -> None:
+    scenario = tmp_path / "name.scenario"
+    scenario.write_text("init: fork -> a\na: comm cgié\n")
+    command = [*PIDSCOPE, "explain", "3", "--source", f"simulated:{scenario}"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, cwd=CHECKOUT, env=environment, check=True)
+    lines = done.stdout.decode("ascii").splitlines()
+    assert lines[0].startswith(r"task_struct 3  cgi\xc3\xa9, ")
+    assert lines[1] == "|- thread_pid ---> struct pid 3"
+    assert [line for line in lines if len(line) > 79] == []
