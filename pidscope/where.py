@@ -291,7 +291,22 @@ def _not_found(where: Where, scene: Scene) -> PidscopeError:
         return HostError(f"no {what}: containers cannot be named here")
     if not scene.complete:
         return HostError(f"no {what} among what this user may read", _ROOT)
+    unnamed = sorted({call(it) for it in _nameless(where, scene)})
+    if unnamed:
+        others = f" and {len(unnamed) - 1} more" if len(unnamed) > 1 else ""
+        hint = f"known by its id alone: {shown(unnamed[0])}{others}; id:HEX names one"
+        return HostError(f"no {what} among those whose names are known", hint)
     return NotFound(f"no {what}", "pidscope ns lists the namespaces, and whose they are")
+
+
+def _nameless(where: Where, scene: Scene) -> Iterator[Container]:
+    """Yield the containers that may be meant, for all that is known: nobody told their names."""
+    named = where.kind in (Kind.NAME, Kind.BARE)
+    for chain in set((scene.containers or {}).values()):
+        for it in chain:
+            pod_meant = where.kind is Kind.POD and it.pod_uid is not None
+            if (named or pod_meant) and not it.is_service and it.name is None and it.pod is None:
+                yield it
 
 
 def no_process(number: int, complete: bool) -> str:

@@ -283,3 +283,28 @@ def test_a_containers_own_service_is_its_unit() -> None:
     assert own((UNIT, WEB)) == WEB
     assert own((WEB, UNIT)) == WEB._replace(unit="nginx.service")
     assert own(()) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "error"),
+    [("name:web", HostError), ("web", HostError), ("id:77", NotFound), ("service:web", NotFound)],
+)
+def test_a_name_is_not_absent_while_a_container_has_told_none(
+    word: str, error: type[Exception]
+) -> None:
+    """Its engine is stopped or does not answer, and the container goes on."""
+    told = Container("docker", "cd" * 32, name="db")
+    silent = Container("docker", "ab" * 32)
+    here = scene(task(1, ns=HOST), task(5, ns=A), containers={1: (told,), 5: (silent,)})
+    with pytest.raises(error) as caught:
+        find(word, here)
+    if error is HostError:
+        assert "among those whose names are known" in str(caught.value)
+        assert "abababababab" in caught.value.hint  # type: ignore[attr-defined]
+
+
+def test_a_pod_is_not_absent_while_one_has_told_no_name() -> None:
+    silent = Container("containerd", "ab" * 32, pod_uid="0f7c1a52")
+    here = scene(task(1, ns=HOST), task(5, ns=A), containers={5: (silent,)})
+    with pytest.raises(HostError, match="among those whose names are known"):
+        find("pod:default/db-0", here)
