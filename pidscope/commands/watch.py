@@ -33,7 +33,7 @@ from pidscope.hooks import FAILURES_TOLD_BY
 from pidscope.session import Session
 from pidscope.totals import Totals
 from pidscope.tree import Tree
-from pidscope.words import ALWAYS, DEFAULT, VERBOSE, word_of
+from pidscope.words import ALWAYS, word_of
 
 _BY = ("where", "comm")
 _EXAMPLES = f"""\
@@ -45,13 +45,24 @@ Ctrl-C. A simulated kernel is watched until its scenario ends; --duration then
 counts its own seconds.
 
 TYPE is a word of the EVENT column:
-  {" ".join(DEFAULT[:7])}
-  {" ".join(DEFAULT[7:])}
-with -v, or when named:
-  {" ".join(VERBOSE)}
-Single steps (numbers given out and taken back, renames, list moves, each task
-that copy_process returns) are not even recorded unless one of them is asked
-for: others imply them.
+  birth, thread  a process, or a thread, has its numbers (attach_pid)
+  exec, exit     a new program; the end, and its status or signal
+  release        no task has the number any more, but a group or session may
+  freed          by tracepoints instead of release, and later: the task_struct
+                 is gone; whether the number is free is not told
+  fork-fail, no-number
+                 a fork failed; alloc_pid gave it no number
+  pgid, sid      it is in another process group, or session, now
+  exchange       exec by a thread that is not the leader: it takes the number of
+                 the leader
+  ns-new, ns-dying
+                 a PID namespace was made; its number 1 exits, and all with it
+with -v, or when named; others imply them, and most are recorded only then:
+  alloc, free    numbers given out (alloc_pid), and free again (free_pid)
+  created        copy_process succeeded: its clone flags and its cgroup
+  transfer       after an exchange, thread group, group, session in turn
+  rename, moved  comm has changed; another cgroup
+  seen           its numbers, group and session as an exec by tracepoints finds
 
 LOST: records could not be written. From there on numbers may be missing from
 the lines, until REPAIRED: all was read anew, and is exact from there on. Both
