@@ -129,7 +129,7 @@ def _hints(unknown: Sequence[Bound]) -> list[str]:
 
 def _hint(bound: Bound) -> str:
     if bound.of == bracketed(None):
-        return "which namespace children are born in may not be read"
+        return "which namespace that is cannot be seen"
     if bound.name == "pid_max" and bound.limit is not None:
         return "numbers may be taken that root on the host sees"
     return _HINTS[bound.name]

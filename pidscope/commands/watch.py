@@ -53,8 +53,7 @@ TYPE is a word of the EVENT column:
   fork-fail, no-number
                  a fork failed; alloc_pid gave it no number
   pgid, sid      it is in another process group, or session, now
-  exchange       exec by a thread that is not the leader: it takes the number of
-                 the leader
+  exchange       exec by a thread, which takes over its leader's number
   ns-new, ns-dying
                  a PID namespace was made; its number 1 exits, and all with it
 with -v, or when named; others imply them, and most are recorded only then:

@@ -419,6 +419,4 @@ def test_who_has_vanished_has_no_facts() -> None:
 def test_a_namespace_that_may_not_be_read_is_not_said_to_be_another_users(name: str) -> None:
     """Seen as root: a task that has exited, and a process 1 that nobody may look into."""
     unknown = Bound(name, "pid:[?]", None, None, None, 0, "EAGAIN")
-    assert _hints([unknown]) == [
-        f"{name} of pid:[?]: which namespace children are born in may not be read"
-    ]
+    assert _hints([unknown]) == [f"{name} of pid:[?]: which namespace that is cannot be seen"]
