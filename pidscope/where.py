@@ -161,7 +161,7 @@ def resolve(where: Where, scene: Scene) -> Place:
     """
     found = list(_distinct(_places(where, scene)))
     if len(found) > 1:
-        raise AmbiguousError(f"'{shown(where.word)}' is more than one place", _listed(found))
+        raise AmbiguousError(f"'{shown(where.word)}' is more than one place", _listed(found, where))
     if not found:
         raise _not_found(where, scene)
     return _with_neighbours(found[0], scene)
@@ -294,8 +294,8 @@ def _not_found(where: Where, scene: Scene) -> PidscopeError:
     unnamed = sorted({call(it) for it in _nameless(where, scene)})
     if unnamed:
         others = f" and {len(unnamed) - 1} more" if len(unnamed) > 1 else ""
-        hint = f"known by its id alone: {shown(unnamed[0])}{others}; id:HEX names one"
-        return HostError(f"no {what} among those whose names are known", hint)
+        hint = f"no name is known of {shown(unnamed[0])}{others}: id:HEX, or pid:N, names one"
+        return HostError(f"no {what} that is known", hint)
     return NotFound(f"no {what}", "pidscope ns lists the namespaces, and whose they are")
 
 
@@ -314,14 +314,17 @@ def no_process(number: int, complete: bool) -> str:
     return f"no process {number}{'' if complete else ', or none that this user may see'}"
 
 
-def _listed(found: Sequence[Place]) -> list[str]:
-    lines = [f"ns:{place.ns}  {_what(place)}" for place in found[:_MAX_LISTED]]
+def _listed(found: Sequence[Place], where: Where) -> list[str]:
+    lines = [f"ns:{place.ns}  {_what(place, where)}" for place in found[:_MAX_LISTED]]
     more = len(found) - _MAX_LISTED
     return lines if more <= 0 else [*lines, f"… and {more} more"]
 
 
-def _what(place: Place) -> str:
-    return describe(place.container) if place.container else "the namespace itself"
+def _what(place: Place, where: Where) -> str:
+    if place.container:
+        return describe(place.container)
+    named = where.text == str(place.ns)
+    return "the namespace itself" if named else f"that of process {shown(where.text)}"
 
 
 def bracketed(ns: int | None) -> str:
