@@ -306,5 +306,5 @@ def test_a_name_is_not_absent_while_a_container_has_told_none(
 def test_a_pod_is_not_absent_while_one_has_told_no_name() -> None:
     silent = Container("containerd", "ab" * 32, pod_uid="0f7c1a52")
     here = scene(task(1, ns=HOST), task(5, ns=A), containers={5: (silent,)})
-    with pytest.raises(HostError, match="no pod .* that is known"):
+    with pytest.raises(HostError, match=r"no pod .* that is known"):
         find("pod:default/db-0", here)
