@@ -8,7 +8,7 @@ so a namespace has a row of its own for each time that it got a number 1.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Union
 
 from pidscope.container import Container, call
 from pidscope.documents import container_json
@@ -168,9 +168,17 @@ def _comm(row: _Row) -> str | None:
     return None if row.comm is None else escape(row.comm)
 
 
-def counts_document(by: str, rows: list[dict[str, Any]], others: Counts) -> dict[str, Any]:
-    """Return the last line of a stream that is counted."""
-    return {"type": "counts", "by": by, "rows": rows, "others": others.document()}
+Births = Union[ByComm, ByNamespace]
+
+
+def counts_document(
+    births: Births, owners: Mapping[int, Container] | None, sees_failures: bool
+) -> dict[str, Any]:
+    """Return the last line of a stream that is counted; failed forks are null if none is seen."""
+    rows, others = births.documents(owners), births.others.document()
+    unseen = {} if sees_failures else {"failed_forks": None}
+    told = [{**row, **unseen} for row in rows]
+    return {"type": "counts", "by": births.by, "rows": told, "others": {**others, **unseen}}
 
 
 _CELLS = {

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from pidscope import __version__
 from pidscope.commands.sources import SCENARIOS
-from pidscope.commands.standard import forget_stdout, open_standard_streams
+from pidscope.commands.standard import forget_stdout, open_standard_streams, say
 from pidscope.errors import HostError, PidscopeError, UsageError
+from pidscope.escape import escape
 
 _DESCRIPTION = """\
 Every PID of every task, at every level of nested PID namespaces: as /proc
@@ -37,15 +40,31 @@ exit status: 0 good; 1 a disagreement, or no such process; 2 wrong usage, or
 ambiguous; 3 this host cannot do it, with the reason; 4 not known.
 """
 _COMMANDS = ("ns", "ps", "lookup", "explain", "limits", "watch", "verify", "doctor")
-_PREFIX = "pidscope: "
-_WIDTH = 79
 _SIGPIPE_STATUS = 128 + signal.SIGPIPE
 _SIGINT_STATUS = 128 + signal.SIGINT
 
 
+class _Parser(argparse.ArgumentParser):
+    """Complains as the command that was given, and folds what it says."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Parse, and know everything: else the outer parser would show its own usage for it."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {escape(os.fsencode(' '.join(unknown)))}")
+        return namespace, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong below the usage, and exit with 2."""
+        with contextlib.suppress(OSError):  # nobody may be listening
+            self.print_usage(sys.stderr)
+            say(f"error: {message}", self.prog)
+        sys.exit(UsageError.exit_code)
+
+
 def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
     """Knows the commands ``chosen``; each costs the import of all that it needs."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pidscope",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -73,18 +92,17 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
 
 
 def _complain(message: str, hint: str = "") -> None:
-    """Say what is wrong, in one line, and what to do about it, as doctor folds it."""
-    import textwrap  # a run without complaint does without
-
-    width = _WIDTH - len(_PREFIX)
-    hints = [
-        line
-        for given in hint.splitlines()
-        for line in textwrap.wrap(given, width, break_long_words=False, break_on_hyphens=False)
-    ]
+    """Say what is wrong, in one line, and what to do about it, folded."""
     with contextlib.suppress(OSError):  # nobody may be listening
-        for line in (message, *hints):
-            print(_PREFIX + line, file=sys.stderr)
+        print(f"pidscope: {message}", file=sys.stderr)
+        for line in hint.splitlines():
+            say(line)
+
+
+def _failure(error: OSError) -> str:
+    """Why a system call failed, and on what if that is known, without its errno."""
+    reason = error.strerror or str(error)
+    return reason if error.filename is None else f"{error.filename}: {reason}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -107,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         forget_stdout()
         return _SIGPIPE_STATUS
     except OSError as error:  # no more descriptors, a disk that fails: rare, but not a bug of ours
-        _complain(str(error))
+        _complain(_failure(error))
         return HostError.exit_code
     except KeyboardInterrupt:
         return _SIGINT_STATUS

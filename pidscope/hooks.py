@@ -87,6 +87,7 @@ TRACEPOINT_HOOKS = (
 )
 # What steps tell, and `alloc_pid` and `copy_process` where steps are asked for.
 STEPS = (PidAllocated, PidFreed, TaskCreated, PidTransferred, TaskRenamed)
+FAILURES_TOLD_BY = "copy_process"  # the hook; without it a count of failed forks is not known
 TRACEPOINT = "tracepoint"
 WAYS = ("fentry", "kprobe", TRACEPOINT)  # of probing, the best first
 AUTO = "auto"  # the first of them that works
@@ -130,6 +131,12 @@ _TRACEPOINT_OF: dict[type, str] = {
     TaskFreed: "sched_process_free",
     TaskMoved: "cgroup_attach_task",
 }
+
+
+def events_of(way: str) -> frozenset[type]:
+    """The kinds of events that a way of probing can tell of; none attaches but at a birth."""
+    kinds = _TRACEPOINT_OF if way == TRACEPOINT else _FUNCTION_OF
+    return frozenset((*kinds, PidAttached, *(() if way == TRACEPOINT else (PidDetached,))))
 
 
 def accounted(event: Event, way: str) -> tuple[str, int]:

@@ -247,9 +247,9 @@ def verification(summary: Mapping[str, Any]) -> str:
     if "cmd_counts" in summary:
         counts = ", ".join(f"{name} {n}" for name, n in summary["cmd_counts"].items() if n)
         least = "at least " if summary["lost"] else ""
-        rows.append(
-            f"  CMD's status {summary['cmd_status']}; its tree: {least}{counts or 'nothing'}"
-        )
+        nothing = "its tree: not known" if summary["lost"] else "it forked nobody"
+        tree = f"its tree: {least}{counts}" if counts else nothing
+        rows.append(f"  CMD's status {summary['cmd_status']}; {tree}")
     return "\n".join(rows)
 
 

@@ -161,7 +161,7 @@ def resolve(where: Where, scene: Scene) -> Place:
     """
     found = list(_distinct(_places(where, scene)))
     if len(found) > 1:
-        raise AmbiguousError(f"'{shown(where.word)}' is more than one place", _listed(found))
+        raise AmbiguousError(f"'{shown(where.word)}' is more than one place", _listed(found, where))
     if not found:
         raise _not_found(where, scene)
     return _with_neighbours(found[0], scene)
@@ -284,24 +284,47 @@ def _with_neighbours(place: Place, scene: Scene) -> Place:
 
 def _not_found(where: Where, scene: Scene) -> PidscopeError:
     if where.kind is Kind.PID:
-        return NotFound(f"no process {where.number}, or none that this user may see")
+        return NotFound(no_process(where.number, scene.complete))
     named = bracketed(where.number) if where.kind is Kind.NS else f"'{shown(where.word)}'"
     what = f"{_NOUNS[where.kind]} {named}"
     if where.needs_containers and scene.containers is None:
         return HostError(f"no {what}: containers cannot be named here")
     if not scene.complete:
         return HostError(f"no {what} among what this user may read", _ROOT)
+    unnamed = sorted({call(it) for it in _nameless(where, scene)})
+    if unnamed:
+        others = f" and {len(unnamed) - 1} more" if len(unnamed) > 1 else ""
+        hint = f"no name is known of {shown(unnamed[0])}{others}: id:HEX, or pid:N, names one"
+        return HostError(f"no {what} that is known", hint)
     return NotFound(f"no {what}", "pidscope ns lists the namespaces, and whose they are")
 
 
-def _listed(found: Sequence[Place]) -> list[str]:
-    lines = [f"ns:{place.ns}  {_what(place)}" for place in found[:_MAX_LISTED]]
+def _nameless(where: Where, scene: Scene) -> Iterator[Container]:
+    """Yield the containers that may be meant, for all that is known: nobody told their names."""
+    named = where.kind in (Kind.NAME, Kind.BARE)
+    for chain in set((scene.containers or {}).values()):
+        for it in chain:
+            pod_meant = where.kind is Kind.POD and it.pod_uid is not None
+            if (named or pod_meant) and not it.is_service and it.name is None and it.pod is None:
+                yield it
+
+
+def no_process(number: int, complete: bool) -> str:
+    """Say that nobody has a number, as far as can be seen."""
+    return f"no process {number}{'' if complete else ', or none that this user may see'}"
+
+
+def _listed(found: Sequence[Place], where: Where) -> list[str]:
+    lines = [f"ns:{place.ns}  {_what(place, where)}" for place in found[:_MAX_LISTED]]
     more = len(found) - _MAX_LISTED
     return lines if more <= 0 else [*lines, f"… and {more} more"]
 
 
-def _what(place: Place) -> str:
-    return describe(place.container) if place.container else "the namespace itself"
+def _what(place: Place, where: Where) -> str:
+    if place.container:
+        return describe(place.container)
+    named = where.text == str(place.ns)
+    return "the namespace itself" if named else f"that of process {shown(where.text)}"
 
 
 def bracketed(ns: int | None) -> str:

@@ -60,6 +60,13 @@ VERBOSE = (*(_WORDS[kind] for kind in hooks.STEPS), "moved", "seen")
 CHOICES = (*DEFAULT, *VERBOSE)
 
 
+def words_of_way(way: str) -> frozenset[str]:
+    """Return the words of the events that a way of probing can tell of."""
+    told = (_WORDS[kind] for kind in hooks.events_of(way) if kind in _WORDS)
+    links = () if way == hooks.TRACEPOINT else ("pgid", "sid")
+    return frozenset(("birth", "thread", *links, *told))
+
+
 def word_of(event: Event) -> str:
     """Return the word: one of `CHOICES` or `ALWAYS`."""
     if not isinstance(event, PidAttached):

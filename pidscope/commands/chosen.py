@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from pidscope.commands.places import add_in, place_of
 from pidscope.container import Container
-from pidscope.errors import NotFound, UsageError
+from pidscope.errors import HostError, NotFound, UsageError
 from pidscope.escape import escape
 from pidscope.event import Event
+from pidscope.hooks import TRACEPOINT
 from pidscope.inside import Inside
 from pidscope.session import Session
 from pidscope.tree import Tree, descendants
-from pidscope.where import Place, Where
-from pidscope.words import CHOICES, DEFAULT, FAILED, STEPS, VERBOSE
+from pidscope.where import Place, Where, no_process
+from pidscope.words import CHOICES, DEFAULT, FAILED, STEPS, VERBOSE, words_of_way
 
 if TYPE_CHECKING:
     from pidscope.commands.listing import Listed
@@ -70,6 +71,19 @@ def words_of(args: argparse.Namespace) -> frozenset[str]:
     return frozenset((*DEFAULT, "tgid", "pid", *(VERBOSE if args.verbose else ())))
 
 
+def expect_told(args: argparse.Namespace, way: str) -> None:
+    """Raise HostError if this way of probing tells of nothing that was asked for.
+
+    Else an empty answer would look like one.
+    """
+    asked = FAILED if args.failed else args.type
+    if asked is None or not words_of_way(way).isdisjoint(asked):
+        return
+    others = "fentry and kprobe tell" if way == TRACEPOINT else f"--probes {TRACEPOINT} tells"
+    hint = "; pidscope doctor says why they do not work here" if way == TRACEPOINT else ""
+    raise HostError(f"{way} does not tell of {', '.join(sorted(asked))}", f"{others}{hint}")
+
+
 def steps_of(args: argparse.Namespace) -> bool:
     """Return whether single steps have to be recorded, as -v or a type asks for them."""
     return bool(args.verbose or not STEPS.isdisjoint(args.type or ()))
@@ -108,7 +122,7 @@ def owners(listed: Listed) -> Mapping[int, Container]:
 def _expect_process(number: int, listed: Listed) -> None:
     status = listed.proc.read_status(number)
     if status is None:
-        raise NotFound(f"no process {number}, or none that this user may see")
+        raise NotFound(no_process(number, listed.proc.sees_all()))
     if status.ns_pid != status.ns_tgid:
         raise UsageError(f"{number} is a thread of process {status.ns_tgid[0]}")
 

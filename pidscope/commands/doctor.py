@@ -64,7 +64,7 @@ def _host(as_json: bool) -> int:
         if probes:
             print(f"live mode works here, by {probes}{_LIMITS.get(probes, '')}")
         else:
-            print("live mode does not work here; ps and ns do, from /proc")
+            print("live mode does not work here; ps, ns, lookup, explain, limits need only /proc")
     return 0 if probes else HostError.exit_code
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import textwrap
 from collections.abc import Sequence
 
@@ -12,10 +11,12 @@ from pidscope.commands.listing import Listed, keeping_all, listed
 from pidscope.commands.places import EXPLAINED, add_in, tell_shared
 from pidscope.commands.someone import see
 from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
+from pidscope.commands.standard import say
 from pidscope.documents import Process
 from pidscope.errors import NotFound
 from pidscope.limits import Bound, Everyone, Facts
 from pidscope.procfs import ProcFs
+from pidscope.where import bracketed
 
 _EXAMPLES = f"""\
 The bound that is reached first stands first, and in a sentence above:
@@ -117,7 +118,7 @@ def _print_text(process: Process, found: Sequence[Bound]) -> None:
         print()
         print(views.table(counters, limits_shown.COUNTER_COLUMNS, width=views.WIDTH, give=0))
     for hint in _hints(limits.unknown(found)):
-        print(f"pidscope: not known: {hint}", file=sys.stderr)
+        say(f"not known: {hint}")
 
 
 def _hints(unknown: Sequence[Bound]) -> list[str]:
@@ -127,6 +128,8 @@ def _hints(unknown: Sequence[Bound]) -> list[str]:
 
 
 def _hint(bound: Bound) -> str:
+    if bound.of == bracketed(None):
+        return "which namespace that is cannot be seen"
     if bound.name == "pid_max" and bound.limit is not None:
         return "numbers may be taken that root on the host sees"
     return _HINTS[bound.name]
@@ -136,6 +139,6 @@ _HINTS = {
     "RLIMIT_NPROC": "root on the host sees who else counts, but not inside user namespaces",
     "threads-max": "this /proc does not have it",
     "pid_max": "told inside it only",
-    "number 1": "none is seen, which only root could",
+    "number 1": "none is seen from here",
     "pids.max": "root sees it, outside all cgroup namespaces",
 }

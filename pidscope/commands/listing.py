@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import gc
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -162,10 +161,9 @@ class Listed(NamedTuple):
         if not initial:
             inum = "?" if ns is None else ns
             host = "not from the host" if initial is False else "perhaps not from the host"
-            print(
-                f"pidscope: seen from pid:[{inum}], {host}: these are its PIDs, "
-                "and who is outside it is not shown",
-                file=sys.stderr,
+            say(
+                f"seen from pid:[{inum}], {host}: these are its PIDs, "
+                "and who is outside it is not shown"
             )
 
 

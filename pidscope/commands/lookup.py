@@ -40,7 +40,7 @@ columns (-o; a leading + adds to the default ones):
   TO         what that is in --to: 0: no number there; ?: may not be read
   NSPID, NS  all its numbers, the outermost first; where the last one counts
   COMM, WHAT its name; process, thread, zombie, joined (came from outside), …
-  and those of pidscope ps, for who is alive
+  and those of pidscope ps but REAPER, for who is alive
 
 examples:
   pidscope lookup 17 --in web          which process is it that web calls 17?
@@ -59,6 +59,7 @@ it now, and nothing was recording.
 _MAX_NUMBER = 4 << 20  # PID_MAX_LIMIT (include/linux/threads.h)
 _STDIN_MAX = 1 << 20  # bytes
 _MAX_TOLD = 10  # numbers in one message
+_ZERO = "0 stands for who has no number in that namespace, such as a parent outside it"
 _UNRECORDED = """\
 who was before is not known: nothing was recording
 pidscope watch -J >FILE records from now on"""
@@ -120,7 +121,7 @@ def _number(word: str) -> int:
     if not (word.isascii() and word.isdigit() and len(word) <= 10 and 0 < int(word) <= _MAX_NUMBER):
         shown = escape(word.encode("utf-8", "surrogateescape"))
         hint = f"a PID is a number from 1 to {_MAX_NUMBER}; - reads them from standard input"
-        raise UsageError(f"'{shown}': no PID", hint)
+        raise UsageError(f"'{shown}': no PID", _ZERO if word.strip("0") == "" else hint)
     return int(word)
 
 
@@ -270,7 +271,7 @@ def _untranslated(answer: Answer) -> _Fault | None:
     if answer.translated is None:
         return _Fault(HostError.exit_code, f"what {{}} in {where} is in {to} may not be read", ROOT)
     if not answer.translated:
-        return _Fault(NotFound.exit_code, f"{{}} in {where} has no number in {to}")
+        return _Fault(NotFound.exit_code, f"no number in {to} for {{}} in {where}")
     return None
 
 
@@ -286,5 +287,5 @@ def _tell_faults(faults: dict[_Fault, list[int]]) -> int:
 
 def _enumerated(numbers: Sequence[int]) -> str:
     more = len(numbers) - _MAX_TOLD
-    words = [*map(str, numbers[:_MAX_TOLD]), *([f"{more} more"] if more > 0 else [])]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    words = [*map(str, numbers[:_MAX_TOLD]), *([f"{more} others"] if more > 0 else [])]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
 import math
@@ -125,9 +126,12 @@ def _proc_is_ours() -> bool:
 
 def seconds(text: str) -> float:
     """A duration from the command line, for argparse: a number of seconds above 0."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value < math.inf:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"not a number above 0: {text!r}")
     return value
 
 

@@ -14,7 +14,7 @@ from pidscope.documents import Process
 from pidscope.errors import HostError, NotFound
 from pidscope.lookup import Held, Numbers
 from pidscope.snapshot import Snapshot
-from pidscope.where import Kind, Place, Where, bracketed
+from pidscope.where import Kind, Place, Where, bracketed, no_process
 
 
 class Seen(NamedTuple):
@@ -43,7 +43,7 @@ class Seen(NamedTuple):
             return taken.task
         nobody = f"no task is {number} in {bracketed(place.ns)}"
         if taken.held is not None:
-            raise NotFound(f"{nobody}: but it stays taken, as the {_held_by(taken.held)}")
+            raise NotFound(nobody, f"it stays taken, as the {_held_by(taken.held)}")
         if not self.complete:
             raise HostError(f"{nobody} that this user may see", ROOT)
         raise NotFound(nobody, "pidscope ps --threads lists them")
@@ -69,7 +69,7 @@ class Seen(NamedTuple):
         for task in self.everyone:
             if task["tid"] == number:
                 return task
-        raise NotFound(f"no process {number}, or none that this user may see")
+        raise NotFound(no_process(number, self.world.proc.sees_all()))
 
     def _first(self, place: Place) -> int:
         """Return the oldest process of the container."""

@@ -68,9 +68,10 @@ def scenario_of(args: argparse.Namespace, default: str) -> str | None:
     if source == default:
         return None
     if kind != SIMULATED or (colon and not scenario):
-        hint = "watch and verify have it" if source == "live" else ""
+        hint = "; watch and verify have live" if source == "live" else ""
         raise UsageError(
-            f"--source {source!r}: this command knows {default} and simulated[:SCENARIO]", hint
+            f"--source {source!r}: not one of this command's",
+            f"it has {default} and simulated[:SCENARIO]{hint}",
         )
     if args.command is not None:
         raise UsageError("a simulated kernel runs no CMD: nothing may stand behind --")

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import os
 import sys
 
-_PREFIX = "pidscope: "
 _WIDTH = 79
+_PLAIN = "pidscope.plain"  # an error handler of codecs
+_LOOKALIKES = dict(zip("─│├└▶▲…", "-||`>^~"))
 
 
-def say(message: str) -> None:
-    """Say something on standard error, folded between words."""
-    if len(_PREFIX) + len(message) <= _WIDTH:
-        print(_PREFIX + message, file=sys.stderr)
+def say(message: str, speaker: str = "pidscope") -> None:
+    """Say something on standard error, folded between words, as the program or a command of it."""
+    prefix = f"{speaker}: "
+    width = _WIDTH - len(prefix)
+    if len(message) <= width:
+        print(prefix + message, file=sys.stderr)
         return
     import textwrap  # most have nothing to say, or little
 
-    width = _WIDTH - len(_PREFIX)
     for line in textwrap.wrap(message, width, break_long_words=False, break_on_hyphens=False):
-        print(_PREFIX + line, file=sys.stderr)
+        print(prefix + line, file=sys.stderr)
 
 
 def forget_stdout() -> None:
@@ -32,7 +35,8 @@ def forget_stdout() -> None:
 def open_standard_streams() -> None:
     """Make all three exist: a map opened as descriptor 1 would get what is printed.
 
-    What a terminal's character set lacks is printed as an escape.
+    What a terminal's character set lacks is printed as what looks most like it, or as `escape`
+    writes its bytes.
     """
     fd = 0
     while fd <= 2:
@@ -41,6 +45,18 @@ def open_standard_streams() -> None:
     # None is what the interpreter makes of a closed descriptor, which is open again now.
     sys.stdout = sys.stdout or os.fdopen(1, "w")
     sys.stderr = sys.stderr or os.fdopen(2, "w")
+    codecs.register_error(_PLAIN, _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=_PLAIN)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_plain_character, error.object[error.start : error.end])), error.end
+
+
+def _plain_character(character: str) -> str:
+    encoded = character.encode("utf-8", "surrogateescape")
+    return _LOOKALIKES.get(character) or "".join(f"\\x{byte:02x}" for byte in encoded)

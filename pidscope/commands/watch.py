@@ -29,11 +29,11 @@ from pidscope.container import Container
 from pidscope.errors import HostError
 from pidscope.event import Event, ForkFailed
 from pidscope.fork_failures import Attempts, Reason, reason
-from pidscope.hooks import TRACEPOINT
+from pidscope.hooks import FAILURES_TOLD_BY
 from pidscope.session import Session
 from pidscope.totals import Totals
 from pidscope.tree import Tree
-from pidscope.words import ALWAYS, DEFAULT, VERBOSE, word_of
+from pidscope.words import ALWAYS, word_of
 
 _BY = ("where", "comm")
 _EXAMPLES = f"""\
@@ -45,13 +45,23 @@ Ctrl-C. A simulated kernel is watched until its scenario ends; --duration then
 counts its own seconds.
 
 TYPE is a word of the EVENT column:
-  {" ".join(DEFAULT[:7])}
-  {" ".join(DEFAULT[7:])}
-with -v, or when named:
-  {" ".join(VERBOSE)}
-Single steps (numbers given out and taken back, renames, list moves, each task
-that copy_process returns) are not even recorded unless one of them is asked
-for: others imply them.
+  birth, thread  a process, or a thread, has its numbers (attach_pid)
+  exec, exit     a new program; the end, and its status or signal
+  release        no task has the number any more, but a group or session may
+  freed          by tracepoints instead of release, and later: the task_struct
+                 is gone; whether the number is free is not told
+  fork-fail, no-number
+                 a fork failed; alloc_pid gave it no number
+  pgid, sid      it is in another process group, or session, now
+  exchange       exec by a thread, which takes over its leader's number
+  ns-new, ns-dying
+                 a PID namespace was made; its number 1 exits, and all with it
+with -v, or when named; others imply them, and most are recorded only then:
+  alloc, free    numbers given out (alloc_pid), and free again (free_pid)
+  created        copy_process succeeded: its clone flags and its cgroup
+  transfer       after an exchange, thread group, group, session in turn
+  rename, moved  comm has changed; another cgroup
+  seen           its numbers, group and session as an exec by tracepoints finds
 
 LOST: records could not be written. From there on numbers may be missing from
 the lines, until REPAIRED: all was read anew, and is exact from there on. Both
@@ -66,7 +76,8 @@ simulated kernel plays until WHERE or PID is there, and is watched from then.
 
 A failed fork is told with its errno and, below, why: what is certain as it
 is, else "likely" or "not known". --failed shows failed forks only; who ends by
-a signal, or badly, has not failed to fork. Tracepoint mode sees none.
+a signal, or badly, has not failed to fork. Tracepoint mode sees none, and says
+so: FAILED is ? there, and --failed, or --type with nothing that it sees, ends.
 
 examples:
   pidscope watch                        everything on this host
@@ -149,7 +160,8 @@ class _Watch:
     def run(self) -> None:
         named = self._world.when_there(lambda: chosen.look_for(self._args, self._world))
         with self._world.open(self._show, judged=False, steps=self._steps) as session:
-            self._totals = Totals(session.world.way != TRACEPOINT)
+            chosen.expect_told(self._args, session.world.way)
+            self._totals = Totals(session.world.sees(FAILURES_TOLD_BY))
             choice = Choice(named, session)
             self._head(session, named, choice)
             self._choice = choice
@@ -161,7 +173,7 @@ class _Watch:
                     self._follow(session, lambda: child.poll() is None)
             session.pump()
             session.look_for_skipped()
-            self._output.end()
+            self._output.end(session)
         sys.stdout.flush()
         tell_gaps(session)
         for line in (*choice.farewell(session), self._totals.text(session.stream.lost)):

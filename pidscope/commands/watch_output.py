@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Callable, Protocol, Union
+from typing import Any, Callable, Protocol
 
 from pidscope import lines, views
-from pidscope.births import ByComm, ByNamespace, counts_document, counts_table
+from pidscope.births import Births, ByNamespace, counts_document, counts_table
 from pidscope.commands.standard import say
 from pidscope.container import Container
 from pidscope.documents import event_json
 from pidscope.event import Event, ForkFailed, Lost, Repaired
 from pidscope.fork_failures import Reason, reason_json
+from pidscope.hooks import FAILURES_TOLD_BY
 from pidscope.session import Session
 
 _TOLD_MAX = 64
 
 Clock = Callable[[int], datetime]
-Births = Union[ByComm, ByNamespace]
 Owners = Callable[[], Mapping[int, Container]]
 
 
@@ -32,8 +32,8 @@ class Output(Protocol):
     def event(self, event: Event, session: Session, why: Reason | None) -> None:
         """Show one event; ``why`` is a failed fork's."""
 
-    def end(self) -> None:
-        """End."""
+    def end(self, session: Session) -> None:
+        """End; ``session`` tells what could not be seen."""
 
 
 class Text:
@@ -63,7 +63,7 @@ class Text:
         self._told[key] = None
         return news
 
-    def end(self) -> None:
+    def end(self, session: Session) -> None:
         """Nothing."""
 
 
@@ -81,7 +81,7 @@ class Objects:
             document["reason"] = reason_json(why)
         print(json.dumps(document))
 
-    def end(self) -> None:
+    def end(self, session: Session) -> None:
         """Nothing."""
 
 
@@ -109,13 +109,15 @@ class Counted:
         else:
             say(lines.repair(event))
 
-    def _rows(self) -> list[dict[str, Any]]:
+    def _document(self, session: Session) -> dict[str, Any]:
         is_named = isinstance(self._births, ByNamespace)
-        return self._births.documents(self._owners() if is_named else None)
+        owners = self._owners() if is_named else None
+        return counts_document(self._births, owners, session.world.sees(FAILURES_TOLD_BY))
 
-    def end(self) -> None:
+    def end(self, session: Session) -> None:
         """Print the table."""
-        cells, columns = counts_table(self._rows(), self._births.columns)
+        rows = self._document(session)["rows"]
+        cells, columns = counts_table(rows, self._births.columns)
         cells = views.fitted(cells, columns, self._headings, views.WIDTH)
         if cells:
             print(views.aligned(cells, columns))
@@ -133,10 +135,9 @@ class CountedObject(Counted):
     def _tell(self, event: Lost | Repaired) -> None:
         print(json.dumps(event_json(event)))
 
-    def end(self) -> None:
+    def end(self, session: Session) -> None:
         """Print the object."""
-        births = self._births
-        print(json.dumps(counts_document(births.by, self._rows(), births.others)))
+        print(json.dumps(self._document(session)))
 
 
 def _who(session: Session, tid: int) -> lines.Who:

@@ -56,7 +56,8 @@ def _not_compiled(why: str) -> HostError:
     if os.strerror(errno.EPERM) in why:
         return HostError(
             f"this process may not use bpf(2): {why}",
-            "it needs CAP_BPF, CAP_PERFMON and CAP_SYS_RESOURCE, or CAP_SYS_ADMIN",
+            "it needs CAP_BPF, CAP_PERFMON and CAP_SYS_RESOURCE, or CAP_SYS_ADMIN, in the initial "
+            "user namespace",
         )
     return HostError(f"bcc could not compile the programs: {why}")
 

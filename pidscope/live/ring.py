@@ -53,6 +53,7 @@ class Ring:
         self._data = self._mapped[page:]
         self._headers = self._data.cast("I")
         self._position = self._consumer[0]
+        self._lent = memoryview(b"")
 
     @property
     def position(self) -> int:
@@ -67,7 +68,7 @@ class Ring:
     def drain(self, until: int) -> Iterator[memoryview]:
         """Yield each record that begins before ``until``, waiting for those being written.
 
-        A record's bytes are valid until the next one is asked for.
+        A record's bytes are valid until the next one is asked for, or the ring is closed.
         """
         while self._position < until:
             offset = self._position & self._mask
@@ -76,6 +77,7 @@ class Ring:
                 size &= ~DISCARD
             else:
                 with self._data[offset + HEADER : offset + HEADER + size] as record:
+                    self._lent = record
                     yield record
             self.advance(_whole(size))
 
@@ -122,8 +124,9 @@ class Ring:
         return offset
 
     def close(self) -> None:
-        """Unmap the ring."""
+        """Unmap the ring; a `drain` that an error has left unfinished does not keep it mapped."""
         for view in (
+            self._lent,
             self._headers,
             self._data,
             self._producer,

@@ -90,7 +90,7 @@ def _initial_ns(procfs: ProcFs) -> int:
     mount = procfs.mount()
     if mount.ns is None or not mount.initial:
         raise HostError(
-            "live mode needs a /proc of the initial PID namespace; this one is of a nested one",
+            "live mode needs the initial PID namespace's /proc; this one is a nested one's",
             "run it on the host, or in a container that has the host's PID namespace (--pid=host), "
             "or name the host's /proc where it is mounted (--proc /host/proc)",
         )

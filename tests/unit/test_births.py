@@ -102,8 +102,16 @@ def test_rows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         by_namespace.add(ForkFailed(1, 1, 11, 0, 0, 100 + n), m.table)
     assert (len(by_comm.documents()), by_comm.others.sum) == (2, 3)
     assert (len(by_namespace.documents()), by_namespace.others.sum) == (2, 3)
-    document = counts_document("comm", by_comm.documents(), by_comm.others)
+    document = counts_document(by_comm, None, sees_failures=True)
     assert document["others"]["births"] == 3
+
+
+def test_failed_forks_that_nobody_can_see_are_not_none() -> None:
+    by_comm, _, _ = counted("reuse")
+    document = counts_document(by_comm, None, sees_failures=False)
+    assert document["others"]["failed_forks"] is None
+    cells, columns = counts_table(document["rows"], by_comm.columns)
+    assert {row[columns.index("FAILED")] for row in cells} == {"?"}
 
 
 def test_containers_are_told_and_hostile_names_are_escaped() -> None:

@@ -69,6 +69,7 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
     [
         ([], "COMMAND"),
         (["bogus"], "'bogus'"),
+        (["watch", "--probes", "bogus"], "'bogus'"),
         (["watch", "--bogus"], "--bogus"),
         (["verify", "--duration", "x"], "'x'"),
         (["verify", "--duration", "-1"], "'-1'"),
@@ -86,6 +87,25 @@ def test_wrong_arguments_exit_2_and_are_named(arguments: list[str], named: str) 
     assert done.stdout == ""
     (line,) = [line for line in done.stderr.splitlines() if named in line and "usage" not in line]
     assert line.startswith("pidscope")
+    assert [line for line in done.stderr.splitlines() if len(line) > 79] == []
+
+
+def test_an_argument_too_many_is_answered_with_the_usage_of_its_command() -> None:
+    done = run("ps", "--sort", "PID\x1b[31m")
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: pidscope ps ")
+    assert done.stderr.endswith(
+        "\npidscope ps: error: unrecognized arguments: --sort PID\\x1b[31m\n"
+    )
+
+
+def test_a_full_disk_is_told_in_words() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*PIDSCOPE, "ps"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT
+        )
+    assert done.returncode == 3
+    assert done.stderr == "pidscope: No space left on device\n"
 
 
 @pytest.mark.parametrize(
@@ -623,3 +643,15 @@ def test_no_descriptor_is_left_open() -> None:
     )
     done = subprocess.run([sys.executable, "-c", count], capture_output=True, cwd=CHECKOUT)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_terminal_without_unicode_gets_what_looks_like_it(tmp_path: Path) -> None:
+    scenario = tmp_path / "name.scenario"
+    scenario.write_text("init: fork -> a\na: comm cgié\n")
+    command = [*PIDSCOPE, "explain", "3", "--source", f"simulated:{scenario}"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, cwd=CHECKOUT, env=environment, check=True)
+    lines = done.stdout.decode("ascii").splitlines()
+    assert lines[0].startswith(r"task_struct 3  cgi\xc3\xa9, ")
+    assert lines[1] == "|- thread_pid ---> struct pid 3"
+    assert [line for line in lines if len(line) > 79] == []

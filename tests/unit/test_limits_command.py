@@ -19,10 +19,11 @@ from test_containers import HOST, D, FakeProc
 import pidscope
 from pidscope import forking, procfs
 from pidscope.cli import main
+from pidscope.commands.limits import _hints
 from pidscope.documents import processes
 from pidscope.errors import ProcError
 from pidscope.forking import fork_facts
-from pidscope.limits import MAX, Everyone, numbers_in_use
+from pidscope.limits import MAX, Bound, Everyone, numbers_in_use
 from pidscope.pids_cgroup import (
     CgroupMount,
     Hierarchy,
@@ -137,6 +138,13 @@ def test_a_namespace_that_dies(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_nobody_there(where: str, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["limits", "--in", where, "--source", BOMB]) == code
     assert said in capsys.readouterr().err
+
+
+def test_who_sees_all_is_not_told_of_what_it_may_not_see(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["limits", "--in", "pid:77", "--source", BOMB]) == 1
+    assert capsys.readouterr().err == "pidscope: no process 77\n"
 
 
 def test_a_zombie_forks_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -405,3 +413,10 @@ def test_a_container_without_a_namespace_means_its_first_process(
 
 def test_who_has_vanished_has_no_facts() -> None:
     assert fork_facts(ProcFs(), 2**22, Everyone([], {}, True, True)) is None
+
+
+@pytest.mark.parametrize("name", ["pid_max", "number 1"])
+def test_a_namespace_that_may_not_be_read_is_not_said_to_be_another_users(name: str) -> None:
+    """Seen as root: a task that has exited, and a process 1 that nobody may look into."""
+    unknown = Bound(name, "pid:[?]", None, None, None, 0, "EAGAIN")
+    assert _hints([unknown]) == [f"{name} of pid:[?]: which namespace that is cannot be seen"]

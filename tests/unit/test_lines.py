@@ -208,6 +208,7 @@ def summary(**changed: Any) -> dict[str, Any]:
         ({"skipped": 4, "complete": False}, "4 runs of hooks left out by the kernel"),
         ({"cmd_status": 3, "cmd_counts": {"births": 2, "threads": 0}}, "CMD's status 3"),
         ({"cmd_status": 3, "cmd_counts": {"births": 2, "threads": 0}}, "its tree: births 2"),
+        ({"cmd_status": 0, "cmd_counts": {"births": 0}}, "status 0; it forked nobody"),
     ],
 )
 def test_the_sum_of_a_verification(changed: dict[str, Any], said: str) -> None:

@@ -166,7 +166,7 @@ def test_only_the_number_for_a_script(lookup: Run) -> None:
     assert (code, lines, said) == (0, [["35"]], [])
     code, lines, said = lookup("-q", "17", "--in", "pid:19", "--to", "pid:42", source="containers")
     assert (code, lines) == (1, [])
-    assert said == [f"17 in pid:[{BOX}] has no number in pid:[{DEEP}]"]
+    assert said == [f"no number in pid:[{DEEP}] for 17 in pid:[{BOX}]"]
 
 
 def test_a_thread_is_told_with_its_process_as_that_namespace_counts(
@@ -260,7 +260,7 @@ def test_a_zombie_is_told_with_who_does_not_wait(lookup: Run, tmp_path: Path) ->
 def test_nobody_has_it_and_the_record_goes_back_to_the_boot(lookup: Run) -> None:
     code, lines, said = lookup("99", "98", "--in", "pid:3", "-n")
     assert (code, lines) == (1, [])
-    assert said == [f"nobody is 99 and 98 in pid:[{BOX}] now, and nobody was before"]
+    assert said == [f"nobody is 99 or 98 in pid:[{BOX}] now, and nobody was before"]
 
 
 def test_what_the_record_has_dropped_is_not_known(
@@ -275,7 +275,7 @@ def test_what_the_record_has_dropped_is_not_known(
 def test_many_missing_numbers_are_one_line(lookup: Run) -> None:
     _, _, said = lookup(*map(str, range(100, 115)))
     text = " ".join(said)
-    assert text.startswith("nobody is 100, 101, ") and ", 109 and 5 more in " in text
+    assert text.startswith("nobody is 100, 101, ") and ", 109 or 5 others in " in text
 
 
 def test_a_column_and_its_heading_and_an_unknown_one(lookup: Run) -> None:
@@ -307,6 +307,11 @@ def test_what_is_no_number_is_wrong_usage(
     given(monkeypatch, f"1 {word}".encode())
     code, lines, said = lookup("-")
     assert (code, lines) == (2, []) and said[0].endswith("': no PID")
+
+
+def test_what_0_stands_for_is_told(lookup: Run) -> None:
+    code, _, said = lookup("0")
+    assert code == 2 and "who has no number in that namespace" in " ".join(said)
 
 
 @pytest.mark.parametrize("raw", [b"\x1b[2J", b"\xff\xfe", b"1\x00"])

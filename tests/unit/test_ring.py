@@ -271,3 +271,15 @@ def test_a_barrier_stands_between_headers_and_records_and_before_the_position(
     with reading(memory) as ring:
         assert drained(ring, memory.end) == [b"b" * 56]
     assert seen == ([] if in_order else [0, 0, 64, 64])
+
+
+def test_closes_while_a_drain_is_unfinished(memory: Memory) -> None:
+    """As when who reads our output goes away within a batch: the traceback holds the drain."""
+    memory.write(b"one")
+    memory.write(b"two")
+
+    with reading(memory) as ring:
+        unfinished = ring.drain(ring.position)
+        assert bytes(next(unfinished)) == b"one"
+
+    unfinished.close()

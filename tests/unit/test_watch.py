@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ import pytest
 
 import pidscope
 from pidscope import cli
+from pidscope.commands import chosen
 from pidscope.commands.chosen import Choice, Named
-from pidscope.errors import NotFound
+from pidscope.errors import HostError, NotFound
 from pidscope.event import Event, PidAttached
 from pidscope.session import Session
 from pidscope.simulated.stage import set_stage
@@ -280,6 +283,47 @@ def test_by_in_json_is_one_object_at_the_end(capfd: Any, by: str) -> None:
     assert last["others"] == {"births": 0, "processes": 0, "threads": 0, "failed_forks": 0}
 
 
+@pytest.mark.parametrize("by", ["where", "comm"])
+def test_by_without_the_hook_that_tells_of_failures(
+    capfd: Any, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr(SimulatedWorld, "sees", lambda self, name: name != "copy_process")
+    watch = Watch(capfd, "--source", BOMB, "--by", by, "-J")
+    _, last = watch.objects
+    assert {row["failed_forks"] for row in (*last["rows"], last["others"])} == {None}
+    assert watch.said[-1].endswith("failed forks not seen")
+
+
+@pytest.mark.parametrize(
+    ("way", "arguments", "refused"),
+    [
+        ("tracepoint", ["--failed"], "fork-fail, no-number"),
+        ("tracepoint", ["--type", "pgid,alloc"], "alloc, pgid"),
+        ("tracepoint", ["--type", "pgid,exec"], None),
+        ("tracepoint", [], None),
+        ("fentry", ["--type", "freed,seen"], "freed, seen"),
+        ("fentry", ["--failed"], None),
+        ("simulated", ["--type", "release"], None),
+    ],
+)
+def test_what_a_way_cannot_tell_of_is_no_empty_answer(
+    way: str, arguments: list[str], refused: str | None
+) -> None:
+    parser = argparse.ArgumentParser()
+    chosen.add_options(parser)
+    args = parser.parse_args(arguments)
+    if refused is None:
+        chosen.expect_told(args, way)
+    else:
+        with pytest.raises(HostError, match=f"{way} does not tell of {refused}"):
+            chosen.expect_told(args, way)
+
+
+def test_nothing_that_this_source_tells_of_ends_at_once(capfd: Any) -> None:
+    watch = Watch(capfd, "--source", BOMB, "--type", "freed")
+    assert (watch.code, watch.out) == (3, "")
+
+
 def test_by_counts_only_what_is_chosen(capfd: Any, box: str) -> None:
     _, last = Watch(capfd, "--source", box, "--in", "pid:4", "--by", "comm", "-J").objects
     assert last["rows"] == [
@@ -392,8 +436,10 @@ def test_who_is_never_there_is_not_found(capfd: Any, box: str) -> None:
     assert watch.code == 2 and watch.said == ["8 is a thread of process 7"]
 
 
-def test_help_lists_every_type(capfd: Any) -> None:
+def test_the_help_tells_what_each_word_of_the_events_means(capfd: Any) -> None:
     with pytest.raises(SystemExit):
         cli.main(["watch", "--help"])
-    words = capfd.readouterr().out.split()
-    assert [word for word in CHOICES if word not in words] == []
+    help_text = capfd.readouterr().out
+    explained = help_text.partition("TYPE is a word")[2].partition("LOST: ")[0]
+    told = re.findall(r"^  (\S[\w, -]*?)(?:  |$)", explained, re.MULTILINE)
+    assert sorted(word for words in told for word in words.split(", ")) == sorted(CHOICES)

@@ -175,7 +175,7 @@ def test_a_bare_number_is_tried_as_a_process_an_inum_and_an_id() -> None:
     with pytest.raises(AmbiguousError) as caught:
         find("51", here)
     assert caught.value.candidates == (
-        f"ns:{B}  the namespace itself",
+        f"ns:{B}  that of process 51",
         f"ns:{A}  docker container x",
     )
     assert find("pid:51", here).ns == B
@@ -283,3 +283,28 @@ def test_a_containers_own_service_is_its_unit() -> None:
     assert own((UNIT, WEB)) == WEB
     assert own((WEB, UNIT)) == WEB._replace(unit="nginx.service")
     assert own(()) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "error"),
+    [("name:web", HostError), ("web", HostError), ("id:77", NotFound), ("service:web", NotFound)],
+)
+def test_a_name_is_not_absent_while_a_container_has_told_none(
+    word: str, error: type[Exception]
+) -> None:
+    """Its engine is stopped or does not answer, and the container goes on."""
+    told = Container("docker", "cd" * 32, name="db")
+    silent = Container("docker", "ab" * 32)
+    here = scene(task(1, ns=HOST), task(5, ns=A), containers={1: (told,), 5: (silent,)})
+    with pytest.raises(error) as caught:
+        find(word, here)
+    if error is HostError:
+        assert str(caught.value).endswith(" that is known")
+        assert "abababababab" in caught.value.hint  # type: ignore[attr-defined]
+
+
+def test_a_pod_is_not_absent_while_one_has_told_no_name() -> None:
+    silent = Container("containerd", "ab" * 32, pod_uid="0f7c1a52")
+    here = scene(task(1, ns=HOST), task(5, ns=A), containers={5: (silent,)})
+    with pytest.raises(HostError, match=r"no pod .* that is known"):
+        find("pod:default/db-0", here)
