@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from pidscope.errors import ProcError
 from pidscope.escape import escape
-from pidscope.fork_failures import PidsLimit
+from pidscope.fork_failures import TasksLimit
 from pidscope.pids_cgroup import (
     CgroupMount,
     Directory,
@@ -26,7 +26,7 @@ _HOLDS_S = 1.0
 _MOST_READ = 20  # cgroups, in a second
 _MOST_WALKED = 1000  # directories, in a second
 
-Limits = Sequence[PidsLimit]
+Limits = Sequence[TasksLimit]
 
 
 class CgroupFiles:
@@ -126,8 +126,8 @@ def _of_path(path: bytes, mounts: Sequence[CgroupMount]) -> Limits | None:
     return None
 
 
-def _limit(it: Directory) -> Iterator[PidsLimit]:
+def _limit(it: Directory) -> Iterator[TasksLimit]:
     """Yield nothing for one without the files, as the root is."""
     most, current = _file(it.directory + b"/pids.max"), _file(it.directory + b"/pids.current")
     if most is not None:
-        yield PidsLimit(escape(it.path), parse_amount(most), parse_amount(current or b""))
+        yield TasksLimit(escape(it.path), parse_amount(most), parse_amount(current or b""))

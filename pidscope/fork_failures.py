@@ -34,7 +34,9 @@ from pidscope.table import Table
 
 _CLONE_THREAD = 0x00010000  # include/uapi/linux/sched.h
 _CLONE_NEWPID = 0x20000000
+_CLONE_INTO_CGROUP = 0x200000000
 _CLONE_OTHER_NEW = 0x5E020000  # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWNET
+RLIMIT_NPROC, THREADS_MAX, _PIDS_MAX = "RLIMIT_NPROC", "threads-max", "pids.max"
 _MAX_PID_NS_LEVEL = 32  # include/linux/pid_namespace.h
 _ERESTARTNOINTR = 513  # include/linux/errno.h
 _REMEMBERED = 1024
@@ -50,12 +52,13 @@ class Stage(enum.Enum):
     BEHIND = "behind"
 
 
-class PidsLimit(NamedTuple):
-    """One cgroup of the pids controller, as it was read after the failure."""
+class TasksLimit(NamedTuple):
+    """A limit of how many tasks there are, as it was read after the failure."""
 
-    path: str  # escaped
+    of: str  # whose; a cgroup's path, escaped
     max: int | None  # None: no limit
     current: int | None  # None: it could not be read
+    name: str = _PIDS_MAX
 
     @property
     def is_reached(self) -> bool:
@@ -74,8 +77,8 @@ class Known(enum.Enum):
 class Reason(NamedTuple):
     """Why a fork failed.
 
-    ``causes`` are named as the kernel names them: of several, one is it. ``cgroup`` and ``limit``
-    are those of a pids.max.
+    ``causes`` are named as the kernel names them: of several, one is it. ``limit`` is what was
+    reached, ``cgroup`` whose pids.max that is.
     """
 
     known: Known
@@ -112,7 +115,9 @@ def reason_json(why: Reason) -> dict[str, Any]:
     }
 
 
-Cgroups = Callable[[], Optional[Sequence[PidsLimit]]]
+Counted = Callable[[], Sequence[TasksLimit]]
+"""Reads RLIMIT_NPROC of a forker's user and threads-max, as far as they hold and can be read."""
+Cgroups = Callable[[], Optional[Sequence[TasksLimit]]]
 """Reads a forker's own cgroup and those above it; None: they could not be read."""
 
 
@@ -189,12 +194,13 @@ def errno_name(number: int) -> str:
     return errno.errorcode.get(number, str(number))
 
 
-def reason(event: ForkFailed, facts: Facts, cgroups: Cgroups) -> Reason:
-    """Return why a fork failed; ``cgroups`` is called only if a pids.max may be it."""
+def reason(event: ForkFailed, facts: Facts, counted: Counted, cgroups: Cgroups) -> Reason:
+    """Return why a fork failed; ``counted`` and ``cgroups`` are called only if one may be it."""
     if facts.stage is Stage.REFUSED:
         return _of_alloc_pid(event, facts)
     if event.errno == errno.EAGAIN:
-        return _of_limits(facts.stage, cgroups)
+        into = event.flags & _CLONE_INTO_CGROUP  # another cgroup than its own, which is not told
+        return _of_limits(facts.stage, counted, _unread if into else cgroups)
     if event.errno == errno.ENOSPC:
         return _of_namespaces(event, facts)
     if event.errno == errno.EINVAL:
@@ -230,27 +236,42 @@ def _of_memory(event: ForkFailed, facts: Facts) -> Reason:
     return Reason(Known.LIKELY, ("memory",), "want of memory: the namespace's number 1 is alive")
 
 
-def _of_limits(stage: Stage, read: Cgroups) -> Reason:
-    """EAGAIN, though numbers were free. The kernel charges from the inside outwards."""
-    counted = ("RLIMIT_NPROC", "threads-max")
+def _unread() -> None:
+    """Read no cgroups."""
+
+
+def _of_limits(stage: Stage, counted: Counted, read: Cgroups) -> Reason:
+    """EAGAIN, though numbers were free. The kernel asks in this order."""
+    names = (RLIMIT_NPROC, THREADS_MAX)
+    reached = None if stage is Stage.BEHIND else _reached(counted())
+    if reached is not None:
+        return reached
     if stage is Stage.BEFORE:
-        return Reason(Known.LIKELY, counted, "RLIMIT_NPROC of its user, or threads-max")
+        return Reason(Known.LIKELY, names, f"{RLIMIT_NPROC} of its user, or {THREADS_MAX}")
     cgroups = read()
-    for cgroup in cgroups or ():
-        if cgroup.is_reached:
-            limit, path = cgroup.max, cgroup.path
-            text = f"pids.max {limit} of {path}, which has {cgroup.current} tasks"
-            return Reason(Known.LIKELY, ("pids.max",), text, path, limit)
+    reached = _reached(cgroups or ())
+    if reached is not None:
+        return reached
     if stage is Stage.BEHIND:
         text = "pids.max of its cgroup or one above it, which is no longer reached"
         if cgroups is None:
             text = "pids.max of its cgroup or one above it, which could not be read"
-        return Reason(Known.LIKELY, ("pids.max",), text)
+        return Reason(Known.LIKELY, (_PIDS_MAX,), text)
     if cgroups is None:
         text = "pids.max of a cgroup, which could not be read, RLIMIT_NPROC or threads-max"
-        return Reason(Known.NOT, ("pids.max", *counted), text)
-    text = "no pids.max is reached now: RLIMIT_NPROC of its user, threads-max, or it was"
-    return Reason(Known.NOT, (*counted, "pids.max"), text)
+        return Reason(Known.NOT, (_PIDS_MAX, *names), text)
+    text = "RLIMIT_NPROC of its user, threads-max, or pids.max: none is seen to be reached now"
+    return Reason(Known.NOT, (*names, _PIDS_MAX), text)
+
+
+def _reached(limits: Sequence[TasksLimit]) -> Reason | None:
+    """The first that is reached; cgroups are charged from the inside outwards."""
+    for it in limits:
+        if it.is_reached:
+            text = f"{it.name} {it.max} of {it.of}, which has {it.current} tasks"
+            cgroup = it.of if it.name == _PIDS_MAX else None
+            return Reason(Known.LIKELY, (it.name,), text, cgroup, it.max)
+    return None
 
 
 def _of_namespaces(event: ForkFailed, facts: Facts) -> Reason:

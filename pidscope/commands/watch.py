@@ -206,7 +206,12 @@ class _Watch:
         if not isinstance(event, ForkFailed) or self._args.by or session.table is None:
             return None
         facts = self._attempts.facts(event, session.table)
-        return reason(event, facts, lambda: self._world.cgroups(event.cgroup_id, event.by))
+        return reason(
+            event,
+            facts,
+            lambda: self._world.counted(event.by),
+            lambda: self._world.cgroups(event.cgroup_id, event.by),
+        )
 
 
 def _output(args: argparse.Namespace, world: WatchedWorld) -> Output:
