@@ -1,12 +1,13 @@
 """RLIMIT_NPROC and threads-max, as they are once a fork has failed.
 
-Read while a stream goes on, so it is bounded: a user's tasks are counted, which takes a look at
-every process, only if the host has as many as the limit; the count holds for a second, and in a
-second few users' are made.
+Read while a stream goes on, so it is bounded: what was read holds for a second, and in a second
+few forkers are looked at. A user's tasks are counted, which takes a look at every process, only if
+the host has as many as the limit.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ from pidscope.limits import MAX
 from pidscope.procfs import ProcFs
 
 _HOLDS_S = 1.0
+_MOST_READ = 20  # who forked, in a second
 _MOST_COUNTED = 4  # users, in a second
 
 
@@ -24,8 +26,10 @@ class TaskCounts:
 
     def __init__(self, procfs: ProcFs) -> None:
         self._procfs = procfs
-        self._tasks: dict[tuple[int, int | None], int] = {}
-        self._since_s = -_HOLDS_S
+        self._since_s = -math.inf
+        self._host: TasksLimit
+        self._read: dict[int, list[TasksLimit]] = {}  # by who forked
+        self._counted: dict[tuple[int, int | None], int] = {}  # by uid and user namespace
 
     def limits(self, by: int) -> list[TasksLimit]:
         """Return the limits in the kernel's order, without what cannot be read or does not hold.
@@ -35,13 +39,15 @@ class TaskCounts:
         """
         now_s = time.monotonic()
         if now_s - self._since_s >= _HOLDS_S:
-            self._tasks, self._since_s = {}, now_s
-        alive = threads(self._procfs)
-        limit = TasksLimit("this host", threads_max(self._procfs), alive, THREADS_MAX)
-        return [*self._of_user(by, alive), limit]
+            self._since_s, self._read, self._counted = now_s, {}, {}
+            alive, most = threads(self._procfs), threads_max(self._procfs)
+            self._host = TasksLimit("this host", most, alive, THREADS_MAX)
+        if by not in self._read and len(self._read) < _MOST_READ:
+            self._read[by] = list(self._of_user(by))
+        return [*self._read.get(by, ()), self._host]
 
-    def _of_user(self, by: int, alive: int | None) -> Iterator[TasksLimit]:
-        user, most = user_of(self._procfs, by), nproc(self._procfs, by)
+    def _of_user(self, by: int) -> Iterator[TasksLimit]:
+        user, most, alive = user_of(self._procfs, by), nproc(self._procfs, by), self._host.current
         if user is None or alive is None or most is None or most == MAX or most > alive:
             return  # without a look at the others
         if not is_exempt(self._procfs, user):
@@ -49,8 +55,8 @@ class TaskCounts:
 
     def _count(self, user: User) -> int | None:
         key = user.uid, user.user_ns
-        if key not in self._tasks:
-            if len(self._tasks) >= _MOST_COUNTED:
+        if key not in self._counted:
+            if len(self._counted) >= _MOST_COUNTED:
                 return None
-            self._tasks[key], _ = count_tasks(self._procfs, user, self._procfs.numbers())
-        return self._tasks[key]
+            self._counted[key], _ = count_tasks(self._procfs, user, self._procfs.numbers())
+        return self._counted[key]

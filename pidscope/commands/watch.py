@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from pidscope.attempts import Attempts
 from pidscope.births import ByComm, ByNamespace
 from pidscope.commands import chosen
 from pidscope.commands.chosen import Choice, Named
@@ -28,7 +29,7 @@ from pidscope.commands.worlds import WatchedWorld, add_probes, watched_world
 from pidscope.container import Container
 from pidscope.errors import HostError
 from pidscope.event import Event, ForkFailed
-from pidscope.fork_failures import Attempts, Reason, reason
+from pidscope.fork_failures import Reason, reason
 from pidscope.hooks import TRACEPOINT
 from pidscope.session import Session
 from pidscope.totals import Totals

@@ -12,7 +12,10 @@ def pids_limits(kernel: Kernel, cgroup_id: int) -> list[TasksLimit] | None:
     """Return the limits of a cgroup and of those above it; None: nobody is in it any more."""
     for task in kernel.tasks():
         if task.cgroup.id == cgroup_id:
-            return [TasksLimit(path_of(it), it.pids_max, it.count) for it in task.cgroup.upwards()]
+            return [
+                TasksLimit(path_of(it), it.pids_max, it.count, refused=it.events_max)
+                for it in task.cgroup.upwards()
+            ]
     return None
 
 

@@ -58,6 +58,19 @@ def test_the_forkers_own_file_names_the_place(host: Host, monkeypatch: pytest.Mo
     assert host.files().limits(inode, 5) == LIMITS
 
 
+def test_refusals_are_the_limits_own_where_there_is_a_local_file(host: Host) -> None:
+    """Elsewhere they are those of who forks there, whatever limit it was."""
+    inode = boxed(host)
+    host.task(5, "0::/box/app\n")
+    for path, events in (("box", "max 23\n"), ("box/app", "max 7\n")):
+        (host.mount / path / "pids.events").write_text(events)
+    own = [LIMITS[0]._replace(refused_own=7), LIMITS[1]._replace(refused_own=23)]
+    assert host.files().limits(inode, 5) == own
+    (host.mount / "box" / "pids.events.local").write_text("max 5\n")
+    (host.mount / "box" / "app" / "pids.events.local").write_text("nonsense\n")
+    assert host.files().limits(inode, 5) == [LIMITS[0], LIMITS[1]._replace(refused=5)]
+
+
 def test_one_that_has_gone_or_moved_is_found_by_the_id(host: Host) -> None:
     inode = boxed(host)
     host.cgroup("aaa", "max", "0")
@@ -65,6 +78,15 @@ def test_one_that_has_gone_or_moved_is_found_by_the_id(host: Host) -> None:
     host.task(5, "0::/aaa\n")
     assert host.files().limits(inode, 5) == LIMITS
     assert host.files().limits(inode + 1_000_000, 5) is None
+
+
+def test_one_that_has_gone_from_the_root_is_found_without_a_walk(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root itself has no limit, which is something else than not to know."""
+    boxed(host)
+    monkeypatch.setattr(cgroup_files, "_MOST_WALKED", 0)
+    assert host.files().limits(host.mount.stat().st_ino, 5) == []
 
 
 def test_the_walk_is_bounded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from machine import Machine, nr
 from reference import ROOT
 
+from pidscope.attempts import Attempts, Facts, Stage
 from pidscope.event import (
     Event,
     ForkFailed,
@@ -21,11 +22,8 @@ from pidscope.event import (
     PidRefused,
 )
 from pidscope.fork_failures import (
-    Attempts,
-    Facts,
     Known,
     Reason,
-    Stage,
     TasksLimit,
     errno_name,
     reason,
@@ -40,6 +38,9 @@ COUNTED = "RLIMIT_NPROC threads-max"
 NEWPID, THREAD, NEWUSER = 0x20000000, 0x10000, 0x10000000
 INTO_CGROUP = 0x200000000
 FULL = TasksLimit("/box", 8, 8)
+HAS_ROOM = TasksLimit("/box/app", 8, 7)
+ONCE = TasksLimit("/box", 8, 7, refused=23)
+OWN = TasksLimit("/box", 8, 7, refused_own=23)
 NPROC = TasksLimit("user 1000", 20, 20, "RLIMIT_NPROC")
 THREADS = TasksLimit("this host", 90, 91, "threads-max")
 ROOM = TasksLimit("this host", 90, 89, "threads-max")
@@ -90,6 +91,12 @@ def why(
             "pids.max",
             "has 8 tasks",
         ),
+        (why(errno.EAGAIN, cgroups=[HAS_ROOM, ONCE]), "likely", "pids.max", "refused 23 forks"),
+        (why(errno.EAGAIN, cgroups=[HAS_ROOM, ONCE, FULL]), "likely", "pids.max", "has 8 tasks"),
+        (why(errno.EAGAIN, cgroups=[OWN, HAS_ROOM]), "likely", "pids.max", "/box or of one above"),
+        (why(errno.EAGAIN, cgroups=[HAS_ROOM, OWN]), "not known", f"{COUNTED} pids.max", ""),
+        (why(errno.EAGAIN, Stage.BEHIND, cgroups=[ONCE]), "likely", "pids.max", "8 of /box, which"),
+        (why(errno.EAGAIN, cgroups=[ONCE], counted=[NPROC]), "likely", "RLIMIT_NPROC", "20 of"),
         (
             why(errno.EAGAIN, flags=INTO_CGROUP, cgroups=[FULL]),
             "not known",

@@ -109,7 +109,7 @@ def test_counts_hold_for_a_second_and_few_are_made(
     assert counts.limits(5) == [of_user(1000, 3, 1), of_host()]
     host.task(6, 1000)
     host.threads(301)
-    assert counts.limits(5) == [of_user(1000, 3, 1), of_host(301)]
+    assert counts.limits(5) == [of_user(1000, 3, 1), of_host()]
     now[0] += 1
     assert counts.limits(5) == [of_user(1000, 3, 2), of_host(301)]
     for uid in range(1001, 1005):
@@ -117,6 +117,11 @@ def test_counts_hold_for_a_second_and_few_are_made(
     told = [counts.limits(uid)[0] for uid in range(1001, 1005)]
     assert told == [*(of_user(uid, 3, 1) for uid in range(1001, 1004)), of_user(1004, 3, None)]
     assert not told[-1].is_reached
+    for gone in range(2000, 2015):
+        counts.limits(gone)
+    assert counts.limits(6) == [of_host(301)]
+    now[0] += 1
+    assert counts.limits(6) == [of_user(1000, 3, 2), of_host(301)]
 
 
 def test_of_this_host_what_can_be_read_is_read() -> None:
