@@ -142,7 +142,8 @@ def _limit(it: Directory) -> Iterator[TasksLimit]:
     if most is None:
         return
     limit = TasksLimit(escape(it.path), parse_amount(most), parse_amount(current or b""))
-    # The local file came when the limit's cgroup began to count instead of the forker's (6.11).
+    # The local file came when the limit's cgroup began to count instead of the forker's (6.11,
+    # unless it is mounted with pids_localevents).
     if local is not None:
         yield limit._replace(refused=parse_max_events(local) or 0)
     else:

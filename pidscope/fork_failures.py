@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import enum
 import errno
+import math
 from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -44,9 +45,14 @@ class TasksLimit(NamedTuple):
     refused_own: int = 0  # forks so far of tasks in this very cgroup, by whatever pids.max
 
     @property
+    def room(self) -> float:
+        """How many more it lets in; infinite if that is not known, too."""
+        return math.inf if self.max is None or self.current is None else self.max - self.current
+
+    @property
     def is_reached(self) -> bool:
         """Whether it lets nobody in."""
-        return None not in (self.max, self.current) and (self.current or 0) >= (self.max or 0)
+        return self.room <= 0
 
 
 class Known(enum.Enum):
@@ -187,10 +193,11 @@ def _refused(cgroups: Sequence[TasksLimit]) -> Reason | None:
     Which cgroup counts a refusal is another one since 6.11 (``pids_event()``,
     kernel/cgroup/pids.c): then that of the limit, before that of who forked.
     """
-    for it in cgroups:
-        if it.refused:
-            text = f"pids.max {it.max} of {it.of}, which has refused {it.refused} forks so far"
-            return Reason(Known.LIKELY, (_PIDS_MAX,), text, it.of, it.max)
+    refusing = [it for it in cgroups if it.refused]
+    if refusing:
+        it = min(refusing, key=lambda it: it.room)
+        text = f"pids.max of {it.of}, which has refused {it.refused} forks so far"
+        return Reason(Known.LIKELY, (_PIDS_MAX,), text, it.of, it.max)
     if cgroups and cgroups[0].refused_own:
         own = cgroups[0]
         text = f"pids.max of {own.of} or of one above it: {own.refused_own} forks refused so far"

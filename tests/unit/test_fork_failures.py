@@ -40,6 +40,7 @@ INTO_CGROUP = 0x200000000
 FULL = TasksLimit("/box", 8, 8)
 HAS_ROOM = TasksLimit("/box/app", 8, 7)
 ONCE = TasksLimit("/box", 8, 7, refused=23)
+LIFTED = TasksLimit("/lifted", None, 7, refused=5)
 OWN = TasksLimit("/box", 8, 7, refused_own=23)
 NPROC = TasksLimit("user 1000", 20, 20, "RLIMIT_NPROC")
 THREADS = TasksLimit("this host", 90, 91, "threads-max")
@@ -92,10 +93,17 @@ def why(
             "has 8 tasks",
         ),
         (why(errno.EAGAIN, cgroups=[HAS_ROOM, ONCE]), "likely", "pids.max", "refused 23 forks"),
+        (
+            why(errno.EAGAIN, cgroups=[LIFTED]),
+            "likely",
+            "pids.max",
+            "of /lifted, which has refused",
+        ),
+        (why(errno.EAGAIN, cgroups=[LIFTED, ONCE]), "likely", "pids.max", "pids.max of /box, whi"),
         (why(errno.EAGAIN, cgroups=[HAS_ROOM, ONCE, FULL]), "likely", "pids.max", "has 8 tasks"),
         (why(errno.EAGAIN, cgroups=[OWN, HAS_ROOM]), "likely", "pids.max", "/box or of one above"),
         (why(errno.EAGAIN, cgroups=[HAS_ROOM, OWN]), "not known", f"{COUNTED} pids.max", ""),
-        (why(errno.EAGAIN, Stage.BEHIND, cgroups=[ONCE]), "likely", "pids.max", "8 of /box, which"),
+        (why(errno.EAGAIN, Stage.BEHIND, cgroups=[ONCE]), "likely", "pids.max", "of /box, which"),
         (why(errno.EAGAIN, cgroups=[ONCE], counted=[NPROC]), "likely", "RLIMIT_NPROC", "20 of"),
         (
             why(errno.EAGAIN, flags=INTO_CGROUP, cgroups=[FULL]),
@@ -295,6 +303,26 @@ def test_of_a_whole_scenario(tmp_path: Path, steps: bool) -> None:
     ]
     (full,) = [why for _, why in found if why.causes == ("pids.max",)]
     assert (full.cgroup, full.limit, full.known) == ("/outer", 2, Known.LIKELY)
+
+
+def test_the_model_counts_what_a_limit_refused(tmp_path: Path) -> None:
+    path = tmp_path / "some.scenario"
+    path.write_text("""
+cgroup outer pids.max 2
+cgroup inner in outer
+init: join inner
+init: fork -> child
+3 * init: fork = EAGAIN
+child: exit
+init: wait
+""")
+    world = set_stage(str(path)).world
+    while world.step():
+        pass
+    limits = pids_limits(world.kernel, world.kernel.init.cgroup.id)
+    outer = TasksLimit("/outer", 2, 1, refused=3)
+    assert limits == [TasksLimit("/outer/inner", None, 1), outer]
+    assert why(errno.EAGAIN, cgroups=limits).cgroup == "/outer"
 
 
 def test_32_levels_are_certain(tmp_path: Path) -> None:
