@@ -27,7 +27,6 @@ class TaskCounts:
     def __init__(self, procfs: ProcFs) -> None:
         self._procfs = procfs
         self._since_s = -math.inf
-        self._host: TasksLimit
         self._read: dict[int, list[TasksLimit]] = {}  # by who forked
         self._counted: dict[tuple[int, int | None], int] = {}  # by uid and user namespace
 
@@ -40,15 +39,21 @@ class TaskCounts:
         now_s = time.monotonic()
         if now_s - self._since_s >= _HOLDS_S:
             self._since_s, self._read, self._counted = now_s, {}, {}
-            alive, most = threads(self._procfs), threads_max(self._procfs)
-            self._host = TasksLimit("this host", most, alive, THREADS_MAX)
-        if by not in self._read and len(self._read) < _MOST_READ:
-            self._read[by] = list(self._of_user(by))
-        return [*self._read.get(by, ()), self._host]
+        if by not in self._read:
+            if len(self._read) >= _MOST_READ:
+                return []
+            self._read[by] = list(self._look(by))
+        return self._read[by]
 
-    def _of_user(self, by: int) -> Iterator[TasksLimit]:
-        user, most, alive = user_of(self._procfs, by), nproc(self._procfs, by), self._host.current
-        if user is None or alive is None or most is None or most == MAX or most > alive:
+    def _look(self, by: int) -> Iterator[TasksLimit]:
+        alive = threads(self._procfs)
+        if alive is not None:
+            yield from self._of_user(by, alive)
+        yield TasksLimit("this host", threads_max(self._procfs), alive, THREADS_MAX)
+
+    def _of_user(self, by: int, alive: int) -> Iterator[TasksLimit]:
+        user, most = user_of(self._procfs, by), nproc(self._procfs, by)
+        if user is None or most is None or most == MAX or most > alive:
             return  # without a look at the others
         if not is_exempt(self._procfs, user):
             yield TasksLimit(f"user {user.uid}", int(most), self._count(user), RLIMIT_NPROC)

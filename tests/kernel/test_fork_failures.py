@@ -43,7 +43,6 @@ class Watch:
 
     def _object(self) -> Object:
         found: Object = json.loads(self._lines.readline())
-        self._validator.validate(found)
         return found
 
     def failures(self) -> list[Object]:
@@ -62,6 +61,8 @@ class Watch:
             refused: the errnos of ``alloc_pid()``, which tells of them itself.
         """
         told = [event for event in self.failures() if event["by"] == done.by]
+        for event in {(it["type"], it["errno"]): it for it in told}.values():
+            self._validator.validate(event)  # which takes a while: one of each kind
         failed = [event for event in told if event["type"] == "ForkFailed"]
         assert [event["errno"] for event in failed] == done.errnos
         before = [event["errno"] for event in told if event["type"] == "PidRefused"]

@@ -110,6 +110,7 @@ def test_counts_hold_for_a_second_and_few_are_made(
     host.task(6, 1000)
     host.threads(301)
     assert counts.limits(5) == [of_user(1000, 3, 1), of_host()]
+    assert counts.limits(6) == [of_user(1000, 3, 1), of_host(301)]
     now[0] += 1
     assert counts.limits(5) == [of_user(1000, 3, 2), of_host(301)]
     for uid in range(1001, 1005):
@@ -119,7 +120,8 @@ def test_counts_hold_for_a_second_and_few_are_made(
     assert not told[-1].is_reached
     for gone in range(2000, 2015):
         counts.limits(gone)
-    assert counts.limits(6) == [of_host(301)]
+    assert len(counts._read) == 20
+    assert counts.limits(6) == []
     now[0] += 1
     assert counts.limits(6) == [of_user(1000, 3, 2), of_host(301)]
 
