@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 
 from pidscope.errors import ProcError
 from pidscope.escape import escape
-from pidscope.fork_failures import PidsLimit
+from pidscope.fork_failures import TasksLimit
 from pidscope.pids_cgroup import (
     CgroupMount,
     Directory,
     directories,
     parse_amount,
     parse_cgroup_mounts,
+    parse_max_events,
     parse_pids_hierarchy,
 )
 
@@ -26,7 +27,7 @@ _HOLDS_S = 1.0
 _MOST_READ = 20  # cgroups, in a second
 _MOST_WALKED = 1000  # directories, in a second
 
-Limits = Sequence[PidsLimit]
+Limits = Sequence[TasksLimit]
 
 
 class CgroupFiles:
@@ -78,7 +79,9 @@ class CgroupFiles:
         return None if path is None else _of_path(path, unified[:1])
 
     def _find(self, cgroup_id: int, mount: CgroupMount) -> bytes | None:
-        """Look for a cgroup below a mount, the outer ones first; None: not among the first."""
+        """Look for a cgroup in a mount, the outer ones first; None: not among the first."""
+        if _inode(mount.point) == cgroup_id:
+            return mount.root
         found = [mount.point]
         for directory in found:  # which grows
             if self._to_walk == 0:
@@ -111,11 +114,15 @@ def _below(directory: bytes) -> Iterator[tuple[bytes, int]]:
 def _is_one(cgroup_id: int, path: bytes, mounts: Sequence[CgroupMount]) -> bool:
     for mount in mounts:
         for it in directories(path, mount)[:1]:
-            try:
-                return os.stat(it.directory).st_ino == cgroup_id  # noqa: PTH116 (bytes)
-            except OSError:
-                return False
+            return _inode(it.directory) == cgroup_id
     return False
+
+
+def _inode(directory: bytes) -> int | None:
+    try:
+        return os.stat(directory).st_ino  # noqa: PTH116 (bytes)
+    except OSError:  # it has gone
+        return None
 
 
 def _of_path(path: bytes, mounts: Sequence[CgroupMount]) -> Limits | None:
@@ -126,8 +133,18 @@ def _of_path(path: bytes, mounts: Sequence[CgroupMount]) -> Limits | None:
     return None
 
 
-def _limit(it: Directory) -> Iterator[PidsLimit]:
+def _limit(it: Directory) -> Iterator[TasksLimit]:
     """Yield nothing for one without the files, as the root is."""
-    most, current = _file(it.directory + b"/pids.max"), _file(it.directory + b"/pids.current")
-    if most is not None:
-        yield PidsLimit(escape(it.path), parse_amount(most), parse_amount(current or b""))
+    most, current, events, local = (
+        _file(it.directory + name)
+        for name in (b"/pids.max", b"/pids.current", b"/pids.events", b"/pids.events.local")
+    )
+    if most is None:
+        return
+    limit = TasksLimit(escape(it.path), parse_amount(most), parse_amount(current or b""))
+    # The local file came when the limit's cgroup began to count instead of the forker's (6.11,
+    # unless it is mounted with pids_localevents).
+    if local is not None:
+        yield limit._replace(refused=parse_max_events(local) or 0)
+    else:
+        yield limit._replace(refused_own=parse_max_events(events or b"") or 0)

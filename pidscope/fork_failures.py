@@ -18,49 +18,41 @@ from __future__ import annotations
 
 import enum
 import errno
+import math
 from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
-from pidscope.event import (
-    Event,
-    ForkFailed,
-    Lost,
-    NamespaceDying,
-    PidAllocated,
-    PidAttached,
-    PidRefused,
-)
-from pidscope.table import Table
+from pidscope.attempts import Facts, Stage
+from pidscope.event import ForkFailed
 
 _CLONE_THREAD = 0x00010000  # include/uapi/linux/sched.h
 _CLONE_NEWPID = 0x20000000
+_CLONE_INTO_CGROUP = 0x200000000
 _CLONE_OTHER_NEW = 0x5E020000  # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWNET
+RLIMIT_NPROC, THREADS_MAX, _PIDS_MAX = "RLIMIT_NPROC", "threads-max", "pids.max"
 _MAX_PID_NS_LEVEL = 32  # include/linux/pid_namespace.h
 _ERESTARTNOINTR = 513  # include/linux/errno.h
-_REMEMBERED = 1024
-_FOLLOWED = (PidAttached, PidRefused, PidAllocated, ForkFailed, NamespaceDying, Lost)
 
 
-class Stage(enum.Enum):
-    """How far ``copy_process()`` had come, as the stream told."""
+class TasksLimit(NamedTuple):
+    """A limit of how many tasks there are, as it was read after the failure."""
 
-    UNKNOWN = "unknown"  # no single steps are told: before alloc_pid() or behind it
-    BEFORE = "before"
-    REFUSED = "refused"
-    BEHIND = "behind"
-
-
-class PidsLimit(NamedTuple):
-    """One cgroup of the pids controller, as it was read after the failure."""
-
-    path: str  # escaped
+    of: str  # whose; a cgroup's path, escaped
     max: int | None  # None: no limit
     current: int | None  # None: it could not be read
+    name: str = _PIDS_MAX
+    refused: int = 0  # forks so far, by this very limit
+    refused_own: int = 0  # forks so far of tasks in this very cgroup, by whatever pids.max
+
+    @property
+    def room(self) -> float:
+        """How many more it lets in; infinite if that is not known, too."""
+        return math.inf if self.max is None or self.current is None else self.max - self.current
 
     @property
     def is_reached(self) -> bool:
         """Whether it lets nobody in."""
-        return None not in (self.max, self.current) and (self.current or 0) >= (self.max or 0)
+        return self.room <= 0
 
 
 class Known(enum.Enum):
@@ -74,8 +66,8 @@ class Known(enum.Enum):
 class Reason(NamedTuple):
     """Why a fork failed.
 
-    ``causes`` are named as the kernel names them: of several, one is it. ``cgroup`` and ``limit``
-    are those of a pids.max.
+    ``causes`` are named as the kernel names them: of several, one is it. ``limit`` is what was
+    reached, ``cgroup`` whose pids.max that is.
     """
 
     known: Known
@@ -112,74 +104,10 @@ def reason_json(why: Reason) -> dict[str, Any]:
     }
 
 
-Cgroups = Callable[[], Optional[Sequence[PidsLimit]]]
+Counted = Callable[[], Sequence[TasksLimit]]
+"""Reads RLIMIT_NPROC of a forker's user and threads-max, as far as they hold and can be read."""
+Cgroups = Callable[[], Optional[Sequence[TasksLimit]]]
 """Reads a forker's own cgroup and those above it; None: they could not be read."""
-
-
-class Facts(NamedTuple):
-    """What the stream and the table tell of a failed fork; None: not known."""
-
-    stage: Stage
-    home: int | None  # inum of the namespace that the forker lives in
-    level: int | None  # of the namespace of its children
-    dead: bool  # as far as is known, that one has no number 1 that is alive
-
-
-class Attempts:
-    """Follows what is told of forks on their way, to know at which stage one failed.
-
-    Args:
-        steps: whether successes of ``alloc_pid()`` are told, too.
-    """
-
-    def __init__(self, steps: bool) -> None:
-        self._otherwise = Stage.BEFORE if steps else Stage.UNKNOWN
-        self._stages: dict[int, Stage] = {}  # by the forker's number
-        self._dying: dict[int, None] = {}  # inums, as an ordered set
-
-    def add(self, event: Event) -> None:
-        """Follow one event; a failure itself once it has been asked for."""
-        if not isinstance(event, _FOLLOWED):
-            return  # most are not
-        if isinstance(event, PidAttached):
-            if event.birth is not None:
-                self._stages.pop(event.by, None)
-                if event.pid.numbers[-1] == 1:
-                    self._dying.pop(event.pid.ns, None)
-        elif isinstance(event, PidRefused):
-            self._remember(event.by, Stage.REFUSED)
-        elif isinstance(event, PidAllocated):
-            self._remember(event.by, Stage.BEHIND)
-        elif isinstance(event, ForkFailed):
-            self._stages.pop(event.by, None)
-        elif isinstance(event, NamespaceDying):
-            self._dying[event.ns] = None
-            _trim(self._dying)
-        elif isinstance(event, Lost):
-            self._stages.clear()
-
-    def facts(self, event: ForkFailed, table: Table) -> Facts:
-        """Return what is known of a failure before it is added."""
-        task = table.task(event.by)
-        home = task.pid.ns if task is not None and task.pid is not None else None
-        ns = table.namespaces.get(event.children_ns)
-        first = ns.pids.get(1) if ns is not None else None
-        return Facts(
-            self._stages.get(event.by, self._otherwise),
-            None if home is None else home.inum,
-            None if ns is None else ns.level,
-            event.children_ns in self._dying or first is None or first.task is None,
-        )
-
-    def _remember(self, by: int, stage: Stage) -> None:
-        self._stages[by] = stage
-        _trim(self._stages)
-
-
-def _trim(remembered: dict[int, Stage] | dict[int, None]) -> None:
-    """Forget the oldest: the end of a fork may never be told where a hook is missing."""
-    if len(remembered) > _REMEMBERED:
-        del remembered[next(iter(remembered))]
 
 
 def errno_name(number: int) -> str:
@@ -189,12 +117,13 @@ def errno_name(number: int) -> str:
     return errno.errorcode.get(number, str(number))
 
 
-def reason(event: ForkFailed, facts: Facts, cgroups: Cgroups) -> Reason:
-    """Return why a fork failed; ``cgroups`` is called only if a pids.max may be it."""
+def reason(event: ForkFailed, facts: Facts, counted: Counted, cgroups: Cgroups) -> Reason:
+    """Return why a fork failed; ``counted`` and ``cgroups`` are called only if one may be it."""
     if facts.stage is Stage.REFUSED:
         return _of_alloc_pid(event, facts)
     if event.errno == errno.EAGAIN:
-        return _of_limits(facts.stage, cgroups)
+        into = event.flags & _CLONE_INTO_CGROUP  # another cgroup than its own, which is not told
+        return _of_limits(facts.stage, counted, _unread if into else cgroups)
     if event.errno == errno.ENOSPC:
         return _of_namespaces(event, facts)
     if event.errno == errno.EINVAL:
@@ -230,27 +159,60 @@ def _of_memory(event: ForkFailed, facts: Facts) -> Reason:
     return Reason(Known.LIKELY, ("memory",), "want of memory: the namespace's number 1 is alive")
 
 
-def _of_limits(stage: Stage, read: Cgroups) -> Reason:
-    """EAGAIN, though numbers were free. The kernel charges from the inside outwards."""
-    counted = ("RLIMIT_NPROC", "threads-max")
+def _unread() -> None:
+    """Read no cgroups."""
+
+
+def _of_limits(stage: Stage, counted: Counted, read: Cgroups) -> Reason:
+    """EAGAIN, though numbers were free. The kernel asks in this order."""
+    names = (RLIMIT_NPROC, THREADS_MAX)
+    reached = None if stage is Stage.BEHIND else _reached(counted())
+    if reached is not None:
+        return reached
     if stage is Stage.BEFORE:
-        return Reason(Known.LIKELY, counted, "RLIMIT_NPROC of its user, or threads-max")
+        return Reason(Known.LIKELY, names, f"{RLIMIT_NPROC} of its user, or {THREADS_MAX}")
     cgroups = read()
-    for cgroup in cgroups or ():
-        if cgroup.is_reached:
-            limit, path = cgroup.max, cgroup.path
-            text = f"pids.max {limit} of {path}, which has {cgroup.current} tasks"
-            return Reason(Known.LIKELY, ("pids.max",), text, path, limit)
+    found = _reached(cgroups or ()) or _refused(cgroups or ())
+    if found is not None:
+        return found
     if stage is Stage.BEHIND:
         text = "pids.max of its cgroup or one above it, which is no longer reached"
         if cgroups is None:
             text = "pids.max of its cgroup or one above it, which could not be read"
-        return Reason(Known.LIKELY, ("pids.max",), text)
+        return Reason(Known.LIKELY, (_PIDS_MAX,), text)
     if cgroups is None:
         text = "pids.max of a cgroup, which could not be read, RLIMIT_NPROC or threads-max"
-        return Reason(Known.NOT, ("pids.max", *counted), text)
-    text = "no pids.max is reached now: RLIMIT_NPROC of its user, threads-max, or it was"
-    return Reason(Known.NOT, (*counted, "pids.max"), text)
+        return Reason(Known.NOT, (_PIDS_MAX, *names), text)
+    text = "RLIMIT_NPROC of its user, threads-max, or pids.max: none is seen to be reached now"
+    return Reason(Known.NOT, (*names, _PIDS_MAX), text)
+
+
+def _refused(cgroups: Sequence[TasksLimit]) -> Reason | None:
+    """What pids.events tells of a limit that is no longer reached, as if who forked has ended.
+
+    Which cgroup counts a refusal is another one since 6.11 (``pids_event()``,
+    kernel/cgroup/pids.c): then that of the limit, before that of who forked.
+    """
+    refusing = [it for it in cgroups if it.refused]
+    if refusing:
+        it = min(refusing, key=lambda it: it.room)
+        text = f"pids.max of {it.of}, which has refused {it.refused} forks so far"
+        return Reason(Known.LIKELY, (_PIDS_MAX,), text, it.of, it.max)
+    if cgroups and cgroups[0].refused_own:
+        own = cgroups[0]
+        text = f"pids.max of {own.of} or of one above it: {own.refused_own} forks refused so far"
+        return Reason(Known.LIKELY, (_PIDS_MAX,), text)
+    return None
+
+
+def _reached(limits: Sequence[TasksLimit]) -> Reason | None:
+    """The first that is reached; cgroups are charged from the inside outwards."""
+    for it in limits:
+        if it.is_reached:
+            text = f"{it.name} {it.max} of {it.of}, which has {it.current} tasks"
+            cgroup = it.of if it.name == _PIDS_MAX else None
+            return Reason(Known.LIKELY, (it.name,), text, cgroup, it.max)
+    return None
 
 
 def _of_namespaces(event: ForkFailed, facts: Facts) -> Reason:

@@ -49,7 +49,7 @@ _STATUS = re.compile(
 _NPROC = re.compile(rb"\nMax processes +([0-9]{1,20}|unlimited) ")
 
 
-class _User(NamedTuple):
+class User(NamedTuple):
     """What of a process's status counts for RLIMIT_NPROC."""
 
     uid: int  # real, as the reader's user namespace has it
@@ -64,7 +64,7 @@ def fork_facts(procfs: ProcFs, number: int, everyone: Everyone) -> Facts | None:
     None: it vanished, or is a zombie, which forks no more. Raises ProcError.
     """
     task = next((it for it in everyone.processes if it["tid"] == number), None)
-    user = _user(procfs, number)
+    user = user_of(procfs, number)
     if task is None or task["state"] in "ZX" or user is None:
         return None
     mount = procfs.mount()
@@ -78,8 +78,8 @@ def fork_facts(procfs: ProcFs, number: int, everyone: Everyone) -> Facts | None:
         cgroups=cgroups,
         cgroups_known=known,
         user=_user_tasks(procfs, number, user, everyone, mount),
-        threads=_threads(procfs),
-        threads_max=_sysctl(procfs, "kernel/threads-max"),
+        threads=threads(procfs),
+        threads_max=threads_max(procfs),
         pid_namespaces=None,
         max_pid_namespaces=_sysctl(procfs, "user/max_pid_namespaces")
         if user.user_ns == _inum(procfs, "self/ns/user")
@@ -115,7 +115,12 @@ def _inum(procfs: ProcFs, link: str) -> int | None:
         return None
 
 
-def _threads(procfs: ProcFs) -> int | None:
+def threads_max(procfs: ProcFs) -> int | None:
+    """Return how many tasks the machine has room for; None: this /proc does not tell."""
+    return _sysctl(procfs, "kernel/threads-max")
+
+
+def threads(procfs: ProcFs) -> int | None:
     """``nr_threads``, which /proc/loadavg has behind the slash (fs/proc/loadavg.c)."""
     fields = (_file(procfs, "loadavg") or b"").split()
     return parse_amount(fields[3].partition(b"/")[2]) if len(fields) == 5 else None
@@ -210,48 +215,56 @@ def _flags(procfs: ProcFs, tid: int) -> int | None:
 # Users
 
 
-def _user(procfs: ProcFs, number: int) -> _User | None:
+def user_of(procfs: ProcFs, number: int) -> User | None:
+    """Return a process's user; None: it has vanished."""
     match = _STATUS.search(_file(procfs, f"{number}/status") or b"")
     if match is None:
         return None
     user_ns = _inum(procfs, f"{number}/ns/user")
-    return _User(int(match[1]), int(match[2]), int(match[3], 16), user_ns)
+    return User(int(match[1]), int(match[2]), int(match[3], 16), user_ns)
 
 
 def _user_tasks(
-    procfs: ProcFs, number: int, user: _User, everyone: Everyone, mount: Mount
+    procfs: ProcFs, number: int, user: User, everyone: Everyone, mount: Mount
 ) -> UserTasks:
-    """Count the tasks of a process's user, in its user namespace.
+    tasks, alike = count_tasks(procfs, user, {task["pid"] for task in everyone.processes})
+    return UserTasks(
+        user.uid,
+        nproc(procfs, number),
+        tasks if user.user_ns is not None else None,
+        alike and everyone.nobody_hidden and mount.initial is True,
+        is_exempt(procfs, user),
+    )
+
+
+def count_tasks(procfs: ProcFs, user: User, processes: Iterable[int]) -> tuple[int, bool]:
+    """Count the tasks of a process's user, in its user namespace; and tell whether that is all.
 
     Those in user namespaces inside it count for whoever made these (``inc_rlimit_ucounts()``,
     kernel/ucount.c), and it is in turn bounded by the one around it, which no file tells.
     """
     tasks = 0
     alike = user.user_ns == _PROC_USER_INIT_INO
-    for process in {task["pid"] for task in everyone.processes}:
-        other = _user(procfs, process)
+    for process in processes:
+        other = user_of(procfs, process)
         if other is not None and other.user_ns == user.user_ns is not None:
             tasks += other.threads if other.uid == user.uid else 0
         else:
             alike = False
-    return UserTasks(
-        user.uid,
-        _nproc(procfs, number),
-        tasks if user.user_ns is not None else None,
-        alike and everyone.nobody_hidden and mount.initial is True,
-        _is_exempt(user, _inum(procfs, "self/ns/user") == _PROC_USER_INIT_INO),
-    )
+    return tasks, alike
 
 
-def _nproc(procfs: ProcFs, number: int) -> Amount:
+def nproc(procfs: ProcFs, number: int) -> Amount:
+    """Return RLIMIT_NPROC of a process."""
     match = _NPROC.search(_file(procfs, f"{number}/limits") or b"")
     if match is None:
         return None
     return MAX if match[1] == b"unlimited" else int(match[1])
 
 
-def _is_exempt(user: _User, sees_real_uids: bool) -> bool | None:
+def is_exempt(procfs: ProcFs, user: User) -> bool | None:
     """``INIT_USER``, which is uid 0 of the initial user namespace, or ``capable()`` there."""
+    sees_real_uids = _inum(procfs, "self/ns/user") == _PROC_USER_INIT_INO
     capable = bool(user.effective & (1 << _CAP_SYS_ADMIN | 1 << _CAP_SYS_RESOURCE))
     if (sees_real_uids and user.uid == 0) or (capable and user.user_ns == _PROC_USER_INIT_INO):
         return True

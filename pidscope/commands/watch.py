@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from pidscope.attempts import Attempts
 from pidscope.births import ByComm, ByNamespace
 from pidscope.commands import chosen
 from pidscope.commands.chosen import Choice, Named
@@ -28,7 +29,7 @@ from pidscope.commands.worlds import WatchedWorld, add_probes, watched_world
 from pidscope.container import Container
 from pidscope.errors import HostError
 from pidscope.event import Event, ForkFailed
-from pidscope.fork_failures import Attempts, Reason, reason
+from pidscope.fork_failures import Reason, reason
 from pidscope.hooks import FAILURES_TOLD_BY
 from pidscope.session import Session
 from pidscope.totals import Totals
@@ -218,7 +219,12 @@ class _Watch:
         if not isinstance(event, ForkFailed) or self._args.by or session.table is None:
             return None
         facts = self._attempts.facts(event, session.table)
-        return reason(event, facts, lambda: self._world.cgroups(event.cgroup_id, event.by))
+        return reason(
+            event,
+            facts,
+            lambda: self._world.counted(event.by),
+            lambda: self._world.cgroups(event.cgroup_id, event.by),
+        )
 
 
 def _output(args: argparse.Namespace, world: WatchedWorld) -> Output:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from pidscope.commands.running import Reader, expect_command
 from pidscope.commands.sources import expect_no_proc, procfs_of, scenario_of, stage_of
 from pidscope.errors import NotFound, UsageError
-from pidscope.fork_failures import PidsLimit
+from pidscope.fork_failures import TasksLimit
 from pidscope.hooks import AUTO, TRACEPOINT, WAYS
 from pidscope.procfs import ProcFs
 from pidscope.session import Listener, Session
@@ -20,6 +20,7 @@ from pidscope.session import Listener, Session
 if TYPE_CHECKING:
     from pidscope.cgroup_files import CgroupFiles
     from pidscope.commands.listing import Listed
+    from pidscope.task_counts import TaskCounts
 
 T = TypeVar("T")
 
@@ -64,7 +65,10 @@ class WatchedWorld(Protocol):
     def when_there(self, look: Callable[[], T]) -> T:
         """Return what ``look`` does once that does not raise NotFound, before it is opened."""
 
-    def cgroups(self, cgroup_id: int, by: int) -> Sequence[PidsLimit] | None:
+    def counted(self, by: int) -> Sequence[TasksLimit]:
+        """RLIMIT_NPROC of a task's user and threads-max, as far as they hold and can be read."""
+
+    def cgroups(self, cgroup_id: int, by: int) -> Sequence[TasksLimit] | None:
         """The limits of a cgroup and of those above it; None: they cannot be read."""
 
     def goes_on(self) -> bool:
@@ -88,6 +92,7 @@ class LiveHost:
         self._probes = probes
         self._way = ""
         self._cgroups: CgroupFiles | None = None
+        self._counts: TaskCounts | None = None
 
     @contextlib.contextmanager
     def open(self, listener: Listener, judged: bool, steps: bool) -> Iterator[Session]:
@@ -121,7 +126,15 @@ class LiveHost:
         """It is there or it is not."""
         return look()
 
-    def cgroups(self, cgroup_id: int, by: int) -> Sequence[PidsLimit] | None:
+    def counted(self, by: int) -> Sequence[TasksLimit]:
+        """As /proc tells; read now and then only."""
+        if self._counts is None:
+            from pidscope.task_counts import TaskCounts  # hardly any fork fails
+
+            self._counts = TaskCounts(self._procfs)
+        return self._counts.limits(by)
+
+    def cgroups(self, cgroup_id: int, by: int) -> Sequence[TasksLimit] | None:
         """As the cgroup file systems tell; read now and then only."""
         if self._cgroups is None:
             from pidscope.cgroup_files import CgroupFiles  # hardly any fork fails
@@ -195,7 +208,11 @@ class SimulatedHost:
             for _ in ring.drain(ring.position):
                 pass
 
-    def cgroups(self, cgroup_id: int, by: int) -> Sequence[PidsLimit] | None:
+    def counted(self, by: int) -> Sequence[TasksLimit]:
+        """The model has no users, and room for any number of tasks."""
+        return ()
+
+    def cgroups(self, cgroup_id: int, by: int) -> Sequence[TasksLimit] | None:
         """As the model has them."""
         from pidscope.simulated.cgroups import pids_limits
 

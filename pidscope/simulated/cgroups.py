@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pidscope.escape import escape
-from pidscope.fork_failures import PidsLimit
+from pidscope.fork_failures import TasksLimit
 from pidscope.model.cgroup import Cgroup
 from pidscope.model.kernel import Kernel
 
 
-def pids_limits(kernel: Kernel, cgroup_id: int) -> list[PidsLimit] | None:
+def pids_limits(kernel: Kernel, cgroup_id: int) -> list[TasksLimit] | None:
     """Return the limits of a cgroup and of those above it; None: nobody is in it any more."""
     for task in kernel.tasks():
         if task.cgroup.id == cgroup_id:
-            return [PidsLimit(path_of(it), it.pids_max, it.count) for it in task.cgroup.upwards()]
+            return [
+                TasksLimit(path_of(it), it.pids_max, it.count, refused=it.events_max)
+                for it in task.cgroup.upwards()
+            ]
     return None
 
 

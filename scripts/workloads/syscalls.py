@@ -13,6 +13,7 @@ CLONE_PIDFD = 0x00001000
 CLONE_PARENT = 0x00008000
 CLONE_THREAD = 0x00010000
 CLONE_NEWPID = 0x20000000
+CLONE_INTO_CGROUP = 0x200000000
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -35,7 +36,7 @@ _libc_unlocked = ctypes.CDLL(None, use_errno=True)
 
 
 class _CloneArgs(ctypes.Structure):
-    """struct clone_args up to set_tid_size (CLONE_ARGS_SIZE_VER1, 5.5)."""
+    """struct clone_args up to cgroup (CLONE_ARGS_SIZE_VER2, 5.7)."""
 
     _fields_ = tuple(
         (name, ctypes.c_uint64)
@@ -50,6 +51,7 @@ class _CloneArgs(ctypes.Structure):
             "tls",
             "set_tid",
             "set_tid_size",
+            "cgroup",
         )
     )
 
@@ -68,6 +70,7 @@ def clone3(
     set_tid: Sequence[int] = (),
     pidfd: int = 0,
     exit_signal: int = signal.SIGCHLD,
+    cgroup: int = 0,
 ) -> int:
     """Fork by clone3: the child's number, 0 in the child; `set_tid` has the innermost level first.
 
@@ -75,7 +78,7 @@ def clone3(
     the C library does not know about it.
     """
     numbers = (ctypes.c_int * len(set_tid))(*set_tid)
-    arguments = _CloneArgs(flags=flags, pidfd=pidfd, exit_signal=exit_signal)
+    arguments = _CloneArgs(flags=flags, pidfd=pidfd, exit_signal=exit_signal, cgroup=cgroup)
     if set_tid:
         arguments.set_tid = ctypes.addressof(numbers)
         arguments.set_tid_size = len(set_tid)

@@ -10,6 +10,7 @@ import pytest
 from machine import Machine, nr
 from reference import ROOT
 
+from pidscope.attempts import Attempts, Facts, Stage
 from pidscope.event import (
     Event,
     ForkFailed,
@@ -21,12 +22,9 @@ from pidscope.event import (
     PidRefused,
 )
 from pidscope.fork_failures import (
-    Attempts,
-    Facts,
     Known,
-    PidsLimit,
     Reason,
-    Stage,
+    TasksLimit,
     errno_name,
     reason,
     reason_json,
@@ -36,8 +34,17 @@ from pidscope.simulated.cgroups import pids_limits
 from pidscope.simulated.stage import set_stage
 
 NS = 4026532146
+COUNTED = "RLIMIT_NPROC threads-max"
 NEWPID, THREAD, NEWUSER = 0x20000000, 0x10000, 0x10000000
-FULL = PidsLimit("/box", 8, 8)
+INTO_CGROUP = 0x200000000
+FULL = TasksLimit("/box", 8, 8)
+HAS_ROOM = TasksLimit("/box/app", 8, 7)
+ONCE = TasksLimit("/box", 8, 7, refused=23)
+LIFTED = TasksLimit("/lifted", None, 7, refused=5)
+OWN = TasksLimit("/box", 8, 7, refused_own=23)
+NPROC = TasksLimit("user 1000", 20, 20, "RLIMIT_NPROC")
+THREADS = TasksLimit("this host", 90, 91, "threads-max")
+ROOM = TasksLimit("this host", 90, 89, "threads-max")
 
 
 def failed(number: int, flags: int = 0) -> ForkFailed:
@@ -51,9 +58,11 @@ def why(
     level: int | None = 1,
     dead: bool = False,
     home: int | None = NS,
-    cgroups: Sequence[PidsLimit] | None = (),
+    cgroups: Sequence[TasksLimit] | None = (),
+    counted: Sequence[TasksLimit] = (),
 ) -> Reason:
-    return reason(failed(number, flags), Facts(stage, home, level, dead), lambda: cgroups)
+    facts = Facts(stage, home, level, dead)
+    return reason(failed(number, flags), facts, lambda: counted, lambda: cgroups)
 
 
 @pytest.mark.parametrize(
@@ -72,9 +81,37 @@ def why(
         (why(errno.EAGAIN, Stage.BEHIND, cgroups=[FULL]), "likely", "pids.max", "has 8 tasks"),
         (why(errno.EAGAIN, Stage.BEHIND), "likely", "pids.max", "no longer reached"),
         (why(errno.EAGAIN, Stage.BEHIND, cgroups=None), "likely", "pids.max", "not be read"),
-        (why(errno.EAGAIN, Stage.BEFORE, cgroups=[FULL]), "likely", "RLIMIT_NPROC threads-max", ""),
-        (why(errno.EAGAIN), "not known", "RLIMIT_NPROC threads-max pids.max", "or it was"),
-        (why(errno.EAGAIN, cgroups=None), "not known", "pids.max RLIMIT_NPROC threads-max", "read"),
+        (why(errno.EAGAIN, Stage.BEFORE, cgroups=[FULL]), "likely", COUNTED, "of its user, or"),
+        (why(errno.EAGAIN, counted=[ROOM]), "not known", f"{COUNTED} pids.max", "none is seen"),
+        (why(errno.EAGAIN, counted=[NPROC, THREADS]), "likely", "RLIMIT_NPROC", "20 of user 1000"),
+        (why(errno.EAGAIN, Stage.BEFORE, counted=[THREADS]), "likely", "threads-max", "has 91"),
+        (why(errno.EAGAIN, cgroups=[FULL], counted=[THREADS]), "likely", "threads-max", "90 of"),
+        (
+            why(errno.EAGAIN, Stage.BEHIND, cgroups=[FULL], counted=[THREADS]),
+            "likely",
+            "pids.max",
+            "has 8 tasks",
+        ),
+        (why(errno.EAGAIN, cgroups=[HAS_ROOM, ONCE]), "likely", "pids.max", "refused 23 forks"),
+        (
+            why(errno.EAGAIN, cgroups=[LIFTED]),
+            "likely",
+            "pids.max",
+            "of /lifted, which has refused",
+        ),
+        (why(errno.EAGAIN, cgroups=[LIFTED, ONCE]), "likely", "pids.max", "pids.max of /box, whi"),
+        (why(errno.EAGAIN, cgroups=[HAS_ROOM, ONCE, FULL]), "likely", "pids.max", "has 8 tasks"),
+        (why(errno.EAGAIN, cgroups=[OWN, HAS_ROOM]), "likely", "pids.max", "/box or of one above"),
+        (why(errno.EAGAIN, cgroups=[HAS_ROOM, OWN]), "not known", f"{COUNTED} pids.max", ""),
+        (why(errno.EAGAIN, Stage.BEHIND, cgroups=[ONCE]), "likely", "pids.max", "of /box, which"),
+        (why(errno.EAGAIN, cgroups=[ONCE], counted=[NPROC]), "likely", "RLIMIT_NPROC", "20 of"),
+        (
+            why(errno.EAGAIN, flags=INTO_CGROUP, cgroups=[FULL]),
+            "not known",
+            f"pids.max {COUNTED}",
+            "could not be read",
+        ),
+        (why(errno.EAGAIN, cgroups=None), "not known", f"pids.max {COUNTED}", "read"),
         (why(errno.ENOSPC, flags=NEWPID, level=32), "certain", "MAX_PID_NS_LEVEL", "level 32"),
         (why(errno.ENOSPC, flags=NEWPID), "likely", "max_pid_namespaces", "of its user"),
         (
@@ -116,11 +153,11 @@ def test_what_is_said(found: Reason, known: str, causes: str, words: str) -> Non
 
 def test_the_innermost_limit_that_is_reached_is_it() -> None:
     limits = [
-        PidsLimit("/a/b/c", 9, 8),
-        PidsLimit("/a/b", None, 8),
-        PidsLimit("/a", 8, None),
-        PidsLimit("/x", 7, 8),
-        PidsLimit("/", 1, 100),
+        TasksLimit("/a/b/c", 9, 8),
+        TasksLimit("/a/b", None, 8),
+        TasksLimit("/a", 8, None),
+        TasksLimit("/x", 7, 8),
+        TasksLimit("/", 1, 100),
     ]
     found = why(errno.EAGAIN, cgroups=limits)
     assert (found.cgroup, found.limit, found.short) == ("/x", 7, "pids.max?")
@@ -133,16 +170,27 @@ def test_the_innermost_limit_that_is_reached_is_it() -> None:
     }
 
 
-def test_cgroups_are_read_only_for_what_may_be_theirs() -> None:
-    def never() -> None:
+def test_another_limit_is_told_without_a_cgroup() -> None:
+    found = why(errno.EAGAIN, counted=[NPROC])
+    assert (found.cgroup, found.limit, found.short) == (None, 20, "RLIMIT_NPROC?")
+    assert found.sentence == "likely RLIMIT_NPROC 20 of user 1000, which has 20 tasks"
+
+
+def test_limits_are_read_only_for_what_may_be_theirs() -> None:
+    def never() -> Sequence[TasksLimit]:
         raise AssertionError("read")
 
+    def nothing() -> Sequence[TasksLimit]:
+        return ()
+
     for number in (errno.ENOMEM, errno.ENOSPC, errno.EINVAL, errno.EFAULT, errno.EPERM, 513):
-        reason(failed(number), Facts(Stage.UNKNOWN, NS, 1, False), never)
-    for stage in (Stage.REFUSED, Stage.BEFORE):
-        reason(failed(errno.EAGAIN), Facts(stage, NS, 1, False), never)
-    with pytest.raises(AssertionError):
-        reason(failed(errno.EAGAIN), Facts(Stage.UNKNOWN, NS, 1, False), never)
+        reason(failed(number), Facts(Stage.UNKNOWN, NS, 1, False), never, never)
+    reason(failed(errno.EAGAIN), Facts(Stage.REFUSED, NS, 1, False), never, never)
+    reason(failed(errno.EAGAIN), Facts(Stage.BEFORE, NS, 1, False), nothing, never)
+    reason(failed(errno.EAGAIN), Facts(Stage.BEHIND, NS, 1, False), never, nothing)
+    for counted, cgroups in ((never, nothing), (nothing, never)):
+        with pytest.raises(AssertionError):
+            reason(failed(errno.EAGAIN), Facts(Stage.UNKNOWN, NS, 1, False), counted, cgroups)
 
 
 def test_errnos_have_names() -> None:
@@ -203,7 +251,7 @@ def reasons(text: str, tmp_path: Path, steps: bool = False) -> list[tuple[int, R
             assert session.table is not None
             facts = attempts.facts(event, session.table)
             limits = pids_limits(world.kernel, event.cgroup_id)
-            found.append((event.errno, reason(event, facts, lambda: limits)))
+            found.append((event.errno, reason(event, facts, tuple, lambda: limits)))
         attempts.add(event)
 
     session = Session(world, told)
@@ -255,6 +303,26 @@ def test_of_a_whole_scenario(tmp_path: Path, steps: bool) -> None:
     ]
     (full,) = [why for _, why in found if why.causes == ("pids.max",)]
     assert (full.cgroup, full.limit, full.known) == ("/outer", 2, Known.LIKELY)
+
+
+def test_the_model_counts_what_a_limit_refused(tmp_path: Path) -> None:
+    path = tmp_path / "some.scenario"
+    path.write_text("""
+cgroup outer pids.max 2
+cgroup inner in outer
+init: join inner
+init: fork -> child
+3 * init: fork = EAGAIN
+child: exit
+init: wait
+""")
+    world = set_stage(str(path)).world
+    while world.step():
+        pass
+    limits = pids_limits(world.kernel, world.kernel.init.cgroup.id)
+    outer = TasksLimit("/outer", 2, 1, refused=3)
+    assert limits == [TasksLimit("/outer/inner", None, 1), outer]
+    assert why(errno.EAGAIN, cgroups=limits).cgroup == "/outer"
 
 
 def test_32_levels_are_certain(tmp_path: Path) -> None:
