@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pidscope import answers, documents, views
+from pidscope.commands.elsewhere import tell_elsewhere
 from pidscope.commands.listing import Listed, add_options, keeping_all, listed
 from pidscope.commands.places import (
     EXPLAINED,
@@ -164,6 +165,8 @@ def _answer(
         world.tell_outermost()
         for one in dict.fromkeys((place, to)):
             tell_shared(one)
+        if args.where is None and args.to is None:
+            tell_elsewhere(world, everyone, frozenset(numbers))
         _tell_unread(found)
     return _tell_faults(_faults(found, world, unseen, args.quiet))
 
