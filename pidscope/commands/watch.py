@@ -25,8 +25,6 @@ from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
 from pidscope.commands.standard import forget_stdout, say
 from pidscope.commands.watch_output import Counted, CountedObject, Objects, Output, Text
 from pidscope.commands.worlds import WatchedWorld, add_probes, watched_world
-from pidscope.container import Container
-from pidscope.errors import HostError
 from pidscope.event import Event, ForkFailed
 from pidscope.fork_failures import Attempts, Reason, reason
 from pidscope.hooks import TRACEPOINT
@@ -194,6 +192,7 @@ class _Watch:
         self._totals.add(event, included, shown)
         if shown:
             self._output.event(event, session, self._why(event, session))
+        self._output.see(event, session)
         self._attempts.add(event)
 
     def _is_of_choice(self, event: Event, session: Session, choice: Choice) -> bool:
@@ -216,14 +215,12 @@ def _output(args: argparse.Namespace, world: WatchedWorld) -> Output:
         boot_s = world.boot_s()
         return Text(lambda ts_ns: datetime.fromtimestamp(boot_s + ts_ns / 1e9), not args.noheadings)
 
-    def owners() -> Mapping[int, Container]:
-        try:
-            return chosen.owners(world.listed())
-        except HostError:  # the counts are worth more than their names
-            return {}
+    kind, headings = (CountedObject if args.json else Counted), not args.noheadings
+    if args.by == "comm":
+        return kind(ByComm(), None, headings)
+    from pidscope.commands.owners import Owners  # most watches count nothing
 
-    births = ByComm() if args.by == "comm" else ByNamespace()
-    return (CountedObject if args.json else Counted)(births, owners, not args.noheadings)
+    return kind(ByNamespace(), Owners(world), headings)
 
 
 def _watching(session: Session, tasks: int, only: Mapping[str, Any] | None) -> dict[str, Any]:
