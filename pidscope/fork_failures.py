@@ -37,6 +37,12 @@ _CLONE_NEWPID = 0x20000000
 _CLONE_OTHER_NEW = 0x5E020000  # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWNET
 _MAX_PID_NS_LEVEL = 32  # include/linux/pid_namespace.h
 _ERESTARTNOINTR = 513  # include/linux/errno.h
+# As include/uapi/asm-generic/errno.h has it; Python calls these two ENOTSUP and EDEADLOCK.
+_KERNELS_OWN = {
+    _ERESTARTNOINTR: "ERESTARTNOINTR",
+    errno.EOPNOTSUPP: "EOPNOTSUPP",
+    errno.EDEADLK: "EDEADLK",
+}
 _REMEMBERED = 1024
 _FOLLOWED = (PidAttached, PidRefused, PidAllocated, ForkFailed, NamespaceDying, Lost)
 
@@ -184,9 +190,7 @@ def _trim(remembered: dict[int, Stage] | dict[int, None]) -> None:
 
 def errno_name(number: int) -> str:
     """Return what an errno is called, the kernel's own among them."""
-    if number == _ERESTARTNOINTR:
-        return "ERESTARTNOINTR"
-    return errno.errorcode.get(number, str(number))
+    return _KERNELS_OWN.get(number) or errno.errorcode.get(number, str(number))
 
 
 def reason(event: ForkFailed, facts: Facts, cgroups: Cgroups) -> Reason:

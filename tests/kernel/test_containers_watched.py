@@ -223,5 +223,7 @@ def test_verify_is_exact_while_containers_come_and_go(name: str) -> None:
     assert (done.returncode, summary["cmd_status"], summary["complete"]) == (0, 0, True)
     silent = ("missing", "ghost", "wrong", "lost", "repairs", "ungrammatical", "unjudged")
     assert {name: summary[name] for name in silent} == dict.fromkeys(silent, 0)
-    # one, two, outer, inner and gone; the others have somebody else's
-    assert summary["cmd_counts"]["namespaces"] == 5
+    # one, two, outer, inner and gone; the others have somebody else's. crun in a container first
+    # tries to clone into a cgroup that takes nobody, and the namespace is made before that fails.
+    counts = summary["cmd_counts"]
+    assert counts["namespaces"] - counts["failed_forks"] == 5

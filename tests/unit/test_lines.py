@@ -129,6 +129,7 @@ FAILED_FORK = ForkFailed(0, 5, 11, 0, 0, ROOT)
 def test_a_failed_fork_says_what_and_why() -> None:
     assert line(FAILED_FORK).endswith(" EAGAIN") and line(PidRefused(0, 5, 11)).endswith(" EAGAIN")
     assert line(FAILED_FORK._replace(errno=513)).endswith(" ERESTARTNOINTR")
+    assert line(FAILED_FORK._replace(errno=95)).endswith(" EOPNOTSUPP")  # as the kernel calls it
     likely = Reason(Known.LIKELY, ("pids.max",), "pids.max 8 of /a")
     assert line(FAILED_FORK, likely).endswith(" EAGAIN pids.max?")
     certain = Reason(Known.CERTAIN, ("pid_max",), "pid_max")
