@@ -34,6 +34,8 @@ _EXAMPLES = f"""\
 A number is of a process or of a thread; it stays taken, too, while a group or
 session is called by it, though its process is gone. Such a number, and those
 whose tasks have ended as far as that was recorded, are told with status 1.
+Without --in and --to the numbers are this /proc's, and which processes have
+the same in other namespaces is said on standard error.
 
 {EXPLAINED}
 columns (-o; a leading + adds to the default ones):

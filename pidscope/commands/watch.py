@@ -62,6 +62,10 @@ too, and failed forks into it. --tree begins with the living descendants; who
 was orphaned before is not known to be one. Both together: what is of both. A
 simulated kernel plays until WHERE or PID is there, and is watched from then.
 
+--by where names the container whose own a namespace is, or was: of one that
+ended meanwhile, if its number 1 was there for the tenth of a second between
+two looks at the stream.
+
 A failed fork is told with its errno and, below, why: what is certain as it
 is, else "likely" or "not known". --failed shows failed forks only; who ends by
 a signal, or badly, has not failed to fork. Tracepoint mode sees none.

@@ -126,6 +126,7 @@ def test_services_and_threads_and_others_own_nothing(watch: Any) -> None:
 
 
 def test_what_was_there_before_and_what_is_there_now(proc: FakeProc, watch: Any) -> None:
+    proc.add(22, WEB, f"/docker/{C}", 18)  # came from another container: what counts is number 1
     owners = watch(
         World(proc),
         # in one that was there: a sandbox; of one that has no namespace of its own: no owner
