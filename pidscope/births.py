@@ -8,7 +8,7 @@ so a namespace has a row of its own for each time that it got a number 1.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Union
+from typing import Any, Callable, NamedTuple, Union
 
 from pidscope.container import Container, call
 from pidscope.documents import container_json
@@ -17,6 +17,17 @@ from pidscope.event import Event, ForkFailed, PidAttached
 from pidscope.table import Table
 
 MAX_ROWS = 10_000  # whoever changes its comm before each fork fills no memory
+
+
+class First(NamedTuple):
+    """A number 1 whose birth was seen: tells a namespace from the next one with its inum."""
+
+    number: int  # in the initial namespace
+    start_ns: int
+
+
+# The container of a namespace, given its inum, its number 1, and whether it has the inum still.
+Whose = Callable[[int, "First | None", bool], "Container | None"]
 
 
 class Counts:
@@ -54,13 +65,14 @@ class Counts:
 class _Row(Counts):
     """One comm, or one namespace."""
 
-    __slots__ = ("comm", "init", "level", "ns")
+    __slots__ = ("comm", "first", "init", "level", "ns")
 
     def __init__(self, ns: int = 0, comm: bytes | None = None) -> None:
         super().__init__()
         self.ns = ns
         self.level: int | None = None
         self.init: int | None = None  # its number 1, in the initial namespace
+        self.first: First | None = None  # None: it was there before
         self.comm = comm  # by namespace: of its number 1, as last seen; None: not known
 
 
@@ -90,7 +102,7 @@ class ByComm:
                 row = self._rows[comm] = _Row(comm=comm)
         row.add(event)
 
-    def documents(self, owners: Mapping[int, Container] | None = None) -> list[dict[str, Any]]:
+    def documents(self, whose: Whose | None = None) -> list[dict[str, Any]]:
         """The rows as JSON, who has most first."""
         rows = sorted(self._rows.values(), key=lambda row: (-row.sum, row.comm or b""))
         return [{"comm": _comm(row), **row.document()} for row in rows]
@@ -131,22 +143,20 @@ class ByNamespace:
         self._rows.append(row)
         return row
 
-    def documents(self, owners: Mapping[int, Container] | None = None) -> list[dict[str, Any]]:
-        """The rows as JSON, who has most first.
-
-        ``owners`` are the containers whose own a namespace is now, by inum.
-        """
+    def documents(self, whose: Whose | None = None) -> list[dict[str, Any]]:
+        """The rows as JSON, who has most first; ``whose`` tells the container of each."""
         rows = sorted(self._rows, key=lambda row: (-row.sum, row.ns))
-        return [self._document(row, (owners or {}).get(row.ns)) for row in rows]
+        return [self._document(row, whose) for row in rows]
 
-    def _document(self, row: _Row, owner: Container | None) -> dict[str, Any]:
+    def _document(self, row: _Row, whose: Whose | None) -> dict[str, Any]:
         is_current = self._current.get(row.ns) is row  # else its inum is another's by now
+        owner = None if whose is None else whose(row.ns, row.first, is_current)
         return {
             "ns": row.ns,
             "level": row.level,
             "init": row.init,
             "comm": _comm(row),
-            "container": container_json(owner) if owner is not None and is_current else None,
+            "container": None if owner is None else container_json(owner),
             **row.document(),
         }
 
@@ -154,8 +164,8 @@ class ByNamespace:
 def _look_at(row: _Row, event: PidAttached, table: Table) -> None:
     """See who the number 1 is; the table does not have it yet while it is being born."""
     row.level = event.pid.level
-    if event.pid.numbers[-1] == 1:
-        row.init = event.pid.nr
+    if event.pid.numbers[-1] == 1 and event.birth is not None:
+        row.init, row.first = event.pid.nr, First(event.pid.nr, event.birth.start_ns)
     ns = table.namespaces.get(event.pid.ns)
     first = ns.pids.get(1) if ns is not None else None
     if first is not None and first.task is not None and event.pid.numbers[-1] != 1:
@@ -171,11 +181,9 @@ def _comm(row: _Row) -> str | None:
 Births = Union[ByComm, ByNamespace]
 
 
-def counts_document(
-    births: Births, owners: Mapping[int, Container] | None, sees_failures: bool
-) -> dict[str, Any]:
+def counts_document(births: Births, whose: Whose | None, sees_failures: bool) -> dict[str, Any]:
     """Return the last line of a stream that is counted; failed forks are null if none is seen."""
-    rows, others = births.documents(owners), births.others.document()
+    rows, others = births.documents(whose), births.others.document()
     unseen = {} if sees_failures else {"failed_forks": None}
     told = [{**row, **unseen} for row in rows]
     return {"type": "counts", "by": births.by, "rows": told, "others": {**others, **unseen}}

@@ -6,11 +6,15 @@ strings are as they were told: whoever prints them escapes them.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from pidscope.escape import escape
 
 _ID_SHOWN = 12  # hexadecimal digits of an id, as runtimes show it
+_LONG_ID = re.compile(
+    rf"(?<![0-9a-f])([0-9a-f]{{{_ID_SHOWN}}})[0-9a-f]{{{64 - _ID_SHOWN}}}(?![0-9a-f])"
+)
 
 
 class Container(NamedTuple):
@@ -61,3 +65,8 @@ def call(container: Container) -> str:
 def shown(text: str) -> str:
     """Return a foreign string as it may be printed."""
     return escape(text.encode("utf-8", "surrogateescape"))
+
+
+def brief(text: str) -> str:
+    """Return a cgroup path, or text with one, whose container ids are cut as `call` cuts them."""
+    return _LONG_ID.sub(r"\1…", text)

@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 TIMEOUT_S = 0.15
+_LEAST_S = 0.001
 MAX_BYTES = 8 << 20  # an engine says 2 to 4 KiB of each container
 _REQUEST = b"GET /containers/json HTTP/1.0\r\nHost: localhost\r\n\r\n"
 _STATUS = re.compile(rb"HTTP/1\.[01] 200 ")
@@ -70,8 +71,10 @@ def _exchange(path: str, deadline: float) -> bytes:
     """Ask, and return all that was answered until the other side closed."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_left(deadline))
+            # That nobody listens is known at once, however late it is.
+            connection.settimeout(max(_LEAST_S, deadline - time.monotonic()))
             connection.connect(path)
+            connection.settimeout(_left(deadline))
             connection.sendall(_REQUEST)
             answer = bytearray()
             while len(answer) <= MAX_BYTES:

@@ -32,6 +32,12 @@ _CLONE_OTHER_NEW = 0x5E020000  # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWN
 RLIMIT_NPROC, THREADS_MAX, _PIDS_MAX = "RLIMIT_NPROC", "threads-max", "pids.max"
 _MAX_PID_NS_LEVEL = 32  # include/linux/pid_namespace.h
 _ERESTARTNOINTR = 513  # include/linux/errno.h
+# As include/uapi/asm-generic/errno.h has it; Python calls these two ENOTSUP and EDEADLOCK.
+_KERNELS_OWN = {
+    _ERESTARTNOINTR: "ERESTARTNOINTR",
+    errno.EOPNOTSUPP: "EOPNOTSUPP",
+    errno.EDEADLK: "EDEADLK",
+}
 
 
 class TasksLimit(NamedTuple):
@@ -112,9 +118,7 @@ Cgroups = Callable[[], Optional[Sequence[TasksLimit]]]
 
 def errno_name(number: int) -> str:
     """Return what an errno is called, the kernel's own among them."""
-    if number == _ERESTARTNOINTR:
-        return "ERESTARTNOINTR"
-    return errno.errorcode.get(number, str(number))
+    return _KERNELS_OWN.get(number) or errno.errorcode.get(number, str(number))
 
 
 def reason(event: ForkFailed, facts: Facts, counted: Counted, cgroups: Cgroups) -> Reason:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
+from pidscope.container import brief
 from pidscope.limits import (
     CHILDREN,
     INIT,
@@ -90,7 +91,8 @@ COUNTER_COLUMNS = ("PIDS.EVENTS", "MAX", "LOCAL", "PEAK")
 def bound_rows(found: Iterable[Bound]) -> list[list[str]]:
     """Return the cells of `BOUND_COLUMNS`: ``?`` is not known, ``-`` there is none."""
     return [
-        [bound.name, bound.of, *_counts(bound), _room_cell(bound), _errno(bound)] for bound in found
+        [bound.name, brief(bound.of), *_counts(bound), _room_cell(bound), _errno(bound)]
+        for bound in found
     ]
 
 
@@ -98,7 +100,10 @@ def counter_rows(found: Iterable[Bound]) -> list[list[str]]:
     """Return the cells of `COUNTER_COLUMNS`, of each cgroup upwards that counts."""
     cgroups = [bound.cgroup for bound in found if bound.cgroup is not None]
     return [
-        [it.path, *("-" if n is None else str(n) for n in (it.events, it.events_local, it.peak))]
+        [
+            brief(it.path),
+            *("-" if n is None else str(n) for n in (it.events, it.events_local, it.peak)),
+        ]
         for it in cgroups
     ]
 

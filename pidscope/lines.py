@@ -12,6 +12,7 @@ from datetime import datetime
 from textwrap import wrap
 from typing import Any, Callable, NamedTuple
 
+from pidscope.container import brief
 from pidscope.escape import escape
 from pidscope.event import (
     Event,
@@ -86,7 +87,7 @@ def event_line(
 
 def reason_lines(why: Reason) -> list[str]:
     """Why a fork failed, as lines that stand below its own."""
-    return [_INDENT + line for line in _folded(why.sentence)]
+    return [_INDENT + line for line in _folded(brief(why.sentence))]
 
 
 def _folded(text: str) -> list[str]:

@@ -62,7 +62,7 @@ def _renamed(chain: Chain, names: Mapping[Container, Container]) -> Chain:
 def _ask_engines(names: dict[Container, Container], root: str, uid: int) -> Sequence[str]:
     """Name what the engines know, and return a line for each that does not tell."""
     silent = []
-    deadline = time.monotonic() + TOTAL_S
+    deadline = 0.0
     places = ["run", f"run/user/{uid}"] if uid else ["run"]
     for place, (runtimes, socket) in itertools.product(places, _ENGINES):
         mine = [
@@ -76,6 +76,7 @@ def _ask_engines(names: dict[Container, Container], root: str, uid: int) -> Sequ
                 ask_names,
             )  # most hosts do without
 
+            deadline = deadline or time.monotonic() + TOTAL_S  # on a slow host the import takes it
             try:
                 told = ask_names(
                     f"{root}/{place}/{socket}", min(TIMEOUT_S, deadline - time.monotonic())

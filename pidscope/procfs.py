@@ -69,6 +69,10 @@ class ProcFs:
         data = _read(path, until=_LAST_LINE)
         return None if data is None else parse_status(data, path)
 
+    def read_cgroup(self, number: int) -> bytes | None:
+        """Return what ``cgroup`` of a task says; None: vanished."""
+        return _read(f"{self._root}/{number}/cgroup")
+
     def start_ticks(self, number: int) -> int | None:
         """Return field 22 of stat, as `pidscope.ticks` has it; None: vanished."""
         path = f"{self._root}/{number}/stat"

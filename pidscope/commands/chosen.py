@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from pidscope.commands.places import add_in, place_of
-from pidscope.container import Container
 from pidscope.errors import HostError, NotFound, UsageError
 from pidscope.escape import escape
 from pidscope.event import Event
@@ -110,13 +109,6 @@ def _place(where: Where, listed: Listed) -> Place:
     wanted = where.needs_containers
     snapshot = listed.proc.snapshot(threads=False, starts=wanted, cgroups=wanted)
     return place_of(where, listed, snapshot, listed.containers(snapshot) if wanted else None)
-
-
-def owners(listed: Listed) -> Mapping[int, Container]:
-    """Return the containers whose own the PID namespaces are now, by inum."""
-    snapshot = listed.proc.snapshot(threads=False, cgroups=True)
-    containers = listed.containers(snapshot)
-    return listed.homes(listed.processes(snapshot, containers), containers).own
 
 
 def _expect_process(number: int, listed: Listed) -> None:

@@ -12,6 +12,7 @@ from pidscope.commands.places import EXPLAINED, add_in, tell_shared
 from pidscope.commands.someone import see
 from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
 from pidscope.commands.standard import say
+from pidscope.container import brief
 from pidscope.documents import Process
 from pidscope.errors import NotFound
 from pidscope.limits import Bound, Everyone, Facts
@@ -109,7 +110,7 @@ def _facts(world: Listed, number: int, everyone: Everyone) -> Facts | None:
 
 
 def _print_text(process: Process, found: Sequence[Bound]) -> None:
-    who = f"process {process['tid']} ({process['comm']}): {limits.sentence(found)}"
+    who = f"process {process['tid']} ({process['comm']}): {brief(limits.sentence(found))}"
     print(textwrap.fill(who, views.WIDTH, subsequent_indent="  "), end="\n\n")
     rows = limits_shown.bound_rows(limits.by_room(found))
     print(views.table(rows, limits_shown.BOUND_COLUMNS, width=views.WIDTH, give=1))
@@ -123,7 +124,7 @@ def _print_text(process: Process, found: Sequence[Bound]) -> None:
 
 def _hints(unknown: Sequence[Bound]) -> list[str]:
     """Say what is not known, and who could tell."""
-    hints = (f"{bound.name} of {bound.of}: {_hint(bound)}" for bound in unknown)
+    hints = (f"{bound.name} of {brief(bound.of)}: {_hint(bound)}" for bound in unknown)
     return list(dict.fromkeys(hints))
 
 

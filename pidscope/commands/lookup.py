@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pidscope import answers, documents, views
+from pidscope.commands.elsewhere import tell_elsewhere
 from pidscope.commands.listing import Listed, add_options, keeping_all, listed
 from pidscope.commands.places import (
     EXPLAINED,
@@ -33,6 +34,8 @@ _EXAMPLES = f"""\
 A number is of a process or of a thread; it stays taken, too, while a group or
 session is called by it, though its process is gone. Such a number, and those
 whose tasks have ended as far as that was recorded, are told with status 1.
+Without --in and --to the numbers are this /proc's, and which processes have
+the same in other namespaces is said on standard error.
 
 {EXPLAINED}
 columns (-o; a leading + adds to the default ones):
@@ -165,6 +168,8 @@ def _answer(
         world.tell_outermost()
         for one in dict.fromkeys((place, to)):
             tell_shared(one)
+        if args.where is None and args.to is None:
+            tell_elsewhere(world, everyone, frozenset(numbers))
         _tell_unread(found)
     return _tell_faults(_faults(found, world, unseen, args.quiet))
 

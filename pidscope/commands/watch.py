@@ -26,8 +26,6 @@ from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
 from pidscope.commands.standard import forget_stdout, say
 from pidscope.commands.watch_output import Counted, CountedObject, Objects, Output, Text
 from pidscope.commands.worlds import WatchedWorld, add_probes, watched_world
-from pidscope.container import Container
-from pidscope.errors import HostError
 from pidscope.event import Event, ForkFailed
 from pidscope.fork_failures import Reason, reason
 from pidscope.hooks import FAILURES_TOLD_BY
@@ -74,6 +72,10 @@ shown then is of tasks that have a number in that PID namespace, inner ones
 too, and failed forks into it. --tree begins with the living descendants; who
 was orphaned before is not known to be one. Both together: what is of both. A
 simulated kernel plays until WHERE or PID is there, and is watched from then.
+
+--by where names the container whose own a namespace is, or was: of one that
+ended meanwhile, if its number 1 was there for the tenth of a second between
+two looks at the stream.
 
 A failed fork is told with its errno and, below, why: what is certain as it
 is, else "likely" or "not known". --failed shows failed forks only; who ends by
@@ -207,6 +209,7 @@ class _Watch:
         self._totals.add(event, included, shown)
         if shown:
             self._output.event(event, session, self._why(event, session))
+        self._output.see(event, session)
         self._attempts.add(event)
 
     def _is_of_choice(self, event: Event, session: Session, choice: Choice) -> bool:
@@ -234,14 +237,12 @@ def _output(args: argparse.Namespace, world: WatchedWorld) -> Output:
         boot_s = world.boot_s()
         return Text(lambda ts_ns: datetime.fromtimestamp(boot_s + ts_ns / 1e9), not args.noheadings)
 
-    def owners() -> Mapping[int, Container]:
-        try:
-            return chosen.owners(world.listed())
-        except HostError:  # the counts are worth more than their names
-            return {}
+    kind, headings = (CountedObject if args.json else Counted), not args.noheadings
+    if args.by == "comm":
+        return kind(ByComm(), None, headings)
+    from pidscope.commands.owners import Owners  # most watches count nothing
 
-    births = ByComm() if args.by == "comm" else ByNamespace()
-    return (CountedObject if args.json else Counted)(births, owners, not args.noheadings)
+    return kind(ByNamespace(), Owners(world), headings)
 
 
 def _watching(session: Session, tasks: int, only: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Callable, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from pidscope import lines, views
-from pidscope.births import Births, ByNamespace, counts_document, counts_table
+from pidscope.births import Births, counts_document, counts_table
 from pidscope.commands.standard import say
-from pidscope.container import Container
 from pidscope.documents import event_json
 from pidscope.event import Event, ForkFailed, Lost, Repaired
 from pidscope.fork_failures import Reason, reason_json
 from pidscope.hooks import FAILURES_TOLD_BY
 from pidscope.session import Session
 
+if TYPE_CHECKING:
+    from pidscope.commands.owners import Owners
+
 _TOLD_MAX = 64
 
 Clock = Callable[[int], datetime]
-Owners = Callable[[], Mapping[int, Container]]
 
 
 class Output(Protocol):
@@ -31,6 +32,9 @@ class Output(Protocol):
 
     def event(self, event: Event, session: Session, why: Reason | None) -> None:
         """Show one event; ``why`` is a failed fork's."""
+
+    def see(self, event: Event, session: Session) -> None:
+        """Know of one event, shown or not."""
 
     def end(self, session: Session) -> None:
         """End; ``session`` tells what could not be seen."""
@@ -63,6 +67,9 @@ class Text:
         self._told[key] = None
         return news
 
+    def see(self, event: Event, session: Session) -> None:
+        """Nothing."""
+
     def end(self, session: Session) -> None:
         """Nothing."""
 
@@ -81,20 +88,28 @@ class Objects:
             document["reason"] = reason_json(why)
         print(json.dumps(document))
 
+    def see(self, event: Event, session: Session) -> None:
+        """Nothing."""
+
     def end(self, session: Session) -> None:
         """Nothing."""
 
 
 class Counted:
-    """Counts at the end; until then only losses and repairs are told, as ``stream`` does."""
+    """Counts at the end; until then only losses and repairs are told, as ``stream`` does.
 
-    def __init__(self, births: Births, owners: Owners, headings: bool) -> None:
+    ``owners`` knows whose the namespaces are; None: it is not by namespace.
+    """
+
+    def __init__(self, births: Births, owners: Owners | None, headings: bool) -> None:
         self._births = births
         self._owners = owners
         self._headings = headings
 
     def head(self, watching: Mapping[str, Any]) -> None:
-        """Nothing."""
+        """Print nothing, but see whose the namespaces are."""
+        if self._owners is not None:
+            self._owners.begin()
 
     def event(self, event: Event, session: Session, why: Reason | None) -> None:
         """Count one event."""
@@ -103,6 +118,11 @@ class Counted:
         elif session.table is not None:
             self._births.add(event, session.table)
 
+    def see(self, event: Event, session: Session) -> None:
+        """Follow whose the namespaces are."""
+        if self._owners is not None:
+            self._owners.see(event, session)
+
     def _tell(self, event: Lost | Repaired) -> None:
         if isinstance(event, Lost):
             say(f"LOST {event.total} records could not be written so far")
@@ -110,9 +130,10 @@ class Counted:
             say(lines.repair(event))
 
     def _document(self, session: Session) -> dict[str, Any]:
-        is_named = isinstance(self._births, ByNamespace)
-        owners = self._owners() if is_named else None
-        return counts_document(self._births, owners, session.world.sees(FAILURES_TOLD_BY))
+        if self._owners is not None:
+            self._owners.end()
+        whose = None if self._owners is None else self._owners.of
+        return counts_document(self._births, whose, session.world.sees(FAILURES_TOLD_BY))
 
     def end(self, session: Session) -> None:
         """Print the table."""
@@ -130,6 +151,7 @@ class CountedObject(Counted):
 
     def head(self, watching: Mapping[str, Any]) -> None:
         """Print what is watched."""
+        super().head(watching)
         print(json.dumps(watching), flush=True)
 
     def _tell(self, event: Lost | Repaired) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pidscope.commands.running import Reader, expect_command
 from pidscope.commands.sources import expect_no_proc, procfs_of, scenario_of, stage_of
+from pidscope.container import Chain
 from pidscope.errors import NotFound, UsageError
 from pidscope.fork_failures import TasksLimit
 from pidscope.hooks import AUTO, TRACEPOINT, WAYS
@@ -70,6 +71,9 @@ class WatchedWorld(Protocol):
 
     def cgroups(self, cgroup_id: int, by: int) -> Sequence[TasksLimit] | None:
         """The limits of a cgroup and of those above it; None: they cannot be read."""
+
+    def chain(self, tid: int, ticks: int) -> Chain:
+        """The containers around a task now; none: it is in none, or not that of this start."""
 
     def goes_on(self) -> bool:
         """Whether anything can still happen."""
@@ -141,6 +145,15 @@ class LiveHost:
 
             self._cgroups = CgroupFiles(self._procfs.root)
         return self._cgroups.limits(cgroup_id, by)
+
+    def chain(self, tid: int, ticks: int) -> Chain:
+        """As its cgroup tells, by ids: nobody is asked for names. ``ticks`` is field 22 of stat."""
+        from pidscope.cgroup import parse_cgroup  # hardly any watch does
+
+        data = self._procfs.read_cgroup(tid)
+        # If the start is still the same behind it, the cgroup was of the same task.
+        mine = data is not None and self._procfs.start_ticks(tid) == ticks
+        return parse_cgroup(data) if data is not None and mine else ()
 
     def goes_on(self) -> bool:
         """A host does."""
@@ -217,6 +230,10 @@ class SimulatedHost:
         from pidscope.simulated.cgroups import pids_limits
 
         return pids_limits(self._world.kernel, cgroup_id)
+
+    def chain(self, tid: int, ticks: int) -> Chain:
+        """Nobody is in a container."""
+        return ()
 
     def goes_on(self) -> bool:
         """Until the scenario ends."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -39,10 +41,10 @@ class Runtime:
         self._base = [str(self.path), "--root", str(directory / "state"), *_OPTIONS[name]]
 
     @contextlib.contextmanager
-    def running(self, bundle: Bundle) -> Iterator[tuple[int, IO[str]]]:
+    def running(self, bundle: Bundle) -> Iterator[tuple[int, IO[bytes]]]:
         """Start a container; its init's number, and what it writes. It is removed in the end.
 
-        Raises RuntimeFailed.
+        Raises RuntimeFailed. What it writes is for `read_line`.
         """
         place = bundle.write(self.directory)
         pid_file = place / "pid"
@@ -51,7 +53,7 @@ class Runtime:
             arguments = ["--bundle", str(place), "--pid-file", str(pid_file), bundle.id]
             self._call("run", "--detach", *arguments, stdout=writing)
             os.close(writing)
-            with open(reading, encoding="ascii") as output:
+            with open(reading, "rb", buffering=0) as output:
                 yield int(pid_file.read_text()), output
         finally:
             self._call("delete", "--force", bundle.id)
@@ -77,19 +79,40 @@ class Runtime:
     def _call(self, *arguments: str, stdout: int = subprocess.DEVNULL) -> None:
         # Not a pipe: the container would hold it open.
         said = self.directory / "said"
-        with open(said, "wb") as stderr:
-            done = subprocess.run(
-                [*self._base, *arguments],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                timeout=TIME_LIMIT_S,
-                check=False,
-            )
-        if done.returncode:
+        try:
+            with open(said, "wb") as stderr:
+                done = subprocess.run(
+                    [*self._base, *arguments],
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stdout,
+                    stderr=stderr,
+                    timeout=TIME_LIMIT_S,
+                    check=False,
+                )
+            ended = f"ended with {done.returncode}" if done.returncode else ""
+        except subprocess.TimeoutExpired:
+            ended = f"was killed after {TIME_LIMIT_S} s"
+        if ended:
             text = said.read_text(errors="replace").strip()
-            raise RuntimeFailed(f"{shlex.join(arguments)} ended with {done.returncode}: {text}")
+            raise RuntimeFailed(f"{self.path.name} {shlex.join(arguments)} {ended}: {text}")
+
+
+def read_line(output: IO[bytes], name: str, limit_s: float = TIME_LIMIT_S) -> str:
+    """Read a line of what a container, or what is called ``name``, writes; "" at its end.
+
+    ``output`` is a pipe without a buffer. Raises RuntimeFailed if the line is not there in time.
+    """
+    deadline = time.monotonic() + limit_s
+    line = b""
+    while not line.endswith(b"\n"):
+        if not select.select([output], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise RuntimeFailed(f"{name} wrote no line for {limit_s:g} s: {line!r}")
+        byte = os.read(output.fileno(), 1)
+        if not byte:
+            break
+        line += byte
+    return line.decode("ascii", "replace")
 
 
 def _remove_cgroups(cgroup: str) -> None:

@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 
 import pytest
 from jsonschema import Draft202012Validator
+from oci.runtime import read_line
 
 from .conftest import pidscope
 
 CONTAINERS = str(Path(__file__).parents[2] / "scripts" / "containers")
 SCHEMA = json.loads((Path(__file__).parents[2] / "pidscope" / "schema.json").read_text())
+TIME_LIMIT_S = 240.0  # ten times what anything here has taken, emulated
 HOST_NS = Path("/proc/self/ns/pid").stat().st_ino
 Answer = dict[str, Any]
 
@@ -33,7 +35,9 @@ class Held(NamedTuple):
 
 
 def said(*arguments: str) -> Answer:
-    done = subprocess.run(pidscope(*arguments), capture_output=True, check=True)
+    done = subprocess.run(
+        pidscope(*arguments), capture_output=True, check=True, timeout=TIME_LIMIT_S
+    )
     answer: Answer = json.loads(done.stdout)
     Draft202012Validator(SCHEMA).validate(answer)
     return answer
@@ -42,16 +46,24 @@ def said(*arguments: str) -> Answer:
 @pytest.fixture(scope="module", params=["runc", "crun"])
 def held(request: pytest.FixtureRequest) -> Iterator[Held]:
     command = [sys.executable, CONTAINERS, "--runtime", request.param]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as holder:
         assert holder.stdin is not None and holder.stdout is not None
-        line = holder.stdout.readline()
-        assert line, "the containers did not come up"
-        tree, listed = said("ns", "-J"), said("ps", "-J")
-        assert tree["containers_known"] and listed["containers_known"]
-        processes = {process["pid"]: process for process in listed["processes"]}
-        yield Held(json.loads(line), tree, processes)
-        holder.stdin.close()
-        assert holder.wait() == 0
+        try:
+            line = read_line(holder.stdout, "scripts/containers", TIME_LIMIT_S)
+            assert line, "the containers did not come up"
+            tree, listed = said("ns", "-J"), said("ps", "-J")
+            assert tree["containers_known"] and listed["containers_known"]
+            processes = {process["pid"]: process for process in listed["processes"]}
+            yield Held(json.loads(line), tree, processes)
+        finally:
+            holder.stdin.close()
+            try:
+                status = holder.wait(TIME_LIMIT_S)
+            finally:
+                holder.kill()  # or Popen would wait for it for ever
+        assert status == 0
 
 
 def members(number: str) -> list[int]:
@@ -171,7 +183,7 @@ def test_a_container_is_where_it_says(held: Held) -> None:
     number = held.facts["one"]["id"][:12]
     done = subprocess.run(
         pidscope("ps", "--in", f"id:{number}", "-n", "-o", "PID"),
-        capture_output=True, check=True, text=True,
+        capture_output=True, check=True, text=True, timeout=TIME_LIMIT_S,
     )  # fmt: skip
     ns = inum(held.facts["one"]["init"])
     expected = [

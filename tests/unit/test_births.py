@@ -10,7 +10,7 @@ from machine import Machine, nr
 from reference import ROOT
 
 import pidscope.births as births_module
-from pidscope.births import ByComm, ByNamespace, counts_document, counts_table
+from pidscope.births import ByComm, ByNamespace, First, counts_document, counts_table
 from pidscope.container import Container
 from pidscope.event import Event, ForkFailed, PidAttached
 from pidscope.session import Session
@@ -123,7 +123,16 @@ def test_containers_are_told_and_hostile_names_are_escaped() -> None:
         table.apply(event)
     assert inner.pid is not None
     owner = Container("docker", "ab" * 32, "we\x1bb")
-    rows = by_namespace.documents({inner.pid.ns.inum: owner})
+    births_of_inner = [e for e in births(m.kernel.records) if e.tid == nr(inner)]
+    first = First(nr(inner), births_of_inner[0].birth.start_ns)  # type: ignore[union-attr]
+    asked: list[tuple[int, First | None, bool]] = []
+
+    def whose(ns: int, number_1: First | None, is_current: bool) -> Container | None:
+        asked.append((ns, number_1, is_current))
+        return owner if number_1 == first else None
+
+    rows = by_namespace.documents(whose)
+    assert (inner.pid.ns.inum, first, True) in asked
     (row,) = [row for row in rows if row["container"]]
     assert row["container"]["name"] == "we\\x1bb" and row["init"] == nr(inner)
     cells, columns = counts_table(rows, by_namespace.columns)

@@ -17,7 +17,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import pidscope
-from pidscope.commands import ns, ps
+from pidscope.commands import lookup, ns, ps
 
 SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
 HOST, WEB, POD, MADE = 70, 71, 72, 73  # inums
@@ -232,3 +232,16 @@ print(sorted(unwanted & sys.modules.keys()))
     bare = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(bare, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_who_else_has_a_number_is_told_with_the_container(
+    proc: FakeProc, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proc.add(17, HOST, "/system.slice/nginx.service")
+    proc.add(32, POD, f"{POD_PATH}/{C}", 17)
+    run(lookup, "17", "--proc", str(proc.root))
+    said = capsys.readouterr().err.splitlines()
+    assert said[-3:-1] == [
+        f"pidscope: 17 in pid:[{WEB}] is 21 x, docker container {A[:12]}",
+        f"pidscope: 17 in pid:[{POD}] is 32 x, oci container {C[:12]}",
+    ]

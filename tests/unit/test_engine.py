@@ -92,6 +92,17 @@ def test_nobody_listens(tmp_path: Path) -> None:
         ask_names(str(tmp_path / "file"), LONG_S)
 
 
+def test_however_late_it_is_nobody_is_told_of_who_is_not_there(tmp_path: Path) -> None:
+    for late_s in (0.0, -1.0):
+        with pytest.raises(NoEngine):
+            ask_names(str(tmp_path / "none"), late_s)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(tmp_path / f"there{late_s}"))
+            listener.listen()
+            with pytest.raises(NoAnswer, match="in time"):
+                ask_names(str(tmp_path / f"there{late_s}"), late_s)
+
+
 @pytest.mark.parametrize("path", ["x" * 200, "a\0b", ""])
 def test_what_is_no_path_of_a_socket(path: str) -> None:
     with pytest.raises(NoAnswer):

@@ -411,6 +411,14 @@ def test_a_container_without_a_namespace_means_its_first_process(
     text(capsys, "--proc", str(host.root), "--in", "pid:1")
 
 
+def test_in_text_ids_are_as_short_as_they_are_shown_elsewhere(
+    host: FakeProc, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = text(capsys, "--proc", str(host.root), "--in", f"id:{D[:12]}")
+    assert said.count(f"/docker/{D[:12]}…") == 3  # the sentence, the bound, its counters
+    assert D not in said
+
+
 def test_who_has_vanished_has_no_facts() -> None:
     assert fork_facts(ProcFs(), 2**22, Everyone([], {}, True, True)) is None
 

@@ -12,6 +12,7 @@ from reference import ROOT
 from test_wire import EVENTS
 
 from pidscope import lines
+from pidscope.container import brief
 from pidscope.event import (
     Birth,
     Event,
@@ -128,6 +129,7 @@ FAILED_FORK = ForkFailed(0, 5, 11, 0, 0, ROOT)
 def test_a_failed_fork_says_what_and_why() -> None:
     assert line(FAILED_FORK).endswith(" EAGAIN") and line(PidRefused(0, 5, 11)).endswith(" EAGAIN")
     assert line(FAILED_FORK._replace(errno=513)).endswith(" ERESTARTNOINTR")
+    assert line(FAILED_FORK._replace(errno=95)).endswith(" EOPNOTSUPP")  # as the kernel calls it
     likely = Reason(Known.LIKELY, ("pids.max",), "pids.max 8 of /a")
     assert line(FAILED_FORK, likely).endswith(" EAGAIN pids.max?")
     certain = Reason(Known.CERTAIN, ("pid_max",), "pid_max")
@@ -142,6 +144,15 @@ def test_a_long_reason_is_folded_below_its_line_and_nothing_is_left_out() -> Non
     assert all(len(one) <= lines.WIDTH and one.startswith(" " * 13) for one in told)
     joined = "".join(one[13:] for one in told)
     assert path in joined and joined.startswith("likely pids.max 8 of")
+
+
+def test_a_reason_has_ids_as_short_as_they_are_shown_elsewhere() -> None:
+    reason = Reason(Known.LIKELY, ("pids.max",), f"pids.max 8 of /docker/{'0a' * 32}, full")
+    assert lines.reason_lines(reason) == [
+        " " * 13 + "likely pids.max 8 of /docker/0a0a0a0a0a0a…, full"
+    ]
+    assert brief(f"/a/docker-{'0a' * 32}.scope/b") == "/a/docker-0a0a0a0a0a0a….scope/b"
+    assert brief("/" + "0a" * 33) == "/" + "0a" * 33  # no id of a container's
 
 
 def test_a_loss_is_told() -> None:

@@ -551,3 +551,38 @@ def test_the_init_of_a_new_namespace_and_a_thread_in_it() -> None:
         process.stdin.close()
     assert (inside, back) == (f"{init}\n", "1\n")
     assert thread == f"thread {tid} of process 1\n"
+
+
+def test_who_else_has_the_number_is_told_if_no_namespace_was_named(lookup: Run) -> None:
+    code, [line], said = lookup("17", "-n", source="containers")
+    assert (code, line[:3], line[5]) == (1, ["17", "17", "17"], "ended")
+    assert said == [
+        f"17 in pid:[{BOX}] is 35 nginx",
+        f"17 in pid:[{DEEP}] is 58 postgres",
+        "--in says which namespace is meant",
+    ]
+
+
+@pytest.mark.parametrize("more", [["--in", "host"], ["--to", "pid:19"], ["-q"]])
+def test_who_has_named_one_or_asks_for_a_script_hears_of_nobody_else(
+    lookup: Run, more: list[str]
+) -> None:
+    said = lookup("17", *more, source="containers")[2]
+    assert not [line for line in said if "nginx" in line]
+
+
+def test_a_number_that_only_an_inner_namespace_has_now_is_told(lookup: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    steps = ["init: clone NEWPID -> b", *["b: fork -> x", "x: exit 0", "b: wait"] * 3, "b: fork"]
+    mine.write_text("".join(f"{step}\n" for step in steps))
+    code, _, said = lookup("5", "-n", source=str(mine))
+    assert code == 1  # here it was one that has ended
+    assert said[0].endswith("is 7 init")
+
+
+def test_only_some_of_many_namesakes_are_told(lookup: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("init: fork -> two\n" + "init: clone NEWPID -> b\n" * 7)
+    _, _, said = lookup("1", "-n", source=str(mine))
+    assert [line.split()[:2] for line in said[:5]] == [["1", "in"]] * 5
+    assert said[5:] == ["… and 2 more", "--in says which namespace is meant"]

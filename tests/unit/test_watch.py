@@ -16,6 +16,8 @@ import pidscope
 from pidscope import cli
 from pidscope.commands import chosen
 from pidscope.commands.chosen import Choice, Named
+from pidscope.commands.worlds import SimulatedHost
+from pidscope.container import Container
 from pidscope.errors import HostError, NotFound
 from pidscope.event import Event, PidAttached
 from pidscope.session import Session
@@ -263,6 +265,26 @@ def test_by_where_counts_births_and_failures_where_they_were_to_be(capfd: Any) -
     assert " ".join(heading.split()) == "BIRTHS PROCS THREADS FAILED NS LEVEL INIT COMM"
     assert bomb.split() == ["9", "9", "0", "25", "4026531840", "1", "4", "sh"]
     assert host.split()[:6] == ["1", "1", "0", "0", "4026531836", "0"]
+
+
+@pytest.mark.parametrize("more", [[], ["--type", "birth"]])
+def test_by_where_names_the_container_of_what_has_ended(
+    capfd: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: list[str]
+) -> None:
+    chain = (Container("docker", "ab" * 32),)  # at the exec: of the sandbox inside it, too
+    named = iter([(), chain, chain, chain, *[()] * 9])
+    monkeypatch.setattr(SimulatedHost, "chain", lambda self, tid, ticks: next(named))
+    path = tmp_path / "mine"
+    path.write_text("""init: clone NEWPID -> box
+box: exec web
+box: clone NEWPID -> sandbox
+sandbox: exec sandbox
+box: exit 0
+init: wait
+""")
+    _, last = Watch(capfd, "--source", f"simulated:{path}", "--by", "where", "-J", *more).objects
+    owned = {row["init"]: row["container"] and row["container"]["id"] for row in last["rows"]}
+    assert owned == {3: "ab" * 32, 4: None}
 
 
 def test_by_comm_counts_who_forked(capfd: Any) -> None:
