@@ -87,8 +87,8 @@ class ByComm:
         self.others = Counts()  # beyond `MAX_ROWS`
 
     def add(self, event: Event, table: Table) -> None:
-        """Count a birth or a failed fork; pass over the rest."""
-        if isinstance(event, ForkFailed):
+        """Count a birth or a failed fork; pass over the rest, and a fork that is made again."""
+        if isinstance(event, ForkFailed) and not event.is_made_again:
             task = table.task(event.by)
             comm = None if task is None else task.comm
         elif isinstance(event, PidAttached) and event.birth is not None:
@@ -120,8 +120,8 @@ class ByNamespace:
         self.others = Counts()
 
     def add(self, event: Event, table: Table) -> None:
-        """Count a birth or a failed fork; pass over the rest."""
-        if isinstance(event, ForkFailed):
+        """Count a birth or a failed fork; pass over the rest, and a fork that is made again."""
+        if isinstance(event, ForkFailed) and not event.is_made_again:
             row = self._row(event.children_ns, anew=False)
         elif isinstance(event, PidAttached) and event.birth is not None:
             first = event.pid.numbers[-1] == 1 and event.pid.level > 0

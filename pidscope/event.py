@@ -21,6 +21,9 @@ class PidType(enum.IntEnum):
     SID = 3
 
 
+ERESTARTNOINTR = 513  # include/linux/errno.h
+
+
 class PidNumbers(NamedTuple):
     """What a ``struct pid`` is called: ``numbers[]``, outermost first, and where the last counts.
 
@@ -142,6 +145,11 @@ class ForkFailed(NamedTuple):
     flags: int
     cgroup_id: int
     children_ns: int
+
+    @property
+    def is_made_again(self) -> bool:
+        """Whether the caller never hears of it: a signal came first, and the call is restarted."""
+        return self.errno == ERESTARTNOINTR
 
 
 class NamespaceCreated(NamedTuple):

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
 from pidscope.attempts import Facts, Stage
-from pidscope.event import ForkFailed
+from pidscope.event import ERESTARTNOINTR, ForkFailed
 
 _CLONE_THREAD = 0x00010000  # include/uapi/linux/sched.h
 _CLONE_NEWPID = 0x20000000
@@ -31,10 +31,9 @@ _CLONE_INTO_CGROUP = 0x200000000
 _CLONE_OTHER_NEW = 0x5E020000  # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWNET
 RLIMIT_NPROC, THREADS_MAX, _PIDS_MAX = "RLIMIT_NPROC", "threads-max", "pids.max"
 _MAX_PID_NS_LEVEL = 32  # include/linux/pid_namespace.h
-_ERESTARTNOINTR = 513  # include/linux/errno.h
 # As include/uapi/asm-generic/errno.h has it; Python calls these two ENOTSUP and EDEADLOCK.
 _KERNELS_OWN = {
-    _ERESTARTNOINTR: "ERESTARTNOINTR",
+    ERESTARTNOINTR: "ERESTARTNOINTR",
     errno.EOPNOTSUPP: "EOPNOTSUPP",
     errno.EDEADLK: "EDEADLK",
 }
@@ -248,7 +247,7 @@ _OTHERS = {
     errno.EFAULT: Reason(Known.LIKELY, ("arguments",), "a pointer among the call's arguments"),
     errno.EPERM: Reason(Known.LIKELY, ("privilege",), "a right that is missing, as CAP_SYS_ADMIN"),
     errno.EINTR: Reason(Known.CERTAIN, ("signal",), "a fatal signal came first"),
-    _ERESTARTNOINTR: Reason(
+    ERESTARTNOINTR: Reason(
         Known.CERTAIN, ("signal",), "a signal came first: the call is made again by itself"
     ),
 }

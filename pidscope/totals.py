@@ -21,6 +21,7 @@ class Totals:
         self._sees_failures = sees_failures
         self._seen = self._shown = self._births = 0
         self._failed: Counter[int] = Counter()  # by errno
+        self._made_again = 0
 
     def add(self, event: Event, chosen: bool, shown: bool) -> None:
         """Count an event; births and failed forks only of those that were ``chosen``."""
@@ -29,9 +30,15 @@ class Totals:
         elif isinstance(event, _OF_STREAM):
             return
         elif chosen and isinstance(event, ForkFailed):
-            self._failed[event.errno] += 1
+            self._fail(event)
         self._seen += 1
         self._shown += shown
+
+    def _fail(self, event: ForkFailed) -> None:
+        if event.is_made_again:
+            self._made_again += 1
+        else:
+            self._failed[event.errno] += 1
 
     def text(self, lost: int) -> str:
         """The sum; ``lost`` records were never seen."""
@@ -41,7 +48,7 @@ class Totals:
     def _failures(self) -> str:
         if not self._sees_failures:
             return "failed forks not seen"
+        told = f"failed forks {sum(self._failed.values())}"
         kinds = [f"{errno_name(number)} {n}" for number, n in self._failed.most_common()]
-        return f"failed forks {sum(self._failed.values())}" + (
-            f": {', '.join(kinds)}" if kinds else ""
-        )
+        told += f": {', '.join(kinds)}" if kinds else ""
+        return f"{told}; made again {self._made_again}" if self._made_again else told

@@ -118,7 +118,7 @@ class Counts:
         elif isinstance(event, PidTransferred):
             self._counts["transfer_pid"] += 1
         elif isinstance(event, ForkFailed):
-            self._counts["failed_forks"] += 1
+            self._counts["failed_forks"] += not event.is_made_again
         elif isinstance(event, NamespaceCreated):
             self._counts["namespaces"] += 1
 

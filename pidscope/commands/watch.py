@@ -79,8 +79,10 @@ two looks at the stream.
 
 A failed fork is told with its errno and, below, why: what is certain as it
 is, else "likely" or "not known". --failed shows failed forks only; who ends by
-a signal, or badly, has not failed to fork. Tracepoint mode sees none, and says
-so: FAILED is ? there, and --failed, or --type with nothing that it sees, ends.
+a signal, or badly, has not failed to fork. A fork that a signal makes begin
+again (ERESTARTNOINTR) is shown, but counted as "made again". Tracepoint mode
+sees none, and says so: FAILED is ? there, and --failed, or --type with nothing
+that it sees, ends.
 
 examples:
   pidscope watch                        everything on this host

@@ -12,7 +12,7 @@ from reference import ROOT
 import pidscope.births as births_module
 from pidscope.births import ByComm, ByNamespace, First, counts_document, counts_table
 from pidscope.container import Container
-from pidscope.event import Event, ForkFailed, PidAttached
+from pidscope.event import ERESTARTNOINTR, Event, ForkFailed, PidAttached
 from pidscope.session import Session
 from pidscope.simulated.stage import set_stage
 from pidscope.table import Table
@@ -88,6 +88,14 @@ def test_one_that_has_the_inum_again_has_a_row_of_its_own() -> None:
         table.apply(event)
     inner_rows = [row for row in by_namespace.documents() if row["level"] == 1]
     assert [row["births"] for row in inner_rows] == [2, 2]
+
+
+def test_a_fork_that_is_made_again_has_not_failed() -> None:
+    """It makes no row, either."""
+    m = Machine()
+    for births_so_far in (ByComm(), ByNamespace()):
+        births_so_far.add(ForkFailed(1, 1, ERESTARTNOINTR, 0, 0, 100), m.table)
+        assert births_so_far.documents() == []
 
 
 def test_rows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
