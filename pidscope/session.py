@@ -14,6 +14,7 @@ from pidscope.errors import HostError, IllegalEvent
 from pidscope.event import Event, Lost, Repaired
 from pidscope.follow import Follower
 from pidscope.follow_hooks import HookFollower
+from pidscope.garbage import keeping_all
 from pidscope.grammar import KEPT, Fault, Faults, Grammar
 from pidscope.hooks import hooks_of
 from pidscope.snapshot import Snapshot
@@ -94,6 +95,7 @@ class Session:
             self._exact()
         return not self.suspect
 
+    @keeping_all()
     def _rebuild(self, lost: int) -> list[Event]:
         """Read all tasks and make a table of them, if no more records than ``lost`` are lost.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 
 from pidscope import explain as explaining
-from pidscope.commands.listing import Listed, keeping_all, listed
+from pidscope.commands.listing import Listed, listed
 from pidscope.commands.places import EXPLAINED, add_in, tell_shared
 from pidscope.commands.someone import see
 from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
 from pidscope.documents import Outermost
+from pidscope.garbage import keeping_all
 
 _EXAMPLES = f"""\
 What is drawn is what is there since Linux 4.19:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from pidscope import limits, limits_shown, views
-from pidscope.commands.listing import Listed, keeping_all, listed
+from pidscope.commands.listing import Listed, listed
 from pidscope.commands.places import EXPLAINED, add_in, tell_shared
 from pidscope.commands.someone import see
 from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
@@ -15,6 +15,7 @@ from pidscope.commands.standard import say
 from pidscope.container import brief
 from pidscope.documents import Process
 from pidscope.errors import NotFound
+from pidscope.garbage import keeping_all
 from pidscope.limits import Bound, Everyone, Facts
 from pidscope.procfs import ProcFs
 from pidscope.where import bracketed

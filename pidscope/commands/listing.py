@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import gc
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pidscope import documents
@@ -174,18 +172,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="COLUMNS", help="these columns, uncut")
     add_proc(parser)
     add_option(parser, "proc")
-
-
-@contextlib.contextmanager
-def keeping_all() -> Iterator[None]:
-    """Let nobody look for garbage: a listing makes none, and thousands of things to look at."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def listed(args: argparse.Namespace, recorded: bool = False) -> Listed:

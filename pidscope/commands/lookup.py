@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pidscope import answers, documents, views
 from pidscope.commands.elsewhere import tell_elsewhere
-from pidscope.commands.listing import Listed, add_options, keeping_all, listed
+from pidscope.commands.listing import Listed, add_options, listed
 from pidscope.commands.places import (
     EXPLAINED,
     ROOT,
@@ -26,6 +26,7 @@ from pidscope.commands.standard import say
 from pidscope.documents import Process
 from pidscope.errors import HostError, NotFound, NotKnown, UsageError
 from pidscope.escape import escape
+from pidscope.garbage import keeping_all
 from pidscope.lookup import Answer, Numbers, answer_json
 from pidscope.snapshot import TaskReading
 from pidscope.where import Place, bracketed, parse_where

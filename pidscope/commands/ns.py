@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Iterable
 
 from pidscope import documents, views
-from pidscope.commands.listing import Listed, add_options, keeping_all, listed
+from pidscope.commands.listing import Listed, add_options, listed
 from pidscope.commands.places import ROOT, containers_of, wants_containers
 from pidscope.commands.sources import SEE_SCENARIOS
 from pidscope.commands.standard import say
 from pidscope.documents import Process
+from pidscope.garbage import keeping_all
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pidscope import documents, views
-from pidscope.commands.listing import Listed, add_options, keeping_all, listed
+from pidscope.commands.listing import Listed, add_options, listed
 from pidscope.commands.places import (
     add_in,
     containers_of,
@@ -16,6 +16,7 @@ from pidscope.commands.places import (
 )
 from pidscope.commands.sources import SEE_SCENARIOS
 from pidscope.documents import Process
+from pidscope.garbage import keeping_all
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):

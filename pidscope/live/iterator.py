@@ -14,6 +14,7 @@ import os
 from typing import Any
 
 from pidscope.event import TaskSeen
+from pidscope.garbage import keeping_all
 from pidscope.live.compiler import explain, stderr_kept
 from pidscope.walked import decode_walk
 
@@ -51,7 +52,8 @@ class TaskIterator:
                 chunks.append(chunk)
         finally:
             os.close(fd)
-        return decode_walk(b"".join(chunks))
+        with keeping_all():
+            return decode_walk(b"".join(chunks))
 
     def close(self) -> None:
         """Take it out of the kernel."""

@@ -27,7 +27,7 @@ NOTHING = "nothing attached"
 START, LOOP, HOOKS = "start", "loop", "hooks"
 _STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
 _LIVES, _REPETITIONS = 300, 7
-_FUNCTION_LIVES, _FUNCTION_REPETITIONS = 100, 3
+_FUNCTION_LIVES, _FUNCTION_REPETITIONS = 300, 3
 
 
 def measure() -> Taken:
