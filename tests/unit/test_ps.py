@@ -17,9 +17,9 @@ from jsonschema import Draft202012Validator
 
 import pidscope
 from pidscope.commands import ps
-from pidscope.commands.listing import keeping_all
 from pidscope.errors import HostError, PidscopeError, ProcError, UsageError
 from pidscope.escape import unescape
+from pidscope.garbage import keeping_all
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
