@@ -29,6 +29,7 @@ _TIME_INIT_INO = 0xEFFFFFFA  # PROC_TIME_INIT_INO, the same file
 _NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
 
 _LAST_LINE = b"\nNSsid:\t"  # of a status, of those that are parsed
+_UNIFIED = b"\n0::"  # of a cgroup: the line of hierarchy 0, if there is one, is the last
 _GONE = frozenset({errno.ENOENT, errno.ESRCH})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})  # EPERM: hidepid=1 (proc_pid_permission())
 
@@ -71,7 +72,7 @@ class ProcFs:
 
     def read_cgroup(self, number: int) -> bytes | None:
         """Return what ``cgroup`` of a task says; None: vanished."""
-        return _read(f"{self._root}/{number}/cgroup")
+        return _read(f"{self._root}/{number}/cgroup", until=_UNIFIED)
 
     def start_ticks(self, number: int) -> int | None:
         """Return field 22 of stat, as `pidscope.ticks` has it; None: vanished."""
@@ -179,8 +180,7 @@ class ProcFs:
             only = shown if len(status.ns_pid) == 1 else None
             ns = _read_inum("ns/pid", directory) if only is None else only
             if cgroups is not None and status.ns_pid == status.ns_tgid:
-                # The line of hierarchy 0, if there is one, is the last.
-                data = _read("cgroup", until=b"\n0::", directory=directory)
+                data = _read("cgroup", until=_UNIFIED, directory=directory)
                 if data is not None:
                     cgroups[number] = data
             if not start and ns is not None:

@@ -836,3 +836,13 @@ def test_a_time_namespace_does_not_shift_what_is_read(offset_ns: int) -> None:
         first, last = starts[str(number)]
         ticks = proc.start_ticks(number)
         assert ticks is not None and first <= ticks <= last <= first + 1
+
+
+def test_a_cgroup_is_read_up_to_the_unified_hierarchy(tmp_path: Path) -> None:
+    """Behind long paths of v1 it is not within one read."""
+    lines = [f"{number}:c{number}:/{'x' * 900}\n" for number in range(9, 0, -1)]
+    told = "".join([*lines, "0::/docker/1\n"]).encode()
+    (tmp_path / "5").mkdir()
+    (tmp_path / "5" / "cgroup").write_bytes(told)
+    assert ProcFs(tmp_path).read_cgroup(5) == told
+    assert ProcFs(tmp_path).read_cgroup(6) is None
