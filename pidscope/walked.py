@@ -59,9 +59,7 @@ def _shallow(view: memoryview) -> list[TaskSeen]:
     names: dict[bytes, bytes] = {}
     tasks = []
     for values in _SEEN.iter_unpack(view):
-        level, levels, ts_ns, by, tid, start_ns, tgid, ppid, comm, ns, ns_parent, inums = values[
-            :12
-        ]
+        level, levels, ts_ns, by, tid, start_ns, tgid, ppid, comm, ns, outer, inums = values[:12]
         if level >= BIRTH_LEVELS:
             raise WireError(f"level {level} in a record with room for {BIRTH_LEVELS}")
         key = levels + inums + values[-1]
@@ -71,7 +69,7 @@ def _shallow(view: memoryview) -> list[TaskSeen]:
         name = names.get(comm)
         if name is None:
             name = names[comm] = comm.partition(b"\0")[0]
-        birth = _new(Birth, (tgid, ppid, start_ns, name, ns_parent, *known))
+        birth = _new(Birth, (tgid, ppid, start_ns, name, outer, *known))
         pid = _new(PidNumbers, (values[12 : 13 + level], ns))
         tasks.append(_new(TaskSeen, (ts_ns, by, tid, pid, birth)))
     return tasks

@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
+from pidscope.commands.numbers import parse_pid
 from pidscope.commands.places import add_in, place_of
+from pidscope.container import shown
 from pidscope.errors import HostError, NotFound, UsageError
-from pidscope.escape import escape
 from pidscope.event import Event
 from pidscope.hooks import TRACEPOINT
 from pidscope.inside import Inside
@@ -20,8 +21,6 @@ from pidscope.words import CHOICES, DEFAULT, FAILED, STEPS, VERBOSE, words_of_wa
 if TYPE_CHECKING:
     from pidscope.commands.listing import Listed
     from pidscope.commands.worlds import WatchedWorld
-
-_MAX_NUMBER = 4 << 20  # PID_MAX_LIMIT (include/linux/threads.h)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -37,20 +36,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _process(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and 0 < int(text) <= _MAX_NUMBER):
-        raise UsageError(f"--tree {_quoted(text)}: no PID")
-    return int(text)
+    number = parse_pid(text)
+    if number is None:
+        raise UsageError(f"--tree '{shown(text)}': no PID")
+    return number
 
 
 def _words(text: str) -> frozenset[str]:
     words = frozenset(text.split(","))
     for word in sorted(words.difference(CHOICES)):
-        raise UsageError(f"--type {_quoted(word)}: no such event", f"one of {', '.join(CHOICES)}")
+        raise UsageError(f"--type '{shown(word)}': no such event", f"one of {', '.join(CHOICES)}")
     return words
-
-
-def _quoted(text: str) -> str:
-    return f"'{escape(text.encode('utf-8', 'surrogateescape'))}'"
 
 
 def expect_choice(args: argparse.Namespace) -> None:

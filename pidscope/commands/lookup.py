@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pidscope import answers, documents, views
 from pidscope.commands.elsewhere import tell_elsewhere
 from pidscope.commands.listing import Listed, add_options, listed
+from pidscope.commands.numbers import MAX_NUMBER, parse_pid
 from pidscope.commands.places import (
     EXPLAINED,
     ROOT,
@@ -23,9 +24,9 @@ from pidscope.commands.places import (
 )
 from pidscope.commands.sources import SEE_SCENARIOS
 from pidscope.commands.standard import say
+from pidscope.container import shown
 from pidscope.documents import Process
 from pidscope.errors import HostError, NotFound, NotKnown, UsageError
-from pidscope.escape import escape
 from pidscope.garbage import keeping_all
 from pidscope.lookup import Answer, Numbers, answer_json
 from pidscope.snapshot import TaskReading
@@ -60,7 +61,6 @@ exit status: 0 all are alive; 1 no process has one of them now; 2 wrong usage,
 or a WHERE that is several; 3 this user may not see it; 4 not known: nobody has
 it now, and nothing was recording.
 """
-_MAX_NUMBER = 4 << 20  # PID_MAX_LIMIT (include/linux/threads.h)
 _STDIN_MAX = 1 << 20  # bytes
 _MAX_TOLD = 10  # numbers in one message
 _ZERO = "0 stands for who has no number in that namespace, such as a parent outside it"
@@ -122,11 +122,11 @@ def _stdin_words() -> list[str]:
 
 
 def _number(word: str) -> int:
-    if not (word.isascii() and word.isdigit() and len(word) <= 10 and 0 < int(word) <= _MAX_NUMBER):
-        shown = escape(word.encode("utf-8", "surrogateescape"))
-        hint = f"a PID is a number from 1 to {_MAX_NUMBER}; - reads them from standard input"
-        raise UsageError(f"'{shown}': no PID", _ZERO if word.strip("0") == "" else hint)
-    return int(word)
+    number = parse_pid(word)
+    if number is None:
+        hint = f"a PID is a number from 1 to {MAX_NUMBER}; - reads them from standard input"
+        raise UsageError(f"'{shown(word)}': no PID", _ZERO if word.strip("0") == "" else hint)
+    return number
 
 
 class _Fault(NamedTuple):
