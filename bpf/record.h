@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * The record: what one hook tells of one act of the kernel. This header is the single
- * source of truth; pidscope/wire.py repeats it and a test compares the two, field by field.
+ * source of truth; pidscope/wire/layout.py repeats it and a test compares the two, field by field.
  *
  * The ring is an array of 64-byte slots. The kernel puts 8 bytes before each record, so a
  * record of 56 + 64 * k bytes fills 1 + k slots, and no record ever starts inside a slot.

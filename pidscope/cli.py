@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pidscope import __version__
-from pidscope.commands.sources import SCENARIOS
-from pidscope.commands.standard import forget_stdout, open_standard_streams, say
 from pidscope.errors import HostError, PidscopeError, UsageError
 from pidscope.escape import escape
+from pidscope.sources.options import SCENARIOS
+from pidscope.terminal import forget_stdout, open_standard_streams, say
 
 _DESCRIPTION = """\
 Every PID of every task, at every level of nested PID namespaces: as /proc

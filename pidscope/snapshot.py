@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from pidscope.event import TaskSeen
+    from pidscope.events import TaskSeen
 
 
 class Status(NamedTuple):
@@ -41,7 +41,7 @@ class TaskReading(NamedTuple):
 
     number: int
     status: Status
-    # Field 22 of stat (`pidscope.ticks`); None: vanished meanwhile, or not asked for.
+    # Field 22 of stat (`pidscope.host.ticks`); None: vanished meanwhile, or not asked for.
     start_ticks: int | None
     # Inum of ns/pid; None: vanished, or this user may not read it. A snapshot may know it still.
     ns: int | None
@@ -80,7 +80,7 @@ class ProcFiles(Protocol):
         """The PID lines of one status file."""
 
     def start_ticks(self, number: int) -> int | None:
-        """Field 22 of stat, the start as its reader is shown it (`pidscope.ticks`)."""
+        """Field 22 of stat, the start as its reader is shown it (`pidscope.host.ticks`)."""
 
     def pid_ns(self, number: int) -> int | None:
         """The inum of ``ns/pid``."""

@@ -8,10 +8,11 @@ import os
 import textwrap
 from typing import Any
 
-from pidscope.commands.sources import SEE_SCENARIOS, SIMULATED, add_option, scenario_of, stage_of
-from pidscope.documents import SCHEMA, Check
 from pidscope.errors import HostError, PidscopeError
-from pidscope.hooks import TRACEPOINT
+from pidscope.query.check import Check
+from pidscope.render.json import SCHEMA
+from pidscope.sources.options import SEE_SCENARIOS, SIMULATED, add_option, scenario_of, stage_of
+from pidscope.wire.hooks import TRACEPOINT
 
 _EPILOG = f"""\
 Each way of probing is found by trying it: programs are loaded, attached, and

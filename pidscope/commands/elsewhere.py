@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from pidscope.commands.listing import Listed
-from pidscope.commands.standard import say
-from pidscope.documents import Process
-from pidscope.where import bracketed, describe
+from pidscope.query.process import Process
+from pidscope.query.where import bracketed, describe
+from pidscope.sources.listing import Listed
+from pidscope.terminal import say
 
 _MOST_TOLD = 5
 

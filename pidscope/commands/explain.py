@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from pidscope import explain as explaining
-from pidscope.commands.listing import Listed, listed
-from pidscope.commands.places import EXPLAINED, add_in, tell_shared
-from pidscope.commands.someone import see
-from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
-from pidscope.documents import Outermost
-from pidscope.garbage import keeping_all
+from pidscope.commands.one_task import see
+from pidscope.gc_pause import keeping_all
+from pidscope.query import explain as explaining
+from pidscope.query.process import Outermost
+from pidscope.sources.listing import Listed, listed
+from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc
+from pidscope.sources.where import EXPLAINED, add_in, tell_shared
 
 _EXAMPLES = f"""\
 What is drawn is what is there since Linux 4.19:
@@ -100,9 +100,9 @@ def _print(world: Listed, args: argparse.Namespace) -> int:
 
 def _drawn(it: explaining.Explained, as_graph: bool) -> str:
     if as_graph:
-        from pidscope.dot import dot
+        from pidscope.render.dot import dot
 
         return dot(it)
-    from pidscope.drawing import lines
+    from pidscope.render.drawing import lines
 
     return "\n".join(lines(it))

@@ -6,19 +6,21 @@ import argparse
 import textwrap
 from collections.abc import Sequence
 
-from pidscope import limits, limits_shown, views
-from pidscope.commands.listing import Listed, listed
-from pidscope.commands.places import EXPLAINED, add_in, tell_shared
-from pidscope.commands.someone import see
-from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
-from pidscope.commands.standard import say
-from pidscope.container import brief
-from pidscope.documents import Process
+from pidscope.commands.one_task import see
+from pidscope.containers.container import brief
 from pidscope.errors import NotFound
-from pidscope.garbage import keeping_all
-from pidscope.limits import Bound, Everyone, Facts
-from pidscope.procfs import ProcFs
-from pidscope.where import bracketed
+from pidscope.gc_pause import keeping_all
+from pidscope.host.proc import ProcFs
+from pidscope.limits import bounds as limits
+from pidscope.limits.bounds import Bound, Everyone, Facts
+from pidscope.query.process import Process
+from pidscope.query.where import bracketed
+from pidscope.render import limits as limits_shown
+from pidscope.render import tables as views
+from pidscope.sources.listing import Listed, listed
+from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc
+from pidscope.sources.where import EXPLAINED, add_in, tell_shared
+from pidscope.terminal import say
 
 _EXAMPLES = f"""\
 The bound that is reached first stands first, and in a sentence above:
@@ -101,7 +103,7 @@ def _print(world: Listed, args: argparse.Namespace) -> int:
 
 def _facts(world: Listed, number: int, everyone: Everyone) -> Facts | None:
     if isinstance(world.proc, ProcFs):
-        from pidscope.forking import fork_facts
+        from pidscope.limits.read import fork_facts
 
         return fork_facts(world.proc, number, everyone)
     from pidscope.simulated.procfs import SimulatedProcFs

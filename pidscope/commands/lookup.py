@@ -8,11 +8,21 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from pidscope import answers, documents, views
 from pidscope.commands.elsewhere import tell_elsewhere
-from pidscope.commands.listing import Listed, add_options, listed
-from pidscope.commands.numbers import MAX_NUMBER, parse_pid
-from pidscope.commands.places import (
+from pidscope.containers.container import shown
+from pidscope.errors import HostError, NotFound, NotKnown, UsageError
+from pidscope.gc_pause import keeping_all
+from pidscope.query import process as documents
+from pidscope.query.lookup import Answer, Numbers, answer_json
+from pidscope.query.process import Process
+from pidscope.query.typed_pid import MAX_NUMBER, parse_pid
+from pidscope.query.where import Place, bracketed, parse_where
+from pidscope.render import lookup as answers
+from pidscope.render import tables as views
+from pidscope.snapshot import TaskReading
+from pidscope.sources.listing import Listed, add_options, listed
+from pidscope.sources.options import SEE_SCENARIOS
+from pidscope.sources.where import (
     EXPLAINED,
     ROOT,
     add_in,
@@ -22,15 +32,7 @@ from pidscope.commands.places import (
     tell_unread,
     wants_containers,
 )
-from pidscope.commands.sources import SEE_SCENARIOS
-from pidscope.commands.standard import say
-from pidscope.container import shown
-from pidscope.documents import Process
-from pidscope.errors import HostError, NotFound, NotKnown, UsageError
-from pidscope.garbage import keeping_all
-from pidscope.lookup import Answer, Numbers, answer_json
-from pidscope.snapshot import TaskReading
-from pidscope.where import Place, bracketed, parse_where
+from pidscope.terminal import say
 
 _EXAMPLES = f"""\
 A number is of a process or of a thread; it stays taken, too, while a group or

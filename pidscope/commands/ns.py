@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from pidscope import documents, views
-from pidscope.commands.listing import Listed, add_options, listed
-from pidscope.commands.places import ROOT, containers_of, wants_containers
-from pidscope.commands.sources import SEE_SCENARIOS
-from pidscope.commands.standard import say
-from pidscope.documents import Process
-from pidscope.garbage import keeping_all
+from pidscope.gc_pause import keeping_all
+from pidscope.query import process as documents
+from pidscope.query.process import Process
+from pidscope.render import tables as views
+from pidscope.sources.listing import Listed, add_options, listed
+from pidscope.sources.options import SEE_SCENARIOS
+from pidscope.sources.where import ROOT, containers_of, wants_containers
+from pidscope.terminal import say
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):

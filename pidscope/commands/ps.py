@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from pidscope import documents, views
-from pidscope.commands.listing import Listed, add_options, listed
-from pidscope.commands.places import (
+from pidscope.gc_pause import keeping_all
+from pidscope.query import process as documents
+from pidscope.query.process import Process
+from pidscope.render import tables as views
+from pidscope.sources.listing import Listed, add_options, listed
+from pidscope.sources.options import SEE_SCENARIOS
+from pidscope.sources.where import (
     add_in,
     containers_of,
     place_of,
@@ -14,9 +18,6 @@ from pidscope.commands.places import (
     tell_unread,
     wants_containers,
 )
-from pidscope.commands.sources import SEE_SCENARIOS
-from pidscope.documents import Process
-from pidscope.garbage import keeping_all
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):

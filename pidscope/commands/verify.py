@@ -8,8 +8,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from pidscope import lines
-from pidscope.commands.running import (
+from pidscope.events import Event, Repaired
+from pidscope.query.descendants import Counts
+from pidscope.render import events as lines
+from pidscope.render.json import event_json
+from pidscope.session.session import Session
+from pidscope.sources.command import (
     Stop,
     seconds,
     spawned,
@@ -18,14 +22,10 @@ from pidscope.commands.running import (
     tell_head,
     tell_missing,
 )
-from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
-from pidscope.commands.worlds import WatchedWorld, add_probes, watched_world
-from pidscope.documents import event_json
-from pidscope.event import Event, Repaired
-from pidscope.hooks import COUNTED_BY_TRACEPOINTS
-from pidscope.session import Session
-from pidscope.tree import Counts
-from pidscope.verify import Judgement, Tally, Verdict
+from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc
+from pidscope.sources.watch import WatchedWorld, add_probes, watched_world
+from pidscope.verify.verdicts import Judgement, Tally, Verdict
+from pidscope.wire.hooks import COUNTED_BY_TRACEPOINTS
 
 _EXAMPLES = f"""\
 Every number of the host is compared, over and over, while CMD runs (or for the

@@ -9,30 +9,23 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pidscope.attempts import Attempts
-from pidscope.births import ByComm, ByNamespace
-from pidscope.commands import chosen
-from pidscope.commands.chosen import Choice, Named
-from pidscope.commands.places import tell_shared
-from pidscope.commands.running import (
-    Stop,
-    seconds,
-    spawned,
-    tell_gaps,
-    tell_head,
-    tell_missing,
-)
-from pidscope.commands.sources import SEE_SCENARIOS, add_option, add_proc
-from pidscope.commands.standard import forget_stdout, say
+from pidscope.commands import watch_filters as chosen
+from pidscope.commands.watch_filters import Choice, Named
 from pidscope.commands.watch_output import Counted, CountedObject, Objects, Output, Text
-from pidscope.commands.worlds import WatchedWorld, add_probes, watched_world
-from pidscope.event import Event, ForkFailed
-from pidscope.fork_failures import Reason, reason
-from pidscope.hooks import FAILURES_TOLD_BY
-from pidscope.session import Session
-from pidscope.totals import Totals
-from pidscope.tree import Tree
-from pidscope.words import ALWAYS, word_of
+from pidscope.events import Event, ForkFailed
+from pidscope.limits.failure import Reason, reason
+from pidscope.limits.fork_stage import Attempts
+from pidscope.query.descendants import Tree
+from pidscope.query.fork_counts import ByComm, ByNamespace
+from pidscope.render.event_names import ALWAYS, word_of
+from pidscope.render.watch_summary import Totals
+from pidscope.session.session import Session
+from pidscope.sources.command import Stop, seconds, spawned, tell_gaps, tell_head, tell_missing
+from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc
+from pidscope.sources.watch import WatchedWorld, add_probes, watched_world
+from pidscope.sources.where import tell_shared
+from pidscope.terminal import forget_stdout, say
+from pidscope.wire.hooks import FAILURES_TOLD_BY
 
 _BY = ("where", "comm")
 _EXAMPLES = f"""\
@@ -242,7 +235,7 @@ def _output(args: argparse.Namespace, world: WatchedWorld) -> Output:
     kind, headings = (CountedObject if args.json else Counted), not args.noheadings
     if args.by == "comm":
         return kind(ByComm(), None, headings)
-    from pidscope.commands.owners import Owners  # most watches count nothing
+    from pidscope.commands.watch_owners import Owners  # most watches count nothing
 
     return kind(ByNamespace(), Owners(world), headings)
 

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
-from pidscope import lines, views
-from pidscope.births import Births, counts_document, counts_table
-from pidscope.commands.standard import say
-from pidscope.documents import event_json
-from pidscope.event import Event, ForkFailed, Lost, Repaired
-from pidscope.fork_failures import Reason, reason_json
-from pidscope.hooks import FAILURES_TOLD_BY
-from pidscope.session import Session
+from pidscope.events import Event, ForkFailed, Lost, Repaired
+from pidscope.limits.failure import Reason, reason_json
+from pidscope.query.fork_counts import Births, counts_document, counts_table
+from pidscope.render import events as lines
+from pidscope.render import tables as views
+from pidscope.render.json import event_json
+from pidscope.session.session import Session
+from pidscope.terminal import say
+from pidscope.wire.hooks import FAILURES_TOLD_BY
 
 if TYPE_CHECKING:
-    from pidscope.commands.owners import Owners
+    from pidscope.commands.watch_owners import Owners
 
 _TOLD_MAX = 64
 

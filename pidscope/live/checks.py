@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from pidscope.documents import Check
 from pidscope.errors import HostError, PidscopeError
-from pidscope.hooks import WAYS
+from pidscope.host.proc import ProcFs
+from pidscope.host.time_namespace import offsets_of_reader
 from pidscope.live.bcc import load_bcc
 from pidscope.live.program import REFUSED_HINT, Program, expect_root, read_btf
 from pidscope.live.session import LiveWorld, expect_hooks_tell
-from pidscope.procfs import ProcFs
-from pidscope.stream import Stream
-from pidscope.timens import offsets_of_reader
+from pidscope.query.check import Check
+from pidscope.session.stream import Stream
+from pidscope.wire.hooks import WAYS
 
 _TRIAL_RING = 64 << 10
 _ITERATOR = "task iterator"

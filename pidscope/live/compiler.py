@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import bpf
 from pidscope.errors import HostError
 from pidscope.live.bcc import load_bcc
 from pidscope.live.tracepoint import Instructions
 
+SOURCE_FOLDER = Path(__file__).parent.parent / "bpf"  # in a checkout a link to the bpf/ beside it
 _FUNCTIONS = ("ring.c", "task.c", "tracepoints.c", "functions.c", "iterator.c")
 SOURCES = {
     "fentry": _FUNCTIONS,
@@ -34,7 +34,7 @@ def compile_programs(way: str, constants: Mapping[str, int], ring_bytes: int, st
         HostError: there is no bcc, or it cannot.
     """
     bcc = load_bcc()
-    folder = Path(bpf.__file__).parent
+    folder = SOURCE_FOLDER
     flags = [f"-D{name}={value}" for name, value in constants.items()]
     flags += [
         f"-I{folder}",

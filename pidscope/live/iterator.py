@@ -13,10 +13,10 @@ import errno
 import os
 from typing import Any
 
-from pidscope.event import TaskSeen
-from pidscope.garbage import keeping_all
+from pidscope.events import TaskSeen
+from pidscope.gc_pause import keeping_all
 from pidscope.live.compiler import explain, stderr_kept
-from pidscope.walked import decode_walk
+from pidscope.wire.batch import decode_walk
 
 _BPF_PROG_TYPE_TRACING = 26  # enum bpf_prog_type, include/uapi/linux/bpf.h
 _CHUNK = 1 << 18

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pidscope.btf import Btf
 from pidscope.errors import BtfError
-from pidscope.hooks import Hook, Kind
+from pidscope.host.btf import Btf
+from pidscope.wire.hooks import Hook, Kind
 
 # The member, and how many bytes the programs take it for (None: an array of any length).
 _OFFSETS: dict[str, tuple[int | None, tuple[str, ...]]] = {

@@ -11,16 +11,16 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from pidscope.btf import Btf
 from pidscope.errors import BtfError, HostError
-from pidscope.event import TaskSeen
-from pidscope.hooks import TRACEPOINT, Hook, Kind, hooks_of
+from pidscope.events import TaskSeen
+from pidscope.host.btf import Btf
 from pidscope.live.compiler import compile_programs, explain, stderr_kept
 from pidscope.live.iterator import TaskIterator
 from pidscope.live.misses import kretprobe_misses, recursion_misses
 from pidscope.live.offsets import absent_functions, constants, tracepoint_id, typed
 from pidscope.live.ring import Ring
 from pidscope.live.tracepoint import Tracepoint
+from pidscope.wire.hooks import TRACEPOINT, Hook, Kind, hooks_of
 
 BTF_PATH = Path("/sys/kernel/btf/vmlinux")
 RING_BYTES = 8 << 20
@@ -64,7 +64,7 @@ class Program:
     Args:
         way: ``fentry``, ``kprobe`` or ``tracepoint``.
         ring_bytes: size of the ring buffer, a power of two and whole pages.
-        steps: the single steps are told, too (`pidscope.hooks.Hook`).
+        steps: the single steps are told, too (`pidscope.wire.hooks.Hook`).
 
     Raises:
         Refused: the kernel did not let a hook attach that makes state.

@@ -18,8 +18,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from pidscope.hooks import Hook
-from pidscope.stream import Stream
+from pidscope.session.stream import Stream
+from pidscope.wire.hooks import Hook
 
 _CLONE_NEWPID = 0x20000000
 _LONGEST_S = 15.0  # sched_process_free may come LAZY_FLUSH_JIFFIES later (kernel/rcu/tree_nocb.h)

@@ -8,19 +8,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from pidscope.errors import HostError
-from pidscope.event import TaskSeen
-from pidscope.hooks import AUTO, TRACEPOINT, UNSEEN_BY_TRACEPOINTS, WAYS
+from pidscope.events import TaskSeen
+from pidscope.host.proc import ProcFs
+from pidscope.host.time_namespace import offsets_of_reader
 from pidscope.live.fence import fence
 from pidscope.live.program import REFUSED_HINT, RING_BYTES, Program, Refused, expect_root
 from pidscope.live.selftest import silent_hooks
-from pidscope.procfs import ProcFs
-from pidscope.session import Listener, Session
-from pidscope.stream import Stream
-from pidscope.timens import offsets_of_reader
+from pidscope.session.session import Listener, Session
+from pidscope.session.stream import Stream
+from pidscope.wire.hooks import AUTO, TRACEPOINT, UNSEEN_BY_TRACEPOINTS, WAYS
 
 
 class LiveWorld:
-    """A `pidscope.session.World`: attached programs, and the /proc of the same kernel.
+    """A `pidscope.session.session.World`: attached programs, and the /proc of the same kernel.
 
     Raises:
         Refused: it is by tracepoints, from inside a container.
@@ -100,7 +100,7 @@ def _initial_ns(procfs: ProcFs) -> int:
 def _kind_of(way: str) -> type[Session]:
     if way != TRACEPOINT:
         return Session
-    from pidscope.observer import Observer  # hardly any host needs it
+    from pidscope.session.tracepoint import Observer  # hardly any host needs it
 
     return Observer
 

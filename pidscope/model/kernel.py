@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Callable
 
-from pidscope.event import Event
+from pidscope.events import Event
 from pidscope.model.cgroup import Cgroup
 from pidscope.model.exit import reap_until_empty
 from pidscope.model.features import TODAY, Features

@@ -15,7 +15,7 @@ import errno
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pidscope.event import PidNumbers, PidType
+from pidscope.events import PidNumbers, PidType
 from pidscope.model.pid_namespace import PIDNS_ADDING, PidNamespace
 from pidscope.model.sched import TaskStruct
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 
-from pidscope.event import PidType
+from pidscope.events import PidType
 from pidscope.model.exit import complete_signal
 from pidscope.model.pid import (
     PIDTYPE_PGID,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pidscope.event import (
+from pidscope.events import (
     Birth,
     Event,
     ForkFailed,

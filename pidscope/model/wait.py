@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from pidscope.event import PidType
+from pidscope.events import PidType
 from pidscope.model.exit import threads_from, wait_task_zombie
 from pidscope.model.pid import PIDTYPE_PGID, PIDTYPE_PID, Pid, find_vpid, task_pgrp, task_pid_ptr
 from pidscope.model.sched import EXIT_DEAD, EXIT_ZOMBIE, TaskStruct, delay_group_leader

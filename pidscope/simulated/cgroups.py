@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pidscope.escape import escape
-from pidscope.fork_failures import TasksLimit
+from pidscope.limits.failure import TasksLimit
 from pidscope.model.cgroup import Cgroup
 from pidscope.model.kernel import Kernel
 

@@ -6,7 +6,7 @@ users, so no RLIMIT_NPROC, and no threads-max.
 
 from __future__ import annotations
 
-from pidscope.limits import MAX, CgroupPids, Facts, Numbers
+from pidscope.limits.bounds import MAX, CgroupPids, Facts, Numbers
 from pidscope.model.cgroup import Cgroup
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import find_task_by_pid_ns, task_active_pid_ns

@@ -6,7 +6,7 @@ torn as a kernel's are.
 
 from __future__ import annotations
 
-from pidscope.event import Birth, TaskSeen
+from pidscope.events import Birth, TaskSeen
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import PIDTYPE_PGID, PIDTYPE_PID, PIDTYPE_SID, pid_task
 from pidscope.model.sched import TaskStruct

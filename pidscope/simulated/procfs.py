@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Callable, Protocol, TypeVar
 
-from pidscope.limits import Facts
+from pidscope.host.proc_parse import parse_start_ticks, parse_status
+from pidscope.limits.bounds import Facts
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import PIDTYPE_PID, Pid, pid_task
 from pidscope.model.pid_namespace import PidNamespace
@@ -25,7 +26,6 @@ from pidscope.model.proc import (
 from pidscope.model.sched import TaskStruct
 from pidscope.simulated.forking import fork_facts
 from pidscope.snapshot import Mount, Snapshot, Status, TaskReading, take_snapshot
-from pidscope.status import parse_start_ticks, parse_status
 
 BOOT_TIME = 1_767_225_600  # btime: 2026-01-01T00:00:00Z
 
@@ -42,7 +42,7 @@ class Finish(Protocol):
 
 
 class SimulatedProcFs:
-    """A mount of /proc in the initial PID namespace, as `pidscope.procfs.ProcFs` of a kernel."""
+    """A mount of /proc in the initial PID namespace, as `pidscope.host.proc.ProcFs` of a kernel."""
 
     def __init__(self, kernel: Kernel, finish: Finish) -> None:
         self._kernel = kernel

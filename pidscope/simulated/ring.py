@@ -12,7 +12,7 @@ _LENGTH = struct.Struct("=I4x")
 
 
 class SimulatedRing:
-    """A `pidscope.world.RecordRing` that the model's hooks write to."""
+    """A `pidscope.session.world.RecordRing` that the model's hooks write to."""
 
     def __init__(self, size: int = RING_BYTES) -> None:
         self.position = 0

@@ -18,22 +18,22 @@ import random
 from collections import Counter
 from typing import Any, Callable, Generic
 
-from pidscope.event import Event, TaskSeen
-from pidscope.hooks import STEPS, hooks_of
+from pidscope.events import Event, TaskSeen
 from pidscope.model.kernel import Kernel
 from pidscope.model.proc import NS_PER_TICK
 from pidscope.simulated.hooks import runs
 from pidscope.simulated.iterator import iterate
 from pidscope.simulated.procfs import Reading, SimulatedProcFs, T
 from pidscope.simulated.ring import RING_BYTES, SimulatedRing
-from pidscope.wire import encode
+from pidscope.wire.encode import encode
+from pidscope.wire.hooks import STEPS, hooks_of
 
 _STEP_RATE = 1 / 32  # how likely it is that a step comes between two things that a reader looks at
 _READ_RATE = 1 / 2  # how likely a reader gets on to the next one between two writes of a call
 
 
 class SimulatedWorld:
-    """A `pidscope.world.World` of the model.
+    """A `pidscope.session.world.World` of the model.
 
     Args:
         kernel: what is watched, from now on.

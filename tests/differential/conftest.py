@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pidscope_dev.differential.probe import find_features
+from pidscope_dev.differential.puppets import build
+from pidscope_dev.differential.theatre import Theatre
 
 from pidscope.model.features import Features
-from tests.differential.probe import find_features
-from tests.differential.puppets import build
-from tests.differential.theatre import Theatre
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pidscope_dev.differential.faults import FAULTS, planted
+from pidscope_dev.differential.hunt import hunt, parse_steps, replay
+from pidscope_dev.differential.theatre import Theatre
 
 from pidscope.model.features import Features
 from pidscope.model.kernel import Kernel
 from pidscope.simulated.play import Play
 from pidscope.simulated.scenario import read_scenario
-from tests.differential.faults import FAULTS, planted
-from tests.differential.hunt import hunt, parse_steps, replay
-from tests.differential.theatre import Theatre
 
 FOUND = sorted((Path(__file__).parent / "found").glob("*.scenario"))
 SHARE_CALLS, SHARE_SECONDS = 30_000, 45

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pidscope_dev.differential.duel import Duel
+from pidscope_dev.differential.hunt import hunt
+from pidscope_dev.differential.probe import find_features
+from pidscope_dev.differential.theatre import Theatre
 
 from pidscope.model.cgroup import Cgroup, cgroup_attach_task
 from pidscope.model.features import Features
 from pidscope.simulated.scenario import parse_step
-from tests.differential.duel import Duel
-from tests.differential.hunt import hunt
-from tests.differential.probe import find_features
-from tests.differential.theatre import Theatre
 
 NOBODY = 65534
 CGROUPS = Path("/sys/fs/cgroup")

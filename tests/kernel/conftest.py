@@ -9,19 +9,19 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from pidscope.event import Event
-from pidscope.grammar import Faults
+from pidscope.events import Event
+from pidscope.host.proc import ProcFs
 from pidscope.live.session import live_session
-from pidscope.procfs import ProcFs
-from pidscope.session import Session
-from pidscope.tree import Counts
-from pidscope.verify import Tally
+from pidscope.query.descendants import Counts
+from pidscope.session.session import Session
+from pidscope.verify.grammar import Faults
+from pidscope.verify.verdicts import Tally
+from tests import CHECKOUT
 
-WORKLOAD = str(Path(__file__).parents[2] / "scripts" / "workload")
+WORKLOAD = str(CHECKOUT / "scripts" / "workload")
 
 
 class Host:

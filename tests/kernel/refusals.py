@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from workloads import syscalls
-from workloads.cgroup import PidsCgroup
-from workloads.failures import bad_pidfd
+from pidscope_dev.workload import syscalls
+from pidscope_dev.workload.cgroup import PidsCgroup
+from pidscope_dev.workload.failures import bad_pidfd
 
 FAILURES = 23
 """Failed forks of a scene; a prime, so no mistake of a factor hides."""

@@ -6,15 +6,14 @@ import ctypes
 import json
 import signal
 import subprocess
-from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
+from tests import CHECKOUT
+
 from .conftest import WORKLOAD, expected, pidscope
 
-VALIDATOR = Draft202012Validator(
-    json.loads((Path(__file__).parents[2] / "pidscope" / "schema.json").read_text())
-)
+VALIDATOR = Draft202012Validator(json.loads((CHECKOUT / "pidscope" / "schema.json").read_text()))
 
 
 def loaded_programs() -> set[int]:

@@ -15,12 +15,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from jsonschema import Draft202012Validator
-from oci.runtime import read_line
+from pidscope_dev.containers.runtime import read_line
+
+from tests import CHECKOUT
 
 from .conftest import pidscope
 
-CONTAINERS = str(Path(__file__).parents[2] / "scripts" / "containers")
-SCHEMA = json.loads((Path(__file__).parents[2] / "pidscope" / "schema.json").read_text())
+CONTAINERS = str(CHECKOUT / "scripts" / "containers")
+SCHEMA = json.loads((CHECKOUT / "pidscope" / "schema.json").read_text())
 TIME_LIMIT_S = 240.0  # ten times what anything here has taken, emulated
 HOST_NS = Path("/proc/self/ns/pid").stat().st_ino
 Answer = dict[str, Any]

@@ -19,15 +19,15 @@ from typing import Any, NamedTuple
 
 import pytest
 from jsonschema import Draft202012Validator
-from oci.bundle import Bundle
-from oci.runtime import NAMES, Runtime, read_line
+from pidscope_dev.containers.bundle import Bundle
+from pidscope_dev.containers.runtime import NAMES, Runtime, read_line
 
-from pidscope.births import ByNamespace
-from pidscope.commands.owners import Owners
-from pidscope.commands.worlds import LiveHost
-from pidscope.event import Event, TaskExecuted
-from pidscope.procfs import ProcFs
-from pidscope.session import Session
+from pidscope.commands.watch_owners import Owners
+from pidscope.events import Event, TaskExecuted
+from pidscope.host.proc import ProcFs
+from pidscope.query.fork_counts import ByNamespace
+from pidscope.session.session import Session
+from pidscope.sources.watch import LiveHost
 
 from .conftest import pidscope
 from .test_containers import CONTAINERS, SCHEMA, TIME_LIMIT_S, inum, numbers, said

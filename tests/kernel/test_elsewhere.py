@@ -11,11 +11,11 @@ from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
+from tests import CHECKOUT
+
 from .conftest import WORKLOAD, expected, pidscope
 
-VALIDATOR = Draft202012Validator(
-    json.loads((Path(__file__).parents[2] / "pidscope" / "schema.json").read_text())
-)
+VALIDATOR = Draft202012Validator(json.loads((CHECKOUT / "pidscope" / "schema.json").read_text()))
 Done = subprocess.CompletedProcess[bytes]
 
 # The container's own /proc at /proc, the host's at $1. Its process group is one of the host, which

@@ -9,19 +9,20 @@ import signal
 import subprocess
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from workloads import syscalls
-from workloads.cgroup import PidsCgroup, pids_cgroup
+from pidscope_dev.workload import syscalls
+from pidscope_dev.workload.cgroup import PidsCgroup, pids_cgroup
+
+from tests import CHECKOUT
 
 from . import refusals
 from .conftest import pidscope
 from .refusals import FAILURES, Done, inum, playing
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "pidscope" / "schema.json").read_text())
+SCHEMA = json.loads((CHECKOUT / "pidscope" / "schema.json").read_text())
 HOST_NS = inum("/proc/self/ns/pid")
 Object = dict[str, Any]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from pidscope.event import TaskSeen
+from pidscope.events import TaskSeen
+from pidscope.host.proc import ProcFs
 from pidscope.live.session import LiveWorld
-from pidscope.procfs import ProcFs
-from pidscope.table import Table
-from pidscope.verify import Tally
+from pidscope.table.table import Table
+from pidscope.verify.verdicts import Tally
 
 from .conftest import WORKLOAD, Host
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from pidscope.host.proc import ProcFs
 from pidscope.live.program import Program
 from pidscope.live.session import LiveWorld
-from pidscope.procfs import ProcFs
-from pidscope.session import Session
-from pidscope.verify import hooks_agree
+from pidscope.session.session import Session
+from pidscope.verify.verdicts import hooks_agree
 
 from .conftest import WORKLOAD, Host, expected
 

@@ -10,23 +10,23 @@ from itertools import islice
 from typing import Any
 
 import pytest
+from pidscope_dev.differential.duel import Duel
+from pidscope_dev.differential.probe import find_features
+from pidscope_dev.differential.puppets import World, build
+from pidscope_dev.differential.theatre import Theatre
 
-from pidscope.btf import Btf
 from pidscope.errors import ScenarioError
-from pidscope.event import Event, PidAttached, PidNumbers, PidType
+from pidscope.events import Event, PidAttached, PidNumbers, PidType
+from pidscope.host.btf import Btf
 from pidscope.live.program import BTF_PATH
 from pidscope.model.features import Features
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import pid_nr_ns
-from pidscope.pid import Namespace
+from pidscope.query.descendants import Tree
 from pidscope.simulated.random_workload import random_steps
-from pidscope.table import Table
-from pidscope.tree import Tree
-from pidscope.verify import Tally
-from tests.differential.duel import Duel
-from tests.differential.probe import find_features
-from tests.differential.puppets import World, build
-from tests.differential.theatre import Theatre
+from pidscope.table.pid import Namespace
+from pidscope.table.table import Table
+from pidscope.verify.verdicts import Tally
 
 from .conftest import Host
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from pidscope.host.proc import ProcFs
 from pidscope.live.program import Program
 from pidscope.live.selftest import silent_hooks
 from pidscope.live.session import LiveWorld
-from pidscope.procfs import ProcFs
-from pidscope.stream import Stream
+from pidscope.session.stream import Stream
 
 from .conftest import Host
 

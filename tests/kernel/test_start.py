@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pidscope.verify import Tally
+from pidscope.verify.verdicts import Tally
 
 from .conftest import WORKLOAD, Host
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pidscope.event import ForkFailed, PidAllocated, PidFreed, PidRefused, TaskCreated
+from pidscope.events import ForkFailed, PidAllocated, PidFreed, PidRefused, TaskCreated
+from pidscope.host.proc import ProcFs
 from pidscope.live.session import live_session
-from pidscope.procfs import ProcFs
 
 from .conftest import WORKLOAD, Host, expected
 

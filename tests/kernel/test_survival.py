@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from soaking.run import runs
-from soaking.stresses import STRESSES
+from pidscope_dev.soak.run import runs
+from pidscope_dev.soak.stresses import STRESSES
 
 SECONDS = 2.0
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from pidscope.event import PidAttached
+from pidscope.events import PidAttached
+from pidscope.host.proc import ProcFs
 from pidscope.live.session import live_session
-from pidscope.observer import Observer
-from pidscope.procfs import ProcFs
-from pidscope.tree import Counts
-from pidscope.verify import Tally, Verdict, hooks_agree
+from pidscope.query.descendants import Counts
+from pidscope.session.tracepoint import Observer
+from pidscope.verify.verdicts import Tally, Verdict, hooks_agree
 
 from .conftest import WORKLOAD, Host
 from .test_workloads import WORKLOADS

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from pidscope.procfs import ProcFs
+from pidscope.host.proc import ProcFs
 from pidscope.snapshot import Status
-from pidscope.verify import BUGS, Verdict
+from pidscope.verify.verdicts import BUGS, Verdict
 
 from .conftest import Host
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from reference import KINDS, NS_PER_TICK, Kernel
-from reference import SPid as Truth
-
-from pidscope.event import PidType
-from pidscope.pid import Namespace, Pid
-from pidscope.table import Table
+from pidscope.events import PidType
+from pidscope.table.pid import Namespace, Pid
+from pidscope.table.table import Table
+from tests.unit.reference import KINDS, NS_PER_TICK, Kernel
+from tests.unit.reference import SPid as Truth
 
 FIELDS = {PidType.TGID: "tgid", PidType.PGID: "pgid", PidType.SID: "sid"}
 

@@ -14,15 +14,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Callable, TypeVar
 
-import readers
-from reference import ROOT, Kernel
-
-from pidscope.event import Event, TaskSeen
-from pidscope.hooks import FUNCTION_HOOKS, Hook
+from pidscope.events import Event, TaskSeen
 from pidscope.live.program import Refused
 from pidscope.simulated.hooks import runs
 from pidscope.snapshot import Mount, Status, TaskReading
-from pidscope.wire import encode
+from pidscope.wire.encode import encode
+from pidscope.wire.hooks import FUNCTION_HOOKS, Hook
+from tests.unit import readers
+from tests.unit.reference import ROOT, Kernel
 
 T = TypeVar("T")
 
@@ -168,7 +167,7 @@ class FakeProgram:
 
 
 class FakeProcFs:
-    """Stands in for `pidscope.procfs.ProcFs`; ``read_numbers`` keeps who was read."""
+    """Stands in for `pidscope.host.proc.ProcFs`; ``read_numbers`` keeps who was read."""
 
     root = "/nonexistent"  # where other files would be
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from compare import expect_equal
-from reference import NS_PER_TICK, ROOT, Act, Kernel, Thread
-
-from pidscope.table import Table
+from pidscope.table.table import Table
+from tests.unit.compare import expect_equal
+from tests.unit.reference import NS_PER_TICK, ROOT, Act, Kernel, Thread
 
 
 class Machine:

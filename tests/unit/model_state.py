@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pidscope.event import PidType
+from pidscope.events import PidType
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import Pid, pid_nr_ns
 from pidscope.model.pid_namespace import PidNamespace

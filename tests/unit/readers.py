@@ -6,10 +6,9 @@ import random
 from collections.abc import Generator
 from typing import TypeVar
 
-from reference import NS_PER_TICK, Kernel, Thread
-
-from pidscope.event import Birth, PidType, TaskSeen
+from pidscope.events import Birth, PidType, TaskSeen
 from pidscope.snapshot import Status, TaskReading
+from tests.unit.reference import NS_PER_TICK, Kernel, Thread
 
 T = TypeVar("T")
 Reading = Generator[None, None, T]

@@ -11,28 +11,12 @@ import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
-from pidscope.event import (
-    Birth,
-    Event,
-    ForkFailed,
-    NamespaceCreated,
-    PidAllocated,
-    PidAttached,
-    PidDetached,
-    PidFreed,
-    PidNumbers,
-    PidTransferred,
-    PidType,
-    TaskCreated,
-    TaskExecuted,
-    TaskExited,
-    TidsExchanged,
-)
+from pidscope import events
 
 ROOT = 0xEFFFFFFC
 NS_PER_TICK = 10_000_000
 Act = Generator[bool, None, None]
-KINDS = (PidType.TGID, PidType.PGID, PidType.SID)
+KINDS = (events.PidType.TGID, events.PidType.PGID, events.PidType.SID)
 
 
 @dataclass(eq=False)
@@ -58,7 +42,7 @@ class SPid:
     numbers: tuple[int, ...]
     spaces: tuple[Ns, ...]
     task: Thread | None = None
-    attached: set[tuple[Process, PidType]] = field(default_factory=set)
+    attached: set[tuple[Process, events.PidType]] = field(default_factory=set)
     listed: bool = False  # /proc shows it to readdir
 
     @property
@@ -78,15 +62,15 @@ class SPid:
             return self.numbers[ns.level]
         return 0
 
-    def names(self) -> PidNumbers:
-        return PidNumbers(self.numbers, self.ns.inum)
+    def names(self) -> events.PidNumbers:
+        return events.PidNumbers(self.numbers, self.ns.inum)
 
 
 @dataclass(eq=False)
 class Process:
     """struct signal_struct."""
 
-    pids: dict[PidType, SPid | None]
+    pids: dict[events.PidType, SPid | None]
     threads: list[Thread] = field(default_factory=list)
     leader: Thread | None = None
     leads_session: bool = False
@@ -110,15 +94,15 @@ class Thread:
     def leads(self) -> bool:
         return self.process.leader is self
 
-    def at(self, kind: PidType) -> SPid | None:
-        return self.pid if kind is PidType.PID else self.process.pids[kind]
+    def at(self, kind: events.PidType) -> SPid | None:
+        return self.pid if kind is events.PidType.PID else self.process.pids[kind]
 
 
 class Kernel:
     """A machine: every act appends to ``records`` before it writes."""
 
     def __init__(self, pid_max: int = 40, inum_max: int = 5) -> None:
-        self.records: list[Event] = []
+        self.records: list[events.Event] = []
         self.now = 5_000_000_000
         self.forks = 0  # total_forks
         self.root = Ns(ROOT, None, 0, started=True)
@@ -130,7 +114,7 @@ class Kernel:
         self.pending = False
         self.early_listing = False  # since 5.8 readdir may be ahead of the birth's record
         self.pick_number: Callable[[list[int]], int] = min
-        links = {PidType.PGID: self.zero, PidType.SID: self.zero}
+        links = {events.PidType.PGID: self.zero, events.PidType.SID: self.zero}
         self.run(self._born(None, 0, self._alloc(self.root), None, links, b"init"))
         assert self.records
 
@@ -188,19 +172,19 @@ class Kernel:
         ns = by.fork_ns or by.pid.ns
         pid = None if ns.dying else self._alloc(ns)
         if pid is None:
-            self._tell(ForkFailed(self._tick(), by.pid.nr, 11, 0, 1, ns.inum))
+            self._tell(events.ForkFailed(self._tick(), by.pid.nr, 11, 0, 1, ns.inum))
             return
-        self._tell(PidAllocated(self._tick(), by.pid.nr, pid.names()))
+        self._tell(events.PidAllocated(self._tick(), by.pid.nr, pid.names()))
         yield False
         parent = by.parent if thread or clone_parent else by
         if thread:
             yield from self._born(by.process, by.pid.nr, pid, parent, {}, by.comm)
         else:
-            pgid, sid = by.process.pids[PidType.PGID], by.process.pids[PidType.SID]
+            pgid, sid = by.process.pids[events.PidType.PGID], by.process.pids[events.PidType.SID]
             assert pgid is not None and sid is not None
-            links = {PidType.PGID: pgid, PidType.SID: sid}
+            links = {events.PidType.PGID: pgid, events.PidType.SID: sid}
             yield from self._born(None, by.pid.nr, pid, parent, links, by.comm)
-        self._tell(TaskCreated(self._tick(), by.pid.nr, pid.nr, 0, 1, ns.inum))
+        self._tell(events.TaskCreated(self._tick(), by.pid.nr, pid.nr, 0, 1, ns.inum))
 
     def failed_fork(self, by: Thread) -> Act:
         """A fork that fails after alloc_pid()."""
@@ -209,11 +193,11 @@ class Kernel:
         pid = self._alloc(ns)
         if pid is None:
             return
-        self._tell(PidAllocated(self._tick(), by.pid.nr, pid.names()))
+        self._tell(events.PidAllocated(self._tick(), by.pid.nr, pid.names()))
         yield False
-        self._tell(PidFreed(self._tick(), by.pid.nr, pid.names()))
+        self._tell(events.PidFreed(self._tick(), by.pid.nr, pid.names()))
         self._free(pid)
-        self._tell(ForkFailed(self._tick(), by.pid.nr, 14, 0, 1, ns.inum))
+        self._tell(events.ForkFailed(self._tick(), by.pid.nr, 14, 0, 1, ns.inum))
 
     def _born(
         self,
@@ -221,19 +205,19 @@ class Kernel:
         by: int,
         pid: SPid | None,
         parent: Thread | None,
-        links: dict[PidType, SPid],
+        links: dict[events.PidType, SPid],
         comm: bytes,
     ) -> Act:
         assert pid is not None
         leads = process is None
         if process is None:
-            process = Process({PidType.TGID: pid, **links}, tgid=pid.nr)
+            process = Process({events.PidType.TGID: pid, **links}, tgid=pid.nr)
             pid.listed = self.early_listing
         task = Thread(pid, process, self._tick(), comm, parent)
-        ppid = parent.process.pids[PidType.TGID] if parent else None
+        ppid = parent.process.pids[events.PidType.TGID] if parent else None
         tgid, pgid, sid = (process.pids[kind] for kind in KINDS)
         assert tgid and pgid and sid
-        birth = Birth(
+        birth = events.Birth(
             tgid.nr,
             ppid.nr if ppid else 0,
             task.start_ns,
@@ -242,7 +226,9 @@ class Kernel:
             pgid.names(),
             sid.names(),
         )
-        self._tell(PidAttached(self._tick(), by, pid.nr, PidType.PID, pid.names(), birth))
+        self._tell(
+            events.PidAttached(self._tick(), by, pid.nr, events.PidType.PID, pid.names(), birth)
+        )
         yield True
         if leads:
             process.leader = task
@@ -254,21 +240,21 @@ class Kernel:
 
     def setpgid(self, task: Thread, target: SPid) -> Act:
         """setpgid() of a leader, by reference."""
-        yield from self._change(task, PidType.PGID, target)
+        yield from self._change(task, events.PidType.PGID, target)
 
     def setsid(self, task: Thread) -> Act:
         """setsid(): SID first, then PGID, each only if it differs."""
         assert task.pid is not None
         task.process.leads_session = True
-        for kind in (PidType.SID, PidType.PGID):
+        for kind in (events.PidType.SID, events.PidType.PGID):
             if task.process.pids[kind] is not task.pid:
                 yield from self._change(task, kind, task.pid)
                 yield False
 
-    def _change(self, task: Thread, kind: PidType, target: SPid) -> Act:
+    def _change(self, task: Thread, kind: events.PidType, target: SPid) -> Act:
         assert task.pid is not None
         nr = task.pid.nr
-        self._tell(PidAttached(self._tick(), nr, nr, kind, target.names()))
+        self._tell(events.PidAttached(self._tick(), nr, nr, kind, target.names()))
         yield True
         self._detach(task.process, kind)
         task.process.pids[kind] = target
@@ -277,11 +263,11 @@ class Kernel:
     def exit(self, task: Thread) -> Act:
         """do_exit(): the tracepoint, then the children get another parent."""
         assert task.pid is not None
-        tgid = task.process.pids[PidType.TGID]
+        tgid = task.process.pids[events.PidType.TGID]
         assert tgid is not None
         task.exited, task.fork_ns = True, None
         self._sweep()
-        self._tell(TaskExited(self._tick(), task.pid.nr, task.pid.nr, tgid.nr, 0))
+        self._tell(events.TaskExited(self._tick(), task.pid.nr, task.pid.nr, tgid.nr, 0))
         yield False
         heir = self._heir(task)
         for child in self.threads():
@@ -295,9 +281,9 @@ class Kernel:
         """__unhash_process(): PID, and for a leader TGID, PGID, SID."""
         pid, process, leads = task.pid, task.process, task.leads
         assert pid is not None
-        tgid = process.pids[PidType.TGID]
+        tgid = process.pids[events.PidType.TGID]
         assert tgid is not None
-        self._tell(PidDetached(self._tick(), 1, pid.nr, tgid.nr, 0))
+        self._tell(events.PidDetached(self._tick(), 1, pid.nr, tgid.nr, 0))
         yield True
         pid.task = None
         yield True
@@ -319,7 +305,9 @@ class Kernel:
         task.start_ns = leader.start_ns  # before any record tells of it
         yield False
         self._tell(
-            TidsExchanged(self._tick(), mine.nr, mine.nr, theirs.nr, task.start_ns, leader.start_ns)
+            events.TidsExchanged(
+                self._tick(), mine.nr, mine.nr, theirs.nr, task.start_ns, leader.start_ns
+            )
         )
         yield True
         mine.task = leader
@@ -330,7 +318,7 @@ class Kernel:
         yield True
         leader.pid = mine
         for kind in KINDS:
-            self._tell(PidTransferred(self._tick(), mine.nr, theirs.nr, mine.nr, kind))
+            self._tell(events.PidTransferred(self._tick(), mine.nr, theirs.nr, mine.nr, kind))
         task.process.leader = task
         task.process.threads.sort(key=lambda one: not one.leads)
 
@@ -339,7 +327,7 @@ class Kernel:
         assert task.pid is not None
         task.comm = comm
         nr = task.pid.nr
-        self._tell(TaskExecuted(self._tick(), nr, nr, nr, comm))
+        self._tell(events.TaskExecuted(self._tick(), nr, nr, nr, comm))
         yield False
 
     def unshare(self, task: Thread) -> Act:
@@ -352,7 +340,9 @@ class Kernel:
         self.spaces.append(ns)
         task.fork_ns = ns
         assert ns.parent is not None
-        self._tell(NamespaceCreated(self._tick(), task.pid.nr, ns.inum, ns.parent.inum, ns.level))
+        self._tell(
+            events.NamespaceCreated(self._tick(), task.pid.nr, ns.inum, ns.parent.inum, ns.level)
+        )
         yield False
 
     def setns(self, task: Thread, ns: Ns | None) -> Act:
@@ -389,17 +379,17 @@ class Kernel:
         if not task.leads or task.process.leads_session or task.pid is None:
             return []
         if task.pid.numbers[-1] == 1:  # in an inner one's group it could never end: zap would wait
-            return [] if task.process.pids[PidType.PGID] is task.pid else [task.pid]
-        session = task.process.pids[PidType.SID]
+            return [] if task.process.pids[events.PidType.PGID] is task.pid else [task.pid]
+        session = task.process.pids[events.PidType.SID]
         return [
             pid
             for pid in self.root.idr.values()
             if pid.nr_in(task.pid.ns)
-            and pid is not task.process.pids[PidType.PGID]
+            and pid is not task.process.pids[events.PidType.PGID]
             and (
                 pid is task.pid
                 or any(
-                    kind is PidType.PGID and other.pids[PidType.SID] is session
+                    kind is events.PidType.PGID and other.pids[events.PidType.SID] is session
                     for other, kind in pid.attached
                 )
             )
@@ -411,7 +401,7 @@ class Kernel:
             and not task.exited
             and not task.process.leads_session
             and task.pid is not None
-            and not any(kind is PidType.PGID for _, kind in task.pid.attached)
+            and not any(kind is events.PidType.PGID for _, kind in task.pid.attached)
         )
 
     def random_act(self, rng: random.Random) -> Act | None:
@@ -471,7 +461,7 @@ class Kernel:
         self.now += 7_000_001
         return self.now
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: events.Event) -> None:
         self.records.append(event)
 
     def _heir(self, task: Thread) -> Thread:
@@ -500,12 +490,12 @@ class Kernel:
             space.started = True
         return pid
 
-    def _attach(self, process: Process, kind: PidType) -> None:
+    def _attach(self, process: Process, kind: events.PidType) -> None:
         pid = process.pids[kind]
         if pid is not None and pid is not self.zero:
             pid.attached.add((process, kind))
 
-    def _detach(self, process: Process, kind: PidType) -> None:
+    def _detach(self, process: Process, kind: events.PidType) -> None:
         pid = process.pids[kind]
         if pid is not None and pid is not self.zero:
             pid.attached.discard((process, kind))

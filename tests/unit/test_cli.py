@@ -19,26 +19,26 @@ from typing import Any
 
 import jsonschema
 import pytest
-from fake_kernel import FakeKernel, FakeProcFs, FakeProgram, never
-from reference import ROOT
-from test_offsets import FakeBtf
 
 import pidscope
-import pidscope.commands.sources as sources_module
 import pidscope.live.bcc as bcc_module
 import pidscope.live.compiler as compiler_module
 import pidscope.live.program as program_module
 import pidscope.live.session as live_module
 import pidscope.live.tracepoint as tracepoint_module
+import pidscope.sources.options as sources_module
 from pidscope import cli
-from pidscope.commands.running import spawned
 from pidscope.errors import HostError, UsageError
-from pidscope.event import PidAttached, PidDetached
-from pidscope.hooks import Hook
-from pidscope.session import Session
+from pidscope.events import PidAttached, PidDetached
+from pidscope.session.session import Session
+from pidscope.sources.command import spawned
+from pidscope.wire.hooks import Hook
+from tests import CHECKOUT
+from tests.unit.fake_kernel import FakeKernel, FakeProcFs, FakeProgram, never
+from tests.unit.live.test_offsets import FakeBtf
+from tests.unit.reference import ROOT
 
 PIDSCOPE = (sys.executable, "-m", "pidscope")
-CHECKOUT = Path(pidscope.__file__).parent.parent
 SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
 LIVE = (["watch"], ["verify"], ["watch", "--", "true"], ["verify", "-J", "--", "true"])
 
@@ -173,9 +173,9 @@ HEAVY = {
     "psutil",
     "subprocess",
     "tabulate",
-    "pidscope.event",
-    "pidscope.session",
-    "pidscope.table",
+    "pidscope.events",
+    "pidscope.session.session",
+    "pidscope.table.table",
 }
 
 
@@ -234,7 +234,7 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     def interrupted(path: Any = None) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pidscope.commands.sources.ProcFs", interrupted)
+    monkeypatch.setattr("pidscope.sources.options.ProcFs", interrupted)
     assert cli.main(["ps"]) == 128 + signal.SIGINT
     assert capsys.readouterr().err == ""
 
@@ -365,7 +365,7 @@ def kernel(host: pytest.MonkeyPatch) -> FakeKernel:
     host.setattr(live_module, "fence", kernel.fence)
     host.setattr(live_module, "Program", lambda way, ring_bytes, steps: FakeProgram(kernel))
     host.setattr(live_module, "silent_hooks", lambda stream, hooks: [])
-    host.setattr("pidscope.commands.running.POLL_MS", 0)
+    host.setattr("pidscope.sources.command.POLL_MS", 0)
     host.setattr(sources_module, "ProcFs", lambda root: FakeProcFs(kernel))
     return kernel
 
@@ -635,7 +635,7 @@ def test_a_silent_hook_is_named_and_one_that_makes_state_refuses_the_way(
 def test_no_descriptor_is_left_open() -> None:
     """Those that stand in for standard streams, or for a reader who has gone."""
     count = (
-        "import os, sys; from pidscope.commands.standard import *\n"
+        "import os, sys; from pidscope.terminal import *\n"
         "before = len(os.listdir('/proc/self/fd'))\n"
         "open_standard_streams(); forget_stdout(); forget_stdout()\n"
         "after = len(os.listdir('/proc/self/fd'))\n"

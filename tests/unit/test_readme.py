@@ -11,8 +11,9 @@ import pytest
 
 import pidscope.model
 from pidscope import cli
+from tests import CHECKOUT
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+README = (CHECKOUT / "README.md").read_text()
 MODEL = Path(pidscope.model.__file__).parent
 _QUOTED = re.compile(r"`([^`]+)`")
 _OURS = re.compile(r"pidscope ([^`)<]+)")

@@ -12,26 +12,13 @@ import random
 from collections import Counter
 from typing import Callable
 
-from pidscope.event import (
-    Birth,
-    Event,
-    PidAttached,
-    PidDetached,
-    PidType,
-    TaskCreated,
-    TaskExecuted,
-    TaskExited,
-    TaskFreed,
-    TaskMoved,
-    TaskRenamed,
-    TaskSeen,
-)
-from pidscope.hooks import TRACEPOINT, TRACEPOINT_HOOKS, accounted
+from pidscope import events
 from pidscope.model.kernel import Kernel
 from pidscope.model.sched import TaskStruct
 from pidscope.simulated.ring import RING_BYTES
 from pidscope.simulated.world import SimulatedWorld
-from pidscope.wire import encode
+from pidscope.wire.encode import encode
+from pidscope.wire.hooks import TRACEPOINT, TRACEPOINT_HOOKS, accounted
 
 _SOON = 0.3  # how likely what is due is told at the next act of anybody
 
@@ -52,21 +39,25 @@ class Tracer:
     ``change`` may make another event of each, or None: then its tracepoint did not run at all.
     """
 
-    def __init__(self, kernel: Kernel, told: Callable[[Event], None], rng: random.Random) -> None:
+    def __init__(
+        self, kernel: Kernel, told: Callable[[events.Event], None], rng: random.Random
+    ) -> None:
         self.kernel = kernel
         self.told = told
         self.rng = rng
         self.newborn: dict[int, _Newborn] = {}
-        self.freed: list[TaskFreed] = []  # released, and not told of yet
-        self.change: Callable[[Event], Event | None] = lambda event: event
+        self.freed: list[events.TaskFreed] = []  # released, and not told of yet
+        self.change: Callable[[events.Event], events.Event | None] = lambda event: event
 
-    def hooked(self, event: Event) -> None:
+    def hooked(self, event: events.Event) -> None:
         """A function hook runs, before the change that it tells of."""
         self._others()
         actors = {getattr(event, "by", 0)}
-        if isinstance(event, (TaskExited, TaskExecuted, TaskRenamed, PidDetached)):
+        if isinstance(
+            event, (events.TaskExited, events.TaskExecuted, events.TaskRenamed, events.PidDetached)
+        ):
             actors.add(event.tid)
-        if isinstance(event, TaskCreated) and event.tid in self.newborn:
+        if isinstance(event, events.TaskCreated) and event.tid in self.newborn:
             self.newborn[event.tid].flags = event.flags
             return
         for tid, newborn in list(self.newborn.items()):
@@ -84,19 +75,19 @@ class Tracer:
     def is_new(self, tid: int) -> bool:
         return tid in self.newborn
 
-    def _translate(self, event: Event) -> None:
-        if isinstance(event, PidAttached):
+    def _translate(self, event: events.Event) -> None:
+        if isinstance(event, events.PidAttached):
             if event.birth is not None:
                 task = next(t for t in self._attaching(event.tid))
                 self.newborn[event.tid] = _Newborn(task, event.by)
-        elif isinstance(event, PidDetached):
+        elif isinstance(event, events.PidDetached):
             task = self._task(event.tid)
             start_ns = task.start_boottime
-            self.freed.append(TaskFreed(event.ts_ns, 0, event.tid, event.tgid, start_ns))
-        elif isinstance(event, TaskExecuted):
+            self.freed.append(events.TaskFreed(event.ts_ns, 0, event.tid, event.tgid, start_ns))
+        elif isinstance(event, events.TaskExecuted):
             self._tell(event)
             self._tell(self._seen(self._task(event.tid), event.ts_ns))
-        elif isinstance(event, (TaskRenamed, TaskExited, TaskMoved)):
+        elif isinstance(event, (events.TaskRenamed, events.TaskExited, events.TaskMoved)):
             self._tell(event)
 
     def _attaching(self, tid: int) -> list[TaskStruct]:
@@ -130,14 +121,16 @@ class Tracer:
         newborn.told = True
         task, by = newborn.task, newborn.forker
         seen = self._seen(task, self.kernel.now_ns)
-        self._tell(PidAttached(seen.ts_ns, by, seen.tid, PidType.PID, seen.pid, seen.birth))
-        self._tell(TaskCreated(seen.ts_ns, by, seen.tid, newborn.flags, task.cgroup.id, 0))
+        self._tell(
+            events.PidAttached(seen.ts_ns, by, seen.tid, events.PidType.PID, seen.pid, seen.birth)
+        )
+        self._tell(events.TaskCreated(seen.ts_ns, by, seen.tid, newborn.flags, task.cgroup.id, 0))
 
-    def _seen(self, task: TaskStruct, ts_ns: int) -> TaskSeen:
-        pid, pgid, sid = task.thread_pid, *task.signal.pids[PidType.PGID :]
+    def _seen(self, task: TaskStruct, ts_ns: int) -> events.TaskSeen:
+        pid, pgid, sid = task.thread_pid, *task.signal.pids[events.PidType.PGID :]
         assert pid is not None and pgid is not None and sid is not None
         parent = pid.numbers[-1].ns.parent
-        birth = Birth(
+        birth = events.Birth(
             task.tgid,
             task.real_parent.tgid,
             task.start_boottime,
@@ -146,9 +139,9 @@ class Tracer:
             pgid.pid_numbers,
             sid.pid_numbers,
         )
-        return TaskSeen(ts_ns, task.pid, task.pid, pid.pid_numbers, birth)
+        return events.TaskSeen(ts_ns, task.pid, task.pid, pid.pid_numbers, birth)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: events.Event) -> None:
         changed = self.change(event)
         if changed is not None:
             self.told(changed)
@@ -178,7 +171,7 @@ class TracedWorld(SimulatedWorld):
     def skipped(self) -> dict[str, int]:
         return dict(self.left_out)
 
-    def tasks(self) -> list[TaskSeen]:
+    def tasks(self) -> list[events.TaskSeen]:
         rows = super().tasks()
         new = self.tracer.is_new
         shown = [row for row in rows if row.birth.tgid not in self.hidden]
@@ -195,10 +188,10 @@ class TracedWorld(SimulatedWorld):
         self.busy = False
         self.tracer.settle()
 
-    def _hooked(self, event: Event) -> None:
+    def _hooked(self, event: events.Event) -> None:
         self.tracer.hooked(event)
 
-    def _told(self, event: Event) -> None:
+    def _told(self, event: events.Event) -> None:
         hook, hits = accounted(event, TRACEPOINT)
         self._hits[hook] += hits
         if not self.ring.write(encode(event, self.lost)):

@@ -6,15 +6,15 @@ import random
 from typing import Any
 
 import pytest
-from compare import expect_equal
-from fake_kernel import FakeKernel, FakeProcFs, FakeProgram
-from reference import Act, Thread
 
 import pidscope.live.session as live_module
-from pidscope.event import Event
+from pidscope.events import Event
 from pidscope.live.session import LiveWorld
-from pidscope.session import Session
-from pidscope.verify import Tally, Verdict
+from pidscope.session.session import Session
+from pidscope.verify.verdicts import Tally, Verdict
+from tests.unit.compare import expect_equal
+from tests.unit.fake_kernel import FakeKernel, FakeProcFs, FakeProgram
+from tests.unit.reference import Act, Thread
 
 
 class Watch:

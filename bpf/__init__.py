@@ -1,1 +1,0 @@
-"""The eBPF programs and their record header, as package data."""

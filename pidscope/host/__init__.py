@@ -1,0 +1,1 @@
+"""A Linux host's own files: /proc, cgroup files, BTF."""

@@ -1,0 +1,452 @@
+"""/proc as it tells of tasks: the snapshot door of a real kernel, or of a tree that looks like it.
+
+What vanished, or may not be read, is no error and comes back as None; a file that is there but
+does not have the kernel's form raises `ProcError`. Every file costs one open, one read, one close.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+
+from pidscope.errors import HostError, ProcError
+from pidscope.host.proc_parse import (
+    parse_boot_time,
+    parse_boottime_offset,
+    parse_forks,
+    parse_is_kthread,
+    parse_pidfd_number,
+    parse_start_ticks,
+    parse_status,
+)
+from pidscope.snapshot import Mount, Snapshot, Status, TaskReading, take_snapshot
+
+PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
+PROC_CGROUP_INIT_INO = 0xEFFFFFFB  # of the initial cgroup namespace (the same file)
+_TIME_INIT_INO = 0xEFFFFFFA  # PROC_TIME_INIT_INO, the same file
+_NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
+
+_LAST_LINE = b"\nNSsid:\t"  # of a status, of those that are parsed
+_UNIFIED = b"\n0::"  # of a cgroup: the line of hierarchy 0, if there is one, is the last
+_GONE = frozenset({errno.ENOENT, errno.ESRCH})
+_DENIED = frozenset({errno.EACCES, errno.EPERM})  # EPERM: hidepid=1 (proc_pid_permission())
+
+
+class ProcFs:
+    """The files of one /proc mount."""
+
+    def __init__(self, root: str | os.PathLike[str] = "/proc") -> None:
+        """Look below ``root``; nothing is opened yet."""
+        self._root = os.fspath(root)
+
+    @property
+    def root(self) -> str:
+        """Where it is mounted."""
+        return self._root
+
+    def numbers(self) -> list[int]:
+        """Return the process numbers listed, increasing; raise HostError if there is no listing."""
+        try:
+            return _numeric(os.listdir(self._root))  # noqa: PTH208 (no Path for each name)
+        except OSError as error:
+            raise HostError(f"cannot list {self._root}: {error.strerror}") from error
+
+    def threads(self, number: int) -> list[int]:
+        """Return the tids of process ``number``, increasing; none if it vanished."""
+        try:
+            return _numeric(os.listdir(f"{self._root}/{number}/task"))  # noqa: PTH208
+        except OSError as error:
+            _expect(error, _GONE | _DENIED)
+            return []
+
+    def read_status(self, number: int) -> Status | None:
+        """Return the PID lines of task ``number``, a thread that is not listed included.
+
+        None: it vanished, or hidepid hides it. Raises ProcError.
+        """
+        path = f"{self._root}/{number}/status"
+        data = _read(path, until=_LAST_LINE)
+        return None if data is None else parse_status(data, path)
+
+    def read_cgroup(self, number: int) -> bytes | None:
+        """Return what ``cgroup`` of a task says; None: vanished."""
+        return _read(f"{self._root}/{number}/cgroup", until=_UNIFIED)
+
+    def start_ticks(self, number: int) -> int | None:
+        """Return field 22 of stat, as `pidscope.host.ticks` has it; None: vanished."""
+        path = f"{self._root}/{number}/stat"
+        data = _read(path)
+        return None if data is None else parse_start_ticks(data, path)
+
+    def own_start_ticks(self) -> int:
+        """Return field 22 of the calling thread's own stat; raise ProcError."""
+        path = f"{self._root}/thread-self/stat"
+        return parse_start_ticks(_read(path) or b"", path)
+
+    def pid_ns(self, number: int) -> int | None:
+        """Return the inum of ``ns/pid``; None: vanished, or this user may not read it."""
+        return _read_inum(f"{self._root}/{number}/ns/pid")
+
+    def own_number(self) -> int | None:
+        """Return the number of this process in the mount's namespace; None: it has none."""
+        try:
+            return int(os.readlink(f"{self._root}/self"))  # noqa: PTH115 (bare name)
+        except (OSError, ValueError):
+            return None
+
+    def children_ns(self, number: int) -> int | None:
+        """Return the inum of ``ns/pid_for_children``, in which the task's children will be born.
+
+        None: the task is a zombie or vanished, this user may not read it, or (up to 7.0) that
+        namespace has not had its number 1 yet (``pidns_for_children_get()``).
+        """
+        return _read_inum(f"{self._root}/{number}/ns/pid_for_children")
+
+    def ns_chain(self, number: int) -> list[tuple[int, int]]:
+        """Return (inum, inum of its parent) from the task's own PID namespace outwards.
+
+        The mount's namespace has 0 for its parent. The chain ends early at one whose parent
+        cannot be known. ``NS_GET_PARENT`` tells only what is inside the reader's own namespace
+        (``pidns_get_parent()``, kernel/pid_namespace.c). Outside it the task's ancestors do: the
+        namespace of a parent is its child's or an outer one of that, so one that is as deep as
+        the namespace looked for is in it.
+        """
+        inums: list[int] = []
+        depth = 0
+        for place, directory in self._lineage(number):
+            depth = depth or place
+            if place == depth - len(inums):
+                inums += _inums_outwards(directory, place)
+            if len(inums) == depth - 1:
+                shown = self._shown_ns()
+                inums += [] if shown is None else [shown]
+            if not inums or len(inums) >= depth - 1:
+                break
+        outer = [*inums[1:], 0] if len(inums) == depth else inums[1:]
+        return list(zip(inums, outer))
+
+    def _lineage(self, number: int) -> Iterator[tuple[int, int]]:
+        """Yield how deep a task's namespace is, and its open directory, then its ancestors'.
+
+        Who has the number that PPid gave may be somebody else by the time it is opened; but if
+        PPid is the same after that, it is not: children are only given to older processes, and
+        the one that has a freed number is younger.
+        """
+        path = f"{self._root}/{number}"
+        directory = _open_directory(path)
+        while directory is not None:
+            try:
+                status = _status_in(directory, path)
+                if status is None:
+                    return
+                yield len(status.ns_pid), directory
+                outer = f"{self._root}/{status.ppid}"
+                parent = _open_directory(outer) if status.ppid else None
+                again = _status_in(directory, path)
+            finally:
+                os.close(directory)
+            if parent is not None and (again is None or again.ppid != status.ppid):
+                os.close(parent)
+                return
+            path, directory = outer, parent
+
+    def read(self, number: int) -> TaskReading | None:
+        """Return status, namespace and start of one task; None: vanished, or hidden.
+
+        All three are read below one descriptor of the task's directory, so they are one
+        ``struct pid``'s even when its number is given out again meanwhile. Raises ProcError.
+        """
+        return self._read_task(number, None, start=True)
+
+    def _read_task(
+        self, number: int, shown: int | None, start: bool, cgroups: dict[int, bytes] | None = None
+    ) -> TaskReading | None:
+        """Read one task as `read` does, but no file that tells nothing new.
+
+        A task that has one number is in the namespace that the mount shows, ``shown`` if that is
+        known. Without a start only a namespace that is not told asks for one, see below. What the
+        ``cgroup`` of a process says goes into ``cgroups``, if they are asked for.
+        """
+        path = f"{self._root}/{number}"
+        directory = _open_directory(path)
+        if directory is None:
+            return None
+        try:
+            status = _status_in(directory, path)
+            if status is None:
+                return None
+            only = shown if len(status.ns_pid) == 1 else None
+            ns = _read_inum("ns/pid", directory) if only is None else only
+            if cgroups is not None and status.ns_pid == status.ns_tgid:
+                data = _read("cgroup", until=_UNIFIED, directory=directory)
+                if data is not None:
+                    cgroups[number] = data
+            if not start and ns is not None:
+                return TaskReading(number, status, None, ns)
+            # Last: a start without a namespace then means "may not be read", not "vanished".
+            stat = _read("stat", directory=directory)
+            if stat is None and not start:
+                return None
+            ticks = None if stat is None else parse_start_ticks(stat, f"{path}/stat")
+            return TaskReading(number, status, ticks, ns)
+        finally:
+            os.close(directory)
+
+    def snapshot(
+        self, threads: bool = True, starts: bool = True, cgroups: bool = False
+    ) -> Snapshot:
+        """Read every task as `take_snapshot` does; raise ProcError, HostError if none is listed."""
+        shown = self._shown_ns()
+        paths: dict[int, bytes] | None = {} if cgroups else None
+        snapshot = take_snapshot(
+            self, threads, lambda number: self._read_task(number, shown, starts, paths)
+        )
+        parents = {} if shown is None else {shown: 0}
+        return snapshot._replace(
+            ns_parents={**parents, **snapshot.ns_parents}, starts=starts, cgroups=paths
+        )
+
+    def sees_cgroups_whole(self) -> bool:
+        """Tell whether ``cgroup`` shows whole paths: not those below a cgroup namespace's root.
+
+        It is the reader's namespace that counts, not the mount's (``proc_cgroup_show()``,
+        kernel/cgroup/cgroup.c).
+        """
+        try:
+            return _inum_of(f"{self._root}/self/ns/cgroup") == PROC_CGROUP_INIT_INO
+        except OSError:  # a kernel without control groups
+            return False
+
+    def host_root(self) -> str:
+        """Return the root directory of the mount's process 1, or else this process's own.
+
+        Only root may pass there; in a container with the host's PID namespace they differ.
+        """
+        root = f"{self._root}/1/root"
+        return root if os.access(f"{root}/.", os.X_OK) else ""
+
+    def sees_all(self) -> bool:
+        """Tell whether hidepid hides nobody: whom it concerns, it hides init from."""
+        return self.read_status(1) is not None
+
+    def boot_id(self) -> str | None:
+        """Return the UUID of this boot; None: there is none below this root."""
+        data = _read(f"{self._root}/sys/kernel/random/boot_id")
+        return None if data is None else data.decode("ascii", "replace").strip()
+
+    def boot_time(self) -> int:
+        """Return ``btime`` of /proc/stat, the boot in seconds since the epoch; raise ProcError.
+
+        A time namespace shifts it, too (``timens_sub_boottime()``, fs/proc/stat.c), since 5.11.
+        """
+        path = f"{self._root}/stat"
+        data = _read(path, until=b"\nbtime ") or b""
+        return parse_boot_time(data, path)
+
+    def forks(self) -> int:
+        """Return ``processes`` of /proc/stat, the tasks born since boot; raise ProcError."""
+        path = f"{self._root}/stat"
+        return parse_forks(_read(path, until=b"\nprocesses ") or b"", path)
+
+    def last_pid(self) -> int | None:
+        """Return the last number given out in the reader's own PID namespace.
+
+        ``loadavg_proc_show()`` (fs/proc/loadavg.c) takes the reader's namespace, not the mount's.
+        """
+        fields = (_read(f"{self._root}/loadavg") or b"").split()
+        return int(fields[4]) if len(fields) == 5 and fields[4].isdigit() else None
+
+    def mount(self) -> Mount:
+        """Return which PID namespace this mount shows, once the reader is sure to be in it.
+
+        Raises HostError for the /proc of another PID namespace, and for what is no /proc:
+        ``self`` is there only for a reader who has a number in the mount's namespace, and NSpid
+        has one number only if that is the reader's own (``task_pid()``, fs/proc/array.c).
+        """
+        try:
+            number = int(os.readlink(f"{self._root}/self"))  # noqa: PTH115 (bare name)
+            status = self.read_status(number)
+        except (OSError, ValueError) as error:
+            raise self._foreign() from error
+        if status is None:
+            raise self._foreign()
+        own = self.pid_ns(number)
+        if own is None:
+            raise HostError(f"cannot read {self._root}/{number}/ns/pid, this process's own")
+        if len(status.ns_pid) == 1:
+            return Mount(own, own == PROC_PID_INIT_INO)
+        ns = self._shown_ns()
+        return Mount(ns, None if ns is None else ns == PROC_PID_INIT_INO, own)
+
+    def _shown_ns(self) -> int | None:
+        """Return the inum of the mount's namespace, as two of its processes tell it.
+
+        Number 1 of a namespace is never inside another: nobody can be before there is a 1. Its
+        link may be closed to this user; but a kernel thread has a number in the initial
+        namespace only, and there number 2 is one (``rest_init()``, init/main.c).
+        """
+        ns = self.pid_ns(1)
+        path = f"{self._root}/2/stat"
+        stat = _read(path) if ns is None else None
+        return PROC_PID_INIT_INO if stat is not None and parse_is_kthread(stat, path) else ns
+
+    def number_of(self, pid: int) -> int:
+        """Return the number in the mount's namespace of the process that is ``pid`` to the reader.
+
+        ``pidfd_show_fdinfo()`` (kernel/fork.c, since 5.4) prints it, for the mount that is asked.
+        Raises HostError: it is gone, or the kernel has no pidfds.
+        """
+        if self.mount().inside is None:
+            return pid
+        try:
+            fd = os.pidfd_open(pid)
+        except OSError as error:
+            raise HostError(f"cannot open a pidfd of process {pid}: {error.strerror}") from error
+        try:
+            path = f"{self._root}/self/fdinfo/{fd}"
+            number = parse_pidfd_number(_read(path) or b"", path)
+        finally:
+            os.close(fd)
+        if number <= 0:
+            raise HostError(f"process {pid} has no number in {self._root}")
+        return number
+
+    def boottime_offset_ns(self) -> int:
+        """Return the boottime offset of the reader's time namespace.
+
+        ``timens_offsets`` has those of its children's (``proc_timens_show_offsets()``,
+        kernel/time/namespace.c), which is the same one unless the process has just unshared it.
+        Raises HostError if so; ProcError.
+        """
+        try:
+            own = _inum_of(f"{self._root}/self/ns/time")
+            of_children = _inum_of(f"{self._root}/self/ns/time_for_children")
+        except (FileNotFoundError, NotADirectoryError):
+            return 0  # a kernel without time namespaces, or no /proc at all
+        if own == _TIME_INIT_INO:
+            return 0
+        if own != of_children:
+            raise HostError(
+                "this process has left its time namespace, whose offset cannot be read any more",
+                "run pidscope in a child (unshare --time --fork pidscope …)",
+            )
+        path = f"{self._root}/self/timens_offsets"
+        return parse_boottime_offset(_read(path) or b"", path)
+
+    def _foreign(self) -> HostError:
+        if not os.access(f"{self._root}/stat", os.F_OK):
+            return HostError(
+                f"{self._root} is not a mounted proc file system",
+                hint="mount one (mount -t proc proc DIR) and name it with --proc DIR",
+            )
+        return HostError(
+            f"{self._root} belongs to a PID namespace in which this process has no number",
+            hint="mount your own (unshare -m, then mount -t proc proc /proc), "
+            "or run where that one is home (nsenter -t PID -p -m)",
+        )
+
+
+def _inum_of(path: str) -> int:
+    return os.stat(path).st_ino  # noqa: PTH116 (pathlib takes a while to import)
+
+
+def _numeric(names: list[str]) -> list[int]:
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+
+def _expect(error: OSError, errnos: frozenset[int]) -> None:
+    """Raise ``error`` again unless it is one of ``errnos``."""
+    if error.errno not in errnos:
+        raise error
+
+
+def _open(path: str, flags: int, directory: int | None = None) -> int | None:
+    try:
+        return os.open(path, flags, dir_fd=directory)
+    except OSError as error:
+        _expect(error, _GONE | _DENIED)
+        return None
+
+
+def _open_directory(path: str) -> int | None:
+    return _open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _read(path: str, until: bytes = b"", directory: int | None = None) -> bytes | None:
+    """Return the file up to the line that begins with ``until``, or what one read gives.
+
+    A status file is longer than a page only where Groups is, so one read is the rule.
+    """
+    fd = _open(path, os.O_RDONLY | os.O_CLOEXEC, directory)
+    if fd is None:
+        return None
+    try:
+        data = os.read(fd, 4096)
+        while until and not _has_line(data, until):
+            more = os.read(fd, 65536)
+            if not more:
+                break
+            data += more
+        return data
+    except OSError as error:
+        _expect(error, _GONE | _DENIED)
+        return None
+    finally:
+        os.close(fd)
+
+
+def _status_in(directory: int, path: str) -> Status | None:
+    """Parse ``status`` of the task whose open directory has this ``path``; None: vanished."""
+    data = _read("status", until=_LAST_LINE, directory=directory)
+    return None if data is None else parse_status(data, f"{path}/status")
+
+
+def _has_line(data: bytes, key: bytes) -> bool:
+    start = data.find(key)
+    return start >= 0 and data.find(b"\n", start + len(key)) >= 0
+
+
+def _read_inum(path: str, directory: int | None = None) -> int | None:
+    """Return INUM of a link to ``pid:[INUM]`` (``ns_get_name()``, fs/nsfs.c)."""
+    try:
+        link = os.readlink(path, dir_fd=directory)
+    except OSError as error:
+        _expect(error, _GONE | _DENIED)
+        return None
+    if not link:  # what 5.10 gives where 6.18 says EACCES
+        return None
+    inum = link[5:-1]
+    if link != f"pid:[{inum}]" or not (inum.isascii() and inum.isdigit()):
+        raise ProcError(path, 1, link, "not a PID namespace")
+    return int(inum)
+
+
+def _inums_outwards(directory: int, depth: int) -> list[int]:
+    """Return the inum of a task's namespace and those around it, ``depth`` of them or fewer.
+
+    Fewer: it may not be read, or the kernel does not tell this process of its parent.
+    """
+    inum = _read_inum("ns/pid", directory)
+    inums = [] if inum is None else [inum]
+    fd = None if inum is None or depth == 1 else _open("ns/pid", os.O_RDONLY, directory)
+    while fd is not None:
+        parent = _parent_fd(fd) if len(inums) < depth else None
+        os.close(fd)
+        if parent is not None:
+            inums.append(os.fstat(parent).st_ino)
+        fd = parent
+    return inums
+
+
+def _parent_fd(fd: int) -> int | None:
+    """Open the parent of the namespace behind ``fd``; None: the kernel does not let this process.
+
+    ENOTTY: a kernel before 4.9.
+    """
+    try:
+        return fcntl.ioctl(fd, _NS_GET_PARENT)
+    except OSError as error:
+        _expect(error, _DENIED | {errno.ENOTTY})
+        return None

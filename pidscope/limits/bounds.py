@@ -1,0 +1,270 @@
+"""What bounds forking: a kernel's values in, bounds out.
+
+Pure. ``copy_process()`` (kernel/fork.c) asks one after the other, and the first that refuses gives
+the errno:
+
+1. RLIMIT_NPROC of the user, unless that is root or the forker has CAP_SYS_RESOURCE or
+   CAP_SYS_ADMIN; EAGAIN. Threads count, and zombies.
+2. threads-max of the machine; EAGAIN.
+3. ``copy_pid_ns()``, for a new namespace only: EINVAL where unshare or setns has sent the children
+   elsewhere already (a new thread gets that, too, and earlier), ENOSPC beyond 32 levels or
+   user.max_pid_namespaces.
+4. ``alloc_pid()``: a number at every level, innermost first; EAGAIN. Then ENOMEM if the namespace's
+   number 1 has exited.
+5. ``pids_can_fork()`` (kernel/cgroup/pids.c): pids.max of the cgroup and all above it; EAGAIN.
+
+An amount is a number, `MAX` (no limit), or None: not known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, Optional
+
+from pidscope.query.process import Process
+
+MAX = math.inf
+Amount = Optional[float]  # an int, MAX or None
+
+MAX_PID_NS_LEVEL = 32  # include/linux/pid_namespace.h
+_RESERVED_PIDS = 300  # include/linux/threads.h
+
+FORK, THREAD, NAMESPACE = "fork", "thread", "namespace"
+
+# Bounds that count nothing
+INIT = "number 1"
+CHILDREN = "pid_ns_for_children"
+
+
+class Everyone(NamedTuple):
+    """Who was seen on a host."""
+
+    processes: list[Process]  # threads, too
+    ns_parents: Mapping[int, int]
+    nobody_hidden: bool
+    all_read: bool  # the namespaces of all of them, too
+
+    def threads_of(self, pid: int) -> list[int]:
+        """The tids of a process."""
+        return [task["tid"] for task in self.processes if task["pid"] == pid]
+
+
+class Numbers(NamedTuple):
+    """One ``struct pid_namespace`` in which a new task needs a number."""
+
+    ns: int | None  # inum
+    used: Collection[int]  # numbers that are taken
+    all_seen: bool  # no other is
+    pid_max: int | None  # that holds here
+    last_pid: int | None  # the last that was given out
+
+
+class CgroupPids(NamedTuple):
+    """One cgroup with the pids controller."""
+
+    path: str  # escaped
+    max: Amount
+    current: int | None
+    peak: int | None = None  # None: an older kernel has no such file
+    events: int | None = None
+    events_local: int | None = None
+
+
+class UserTasks(NamedTuple):
+    """RLIMIT_NPROC, and the tasks that count against it (``UCOUNT_RLIMIT_NPROC``)."""
+
+    uid: int
+    limit: Amount
+    tasks: int | None
+    all_seen: bool  # no other counts
+    exempt: bool | None
+
+
+class Facts(NamedTuple):
+    """All that is asked about one process, as far as it is known."""
+
+    numbers: Sequence[Numbers]  # of the namespace of its children and outwards
+    adding: bool | None  # the first of them takes new tasks: no number 1 of it has exited
+    level: int | None  # of the first of them
+    diverted: bool | None  # its children go elsewhere than where it lives
+    cgroups: Sequence[CgroupPids]  # its own and upwards
+    cgroups_known: bool  # there is no other above them
+    user: UserTasks | None  # None: the kernel has no such limit
+    threads: int | None
+    threads_max: Amount
+    pid_namespaces: int | None  # of its user
+    max_pid_namespaces: Amount
+
+
+class Bound(NamedTuple):
+    """One limit, and how far away it is."""
+
+    name: str  # as the kernel calls it
+    of: str  # whose
+    limit: Amount
+    used: int | None
+    room: Amount  # how many more there are at most; 0: it is reached
+    least: float  # and at least
+    errno: str  # of what it refuses
+    exempt: bool | None = False
+    stops: str = FORK
+    cgroup: CgroupPids | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is known to stop a fork sooner or later."""
+        return self.stops == FORK and self.exempt is False and self.room not in (None, MAX)
+
+    @property
+    def sure(self) -> float:
+        """How many forks it is sure to let through."""
+        return MAX if self.stops != FORK or self.exempt else self.least
+
+
+def bounds(facts: Facts) -> list[Bound]:
+    """Return every bound, in the order in which the kernel asks."""
+    found = [*_of_user(facts)]
+    if facts.threads_max != MAX:  # which no kernel has, but the model
+        found.append(_left("threads-max", "this host", facts.threads_max, facts.threads))
+    found += _of_new_namespace(facts)
+    found += [_of_numbers(numbers) for numbers in facts.numbers]
+    found.append(_of_init(facts))
+    found += [
+        _left("pids.max", it.path, it.max, it.current)._replace(cgroup=it) for it in facts.cgroups
+    ]
+    if not facts.cgroups_known:
+        found.append(_left("pids.max", "cgroups not seen", None, None))
+    return found
+
+
+def _left(name: str, of: str, limit: Amount, used: int | None) -> Bound:
+    """Return a bound that counts; who was there before it was lowered may be too many."""
+    room: Amount = limit
+    if limit is not None and limit != MAX:
+        room = None if used is None else max(0, limit - used)
+    return Bound(name, of, limit, used, room, room or 0, "EAGAIN")
+
+
+def _of_user(facts: Facts) -> Iterable[Bound]:
+    if facts.user is not None:
+        uid, limit, tasks, all_seen, exempt = facts.user
+        bound = _left("RLIMIT_NPROC", f"user {uid}", limit, tasks)
+        sure = bound.least if all_seen or limit == MAX else 0
+        yield bound._replace(exempt=exempt, least=sure)
+
+
+def _of_new_namespace(facts: Facts) -> Iterable[Bound]:
+    if facts.diverted:
+        for stops in (THREAD, NAMESPACE):
+            yield Bound(CHILDREN, f"new {stops}s", None, None, 0, 0, "EINVAL", stops=stops)
+    depth = _left("MAX_PID_NS_LEVEL", "new namespaces", MAX_PID_NS_LEVEL, facts.level)
+    limit = facts.max_pid_namespaces
+    count = _left("max_pid_namespaces", "new namespaces", limit, facts.pid_namespaces)
+    for bound in (depth, count):
+        yield bound._replace(errno="ENOSPC", stops=NAMESPACE)
+
+
+def _of_numbers(numbers: Numbers) -> Bound:
+    used = None if numbers.ns is None else len(numbers.used)
+    bound = _left("pid_max", _named(numbers.ns), numbers.pid_max, used)
+    room = free_numbers(numbers)
+    # With the cursor beyond 300 there are fewest.
+    far = numbers if numbers.last_pid is not None else numbers._replace(last_pid=_RESERVED_PIDS)
+    sure = free_numbers(far) if numbers.all_seen else None
+    return bound._replace(room=room, least=sure or 0)
+
+
+def _of_init(facts: Facts) -> Bound:
+    ns = facts.numbers[0].ns if facts.numbers else None
+    room: Amount = None if facts.adding is None else MAX if facts.adding else 0
+    return Bound(INIT, _named(ns), None, None, room, room or 0, "ENOMEM")
+
+
+def _named(ns: int | None) -> str:
+    return f"pid:[{'?' if ns is None else ns}]"
+
+
+def free_numbers(numbers: Numbers) -> int | None:
+    """Return how many forks find a number here if nobody ends; None: not known.
+
+    Once the cursor has passed 300, those below are not given out again (``alloc_pid()``,
+    kernel/pid.c): so they are lost by the time a fork has got a number beyond. The number pid_max
+    itself is never given out.
+    """
+    if numbers.pid_max is None:
+        return None
+    taken = set(numbers.used)
+    high = _free(taken, _RESERVED_PIDS, numbers.pid_max)
+    cursor = 0 if numbers.last_pid is None else numbers.last_pid + 1
+    if cursor > _RESERVED_PIDS:
+        return high
+    return high + _free(taken, max(1, cursor) if high else 1, _RESERVED_PIDS)
+
+
+def _free(taken: Collection[int], first: int, end: int) -> int:
+    return max(0, end - first - sum(first <= number < end for number in taken))
+
+
+def numbers_in_use(everyone: Iterable[Process], inum: int) -> set[int]:
+    """Return the numbers of a namespace that somebody has, threads and all.
+
+    A number is taken while a task has it for its own, for its group or for its session, so what
+    tasks show is all there is (``free_pid()`` runs when the last list is empty).
+    """
+    used = {
+        number
+        for process in everyone
+        for level in process["levels"]
+        if level["ns"] == inum
+        for number in (level["tid"], level["pgid"], level["sid"])
+    }
+    return used - {0}
+
+
+def tight(found: Iterable[Bound]) -> Bound | None:
+    """Return the bound that stops forks first, of equals the first to be asked; None: none does."""
+    return min((bound for bound in found if bound.holds), key=_room, default=None)
+
+
+def _room(bound: Bound) -> float:
+    return MAX if bound.room is None else bound.room
+
+
+def unknown(found: Sequence[Bound]) -> list[Bound]:
+    """Return what may stop forks sooner than the tight one."""
+    first = tight(found)
+    most = MAX if first is None else _room(first)
+    return [bound for bound in found if bound is not first and bound.sure < most]
+
+
+def is_certain(found: Sequence[Bound]) -> bool:
+    """Tell whether no fork can fail sooner than the tight bound says."""
+    first = tight(found)
+    return not unknown(found) and (first is None or first.sure == first.room)
+
+
+def sentence(found: Sequence[Bound]) -> str:
+    """Return the answer in one line."""
+    first = tight(found)
+    if first is None:
+        return "nothing that is known here stops a fork"
+    if first.name == INIT:
+        return f"the next fork fails with {first.errno}: {first.name} of {first.of} has exited"
+    if first.room == 0:
+        what = f"{first.name} {shown(first.limit)} of {first.of}"
+        return f"the next fork fails with {first.errno} at {what}"
+    most = "" if is_certain(found) else "at most "
+    return f"room for {most}{shown(first.room)} more: {first.name} of {first.of}"
+
+
+def by_room(found: Iterable[Bound]) -> list[Bound]:
+    """Return what stops forks, the tight one first, then the rest, in the kernel's order."""
+    return sorted(found, key=lambda it: (it.stops != FORK, not it.holds, _room(it)))
+
+
+def shown(amount: Amount) -> int | str | None:
+    """An amount as a number or ``max``; None: not known."""
+    if amount is None:
+        return None
+    return "max" if amount == MAX else int(amount)

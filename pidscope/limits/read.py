@@ -1,0 +1,318 @@
+"""What a host tells about the limits of one process: /proc, sysctls and the cgroup file systems.
+
+Nobody is disturbed: in particular nothing is forked into another namespace, though only from
+inside it can its pid_max be read where each has its own (since 6.14).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pidscope.errors import BtfError
+from pidscope.escape import escape
+from pidscope.host.cgroup import (
+    Directory,
+    directories,
+    parse_amount,
+    parse_cgroup_mounts,
+    parse_max_events,
+    parse_pids_hierarchy,
+)
+from pidscope.host.proc import PROC_CGROUP_INIT_INO, ProcFs
+from pidscope.limits.bounds import (
+    MAX,
+    Amount,
+    CgroupPids,
+    Everyone,
+    Facts,
+    Numbers,
+    UserTasks,
+    numbers_in_use,
+)
+from pidscope.query.process import Process
+from pidscope.snapshot import Mount
+
+_BTF = "/sys/kernel/btf/vmlinux"
+_PROC_USER_INIT_INO = 0xEFFFFFFD  # include/linux/proc_ns.h
+_CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24  # include/uapi/linux/capability.h
+_PF_EXITING = 0x00000004  # include/linux/sched.h
+_UNREAD = frozenset({errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM, errno.ENODEV})
+
+_STATUS = re.compile(
+    rb"\nUid:\t([0-9]{1,10})\t.*\nThreads:\t([0-9]{1,10})\n.*\nCapEff:\t([0-9a-f]{1,16})\n",
+    re.DOTALL,
+)
+_NPROC = re.compile(rb"\nMax processes +([0-9]{1,20}|unlimited) ")
+
+
+class User(NamedTuple):
+    """What of a process's status counts for RLIMIT_NPROC."""
+
+    uid: int  # real, as the reader's user namespace has it
+    threads: int
+    effective: int  # capabilities
+    user_ns: int | None
+
+
+def fork_facts(procfs: ProcFs, number: int, everyone: Everyone) -> Facts | None:
+    """Return what bounds the forks of process ``number``.
+
+    None: it vanished, or is a zombie, which forks no more. Raises ProcError.
+    """
+    task = next((it for it in everyone.processes if it["tid"] == number), None)
+    user = user_of(procfs, number)
+    if task is None or task["state"] in "ZX" or user is None:
+        return None
+    mount = procfs.mount()
+    chain = _chain(procfs, task, everyone)
+    cgroups, known = _cgroups(procfs, number)
+    return Facts(
+        numbers=_numbers(procfs, chain, everyone, mount),
+        adding=_is_adding(procfs, chain[0], everyone),
+        level=_level(chain[0], everyone) if mount.initial else None,
+        diverted=None if chain[0] is None else chain[0] != task["ns"],
+        cgroups=cgroups,
+        cgroups_known=known,
+        user=_user_tasks(procfs, number, user, everyone, mount),
+        threads=threads(procfs),
+        threads_max=threads_max(procfs),
+        pid_namespaces=None,
+        max_pid_namespaces=_sysctl(procfs, "user/max_pid_namespaces")
+        if user.user_ns == _inum(procfs, "self/ns/user")
+        else None,
+    )
+
+
+def _read(path: str | bytes) -> bytes | None:
+    """Return a file; None: it is not there, or may not be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        if error.errno not in _UNREAD:
+            raise
+        return None
+
+
+def _file(procfs: ProcFs, path: str) -> bytes | None:
+    return _read(f"{procfs.root}/{path}")
+
+
+def _sysctl(procfs: ProcFs, name: str) -> int | None:
+    return parse_amount(_file(procfs, f"sys/{name}") or b"")
+
+
+def _inum(procfs: ProcFs, link: str) -> int | None:
+    try:
+        return os.stat(f"{procfs.root}/{link}").st_ino  # noqa: PTH116 (pathlib takes a while to import)
+    except OSError as error:
+        if error.errno not in _UNREAD:
+            raise
+        return None
+
+
+def threads_max(procfs: ProcFs) -> int | None:
+    """Return how many tasks the machine has room for; None: this /proc does not tell."""
+    return _sysctl(procfs, "kernel/threads-max")
+
+
+def threads(procfs: ProcFs) -> int | None:
+    """``nr_threads``, which /proc/loadavg has behind the slash (fs/proc/loadavg.c)."""
+    fields = (_file(procfs, "loadavg") or b"").split()
+    return parse_amount(fields[3].partition(b"/")[2]) if len(fields) == 5 else None
+
+
+# Numbers
+
+
+def _chain(procfs: ProcFs, task: Process, everyone: Everyone) -> list[int | None]:
+    """Return the namespace of a task's children, and those around it, outwards.
+
+    None stands for one that is not known. Where they are sent elsewhere, that is inside where
+    the task lives (``pidns_install()``).
+    """
+    active: list[int | None] = [level["ns"] for level in reversed(task["levels"])]
+    children = procfs.children_ns(task["tid"])
+    if children == active[0]:  # or neither is known
+        return active
+    inner: list[int | None] = [children]
+    while inner[-1] is not None and inner[-1] != active[0]:
+        parent = everyone.ns_parents.get(inner[-1])
+        inner.append(parent if parent not in inner else None)
+    return [*inner[:-1], *active] if inner[-1] is not None else [*inner, *active]
+
+
+def _level(ns: int | None, everyone: Everyone) -> int | None:
+    """Return how deep a namespace is, as who lives in it tells; None: nobody is seen there."""
+    depths = (len(it["levels"]) - 1 for it in everyone.processes if it["ns"] == ns)
+    return None if ns is None else next(depths, None)
+
+
+def _numbers(
+    procfs: ProcFs, chain: list[int | None], everyone: Everyone, mount: Mount
+) -> list[Numbers]:
+    own = mount.ns if mount.inside is None else mount.inside
+    pid_max = _sysctl(procfs, "kernel/pid_max")  # of the reader's namespace, whatever mount it is
+    everywhere = None if set(chain) <= {own} or _has_pid_max_per_ns() is not False else pid_max
+    found = []
+    for ns in chain:
+        used = set() if ns is None else numbers_in_use(everyone.processes, ns)
+        is_own = ns is not None and ns == own
+        # Whoever is outside the mount has its number inside, if it has one, for its group's only.
+        # In the outermost, nobody's namespace has to be read to know its number.
+        all_seen = everyone.all_read or (ns == mount.ns and everyone.nobody_hidden)
+        all_seen = all_seen and ns is not None and mount.initial is True
+        last_pid = procfs.last_pid() if is_own else None
+        found.append(Numbers(ns, used, all_seen, pid_max if is_own else everywhere, last_pid))
+    if not mount.initial:
+        found.append(Numbers(None, (), False, None, None))  # those around the mount's
+    return found
+
+
+def _has_pid_max_per_ns() -> bool | None:
+    """Whether each namespace has its own pid_max, as the kernel's types tell; None: not known."""
+    from pidscope.host.btf import Btf  # for another namespace than the reader's only
+
+    data = _read(_BTF)
+    try:
+        btf = None if data is None else Btf(data)
+        if btf is None:
+            return None
+        btf.offset("pid_namespace", "level")
+    except BtfError:
+        return None
+    try:
+        btf.offset("pid_namespace", "pid_max")
+    except BtfError:
+        return False
+    return True
+
+
+def _is_adding(procfs: ProcFs, ns: int | None, everyone: Everyone) -> bool | None:
+    """Whether the number 1 of a namespace still has a thread that does not exit.
+
+    None: there is no number 1 to be seen: it has exited, or there has not been one yet.
+    """
+    for task in everyone.processes:
+        innermost = task["levels"][-1]
+        if ns is not None and innermost["ns"] == ns and innermost["tid"] == 1:
+            flags = [_flags(procfs, tid) for tid in everyone.threads_of(task["pid"])]
+            return any(flag is not None and not flag & _PF_EXITING for flag in flags)
+    return None
+
+
+def _flags(procfs: ProcFs, tid: int) -> int | None:
+    """Return field 9 of stat, behind a comm that may hold anything."""
+    stat = _file(procfs, f"{tid}/stat") or b""
+    fields = stat[stat.rfind(b")") + 1 :].split()
+    return parse_amount(fields[6]) if len(fields) > 6 else None
+
+
+# Users
+
+
+def user_of(procfs: ProcFs, number: int) -> User | None:
+    """Return a process's user; None: it has vanished."""
+    match = _STATUS.search(_file(procfs, f"{number}/status") or b"")
+    if match is None:
+        return None
+    user_ns = _inum(procfs, f"{number}/ns/user")
+    return User(int(match[1]), int(match[2]), int(match[3], 16), user_ns)
+
+
+def _user_tasks(
+    procfs: ProcFs, number: int, user: User, everyone: Everyone, mount: Mount
+) -> UserTasks:
+    tasks, alike = count_tasks(procfs, user, {task["pid"] for task in everyone.processes})
+    return UserTasks(
+        user.uid,
+        nproc(procfs, number),
+        tasks if user.user_ns is not None else None,
+        alike and everyone.nobody_hidden and mount.initial is True,
+        is_exempt(procfs, user),
+    )
+
+
+def count_tasks(procfs: ProcFs, user: User, processes: Iterable[int]) -> tuple[int, bool]:
+    """Count the tasks of a process's user, in its user namespace; and tell whether that is all.
+
+    Those in user namespaces inside it count for whoever made these (``inc_rlimit_ucounts()``,
+    kernel/ucount.c), and it is in turn bounded by the one around it, which no file tells.
+    """
+    tasks = 0
+    alike = user.user_ns == _PROC_USER_INIT_INO
+    for process in processes:
+        other = user_of(procfs, process)
+        if other is not None and other.user_ns == user.user_ns is not None:
+            tasks += other.threads if other.uid == user.uid else 0
+        else:
+            alike = False
+    return tasks, alike
+
+
+def nproc(procfs: ProcFs, number: int) -> Amount:
+    """Return RLIMIT_NPROC of a process."""
+    match = _NPROC.search(_file(procfs, f"{number}/limits") or b"")
+    if match is None:
+        return None
+    return MAX if match[1] == b"unlimited" else int(match[1])
+
+
+def is_exempt(procfs: ProcFs, user: User) -> bool | None:
+    """``INIT_USER``, which is uid 0 of the initial user namespace, or ``capable()`` there."""
+    sees_real_uids = _inum(procfs, "self/ns/user") == _PROC_USER_INIT_INO
+    capable = bool(user.effective & (1 << _CAP_SYS_ADMIN | 1 << _CAP_SYS_RESOURCE))
+    if (sees_real_uids and user.uid == 0) or (capable and user.user_ns == _PROC_USER_INIT_INO):
+        return True
+    if not sees_real_uids or (capable and user.user_ns is None):
+        return None
+    return False
+
+
+# Cgroups
+
+
+def _cgroups(procfs: ProcFs, number: int) -> tuple[list[CgroupPids], bool]:
+    """Return the cgroups upwards that have a limit to be set, and whether no other is above."""
+    data = _file(procfs, f"{number}/cgroup")
+    hierarchy = parse_pids_hierarchy(data, f"{procfs.root}/{number}/cgroup") if data else None
+    if hierarchy is None:
+        return [], data is not None  # a kernel without the controller
+    mounts = parse_cgroup_mounts(_file(procfs, "self/mountinfo") or b"", hierarchy.version)
+    for mount in mounts:
+        found = directories(hierarchy.path, mount)
+        if found and all(map(_is_directory, found)):
+            to_the_root = found[-1].path == b"/"
+            known = to_the_root and _inum(procfs, "self/ns/cgroup") == PROC_CGROUP_INIT_INO
+            return list(_with_limits(found)), known
+    return [], False
+
+
+def _is_directory(it: Directory) -> bool:
+    return os.path.isdir(it.directory)  # noqa: PTH112 (bytes)
+
+
+def _with_limits(found: Iterable[Directory]) -> Iterable[CgroupPids]:
+    """Leave out those without the files: the root, and where v2 does not have it turned on."""
+    for path, directory in found:
+        limit = directory + b"/pids.max"
+        if not os.path.lexists(limit):
+            continue
+        data = _read(limit)
+        most: Amount = None if data is None else MAX if data.strip() == b"max" else None
+        yield CgroupPids(
+            escape(path),
+            parse_amount(data or b"") if most is None else most,
+            *(
+                parse_amount(_read(directory + name) or b"")
+                for name in (b"/pids.current", b"/pids.peak")
+            ),
+            *(
+                parse_max_events(_read(directory + name) or b"")
+                for name in (b"/pids.events", b"/pids.events.local")
+            ),
+        )

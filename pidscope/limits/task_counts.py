@@ -1,0 +1,67 @@
+"""RLIMIT_NPROC and threads-max, as they are once a fork has failed.
+
+Read while a stream goes on, so it is bounded: what was read holds for a second, and in a second
+few forkers are looked at. A user's tasks are counted, which takes a look at every process, only if
+the host has as many as the limit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+from pidscope.host.proc import ProcFs
+from pidscope.limits.bounds import MAX
+from pidscope.limits.failure import RLIMIT_NPROC, THREADS_MAX, TasksLimit
+from pidscope.limits.read import User, count_tasks, is_exempt, nproc, threads, threads_max, user_of
+
+_HOLDS_S = 1.0
+_MOST_READ = 20  # who forked, in a second
+_MOST_COUNTED = 4  # users, in a second
+
+
+class TaskCounts:
+    """Reads how many tasks there are of the most there may be."""
+
+    def __init__(self, procfs: ProcFs) -> None:
+        self._procfs = procfs
+        self._since_s = -math.inf
+        self._read: dict[int, list[TasksLimit]] = {}  # by who forked
+        self._counted: dict[tuple[int, int | None], int] = {}  # by uid and user namespace
+
+    def limits(self, by: int) -> list[TasksLimit]:
+        """Return the limits in the kernel's order, without what cannot be read or does not hold.
+
+        Args:
+            by: who forked; if it has gone, its RLIMIT_NPROC cannot be read.
+        """
+        now_s = time.monotonic()
+        if now_s - self._since_s >= _HOLDS_S:
+            self._since_s, self._read, self._counted = now_s, {}, {}
+        if by not in self._read:
+            if len(self._read) >= _MOST_READ:
+                return []
+            self._read[by] = list(self._look(by))
+        return self._read[by]
+
+    def _look(self, by: int) -> Iterator[TasksLimit]:
+        alive = threads(self._procfs)
+        if alive is not None:
+            yield from self._of_user(by, alive)
+        yield TasksLimit("this host", threads_max(self._procfs), alive, THREADS_MAX)
+
+    def _of_user(self, by: int, alive: int) -> Iterator[TasksLimit]:
+        user, most = user_of(self._procfs, by), nproc(self._procfs, by)
+        if user is None or most is None or most == MAX or most > alive:
+            return  # without a look at the others
+        if not is_exempt(self._procfs, user):
+            yield TasksLimit(f"user {user.uid}", int(most), self._count(user), RLIMIT_NPROC)
+
+    def _count(self, user: User) -> int | None:
+        key = user.uid, user.user_ns
+        if key not in self._counted:
+            if len(self._counted) >= _MOST_COUNTED:
+                return None
+            self._counted[key], _ = count_tasks(self._procfs, user, self._procfs.numbers())
+        return self._counted[key]

@@ -1,0 +1,1 @@
+"""Questions about PIDs and their answers, as values."""

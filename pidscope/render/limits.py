@@ -1,0 +1,129 @@
+"""What bounds forking, as JSON has it and as cells of a table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypedDict
+
+from pidscope.containers.container import brief
+from pidscope.limits.bounds import (
+    CHILDREN,
+    INIT,
+    MAX,
+    Amount,
+    Bound,
+    CgroupPids,
+    is_certain,
+    sentence,
+    shown,
+    tight,
+)
+
+
+class BoundDocument(TypedDict):
+    """A bound in JSON; ``max``: no limit, null: not known."""
+
+    name: str
+    of: str
+    stops: str
+    limit: int | str | None
+    used: int | None
+    room: int | str | None
+    room_least: int | str | None
+    exempt: bool | None
+    errno: str
+    peak: int | None
+    events: int | None
+    events_local: int | None
+
+
+class NextFork(TypedDict):
+    """The tight bound, and the errno once its room is used up; null: none is known."""
+
+    room: int | str | None
+    certain: bool
+    errno: str | None
+    name: str | None
+    of: str | None
+    sentence: str
+
+
+def bound_documents(found: Iterable[Bound]) -> list[BoundDocument]:
+    """Return the bounds as JSON has them."""
+    return [_document(bound) for bound in found]
+
+
+def _document(bound: Bound) -> BoundDocument:
+    cgroup = bound.cgroup or CgroupPids("", None, None)
+    return {
+        "name": bound.name,
+        "of": bound.of,
+        "stops": bound.stops,
+        "limit": shown(bound.limit),
+        "used": bound.used,
+        "room": shown(bound.room),
+        "room_least": shown(bound.least),
+        "exempt": bound.exempt,
+        "errno": bound.errno,
+        "peak": cgroup.peak,
+        "events": cgroup.events,
+        "events_local": cgroup.events_local,
+    }
+
+
+def next_fork(found: Sequence[Bound]) -> NextFork:
+    """Return the answer as JSON has it."""
+    first = tight(found)
+    return {
+        "room": None if first is None else shown(first.room),
+        "certain": is_certain(found),
+        "errno": None if first is None else first.errno,
+        "name": None if first is None else first.name,
+        "of": None if first is None else first.of,
+        "sentence": sentence(found),
+    }
+
+
+BOUND_COLUMNS = ("LIMIT", "OF", "MAX", "USED", "ROOM", "ERRNO")
+COUNTER_COLUMNS = ("PIDS.EVENTS", "MAX", "LOCAL", "PEAK")
+
+
+def bound_rows(found: Iterable[Bound]) -> list[list[str]]:
+    """Return the cells of `BOUND_COLUMNS`: ``?`` is not known, ``-`` there is none."""
+    return [
+        [bound.name, brief(bound.of), *_counts(bound), _room_cell(bound), _errno(bound)]
+        for bound in found
+    ]
+
+
+def counter_rows(found: Iterable[Bound]) -> list[list[str]]:
+    """Return the cells of `COUNTER_COLUMNS`, of each cgroup upwards that counts."""
+    cgroups = [bound.cgroup for bound in found if bound.cgroup is not None]
+    return [
+        [
+            brief(it.path),
+            *("-" if n is None else str(n) for n in (it.events, it.events_local, it.peak)),
+        ]
+        for it in cgroups
+    ]
+
+
+def _counts(bound: Bound) -> tuple[str, str]:
+    if bound.name in (INIT, CHILDREN):
+        return "-", "-"
+    return _cell(bound.limit), _cell(bound.used)
+
+
+def _cell(amount: Amount) -> str:
+    return "?" if amount is None else str(shown(amount))
+
+
+def _room_cell(bound: Bound) -> str:
+    if bound.exempt:
+        return "exempt"
+    most = "<=" if bound.room is not None and bound.least < bound.room else ""
+    return most + _cell(bound.room)
+
+
+def _errno(bound: Bound) -> str:
+    return "-" if bound.exempt or bound.room == MAX else bound.errno

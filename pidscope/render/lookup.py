@@ -1,0 +1,112 @@
+"""What `pidscope lookup` found, as a table for people.
+
+Pure. A line for whoever has the number now, then one for each that had it before, as far as that
+was recorded. ``-`` stands where there is nothing to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from pidscope.escape import escape
+from pidscope.query.lookup import Answer, Held, Numbered, level_in, number_in, signal_of
+from pidscope.query.process import Process
+from pidscope.render import tables as views
+
+if TYPE_CHECKING:
+    from pidscope.query.ended import Life
+
+_NOTHING = "-"
+
+
+class Line(NamedTuple):
+    """One that has, or had, a number."""
+
+    number: int
+    to: int | None  # its number there; 0: none, None: not known
+    levels: Sequence[Numbered]
+    comm: str
+    what: str
+    task: Process | None = None
+
+
+_COLUMNS: Mapping[str, Callable[[Line], str]] = {
+    "NUMBER": lambda it: str(it.number),
+    "TO": lambda it: views.known(it.to),
+    "NSPID": lambda it: " ".join(str(level.number) for level in it.levels),
+    "NS": lambda it: views.known(it.levels[-1].ns),
+    "LEVEL": lambda it: str(len(it.levels) - 1),
+    "COMM": lambda it: it.comm,
+    "WHAT": lambda it: it.what,
+}
+COLUMNS = (*_COLUMNS, *(column for column in views.PS_COLUMNS if column not in _COLUMNS))
+DEFAULT = ("NUMBER", "TO", "NSPID", "NS", "COMM", "WHAT")
+
+
+def answer_table(
+    answers: Iterable[Answer],
+    columns: Sequence[str],
+    clock: Callable[[int], datetime],
+    *,
+    headings: bool,
+    width: int | None,
+) -> str:
+    """Return the lines; ``clock`` turns nanoseconds of CLOCK_BOOTTIME into local time."""
+    lines = [line for answer in answers for line in _lines(answer, clock)]
+    rows = [[_cell(line, column) for column in columns] for line in lines]
+    rows = views.fitted(rows, columns, headings, width)
+    return views.aligned(rows, columns) if lines else ""
+
+
+def _cell(line: Line, column: str) -> str:
+    if column in _COLUMNS:
+        return _COLUMNS[column](line)
+    return _NOTHING if line.task is None else views.PS_COLUMNS[column](line.task)
+
+
+def _lines(answer: Answer, clock: Callable[[int], datetime]) -> Iterator[Line]:
+    task, held, number = answer.taken.task, answer.taken.held, answer.taken.number
+    if task is not None:
+        what = what_is(task, answer.ns)
+        yield Line(number, answer.translated, answer.levels, task["comm"], what, task)
+    elif held is not None:
+        yield Line(number, answer.translated, answer.levels, _NOTHING, what_holds(held))
+    for place, life in enumerate(answer.ended or ()):
+        levels = [Numbered(ns, nr) for ns, nr in zip(life.inums, life.numbers)]
+        again = ", reused" if place or task is not None else ""
+        what = f"{_thread_of(life, answer.ns)}{_ended(life, clock)}{again}"
+        yield Line(number, number_in(levels, answer.to), levels, escape(life.comm), what)
+
+
+def what_is(task: Process, ns: int | None) -> str:
+    """Return what has a number: ``process``, or ``thread 19 of process 17`` as ``ns`` counts."""
+    level = level_in(task, ns) or task["levels"][0]
+    words = "process"
+    if level["tid"] != level["pid"]:
+        words = f"thread {level['tid']} of process {level['pid']}"
+    elif task["state"] == "Z":
+        # Its parent, if it has a number here: it is outside if the dead one entered from there.
+        words = f"zombie, {level['ppid'] or 'its parent'} has yet to wait"
+    return f"{words}, joined" if task["joined"] else words
+
+
+def what_holds(held: Held) -> str:
+    """Return what keeps a number taken whose process is gone."""
+    kinds = (("session", held.session), ("group", held.group))
+    return "no process: " + ", ".join(f"{kind} of {len(who)}" for kind, who in kinds if who)
+
+
+def _thread_of(life: Life, ns: int | None) -> str:
+    """Return whose thread it was, as ``ns`` counts; nothing for a process."""
+    if life.numbers == life.tgids:
+        return ""
+    level = life.inums.index(ns) if ns in life.inums else 0
+    return f"thread of {life.tgids[level]}, "
+
+
+def _ended(life: Life, clock: Callable[[int], datetime]) -> str:
+    signal = signal_of(life)
+    ending = f"signal {signal}" if signal else f"status {life.exit_code >> 8 & 0xFF}"
+    return f"ended {clock(life.exited_ns):%H:%M:%S}, {ending}"

@@ -1,0 +1,267 @@
+"""The documents as text for people: plain tables that fit a terminal.
+
+Pure: takes what documents.py made, returns strings. ``?`` stands for what is not known; 0 is a
+number that does not exist, as in /proc; ``…`` stands where something was cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from pidscope.containers.container import Container, call
+from pidscope.errors import UsageError
+from pidscope.query.process import ContainerJson, Namespace, Process
+
+WIDTH = 79
+_COMM = 15  # TASK_COMM_LEN - 1
+_MIN_COMM = 8
+_MIN_NSPID = 15
+_GAP = 2  # tabulate's, between plain columns
+_INDENT = "  "
+# Stands for a space that tabulate must not strip. No cell holds one: `escape` writes a
+# character for private use as bytes.
+_SPACE = "\ue000"
+
+# REAPER of a process is the name of its parent, which the caller looks up.
+PS_COLUMNS: Mapping[str, Callable[[Process], str]] = {
+    "PID": lambda it: str(it["pid"]),
+    "TID": lambda it: str(it["tid"]),
+    "NSPID": lambda it: _numbers(level["tid"] for level in it["levels"]),
+    "NSTGID": lambda it: _numbers(level["pid"] for level in it["levels"]),
+    "NSPPID": lambda it: _numbers(level["ppid"] for level in it["levels"]),
+    "NSPGID": lambda it: _numbers(level["pgid"] for level in it["levels"]),
+    "NSSID": lambda it: _numbers(level["sid"] for level in it["levels"]),
+    "NS": lambda it: known(it["ns"]),
+    "LEVEL": lambda it: str(len(it["levels"]) - 1),
+    "PPID": lambda it: known(it["levels"][0]["ppid"]),
+    "PGID": lambda it: str(it["levels"][0]["pgid"]),
+    "SID": lambda it: str(it["levels"][0]["sid"]),
+    "STAT": lambda it: it["state"] + ("j" if it["joined"] else ""),
+    "START": lambda it: it["start_time"],
+    "ID": lambda it: it["id"],
+    "CONTAINER": lambda it: _called(it["container"]),
+    "NSCONTAINER": lambda it: _callings(level["container"] for level in it["levels"]),
+    "COMM": lambda it: it["comm"],
+}
+CONTAINERS = frozenset({"CONTAINER", "NSCONTAINER"})  # what needs cgroups
+PS_STARTS = frozenset({"START", "ID"})  # what a snapshot without starts does not have
+PS_DEFAULT = ("PID", "NSPID", "NS", "PPID", "PGID", "SID", "STAT", "COMM")
+PS_THREADS = ("PID", "TID", "NSPID", "NS", "STAT", "COMM")
+PS_ZOMBIES = ("PID", "NSPID", "NS", "PPID", "REAPER", "COMM")
+
+# COMM of a namespace is that of its init, which the caller looks up.
+NS_COLUMNS: Mapping[str, Callable[[Namespace], str]] = {
+    "NS": lambda it: _INDENT * it["level"] + str(it["ns"]),
+    "LEVEL": lambda it: str(it["level"]),
+    "PARENT": lambda it: known(it["parent"]),
+    "INIT": lambda it: known(it["init"]),
+    "PROCS": lambda it: str(it["processes"]),
+    "THREADS": lambda it: str(it["threads"]),
+    "ZOMBIES": lambda it: str(it["zombies"]),
+    "LAST": lambda it: known(it["last_pid"]),
+    "CONTAINER": lambda it: _callings([it["container"], *it["shared"]], joint=" +"),
+}
+NS_DEFAULT = ("NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM")
+
+_NAMES = ("CONTAINER", "REAPER", "COMM", "WHAT")  # of any length, the first is shortened first
+_LEFT = frozenset(
+    {
+        "NS",
+        "NSPID",
+        "NSTGID",
+        "NSPPID",
+        "NSPGID",
+        "NSSID",
+        "STAT",
+        "START",
+        "ID",
+        "NSCONTAINER",
+        "LIMIT",
+        "OF",
+        "ERRNO",
+        "PIDS.EVENTS",
+        *_NAMES,
+    }
+)
+
+
+def choose_columns(wanted: str, known: Iterable[str], default: Sequence[str]) -> list[str]:
+    """Return the columns that ``-o`` names, after the default ones if it begins with ``+``.
+
+    Raises UsageError for a name that is not ``known``.
+    """
+    names = [name.strip().upper() for name in wanted.removeprefix("+").split(",")]
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no column {name or '(empty)'!r}", hint=f"one of {', '.join(known)}")
+    return [*default, *names] if wanted.startswith("+") else names
+
+
+def process_table(
+    processes: Iterable[Process],
+    columns: Sequence[str],
+    comms: Mapping[int, str],
+    *,
+    headings: bool,
+    width: int | None,
+    told: bool = True,
+) -> str:
+    """Return one line a task; NSPID and names give way to ``width``, None: nothing is cut.
+
+    ``comms`` names parents by number. ``told``: who is shown in no container is in none.
+    """
+    particular: Mapping[str, Callable[[Process], str]] = {
+        "REAPER": lambda it: comms.get(it["levels"][0]["ppid"] or 0, "?"),
+        "CONTAINER": lambda it: _called(it["container"], told),
+        "NSCONTAINER": lambda it: _callings((at["container"] for at in it["levels"]), told),
+    }
+    cells = [particular.get(column) or PS_COLUMNS[column] for column in columns]
+    rows = [[cell(process) for cell in cells] for process in processes]
+    return aligned(fitted(rows, columns, headings, width), columns)
+
+
+def namespace_tree(
+    namespaces: Iterable[Namespace],
+    comms: Mapping[int, str],
+    columns: Sequence[str],
+    *,
+    headings: bool,
+    width: int | None,
+    told: bool = True,
+) -> str:
+    """Return one line a namespace, indented by level; ``comms`` names inits by number.
+
+    ``told``: what is shown to be no container's is none's.
+    """
+
+    def cell(namespace: Namespace, column: str) -> str:
+        if column == "COMM":
+            return comms.get(namespace["init"] or 0, "?")
+        if column == "CONTAINER":
+            return _callings([namespace["container"], *namespace["shared"]], told, " +")
+        return NS_COLUMNS[column](namespace)
+
+    rows = [[cell(namespace, column) for column in columns] for namespace in namespaces]
+    rows = fitted(rows, columns, headings, width)
+    return tabulated(rows, columns) if rows else ""
+
+
+def table(rows: list[list[str]], columns: Sequence[str], *, width: int | None, give: int) -> str:
+    """Return the rows below their headings; the cells in column ``give`` give way to ``width``."""
+    rows = [list(columns), *rows]
+    if width is not None:
+        widths = list(map(_widest, zip(*rows)))
+        excess = sum(widths) + _GAP * (len(columns) - 1) - width
+        if excess > 0:
+            _shorten(rows, give, _cut_front, max(_MIN_COMM, widths[give] - excess))
+    return aligned(rows, columns)
+
+
+def fitted(
+    rows: list[list[str]], columns: Sequence[str], headings: bool, width: int | None
+) -> list[list[str]]:
+    """Return the cells as they are to be shown, the headings as the first row."""
+    if headings:
+        rows = [list(columns), *rows]
+    if width is not None and rows:
+        _fit(rows, columns, width)
+    return rows
+
+
+def tabulated(rows: list[list[str]], columns: Sequence[str]) -> str:
+    """Return the rows as lines; a heading is a row, since tabulate pads what it knows to be one."""
+    from tabulate import tabulate  # takes a while to import, and most of what is shown does without
+
+    text = tabulate(
+        [[cell.replace(" ", _SPACE) for cell in row] for row in rows],
+        tablefmt="plain",
+        disable_numparse=True,
+        colalign=["left" if column in _LEFT else "right" for column in columns],
+    )
+    return text.replace(_SPACE, " ")
+
+
+def aligned(rows: list[list[str]], columns: Sequence[str]) -> str:
+    """Return what `tabulated` does, where no cell but a COMM is empty or ends in a space.
+
+    With thousands of rows tabulate takes longer than /proc does; this, a fiftieth of that.
+    """
+    if not rows:
+        return ""
+    line = (" " * _GAP).join(map(_cell_format, columns, map(_widest, zip(*rows))))
+    if columns[-1] in _LEFT:
+        line = line[: line.rindex("%")] + "%s"  # nothing to pad for
+    texts = [line % tuple(row) for row in rows]
+    return "\n".join(text if row[-1] else text.rstrip() for text, row in zip(texts, rows))
+
+
+def _cell_format(column: str, width: int) -> str:
+    return f"%-{width}s" if column in _LEFT else f"%{width}s"
+
+
+def _fit(rows: list[list[str]], columns: Sequence[str], width: int) -> None:
+    """Shorten NSPID as far as whole comms need it, then names as far as the line needs it."""
+    widths = dict(zip(columns, map(_widest, zip(*rows))))
+    # What a name has beyond a comm (workqueues, containers, escapes) is no reason to cut numbers.
+    spare = sum(max(0, widths.get(column, 0) - _COMM) for column in _NAMES)
+    excess = sum(widths.values()) + _GAP * (len(columns) - 1) - width
+    if "NSPID" in widths:
+        room = max(_MIN_NSPID, widths["NSPID"] - excess + spare)
+        excess -= widths["NSPID"] - _shorten(rows, columns.index("NSPID"), _cut_middle, room)
+    for column in _NAMES:
+        if excess > 0 and widths.get(column, 0) > _MIN_COMM:
+            room = max(_MIN_COMM, widths[column] - excess)
+            excess -= widths[column] - _shorten(rows, columns.index(column), _cut, room)
+
+
+def _shorten(rows: list[list[str]], index: int, cut: Callable[[str, int], str], room: int) -> int:
+    """Cut one column to ``room`` and return how wide it is now."""
+    for row in rows:
+        if len(row[index]) > room:
+            row[index] = cut(row[index], room)
+    return _widest(row[index] for row in rows)
+
+
+def _widest(cells: Iterable[str]) -> int:
+    return max(map(len, cells))
+
+
+def _cut(text: str, room: int) -> str:
+    return text[: room - 1] + "…"
+
+
+def _cut_front(text: str, room: int) -> str:
+    """Keep the end, which tells cgroups from each other."""
+    return "…" + text[1 - room :]
+
+
+def _cut_middle(numbers: str, room: int) -> str:
+    """Leave out inner levels but never the outermost, the innermost, or a part of a number."""
+    words = numbers.split(" ")
+    kept = words
+    while len(" ".join(kept)) > room and len(words) > 2:
+        words.pop(1)
+        kept = [words[0], "…", *words[1:]]
+    return " ".join(kept)
+
+
+def _numbers(numbers: Iterable[int | None]) -> str:
+    return " ".join(map(known, numbers))
+
+
+def _called(container: ContainerJson | None, told: bool = True) -> str:
+    if container is None:
+        return "-" if told else "?"
+    return call(Container(**container))
+
+
+def _callings(
+    containers: Iterable[ContainerJson | None], told: bool = True, joint: str = " "
+) -> str:
+    return joint.join(_called(container, told) for container in containers)
+
+
+def known(number: int | None) -> str:
+    """Return a number, or what stands for one that is not known."""
+    return "?" if number is None else str(number)

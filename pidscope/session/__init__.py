@@ -1,0 +1,1 @@
+"""One watch over a world: start, drain, losses, repairs."""

@@ -1,0 +1,87 @@
+"""The stream: a world's records, decoded and counted, with each loss in its place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from pidscope.events import Event, Lost, PidAttached
+from pidscope.session.fast_path import Follower
+from pidscope.session.world import World
+from pidscope.wire.decode import decode
+from pidscope.wire.hooks import accounted
+
+_STRETCH = 256 << 10  # bytes
+
+
+class Stream:
+    """Reads a world's ring from the beginning."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._way = world.way
+        self.events = 0
+        self.lost = 0  # records that could not be written so far
+        self.births = 0
+        self.accounted: Counter[str] = Counter()  # hits of each hook that records stand for
+
+    @property
+    def position(self) -> int:
+        """The end of the stream: every record written so far lies before it."""
+        return self._world.ring.position
+
+    @property
+    def consumed(self) -> int:
+        """The position of the next record."""
+        return self._world.ring.consumed
+
+    def read(self, until: int) -> Iterator[Event]:
+        """Yield what lies before position ``until``; raise WireError."""
+        yield from self.records(until)
+        yield from self.unrecorded()
+
+    def records(self, until: int) -> Iterator[Event]:
+        """Yield what lies before ``until``, and each loss where a record tells of it."""
+        for data in self._world.ring.drain(until):
+            record = decode(data)
+            behind = (record.lost - self.lost) & 0xFFFFFFFF
+            if 0 < behind < 1 << 31:  # else the map has told it already
+                self.lost += behind
+                yield Lost(record.event.ts_ns, self.lost)
+            self._count(record.event)
+            yield record.event
+
+    def unrecorded(self) -> Iterator[Event]:
+        """Yield the loss that no record has told of yet: the last record may be the lost one."""
+        if self._world.lost != self.lost:
+            self.lost = self._world.lost
+            yield Lost(self._world.now_ns(), self.lost)
+
+    def follow(self, until: int, follower: Follower[Any], watched: frozenset[int]) -> None:
+        """Let ``follower`` have what lies before ``until``, up to what is not plain.
+
+        The ring gets its room back now and then, since it fills meanwhile.
+        """
+        ring, plain = self._world.ring, True
+        while plain and self.consumed < until:
+            with ring.stretch(min(until, self.consumed + _STRETCH)) as memory:
+                followed = follower.follow(memory, self.lost & 0xFFFFFFFF, watched)
+            ring.advance(followed.size)
+            self.events += followed.events
+            self.births += followed.births
+            self.accounted.update(followed.accounted)
+            plain = followed.events > 0
+
+    def skip(self) -> set[str]:
+        """Read to the end for nothing but the account; the hooks that told of something."""
+        before = self.accounted.copy()
+        for _ in self.read(self.position):
+            pass
+        return {name for name in self.accounted if self.accounted[name] != before[name]}
+
+    def _count(self, event: Event) -> None:
+        self.events += 1
+        self.births += isinstance(event, PidAttached) and event.birth is not None
+        hook, hits = accounted(event, self._way)
+        self.accounted[hook] += hits

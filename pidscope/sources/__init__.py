@@ -1,0 +1,1 @@
+"""What --source, --proc and --in name, read into values."""

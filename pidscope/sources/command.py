@@ -1,0 +1,172 @@
+"""What runs beside a command: the CMD behind ``--``, and the signals that end it all."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import math
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+from pidscope.errors import HostError, UsageError
+from pidscope.host.proc import ProcFs
+from pidscope.session.session import Session
+
+_GRACE_S = 3  # from SIGTERM to SIGKILL
+POLL_MS = 100  # the ring holds 25,000 lives, and each waking finds cold caches
+
+
+class Stop:
+    """Set by the first SIGINT or SIGTERM, so that a command ends by its own way out.
+
+    A second one raises KeyboardInterrupt.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[Stop]:
+        """Listen to both signals until left."""
+        before = {n: signal.signal(n, self._ask) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Reader:
+    """Standard output's other end: waiting on it also tells when it has gone."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        with contextlib.suppress(ValueError, OSError):  # closed, or not a file
+            self._poll.register(sys.stdout.fileno(), 0)  # POLLERR and POLLHUP need no asking
+
+    def wait(self) -> None:
+        """Let `POLL_MS` pass; raise BrokenPipeError if nobody can read us any more."""
+        if any(happened & select.POLLERR for _, happened in self._poll.poll(POLL_MS)):
+            raise BrokenPipeError
+
+
+def expect_command(command: Sequence[str]) -> None:
+    """Raise UsageError for a CMD that cannot be run, before anything costly is done for it."""
+    name = command[0]
+    if shutil.which(name) is None:
+        folders = [""] if "/" in name else os.get_exec_path()
+        there = any(Path(folder, name).exists() for folder in folders)
+        reason = os.strerror(errno.EACCES if there else errno.ENOENT)
+        raise UsageError(f"cannot run {name!r}: {reason}")
+
+
+@contextlib.contextmanager
+def spawned(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run CMD; whatever happens, it has ended when this is left.
+
+    Its standard output goes to our standard error: ours is the stream, and may be JSON.
+
+    Raises:
+        UsageError: it cannot be started.
+    """
+    stderr = sys.stderr.fileno()
+    try:
+        child = subprocess.Popen(command, stdout=stderr)
+    except OSError as error:
+        raise UsageError(f"cannot run {command[0]!r}: {error.strerror}") from error
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            _end(child)
+        child.wait()
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End CMD and what it has started, which would not hear of a signal to CMD alone.
+
+    Where /proc does not have our own namespace's numbers a signal would reach somebody else: then
+    CMD alone.
+    """
+    import psutil  # slow to import, and hardly ever needed
+
+    tree: list[psutil.Process | subprocess.Popen[bytes]] = [child]
+    if _proc_is_ours():  # and CMD is not waited for yet, so it is there
+        tree += psutil.Process(child.pid).children(recursive=True)
+    for process in tree:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(_GRACE_S)
+        return
+    for process in tree:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _proc_is_ours() -> bool:
+    try:
+        return ProcFs().mount().inside is None
+    except HostError:
+        return False
+
+
+def seconds(text: str) -> float:
+    """A duration from the command line, for argparse: a number of seconds above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"not a number above 0: {text!r}")
+    return value
+
+
+def status(returncode: int) -> int:
+    """A return code as a shell gives it: 128 + N for a death by signal N."""
+    return returncode if returncode >= 0 else 128 - returncode
+
+
+def tell_head(title: str, session: Session) -> int:
+    """Say on standard error how it is watched, and from where on; how many tasks there are."""
+    assert session.table is not None
+    tasks = sum(1 for _ in session.table.tasks())
+    print(f"pidscope: {title}, from {tasks} tasks on", file=sys.stderr)
+    return tasks
+
+
+def tell_missing(session: Session) -> None:
+    """Say on standard error what this watch cannot see."""
+    for what in session.world.missing:
+        print(f"pidscope: cannot see {what}", file=sys.stderr)
+
+
+_GAPS_SHOWN = 10
+
+
+def tell_gaps(session: Session) -> None:
+    """Say on standard error where the stream broke off, and what it lacks."""
+    if session.iterator_refused:
+        why = session.iterator_refused
+        print(f"pidscope: the task iterator failed, so /proc was read: {why}", file=sys.stderr)
+    for reason in session.broken:
+        print(f"pidscope: the stream broke off: {reason}", file=sys.stderr)
+    faults = session.ungrammatical
+    for fault in faults[:_GAPS_SHOWN]:
+        print(f"pidscope: the stream is not whole: {fault}", file=sys.stderr)
+    more = session.faults.count(session.skipped) - len(faults[:_GAPS_SHOWN])
+    if more > 0:
+        print(f"pidscope: the stream is not whole in {more} more places", file=sys.stderr)

@@ -1,0 +1,85 @@
+"""``--source``: which world a command looks at."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from pidscope.errors import UsageError
+from pidscope.host.proc import ProcFs
+
+if TYPE_CHECKING:
+    from pidscope.simulated.stage import Stage
+
+SIMULATED = "simulated"
+SCENARIOS = """\
+scenarios, for --source simulated[:SCENARIO], which needs no privilege:
+  containers     two containers, each with its own PID 17 (the default)
+  nested         a container in a container in a container, and who joins one
+  session        a number that outlives its process
+  reuse          the same number again, for another process
+  exec-thread    exec by a thread that is not the leader
+  fork-bomb      a fork bomb, and the limit that stops it
+  dying-init     the init of a namespace is killed
+  random[:SEED]  2,000 steps of everything
+  FILE           your own: with a / in its name, or .scenario at its end
+"""
+SEE_SCENARIOS = "pidscope --help lists the scenarios of --source simulated[:SCENARIO]."
+
+
+def add_option(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--source``; ``default`` is ``proc`` or ``live``."""
+    parser.add_argument(
+        "--source",
+        default=default,
+        metavar="SOURCE",
+        help=f"{default} (default) or simulated[:SCENARIO]",
+    )
+
+
+def add_proc(parser: argparse.ArgumentParser) -> None:
+    """Add ``--proc``."""
+    parser.add_argument("--proc", metavar="PATH", help="another mount of /proc, such as the host's")
+
+
+def procfs_of(args: argparse.Namespace) -> ProcFs:
+    """Return the /proc that ``--proc`` names."""
+    if args.proc is None:
+        return ProcFs("/proc")
+    from pathlib import Path  # takes a while to import
+
+    return ProcFs(Path(args.proc))
+
+
+def expect_no_proc(args: argparse.Namespace) -> None:
+    """Raise UsageError for ``--proc`` where the source has a /proc of its own."""
+    if args.proc is not None:
+        raise UsageError("--proc is this host's: it does not go with --source simulated")
+
+
+def scenario_of(args: argparse.Namespace, default: str) -> str | None:
+    """Return the SCENARIO of ``--source``, perhaps empty; None: the default source was chosen.
+
+    Raises:
+        UsageError: there is no such source, or it does not run a CMD.
+    """
+    source: str = args.source
+    kind, colon, scenario = source.partition(":")
+    if source == default:
+        return None
+    if kind != SIMULATED or (colon and not scenario):
+        hint = "; watch and verify have live" if source == "live" else ""
+        raise UsageError(
+            f"--source {source!r}: not one of this command's",
+            f"it has {default} and simulated[:SCENARIO]{hint}",
+        )
+    if args.command is not None:
+        raise UsageError("a simulated kernel runs no CMD: nothing may stand behind --")
+    return scenario
+
+
+def stage_of(scenario: str) -> Stage:
+    """Boot a simulated kernel; raises UsageError, ScenarioError."""
+    from pidscope.simulated.stage import set_stage  # live paths must not pay for the model
+
+    return set_stage(scenario)

@@ -1,0 +1,1 @@
+"""What events make of struct pid: every task, its numbers, and the namespaces."""

@@ -1,0 +1,1 @@
+"""Record bytes to events and back: the Python side of bpf/record.h."""

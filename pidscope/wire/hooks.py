@@ -1,0 +1,151 @@
+"""The hooks: where the programs sit, what each is for, and what is lost without it.
+
+Two sets. `FUNCTION_HOOKS` sit in the functions that make the mapping, by fentry/fexit or by
+kprobes; those that make state run under ``tasklist_lock``. `TRACEPOINT_HOOKS` are for kernels that
+let no function be hooked; none of them runs under a lock.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from pidscope import events
+from pidscope.errors import WireError
+
+
+class Kind(enum.Enum):
+    """How a program meets the kernel: at a function's entry, at its return, or a tracepoint."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+    TRACEPOINT = "tracepoint"
+
+
+class Hook(NamedTuple):
+    """One hook.
+
+    Attributes:
+        makes_state: the table cannot be right without it, so it must attach.
+        step: it tells what others imply, and is there only where single steps are asked for.
+            Then ``alloc_pid`` and ``copy_process`` tell of success, too, else of errors alone.
+    """
+
+    name: str
+    kind: Kind
+    makes_state: bool
+    without: str
+    step: bool = False
+
+
+_ANNOTATING = (
+    Hook("task_rename", Kind.TRACEPOINT, False, "changes of name", step=True),
+    Hook("cgroup_attach_task", Kind.TRACEPOINT, False, "moves between cgroups"),
+)
+
+# The place in its tuple is the value of the constant HOOK_… in bpf/*.c.
+FUNCTION_HOOKS = (
+    Hook("attach_pid", Kind.ENTRY, True, "births"),
+    Hook("change_pid", Kind.ENTRY, True, "setpgid and setsid"),
+    Hook("detach_pid", Kind.ENTRY, True, "releases"),
+    Hook("exchange_tids", Kind.ENTRY, True, "exec by a thread that is not the leader"),
+    Hook("transfer_pid", Kind.ENTRY, False, "the list moves after an exchange", step=True),
+    Hook("alloc_pid", Kind.EXIT, False, "numbers as they are given out"),
+    Hook("free_pid", Kind.ENTRY, False, "when a number can be given out again", step=True),
+    Hook("copy_process", Kind.EXIT, False, "failed forks, clone flags and cgroups"),
+    Hook("copy_pid_ns", Kind.EXIT, False, "namespaces before their first process"),
+    Hook("zap_pid_ns_processes", Kind.ENTRY, False, "the moment a namespace begins to die"),
+    Hook("sched_process_exec", Kind.TRACEPOINT, False, "exec, and the name it gives"),
+    Hook("sched_process_exit", Kind.TRACEPOINT, False, "exits before their release"),
+    *_ANNOTATING,
+)
+TRACEPOINT_HOOKS = (
+    Hook("task_newtask", Kind.TRACEPOINT, True, "births"),
+    Hook("sched_process_exec", Kind.TRACEPOINT, True, "exec, by threads too"),
+    Hook("sched_process_exit", Kind.TRACEPOINT, True, "exits"),
+    Hook("sched_process_free", Kind.TRACEPOINT, True, "ends"),
+    *_ANNOTATING,
+)
+# What steps tell, and `alloc_pid` and `copy_process` where steps are asked for.
+STEPS = (
+    events.PidAllocated,
+    events.PidFreed,
+    events.TaskCreated,
+    events.PidTransferred,
+    events.TaskRenamed,
+)
+FAILURES_TOLD_BY = "copy_process"  # the hook; without it a count of failed forks is not known
+TRACEPOINT = "tracepoint"
+WAYS = ("fentry", "kprobe", TRACEPOINT)  # of probing, the best first
+AUTO = "auto"  # the first of them that works
+COUNTED_BY_TRACEPOINTS = ("births", "processes", "threads")
+UNSEEN_BY_TRACEPOINTS = (
+    "failed forks, and when a number can be given out again",
+    "setpgid and setsid at once, only each second and at exec",
+    "namespaces before their first process",
+)
+
+
+def hooks_of(way: str, steps: bool = True) -> tuple[Hook, ...]:
+    """The hooks of a way of probing: ``fentry``, ``kprobe``, ``simulated`` or ``tracepoint``."""
+    hooks = TRACEPOINT_HOOKS if way == TRACEPOINT else FUNCTION_HOOKS
+    return tuple(hook for hook in hooks if steps or not hook.step)
+
+
+_TYPES = 4  # of enum pid_type
+_FUNCTION_OF: dict[type, str] = {
+    events.TidsExchanged: "exchange_tids",
+    events.PidTransferred: "transfer_pid",
+    events.PidAllocated: "alloc_pid",
+    events.PidRefused: "alloc_pid",
+    events.PidFreed: "free_pid",
+    events.TaskCreated: "copy_process",
+    events.ForkFailed: "copy_process",
+    events.NamespaceCreated: "copy_pid_ns",
+    events.NamespaceDying: "zap_pid_ns_processes",
+    events.TaskExecuted: "sched_process_exec",
+    events.TaskRenamed: "task_rename",
+    events.TaskExited: "sched_process_exit",
+    events.TaskMoved: "cgroup_attach_task",
+}
+_TRACEPOINT_OF: dict[type, str] = {
+    events.PidAttached: "task_newtask",
+    events.TaskCreated: "task_newtask",
+    events.TaskExecuted: "sched_process_exec",
+    events.TaskSeen: "sched_process_exec",
+    events.TaskRenamed: "task_rename",
+    events.TaskExited: "sched_process_exit",
+    events.TaskFreed: "sched_process_free",
+    events.TaskMoved: "cgroup_attach_task",
+}
+
+
+def events_of(way: str) -> frozenset[type]:
+    """The kinds of events that a way of probing can tell of; none attaches but at a birth."""
+    kinds = _TRACEPOINT_OF if way == TRACEPOINT else _FUNCTION_OF
+    return frozenset(
+        (*kinds, events.PidAttached, *(() if way == TRACEPOINT else (events.PidDetached,)))
+    )
+
+
+def accounted(event: events.Event, way: str) -> tuple[str, int]:
+    """The hook that told of ``event``, and how many counts of that hook its record accounts for.
+
+    A process is attached, and detached, as PID, TGID, PGID and SID by one call each, a thread as
+    PID alone, and one record tells of all four.
+
+    Raises:
+        WireError: no tracepoint tells of such an event.
+    """
+    if way == TRACEPOINT:
+        name = _TRACEPOINT_OF.get(type(event))
+        if name is None or (isinstance(event, events.PidAttached) and event.birth is None):
+            raise WireError(f"no tracepoint tells of {event}")
+        return name, 1
+    if isinstance(event, events.PidAttached):
+        if event.birth is None:
+            return "change_pid", 1
+        return "attach_pid", _TYPES if event.birth.tgid == event.tid else 1
+    if isinstance(event, events.PidDetached):
+        return "detach_pid", _TYPES if event.tgid == event.tid else 1
+    return _FUNCTION_OF[type(event)], 1

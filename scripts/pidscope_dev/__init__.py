@@ -1,0 +1,8 @@
+"""What the commands in scripts/ need: guest VMs, workloads, containers, benchmarks, soak, fuzzing.
+
+It is not shipped. Each room holds one command, whose `main` module has its options.
+"""
+
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]

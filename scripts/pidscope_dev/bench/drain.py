@@ -1,0 +1,96 @@
+"""CPU time of the collector for each process born and gone, against bcc's own way to drain."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pidscope.wire.hooks import TRACEPOINT
+from pidscope_dev.bench.collector import CALLBACK, OURS
+from pidscope_dev.bench.programs import compiled, environment, python
+from pidscope_dev.bench.row import Goal, Row
+from pidscope_dev.bench.taken import Take, Taken, in_turn
+from pidscope_dev.bench.unable import Unable
+
+_LIVES, _REPETITIONS = 10_000, 5
+_FUNCTION_LIVES, _FUNCTION_REPETITIONS = 1_000, 3
+
+
+def measure() -> Taken:
+    """In tracepoint mode."""
+    return _measure(TRACEPOINT, _LIVES, _REPETITIONS)
+
+
+def measure_functions() -> Taken:
+    """With function hooks."""
+    return _measure("fentry", _FUNCTION_LIVES, _FUNCTION_REPETITIONS)
+
+
+def _measure(way: str, lives: int, repetitions: int) -> Taken:
+    with compiled("loops") as loops:
+        contenders = {
+            kind: _taking(kind, way, [loops, "fork", str(lives)]) for kind in (OURS, CALLBACK)
+        }
+        return in_turn(contenders, repetitions)
+
+
+def _taking(kind: str, way: str, storm: list[str]) -> Take:
+    """Take the microseconds of a life of the same storm."""
+
+    def take() -> float:
+        with _collector(kind, way) as process:
+            before = _spent_ns(process)
+            subprocess.run(storm, check=True, stdout=subprocess.DEVNULL)
+            return (_spent_ns(process) - before) / int(storm[-1]) / 1e3
+
+    return take
+
+
+@contextmanager
+def _collector(kind: str, way: str) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        [python(), "-m", "pidscope_dev.bench.collector", kind, way],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,  # nothing is left to be written when it has died
+    ) as process:
+        assert process.stdout is not None
+        if process.stdout.readline() != b"ready\n":
+            raise _ended(process)
+        yield process
+
+
+def _spent_ns(process: subprocess.Popen[bytes]) -> int:
+    """What it has taken so far; raises Unable: it has ended."""
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(b".")
+        return int(process.stdout.readline())
+    except (BrokenPipeError, ValueError) as error:
+        raise _ended(process) from error
+
+
+def _ended(process: subprocess.Popen[bytes]) -> Unable:
+    process.kill()
+    assert process.stderr is not None
+    said = process.stderr.read().decode(errors="replace").strip().splitlines()
+    return Unable("".join(said[-1:]) or f"the collector ended with {process.wait()}")
+
+
+def rows(taken: Taken) -> list[Row]:
+    """In tracepoint mode."""
+    return _rows(taken, Goal(1 / 2))
+
+
+def function_rows(taken: Taken) -> list[Row]:
+    """With function hooks."""
+    return _rows(taken, Goal(1 / 10))
+
+
+def _rows(taken: Taken, goal: Goal) -> list[Row]:
+    what = "CPU of the collector per process born and gone, table included"
+    row = taken.row(what, "µs", OURS, CALLBACK, goal)
+    return [row]

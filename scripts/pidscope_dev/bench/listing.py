@@ -1,0 +1,71 @@
+"""Listing everybody: 5,000 processes in ten namespaces, and an idle host."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pidscope_dev.bench.programs import crowd, find, pidscope, python, wall_ms
+from pidscope_dev.bench.row import By, Goal, Row
+from pidscope_dev.bench.taken import Take, Taken, in_turn
+
+PROCESSES, _CONTAINERS = 5_000, 10
+OURS, LSNS, PS, PSUTIL, BARE = "pidscope ps", "lsns -t pid", "procps ps", "psutil", "bare Python"
+DRGN = "drgn"
+_ALL = 'import psutil\nfor p in psutil.process_iter(["pid", "name", "ppid"]): p.info'
+_COLUMNS = "pid,ppid,pgid,sess,pidns,stat,comm"
+_DRGN_SCRIPT = os.fspath(Path(__file__).with_name("drgn_tasks.py"))
+_CROWD_REPETITIONS = 5
+
+
+def measure_crowd() -> Taken:
+    """Each from start to end."""
+    with crowd(PROCESSES, _CONTAINERS):
+        return in_turn(
+            {
+                OURS: wall_ms(pidscope("ps")),
+                LSNS: _peer("lsns", "util-linux", "-t", "pid"),
+                PS: _peer("ps", "procps", "-e", "-o", _COLUMNS),
+                PSUTIL: wall_ms([python(), "-c", _ALL]),
+                DRGN: _peer("drgn", "python3-drgn", "-q", _DRGN_SCRIPT),
+            },
+            _CROWD_REPETITIONS,
+        )
+
+
+def measure_idle() -> Taken:
+    """The same without a crowd, and Python with nothing to do."""
+    return in_turn(
+        {
+            OURS: wall_ms(pidscope("ps")),
+            BARE: wall_ms([python(), "-c", "pass"]),
+            LSNS: _peer("lsns", "util-linux", "-t", "pid"),
+        }
+    )
+
+
+def _peer(program: str, package: str, *arguments: str) -> Take:
+    def take() -> float:
+        return wall_ms([find(program, package), *arguments])()
+
+    return take
+
+
+def crowd_rows(taken: Taken) -> list[Row]:
+    """Against each peer; but for drgn none of them has all numbers."""
+    what = f"ps of {PROCESSES:,} processes, every number at every level"
+    return [
+        taken.row(what, "ms", OURS, LSNS, Goal(1)),
+        taken.row(what, "ms", OURS, PSUTIL, Goal(1 / 5)),
+        taken.row(what, "ms", OURS, PS),
+        taken.row(what, "ms", OURS, DRGN),
+    ]
+
+
+def idle_rows(taken: Taken) -> list[Row]:
+    """How much later than Python itself it ends."""
+    what = "ps on an idle host, start to end"
+    return [
+        taken.row(what, "ms", OURS, BARE, Goal(100), By.DIFFERENCE),
+        taken.row(what, "ms", OURS, LSNS),
+    ]

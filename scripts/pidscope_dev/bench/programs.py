@@ -1,0 +1,125 @@
+"""The programs that make something to be measured: found, compiled, run."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pidscope.errors import PidscopeError
+from pidscope.live.program import Program, expect_root
+from pidscope.wire.hooks import TRACEPOINT
+from pidscope_dev import CHECKOUT
+from pidscope_dev.bench.taken import Take
+from pidscope_dev.bench.unable import Unable
+
+_SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not in everybody's PATH
+
+
+def python() -> str:
+    """The interpreter that has what pidscope needs."""
+    own = CHECKOUT / ".venv" / "bin" / "python"
+    return os.fspath(own) if own.exists() else sys.executable
+
+
+def pidscope(*arguments: str) -> list[str]:
+    """The command line of pidscope."""
+    return [python(), "-m", "pidscope", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """In which children find pidscope and this package."""
+    return {**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'scripts'}"}
+
+
+def find(program: str, package: str) -> str:
+    """The path of a program; raises Unable with the package that has it."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), *_SBIN])
+    found = shutil.which(program, path=path)
+    if found is None:
+        raise Unable(f"no {program} (package {package}: scripts/install --bench)")
+    return found
+
+
+@contextlib.contextmanager
+def compiled(name: str) -> Iterator[str]:
+    """The program of a C file in this folder, as long as this is open; raises Unable."""
+    compiler = find("cc", "gcc")
+    with tempfile.TemporaryDirectory() as folder:
+        program = os.path.join(folder, name)  # noqa: PTH118
+        source = os.fspath(Path(__file__).with_name(f"{name}.c"))
+        done = subprocess.run(
+            [compiler, "-O2", "-o", program, source], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise Unable(f"{name}.c: {done.stderr.strip()}")
+        yield program
+
+
+@contextlib.contextmanager
+def crowd(tasks: int, containers: int) -> Iterator[None]:
+    """So many sleeping processes in as many PID namespaces; raises Unable."""
+    with (
+        compiled("crowd") as program,
+        subprocess.Popen(
+            [program, str(tasks), str(containers)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None and process.stderr is not None
+        if process.stdout.readline() != "ready\n":
+            process.wait()
+            raise Unable(f"no {tasks} processes: {process.stderr.read().strip()}")
+        yield
+
+
+@contextlib.contextmanager
+def attached() -> Iterator[Program]:
+    """Pidscope's programs of tracepoint mode; nobody reads what they write. Raises Unable."""
+    try:
+        expect_root()
+        program = Program(TRACEPOINT, steps=False)
+    except PidscopeError as error:
+        raise Unable(str(error)) from error
+    try:
+        yield program
+    finally:
+        program.close()
+
+
+def cpu_ns_of(loop: Sequence[str]) -> float:
+    """Nanoseconds of CPU time that a loop says it takes; the least of three: noise only adds."""
+    said = (subprocess.run(loop, check=True, capture_output=True).stdout for _ in range(3))
+    return min(map(float, said))
+
+
+def wall_ms(command: Sequence[str]) -> Take:
+    """Take the milliseconds from a command's start to its end."""
+    return functools.partial(_wall_ms, command)
+
+
+def _wall_ms(command: Sequence[str]) -> float:
+    begun = time.perf_counter()
+    done = subprocess.run(
+        command,
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    spent_ms = (time.perf_counter() - begun) * 1e3
+    if done.returncode:
+        raise Unable(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()[-200:]}")
+    return spent_ms

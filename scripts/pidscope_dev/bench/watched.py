@@ -1,0 +1,135 @@
+"""What being watched costs, by pidscope and its peers: each is started once a repetition.
+
+- ``start``: from its command to the first process that it tells of, in seconds;
+- ``loop``: a fork, exec and wait meanwhile, in microseconds of the loop's CPU time. What is done in
+  an interrupt (the end of a task, a grace period later) is not in it, nor is the reader's time;
+- ``hooks``: the time in all its programs of a fork, exec and exit, as the kernel counts it while
+  ``kernel.bpf_stats_enabled`` is 1. Two readings of the clock a run are in it, but not the task
+  iterator, which is no hook.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from pidscope.wire.hooks import AUTO, TRACEPOINT
+from pidscope_dev.bench import watchers
+from pidscope_dev.bench.programs import compiled, cpu_ns_of
+from pidscope_dev.bench.row import By, Goal, Row
+from pidscope_dev.bench.taken import TakeFigures, Taken, figures_in_turn
+from pidscope_dev.bench.unable import Unable
+from pidscope_dev.bench.watchers import OURS, PEERS
+
+NOTHING = "nothing attached"
+START, LOOP, HOOKS = "start", "loop", "hooks"
+_STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
+_LIVES, _REPETITIONS = 300, 7
+_FUNCTION_LIVES, _FUNCTION_REPETITIONS = 300, 3
+
+
+def measure() -> Taken:
+    """Pidscope in tracepoint mode, and nothing."""
+    with compiled("loops") as loops:
+        contenders = {
+            NOTHING: _bare(loops, _LIVES),
+            OURS: _watched(OURS, loops, _LIVES, TRACEPOINT),
+        }
+        return figures_in_turn(contenders, _REPETITIONS)
+
+
+def measure_functions() -> Taken:
+    """Every watcher, pidscope in its best way, and nothing."""
+    with compiled("loops") as loops:
+        contenders = {NOTHING: _bare(loops, _FUNCTION_LIVES)}
+        for name in (OURS, *PEERS):
+            contenders[name] = _watched(name, loops, _FUNCTION_LIVES)
+        return figures_in_turn(contenders, _FUNCTION_REPETITIONS)
+
+
+def _bare(loops: str, lives: int) -> TakeFigures:
+    return lambda: {LOOP: _us(loops, lives)}
+
+
+def _watched(name: str, loops: str, lives: int, probes: str = AUTO) -> TakeFigures:
+    def take() -> dict[str, float]:
+        with watchers.watching(watchers.command(name, probes), loops) as watcher:
+            loop_us = _us(loops, lives)
+            with _counted():
+                before = run_time_ns(watcher.pid)
+                subprocess.run([loops, "exec", str(lives)], check=True, capture_output=True)
+                spent_ns = run_time_ns(watcher.pid) - before
+        if not spent_ns:
+            raise Unable(f"{name} holds no descriptor of a program that ran")
+        return {START: watcher.first_event_s, LOOP: loop_us, HOOKS: spent_ns / lives / 1e3}
+
+    return take
+
+
+def _us(loops: str, lives: int) -> float:
+    return cpu_ns_of([loops, "exec", str(lives)]) / 1e3
+
+
+@contextlib.contextmanager
+def _counted() -> Iterator[None]:
+    """Switch the statistics on, and back to what they were."""
+    try:
+        before = _STATISTICS.read_text()
+        _STATISTICS.write_text("1\n")
+    except OSError as error:
+        raise Unable(f"{_STATISTICS}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        _STATISTICS.write_text(before)
+
+
+def run_time_ns(pid: int, proc: Path = Path("/proc")) -> int:
+    """The sum over the programs that a process holds, each once, without its iterators."""
+    programs: dict[int, int] = {}
+    iterators: set[int] = set()
+    for file in (proc / str(pid) / "fdinfo").iterdir():
+        try:
+            lines = file.read_text().splitlines()
+        except FileNotFoundError:
+            continue  # closed meanwhile
+        told = dict(line.split(":", 1) for line in lines if ":" in line)
+        if "run_time_ns" in told:
+            programs[int(told["prog_id"])] = int(told["run_time_ns"])
+        elif told.get("link_type", "").strip() == "iter":
+            iterators.add(int(told["prog_id"]))
+    return sum(run_ns for number, run_ns in programs.items() if number not in iterators)
+
+
+def hook_rows(taken: Taken) -> list[Row]:
+    """Tracepoint mode against the goal itself."""
+    what = "time in all hooks per fork+exec+exit, tracepoint mode"
+    return [taken.row(what, "µs", OURS, goal=Goal(1.5), by=By.VALUE, figure=HOOKS)]
+
+
+def hook_rows_functions(taken: Taken) -> list[Row]:
+    """Against each peer."""
+    what = "time in all hooks per fork+exec+exit"
+    return [taken.row(what, "µs", OURS, peer, Goal(1), figure=HOOKS) for peer in PEERS]
+
+
+def loop_rows(taken: Taken) -> list[Row]:
+    """With ours against with nothing."""
+    what = "fork+exec+wait while it is watched"
+    return [taken.row(what, "µs", OURS, NOTHING, Goal(1.05), figure=LOOP)]
+
+
+def loop_rows_functions(taken: Taken) -> list[Row]:
+    """The same, and against with each peer."""
+    bare = loop_rows(taken)
+    what = bare[0].what
+    return [*bare, *(taken.row(what, "µs", OURS, peer, Goal(1), figure=LOOP) for peer in PEERS)]
+
+
+def start_rows(taken: Taken) -> list[Row]:
+    """Against execsnoop as bcc has it, and for comparison against the others."""
+    goals = {watchers.BCC_EXECSNOOP: Goal(1 / 2)}
+    what = "live start: command to first event"
+    return [taken.row(what, "s", OURS, peer, goals.get(peer), figure=START) for peer in PEERS]

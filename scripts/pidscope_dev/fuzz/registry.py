@@ -1,0 +1,22 @@
+"""All targets, in the order of the list."""
+
+from __future__ import annotations
+
+from pidscope_dev.fuzz import btf, containers, escape, procfs, scenario, stat, status, wire
+from pidscope_dev.fuzz.target import Target
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        wire.WIRE,
+        btf.BTF,
+        status.STATUS,
+        stat.STAT,
+        stat.PROC_STAT,
+        procfs.PROCFS,
+        escape.ESCAPE,
+        containers.CGROUP,
+        containers.ENGINE,
+        scenario.SCENARIO,
+    )
+}

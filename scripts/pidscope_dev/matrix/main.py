@@ -1,0 +1,80 @@
+"""Make the README's table of kernels and modes, each cell from a run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pidscope_dev import CHECKOUT
+from pidscope_dev.matrix import row, table, trial
+
+EPILOG = """\
+scripts/test --matrix runs it in every kernel of the matrix, and writes the table.
+
+examples:
+  scripts/vm --kernel 5.10 --timeout 900 -- scripts/matrix --here | tee rows
+  scripts/matrix rows                 the table of these rows
+  scripts/matrix --write rows         the same, into the README
+
+exit status: 0 good; 1 a mode that the kernel allows was wrong, or none works; 2 wrong usage.
+"""
+
+
+def main() -> int:
+    """Do what the arguments say, and tell failures in words."""
+    options = _parser().parse_args()
+    try:
+        return _try_here(options.native) if options.here else _make(options.rows, options.write)
+    except (ValueError, OSError) as error:
+        print(f"scripts/matrix: {error}", file=sys.stderr)
+        return 1
+
+
+def _try_here(native: bool) -> int:
+    tried = trial.tried(native)
+    print(row.to_line(tried))
+    return 0 if tried.good else 1
+
+
+def _make(files: list[Path], write: bool) -> int:
+    rows = list(row.from_lines(_lines(files)))
+    made = table.markdown(rows)
+    print(made, end="")
+    if not rows or not all(each.good for each in rows):
+        return 1
+    if write:
+        readme = CHECKOUT / "README.md"
+        readme.write_text(table.written(readme.read_text(), made))
+    return 0
+
+
+def _lines(files: list[Path]) -> Iterator[str]:
+    for file in files or [Path("/dev/stdin")]:
+        yield from file.read_text(errors="replace").splitlines()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/matrix",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--here", action="store_true", help="try every mode on this kernel, as root; print its row")
+    add("--native", action="store_true", help="name this kernel by its version alone")
+    add("--write", action="store_true", help="write the table into the README, if all is good")
+    add(
+        "rows",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="with rows in it, among other lines (default: -)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

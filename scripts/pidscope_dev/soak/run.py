@@ -1,0 +1,168 @@
+"""One run of a stress: watch and judge under it, prove at its end, count."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pidscope.host.proc import ProcFs
+from pidscope.live.program import RING_BYTES, Program
+from pidscope.live.session import LiveWorld
+from pidscope.verify.verdicts import Verdict, hooks_agree
+from pidscope_dev.soak.load import Load, stopped_again_and_again
+from pidscope_dev.soak.witness import Witness
+
+_GIVEN_UP_S = 60
+
+
+@dataclass(frozen=True)
+class Stress:
+    """What a session is put under.
+
+    Attributes:
+        load: the arguments of ``scripts/workload``, side by side.
+        outlives: the last snapshot is judged under the load, which else ends before.
+        stopped_s, running_s: the collector is stopped so long, then runs so long, over and over.
+        loses: records must be lost, and the run lasts until some were; else none may be.
+    """
+
+    name: str
+    summary: str
+    load: Sequence[Sequence[str]]
+    ring_bytes: int = RING_BYTES
+    outlives: bool = False
+    stopped_s: float = 0.0
+    running_s: float = 0.0
+    loses: bool = False
+
+
+@dataclass
+class Result:
+    """What came of one run, or of several together."""
+
+    runs: int = 1
+    events: int = 0
+    lost: int = 0
+    repairs: int = 0
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    faults: int = 0
+    skipped: int = 0
+    accounted: int = 0  # runs in which every hook's hits were
+    exact_after_s: float = 0.0  # the longest time from the load's end to a snapshot judged whole
+    rss_kib: tuple[int, int] = (0, 0)  # at the begin, at the end
+    wrongs: list[str] = field(default_factory=list)  # whatever may not be
+
+    def __add__(self, other: Result) -> Result:
+        return Result(
+            self.runs + other.runs,
+            self.events + other.events,
+            self.lost + other.lost,
+            self.repairs + other.repairs,
+            self.verdicts + other.verdicts,
+            self.faults + other.faults,
+            self.skipped + other.skipped,
+            self.accounted + other.accounted,
+            max(self.exact_after_s, other.exact_after_s),
+            (self.rss_kib[0], other.rss_kib[1]),
+            self.wrongs + other.wrongs,
+        )
+
+
+def runs(stress: Stress, probes: str, seconds: float, count: int) -> Iterator[Result]:
+    """Load the programs under the stress; then for each run start, watch for so long, prove it.
+
+    Raises:
+        HostError: this host cannot do it; LoadError: a workload failed.
+    """
+    with Load(stress.load) as load:
+        program = Program(probes, stress.ring_bytes)
+        try:
+            load.full_speed()
+            so_far = _SoFar()
+            for _ in range(count):
+                load.begin()
+                witness = Witness(LiveWorld(program, ProcFs()))
+                result = _watched(witness, stress, load, seconds)
+                _sum_up(result, witness, stress, so_far)
+                yield result
+        finally:
+            program.close()
+
+
+@dataclass
+class _SoFar:
+    """What the sessions before this one had of the same programs."""
+
+    lost: int = 0
+    accounted: Counter[str] = field(default_factory=Counter)
+
+
+def _watched(witness: Witness, stress: Stress, load: Load, seconds: float) -> Result:
+    end, rss_kib = time.monotonic() + seconds, 0
+    with stopped_again_and_again(stress.stopped_s, stress.running_s):
+        while time.monotonic() < end or (stress.loses and not witness.lost):
+            load.keep_up()
+            witness.judge()
+            rss_kib = rss_kib or _rss_kib()
+    if not stress.outlives:
+        load.end()
+    result = Result(exact_after_s=_prove(witness))
+    load.end()
+    result.rss_kib = rss_kib, _rss_kib()
+    return result
+
+
+def _prove(witness: Witness) -> float:
+    """Judge until a snapshot was judged whole; how long that took, in seconds."""
+    begun = time.monotonic()
+    while True:
+        witness.judge()
+        took = time.monotonic() - begun
+        if witness.finished or took > _GIVEN_UP_S:
+            return took
+
+
+def _sum_up(result: Result, witness: Witness, stress: Stress, so_far: _SoFar) -> None:
+    """Put into the result what the session has counted; nothing goes on any more."""
+    session = witness.session
+    hooks, at_rest = session.hooks()
+    forks = session.forks()
+    session.look_for_skipped()  # after all that was read, or it would explain too little
+    so_far.accounted += session.stream.accounted
+    for name, hook in hooks.items():
+        hook["accounted"] = so_far.accounted[name]
+    at_rest = at_rest or not session.proves  # it tells no rest from a loss
+    agree = at_rest and hooks_agree(hooks, session.stream.lost)
+    result.accounted = int(agree)
+    result.events = session.stream.events
+    result.lost, so_far.lost = witness.lost, session.stream.lost
+    result.repairs = max(0, session.starts - 1)
+    result.verdicts = +witness.counts
+    result.faults = session.faults.count(session.skipped)
+    result.skipped = sum(session.skipped.values())
+    result.wrongs = [
+        *witness.wrongs,
+        *(f"broke off: {reason}" for reason in session.broken),
+        *map(str, session.ungrammatical),
+        *([] if witness.finished else ["no snapshot could be judged whole"]),
+        *([] if agree else [f"at rest {at_rest}, {so_far.lost} lost: {_uneven(hooks)}"]),
+    ]
+    if session.proves and (forks is None or forks[0] != forks[1]):
+        result.wrongs.append(f"births in /proc/stat and told of: {forks}")
+    if stress.loses != bool(result.lost):
+        result.wrongs.append(f"{result.lost} records lost")
+
+
+def _uneven(hooks: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    return {name: hook for name, hook in hooks.items() if hook["hits"] != hook["accounted"]}
+
+
+def _rss_kib() -> int:
+    """The memory of this process (VmRSS)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0

@@ -1,0 +1,174 @@
+"""Boot a stock Debian kernel under QEMU and run a command as root in it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from pidscope_dev import CHECKOUT
+from pidscope_dev.vm import cache, initramfs, qemu, requirements, session, share, store, versions
+from pidscope_dev.vm.errors import UsageError, VmError
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+USAGE = "scripts/vm [OPTION…] -- CMD [ARGUMENT…]\n       scripts/vm --list"
+EPILOG = """\
+The guest sees this machine's root file system read-only, with a tmpfs overlay on top: the same
+programs and checkout, and nothing that CMD writes is ever kept. CMD runs as root in the current
+directory, in a session of its own, without a terminal and without standard input; its output comes
+back live and unchanged. Its environment is PATH (first .venv/bin of this checkout), HOME, LANG,
+LOGNAME, SHELL and USER; give it more with "env NAME=VALUE CMD". When CMD ends, so does the guest.
+There is no network but loopback.
+
+Kernels are downloaded from the Debian archive by apt, with signatures checked, never installed, and
+kept in /var/cache/pidscope (for others than root: ~/.cache/pidscope). The first run with a kernel
+needs the network, later ones do not. Root gets the small cloud flavour and virtiofs, others 9p.
+
+--bcc does the same with python3-bpfcc and all the libraries that it needs, the C library included
+(some 60 MB, unpacked 250): in the guest they lie over /usr, so the machine's Python finds that bcc.
+
+--oci puts Debian's runc and crun, unpacked (10 MB), behind the machine's programs on PATH.
+
+exit status:
+  CMD's own, 128+n when signal n ended it, 126 or 127 when it could not be started; or
+  2    wrong usage
+  124  the time limit passed
+  125  the virtual machine could not be started, or was lost (such as by a kernel panic)
+  130, 143, 141  ended by Ctrl-C, by SIGTERM, or because nobody reads the output any more
+A message with the end of the guest's console on standard error goes with 124 and 125. A kernel that
+panics before CMD is started is booted once more, with a line on standard error that says so.
+
+examples:
+  scripts/vm -- uname -r
+  scripts/vm --kernel 5.10 -- pidscope doctor
+  scripts/vm --bcc newest -- pidscope doctor
+  scripts/vm --oci -- pytest tests/kernel/test_containers.py
+  scripts/vm --kernel newest --cpus 4 --append preempt=full -- pidscope verify
+  scripts/vm -- sh -c 'echo c > /proc/sysrq-trigger'    (125, with the panic)
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of everything before the ``--``."""
+    made = argparse.ArgumentParser(
+        prog="scripts/vm",
+        usage=USAGE,
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("--kernel", default="6.1", metavar="VERSION", help="such as 5.10 or newest (default: 6.1)")
+    bcc = "lay the archive's libbcc, such as 0.35 or newest, over the machine's programs"
+    add("--bcc", metavar="VERSION", help=bcc)
+    add("--oci", action="store_true", help="give CMD runc and crun of this machine's Debian")
+    add("--cpus", type=int, default=2, metavar="N", help="(default: 2)")
+    add("--memory", type=int, default=2048, metavar="MIB", help="in MiB (default: 2048)")
+    add("--append", default="", metavar="ARGUMENTS", help="more kernel arguments, in one word")
+    limit = "time limit from switching on to CMD's end (default: 300)"
+    add("--timeout", type=float, default=300.0, metavar="SECONDS", help=limit)
+    add("--share", choices=("virtiofs", "9p"), help="how to share the root (default: the best)")
+    add("--refresh", action="store_true", help="look for newer ones than those in the cache")
+    add("--list", action="store_true", help="list the kernels and bccs that the archive offers")
+    return made
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return the options and CMD. Raises UsageError; argparse itself exits with 2."""
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    options = parser().parse_args(arguments[:split])
+    command = arguments[split + 1 :]
+    versions.check_request("--kernel", options.kernel)
+    if options.bcc is not None:
+        versions.check_request("--bcc", options.bcc)
+    if not 1 <= options.cpus <= 255:
+        raise UsageError("--cpus takes a number from 1 to 255")
+    if options.memory < 256:
+        raise UsageError("--memory takes 256 MiB or more")
+    if not 0 < options.timeout < float("inf"):
+        raise UsageError("--timeout takes a number of seconds above 0")
+    if not command and not options.list:
+        raise UsageError("no command: scripts/vm [OPTION…] -- CMD [ARGUMENT…]")
+    return options, command
+
+
+def run(arguments: list[str]) -> int:
+    """Do what the arguments say; return the exit status. Raises VmError, BrokenPipeError."""
+    options, command = parse(arguments)
+    requirements.check_machine()
+    return list_kernels() if options.list else boot(options, command)
+
+
+def list_kernels() -> int:
+    """Print the kernels and bccs that the Debian archive offers."""
+    lines = store.offered(cache.opened(cache.location()))
+    os.write(sys.stdout.fileno(), "".join(f"{line}\n" for line in lines).encode())
+    return 0
+
+
+def boot(options: argparse.Namespace, command: list[str]) -> int:
+    """Boot the machine and run CMD in it; return CMD's status."""
+    requirements.check(requirements.TO_RUN)
+    busybox = requirements.busybox()
+    root = cache.opened(cache.location())
+    kind = options.share or share.best()
+    kernel = store.obtain_kernel(root, options.kernel, kind, options.refresh)
+    runtimes = store.obtain_runtimes(root, options.refresh) if options.oci else None
+    layer = str(store.obtain_bcc(root, options.bcc, options.refresh)) if options.bcc else ""
+    here = str(Path.cwd())
+    token = secrets.token_hex(16)
+    job = initramfs.Job(
+        share=kind,
+        token=token,
+        command=command,
+        directory=here,
+        environment=environment(runtimes),
+        keep=sorted({str(CHECKOUT), here}),
+        modules_directory=str(kernel.modules),
+        layer=layer,
+    )
+    base = initramfs.base(busybox, kernel.modules, kind, root / "initramfs")
+    machine = qemu.Machine(kernel.image, kind, options.cpus, options.memory, options.append)
+    return session.run(machine, base + job.archive(), token, options.timeout)
+
+
+def environment(runtimes: Path | None) -> dict[str, str]:
+    """Return CMD's environment: the same for every caller."""
+    unpacked = f":{runtimes}/usr/sbin:{runtimes}/usr/bin" if runtimes else ""
+    return {
+        "PATH": f"{CHECKOUT}/.venv/bin:{SYSTEM_PATH}{unpacked}",
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "LOGNAME": "root",
+        "SHELL": "/bin/sh",
+        "USER": "root",
+    }
+
+
+def stop(number: int, _frame: FrameType | None) -> None:
+    """Unwind on a signal, so that everything is cleaned up, undisturbed by another signal."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run, and tell failures in words."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    try:
+        return run(list(arguments))
+    except BrokenPipeError:
+        return 128 + signal.SIGPIPE
+    except VmError as error:
+        print(f"scripts/vm: {error}", file=sys.stderr)
+        return error.exit_status
+    except OSError as error:
+        print(f"scripts/vm: {error}", file=sys.stderr)
+        return VmError.exit_status

@@ -1,0 +1,164 @@
+"""Workloads that only fork: short lives, and lives nested in PID namespaces."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+from collections.abc import Callable
+from functools import partial
+
+from pidscope_dev.workload import syscalls
+from pidscope_dev.workload.family import Channel, Family, check, fork_undisturbed, refuse
+from pidscope_dev.workload.workload import Counts, Options, Workload, counts, exactly, positive
+
+SHORT_LIVES = 2000
+LEAVES = (7, 6, 6)
+"""Leaves in each of the three namespaces of `nested`: with three inits and one outside, 23."""
+MAX_DEPTH = 32
+"""MAX_PID_NS_LEVEL: the deepest level a PID namespace can have."""
+
+
+def run_short(family: Family, options: Options) -> str:
+    """Fork children that end at once, in this process or in several at the same time."""
+    if options.jobs == 1:
+        live_shortly(options.lives)
+        return ""
+    shares = [options.lives // options.jobs] * options.jobs
+    for index in range(options.lives % options.jobs):
+        shares[index] += 1
+    forkers = [family.fork(partial(live_shortly, share)) for share in shares]
+    for forker in forkers:
+        family.reap(forker)
+    return ""
+
+
+def live_shortly(lives: int) -> None:
+    """Fork, let the child end, reap it; so many times."""
+    for _ in range(lives):
+        pid = fork_undisturbed()
+        if pid == 0:
+            os._exit(0)
+        check(os.waitpid(pid, 0) == (pid, 0), "a short life ended badly")
+
+
+def expect_short(options: Options) -> Counts:
+    """One process for each life, and one for each forker if there are several."""
+    return counts(options.lives + (options.jobs if options.jobs > 1 else 0))
+
+
+def add_short_arguments(parser: argparse.ArgumentParser) -> None:
+    """How many lives, in how many forkers."""
+    parser.add_argument("lives", nargs="?", type=positive, default=SHORT_LIVES, metavar="COUNT")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="J")
+
+
+def run_nested(family: Family, options: Options) -> str:
+    """Three namespaces, one in the other, all 23 processes alive at the same time."""
+    ready, finish = family.channel(), family.channel()
+    outside = family.fork(lambda: _fork_into_new(family, lambda: _nest(family, 1, ready, finish)))
+    leaves = sum(LEAVES)
+    ready.collect(leaves)
+    for _ in range(leaves):
+        finish.send()
+    family.reap(outside)
+    return ""
+
+
+def _nest(family: Family, level: int, ready: Channel, finish: Channel) -> None:
+    """The init of a level: its leaves, then the next level."""
+    check(os.getpid() == 1, f"level {level}: the first process is not number 1")
+    leaves = [family.fork(lambda: _wait(ready, finish)) for _ in range(LEAVES[level - 1])]
+    check(leaves == list(range(2, len(leaves) + 2)), f"level {level}: numbers {leaves}")
+    if level < len(LEAVES):
+        _fork_into_new(family, lambda: _nest(family, level + 1, ready, finish))
+    for leaf in leaves:
+        family.reap(leaf)
+
+
+def _fork_into_new(family: Family, init: Callable[[], object]) -> None:
+    """Make a PID namespace and its first process, and wait for the end of that."""
+    syscalls.unshare_pid_namespace()
+    family.reap(family.fork(init))
+
+
+def _wait(ready: Channel, finish: Channel) -> None:
+    ready.send()
+    finish.receive()
+
+
+def run_deep(family: Family, options: Options) -> str:
+    """A namespace in each level down to the depth, an init with its own session in each."""
+    bottom, finish = family.channel(), family.channel()
+    outside = family.fork(lambda: _descend(family, 1, options.depth, bottom, finish))
+    bottom.receive()
+    finish.send()
+    family.reap(outside)
+    return f"level {MAX_DEPTH + 1} refused" if options.depth == MAX_DEPTH else ""
+
+
+def _descend(family: Family, level: int, depth: int, bottom: Channel, finish: Channel) -> None:
+    """Make the next level, by unshare or (even ones) by clone3; at the bottom, wait."""
+
+    def next_init() -> None:
+        os.setsid()
+        check(os.getpid() == os.getsid(0) == 1, f"level {level}: not number 1")
+        _descend(family, level + 1, depth, bottom, finish)
+
+    if level > depth:
+        if depth == MAX_DEPTH:
+            _refuse_deeper()
+        _wait(bottom, finish)
+    elif level % 2:
+        _fork_into_new(family, next_init)
+    else:
+        family.reap(family.fork(next_init, make=_clone_into_new))
+
+
+def _clone_into_new() -> int:
+    """Fork into a new PID namespace in one step."""
+    return syscalls.clone3(syscalls.CLONE_NEWPID)
+
+
+def _refuse_deeper() -> None:
+    """No namespace below level 32: ENOSPC from create_pid_namespace."""
+    refuse(errno.ENOSPC, syscalls.unshare_pid_namespace, f"unshare at level {MAX_DEPTH}")
+
+
+def add_deep_arguments(parser: argparse.ArgumentParser) -> None:
+    """How deep."""
+    parser.add_argument("--depth", type=_depth, default=MAX_DEPTH, metavar="LEVELS")
+
+
+def _depth(text: str) -> int:
+    number = positive(text)
+    if number > MAX_DEPTH:
+        raise argparse.ArgumentTypeError(f"not deeper than {MAX_DEPTH}: {text}")
+    return number
+
+
+def expect_deep(options: Options) -> Counts:
+    """One process outside, and in each level an init that calls setsid."""
+    return counts(options.depth + 1, change_pid=2 * options.depth, namespaces=options.depth)
+
+
+SHORT = Workload(
+    "short",
+    run_short,
+    "short lives, 2,000 or COUNT, from one forker or several",
+    expect_short,
+    add_short_arguments,
+)
+NESTED = Workload(
+    "nested",
+    run_nested,
+    "23 processes in 3 nested namespaces",
+    exactly(1 + sum(1 + leaves for leaves in LEAVES), namespaces=len(LEAVES)),
+)
+DEEP = Workload(
+    "deep",
+    run_deep,
+    "namespaces down to level 32, a session in each",
+    expect_deep,
+    add_deep_arguments,
+)

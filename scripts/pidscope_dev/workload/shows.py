@@ -1,0 +1,258 @@
+"""Workloads to look at: zombies, hostile names, and a tree that stays."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from pidscope_dev.workload import syscalls
+from pidscope_dev.workload.family import Channel, Family, check
+from pidscope_dev.workload.workload import Counts, Options, Workload, counts, exactly, positive
+
+ZOMBIES = (5, 4, 3)
+"""How many zombies at host level, at level 1, at level 2."""
+GETPPID_ROUNDS = 20000
+
+HOSTILE_COMMS: tuple[bytes, ...] = (
+    b"",
+    b" ",
+    b"\x1b[31mred\x1b[0m",
+    b"\x1b]0;title\x07",
+    b"\x9b2J",
+    b"new\nline",
+    b"Name:\t1\nPid:\t7",
+    b"tab\there",
+    b"\r\x08\x7f",
+    b"\xff\xfe\x80bad",
+    b"0123456789ab\xe2\x82",
+    b"back\\slash\\012",
+    "rtl\u202egpj.exe".encode(),
+    "zero\u200bwidth".encode(),
+    b"quo\"te'`$(x)",
+    b"(paren) Z 1 (",
+    b'{"pid":1}',
+)
+"""Escapes, line ends, bytes that are not UTF-8, and what a careless reader takes for fields."""
+
+
+def run_zombies(family: Family, options: Options) -> str:
+    """Zombies at three levels, one at each with a group of its own; then all are reaped."""
+    held, finish = family.channel(), family.channel()
+    zombies = _make_zombies(family, ZOMBIES[0])
+    nested = family.fork(lambda: _zombies_below(family, 1, held, finish))
+    held.collect(len(ZOMBIES) - 1)
+    if options.hold_ms is not None:
+        family.hold(options.hold_ms / 1000)
+    else:
+        for _ in range(GETPPID_ROUNDS):
+            os.getppid()
+    for _ in ZOMBIES[1:]:
+        finish.send()
+    family.reap(nested)
+    for zombie in zombies:
+        family.reap(zombie)
+    return ""
+
+
+def _zombies_below(family: Family, level: int, held: Channel, finish: Channel) -> None:
+    """Make the namespace of a level, with zombies in it."""
+
+    def init() -> None:
+        zombies = _make_zombies(family, ZOMBIES[level])
+        held.send()
+        if level + 1 < len(ZOMBIES):
+            _zombies_below(family, level + 1, held, finish)
+        finish.receive()
+        for zombie in zombies:
+            family.reap(zombie)
+
+    syscalls.unshare_pid_namespace()
+    family.reap(family.fork(init))
+
+
+def _make_zombies(family: Family, number: int) -> list[int]:
+    """Children that are dead and not reaped; the group of the first is changed as it is dead."""
+    zombies = [family.fork(lambda: None) for _ in range(number)]
+    for zombie in zombies:
+        os.waitid(os.P_PID, zombie, os.WEXITED | os.WNOWAIT)
+    os.setpgid(zombies[0], zombies[0])
+    return zombies
+
+
+def add_zombie_arguments(parser: argparse.ArgumentParser) -> None:
+    """How long the zombies stay."""
+    parser.add_argument(
+        "--hold-ms",
+        type=positive,
+        metavar="MS",
+        help="keep them so long, or until the end of a standard input pipe",
+    )
+
+
+def run_hostile(family: Family, options: Options) -> str:
+    """Processes with hostile names, alive together in two namespaces."""
+    ready, finish = family.channel(), family.channel()
+    outside = family.fork(lambda: _hostile_below(family, 1, ready, finish))
+    lives = 2 * len(HOSTILE_COMMS)
+    ready.collect(lives)
+    for _ in range(GETPPID_ROUNDS):
+        os.getppid()
+    for _ in range(lives):
+        finish.send()
+    family.reap(outside)
+    return ""
+
+
+def _hostile_below(family: Family, level: int, ready: Channel, finish: Channel) -> None:
+    """Make the namespace of a level, with a process for each name in it."""
+
+    def init() -> None:
+        lives = [_named(family, comm, ready, finish) for comm in HOSTILE_COMMS]
+        if level == 1:
+            _hostile_below(family, 2, ready, finish)
+        for pid in lives:
+            family.reap(pid)
+
+    syscalls.unshare_pid_namespace()
+    family.reap(family.fork(init))
+
+
+def _named(family: Family, comm: bytes, ready: Channel, finish: Channel) -> int:
+    """A process that takes a name and stays."""
+
+    def live() -> None:
+        syscalls.set_comm(comm)
+        check(syscalls.get_comm() == comm, f"comm {comm!r} became {syscalls.get_comm()!r}")
+        ready.send()
+        finish.receive()
+
+    return family.fork(live)
+
+
+TREE_PROCESSES = 12
+TREE_THREADS = 5
+
+
+def run_tree(family: Family, options: Options) -> str:
+    """Three nested namespaces with named processes, a session and threads, until told to end."""
+    ready, finish = family.channel(), family.channel()
+    outside = family.fork(lambda: _Tree(family, ready, finish).outside())
+    ready.collect(TREE_PROCESSES)
+    family.hold(options.seconds, say="ready")
+    for _ in range(TREE_PROCESSES):
+        finish.send()
+    family.reap(outside)
+    return ""
+
+
+class _Tree:
+    """The processes of `tree`; each tells that it is there and waits for the end."""
+
+    def __init__(self, family: Family, ready: Channel, finish: Channel) -> None:
+        self._fork = family.fork
+        self._reap_one = family.reap
+        self._ready = ready
+        self._finish = finish
+
+    def outside(self) -> None:
+        """At host level, one supervisor."""
+        self._live(b"supervisor", below=self._first)
+
+    def _first(self) -> None:
+        """Level 1: a web server with its own session and threads, two workers, a runtime."""
+        workers = (b"worker", b"worker")
+        web = self._fork(partial(self._live, b"web", threads=2, session=True, children=workers))
+        runtime = self._fork(partial(self._live, b"runtime", below=self._second))
+        self._live(b"init", children=(b"cron",))
+        self._reap(web, runtime)
+
+    def _second(self) -> None:
+        """Level 2: a database with threads, and another runtime."""
+        db = self._fork(partial(self._live, b"db", threads=3, session=True))
+        runtime = self._fork(partial(self._live, b"runtime", below=self._third))
+        self._live(b"init")
+        self._reap(db, runtime)
+
+    def _third(self) -> None:
+        """Level 3: a job."""
+        self._live(b"init", children=(b"job",))
+
+    def _live(
+        self,
+        comm: bytes,
+        *,
+        threads: int = 0,
+        session: bool = False,
+        children: Sequence[bytes] = (),
+        below: Callable[[], None] | None = None,
+    ) -> None:
+        """Be one process of the tree, with threads, children, and a namespace below."""
+        if session:
+            os.setsid()
+        syscalls.set_comm(comm)
+        for index in range(threads):
+            start_named_thread(comm + b"-%d" % (index + 1))
+        pids = [self._fork(partial(self._live, child)) for child in children]
+        if below is not None:
+            syscalls.unshare_pid_namespace()
+            pids.append(self._fork(below))
+        self._ready.send()
+        self._finish.receive()
+        self._reap(*pids)
+
+    def _reap(self, *pids: int) -> None:
+        for pid in pids:
+            self._reap_one(pid)
+
+
+def start_named_thread(comm: bytes) -> None:
+    """Start a thread with a name, which lives as long as its process."""
+    named = threading.Event()
+
+    def live() -> None:
+        syscalls.set_comm(comm)
+        named.set()
+        threading.Event().wait()
+
+    threading.Thread(target=live, daemon=True).start()
+    named.wait()
+
+
+def add_tree_arguments(parser: argparse.ArgumentParser) -> None:
+    """How long the tree stays."""
+    parser.add_argument(
+        "--seconds",
+        type=positive,
+        metavar="S",
+        help="end after S seconds; without it at SIGTERM or the end of a standard input pipe",
+    )
+
+
+def expect_tree(options: Options) -> Counts:
+    """The same however long it stays: two sessions, three namespaces."""
+    return counts(TREE_PROCESSES, TREE_THREADS, change_pid=4, namespaces=3)
+
+
+ZOMBIE = Workload(
+    "zombies",
+    run_zombies,
+    "zombies at 3 levels, some in groups of their own",
+    exactly(sum(ZOMBIES) + 3, change_pid=3, namespaces=2),
+    add_zombie_arguments,
+)
+HOSTILE = Workload(
+    "hostile",
+    run_hostile,
+    "names with escapes, line ends, broken UTF-8, at 2 levels",
+    exactly(3 + 2 * len(HOSTILE_COMMS), namespaces=2),
+)
+TREE = Workload(
+    "tree",
+    run_tree,
+    "containers in containers, to look at; prints 'ready'",
+    expect_tree,
+    add_tree_arguments,
+)

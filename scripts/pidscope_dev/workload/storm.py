@@ -1,0 +1,129 @@
+"""A workload without exact counts: everything at once, until told to end."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+
+from pidscope_dev.workload import syscalls
+from pidscope_dev.workload.family import Channel, Family
+from pidscope_dev.workload.workload import Counts, Options, Workload, positive
+
+JOBS = 2
+
+Job = Callable[[Family, Channel, Channel], None]  # until it may stop; then how many births it made
+
+
+def run_storm(family: Family, options: Options) -> str:
+    """Several processes fork in a loop; at the end says how many births there were."""
+    return run_jobs(family, options, _storm)
+
+
+def run_jobs(family: Family, options: Options, job: Job) -> str:
+    """Several processes make births in a loop; at the end says how many there were."""
+    stop, made = family.channel(), family.channel()
+    jobs = [family.fork(lambda: job(family, stop, made)) for _ in range(options.jobs)]
+    family.hold(options.seconds)
+    stop.send()
+    births = len(jobs)
+    for process in jobs:
+        births += made.receive()[0]
+        family.reap(process)
+    print(json.dumps({"births": births}), file=sys.stderr, flush=True)
+    return ""
+
+
+def _storm(family: Family, stop: Channel, made: Channel) -> None:
+    """One of several: each act in turn until the sign, which stays unread for the others."""
+    acts: tuple[Callable[[Family], int], ...] = (_fork, _fork, _lead, _thread, _change, _nest)
+    syscalls.become_subreaper()
+    births = 0
+    while not stop.is_readable():
+        for act in acts:
+            births += act(family)
+    made.send(births)
+
+
+def _fork(family: Family) -> int:
+    """One short life."""
+    family.reap(family.fork(lambda: None))
+    return 1
+
+
+def _lead(family: Family) -> int:
+    """A session whose member may outlive its leader; it comes to this process, the subreaper."""
+
+    def lead() -> None:
+        os.setsid()
+        family.fork(lambda: None, outlives=True)
+
+    family.reap(family.fork(lead))
+    os.waitpid(-1, 0)
+    return 2
+
+
+def _thread(family: Family) -> int:
+    """Two threads in a process of their own: this one has to be able to unshare."""
+
+    def run() -> None:
+        threads = [threading.Thread(target=int) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    family.reap(family.fork(run))
+    return 3
+
+
+def _change(family: Family) -> int:
+    """A child that is moved to its own group, alive or dead as it happens."""
+    pid = family.fork(lambda: None)
+    os.setpgid(pid, pid)
+    family.reap(pid)
+    return 1
+
+
+def _nest(family: Family) -> int:
+    """A namespace with two members, one of which dies with it."""
+
+    def outside() -> None:
+        syscalls.unshare_pid_namespace()
+        family.reap(family.fork(init))
+
+    def init() -> None:
+        os.setsid()
+        family.reap(family.fork(lambda: None))
+        family.fork(lambda: None)
+
+    family.reap(family.fork(outside))
+    return 4
+
+
+def add_storm_arguments(parser: argparse.ArgumentParser) -> None:
+    """How long, how much."""
+    parser.add_argument(
+        "--seconds",
+        type=positive,
+        metavar="S",
+        help="end after S seconds; without it at SIGTERM or the end of a standard input pipe",
+    )
+    parser.add_argument("--jobs", type=positive, default=JOBS, metavar="J")
+
+
+def expect_storm(options: Options) -> Counts:
+    """Nothing is known before."""
+    return {}
+
+
+STORM = Workload(
+    "storm",
+    run_storm,
+    "forks, threads, sessions, namespaces until told to end",
+    expect_storm,
+    add_storm_arguments,
+)

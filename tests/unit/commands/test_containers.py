@@ -1,0 +1,248 @@
+"""``ps`` and ``ns`` on a host with containers: a /proc made of files, an engine that answers."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import pidscope
+from pidscope.commands import lookup, ns, ps
+
+SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
+HOST, WEB, POD, MADE = 70, 71, 72, 73  # inums
+A, B, C, D = (digit * 64 for digit in "abcd")
+UID = "1c2e3f40-aaaa-bbbb-cccc-0123456789ab"
+POD_PATH = f"/kubepods/burstable/pod{UID}"
+Answer = dict[str, Any]
+Ask = Callable[..., Answer]
+
+
+class FakeProc:
+    """A directory that looks like the host's /proc."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "stat").write_text("cpu 0\nbtime 1700000000\nprocesses 9\n")
+        (root / "loadavg").write_text("0 0 0 1/9 99\n")
+        (root / "self").symlink_to("5")
+        self.host = root / "1" / "root"
+        self.add(1, HOST, "/init.scope")
+        self.add(5, HOST, "/user.slice/user-0.slice/session-1.scope")
+        self.see_cgroups(0xEFFFFFFB)
+
+    def see_cgroups(self, inum: int) -> None:
+        """The reader's cgroup namespace; a file cannot have the inum of the initial one."""
+        self.cgroup_ns = inum
+
+    def add(self, number: int, inum: int, cgroup: str, *inner: int, ppid: int = 1) -> None:
+        """A process by its number here and further in, in a namespace and a cgroup."""
+        task = self.root / str(number)
+        (task / "ns").mkdir(parents=True)
+        (task / "task" / str(number)).mkdir(parents=True)
+        (task / "ns" / "pid").symlink_to(f"pid:[{inum}]")
+        numbers = "\t".join(map(str, (number, *inner)))
+        lines = "".join(f"{key}:\t{numbers}\n" for key in ("NStgid", "NSpid", "NSpgid", "NSsid"))
+        (task / "status").write_text(
+            f"Name:\tx\nState:\tS (sleeping)\nTgid:\t{number}\nPid:\t{number}\n"
+            f"PPid:\t{0 if number == 1 else ppid}\n{lines}"
+        )
+        fields = " ".join(["0"] * 18)
+        (task / "stat").write_text(f"{number} (x) S {fields} {number} 0\n")
+        (task / "cgroup").write_text(f"1:name=systemd:/\n0::{cgroup}\n")
+
+
+@pytest.fixture
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeProc:
+    fake = FakeProc(tmp_path)
+    real = pidscope.host.proc._inum_of
+
+    def inum_of(path: str) -> int:
+        return fake.cgroup_ns if path.endswith("/self/ns/cgroup") else real(path)
+
+    monkeypatch.setattr(pidscope.host.proc, "_inum_of", inum_of)
+    fake.host.mkdir()
+    fake.add(20, WEB, f"/system.slice/docker-{A}.scope", 1)
+    fake.add(21, WEB, f"/system.slice/docker-{A}.scope", 17, ppid=20)
+    fake.add(30, POD, f"{POD_PATH}/{B}", 1)
+    fake.add(31, POD, f"{POD_PATH}/{C}", 7)
+    fake.add(40, HOST, f"/docker/{D}")
+    fake.add(41, MADE, f"/docker/{D}", 1, ppid=40)
+    fake.add(50, HOST, "/system.slice/nginx.service")
+    return fake
+
+
+@pytest.fixture
+def engine(proc: FakeProc) -> Iterator[FakeProc]:
+    """Docker's socket, which names all four; and the kubelet's link, which names one."""
+    run = proc.host / "run"
+    run.mkdir()
+    (proc.host / "var/log/containers").mkdir(parents=True)
+    (proc.host / "var/log/containers" / f"shop-0_prod_cart-{C}.log").touch()
+    listed = [{"Id": number, "Names": [f"/n{number[0]}"]} for number in (A, B, C, D)]
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(run / "docker.sock"))
+        listener.listen()
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(4096)
+                        answer = b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(listed).encode()
+                        connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield proc
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def run(command: Any, *arguments: str) -> None:
+    parser = argparse.ArgumentParser()
+    command.register(parser.add_subparsers())
+    args = parser.parse_args([command.__name__.rpartition(".")[2], *arguments])
+    assert args.func(args) == 0
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str], proc: FakeProc) -> Ask:
+    """A command's valid document; what it holds, by ``ns`` or ``pid``."""
+
+    def ask(command: Any, *arguments: str) -> Answer:
+        run(command, "-J", "--proc", str(proc.root), *arguments)
+        document: Answer = json.loads(capsys.readouterr().out)
+        Draft202012Validator(SCHEMA).validate(document)
+        for name, key in (("namespaces", "ns"), ("processes", "pid")):
+            document.update({entry[key]: entry for entry in document.get(name, [])})
+        return document
+
+    return ask
+
+
+def call(container: Answer | None) -> str | None:
+    return container and (container["name"] or container["unit"] or container["id"][:1])
+
+
+def test_whose_each_namespace_is(engine: FakeProc, ask: Ask) -> None:
+    tree = ask(ns)
+    assert tree["containers_known"]
+    assert call(tree[HOST]["container"]) is None
+    assert [call(shared) for shared in tree[HOST]["shared"]] == ["nd"]
+    assert call(tree[WEB]["container"]) == "na"
+    assert tree[WEB]["shared"] == []
+    assert call(tree[POD]["container"]) == "nb"  # of no pod's name, since it has no log
+    [shared] = tree[POD]["shared"]
+    assert (shared["pod_namespace"], shared["pod"], shared["container_name"]) == (
+        "prod", "shop-0", "cart"
+    )  # fmt: skip
+    assert shared["pod_uid"] == UID
+    assert tree[MADE]["container"] is None  # made by a process of one that has the host's
+
+
+def test_each_level_of_a_process(engine: FakeProc, ask: Ask) -> None:
+    processes = ask(ps)
+    assert call(processes[1]["container"]) is None
+    assert call(processes[50]["container"]) == "nginx.service"
+    for number, container, levels in (
+        (21, "na", [None, "na"]),
+        (40, "nd", [None]),
+        (41, "nd", [None, None]),
+    ):
+        process = processes[number]
+        assert call(process["container"]) == container
+        assert [call(level["container"]) for level in process["levels"]] == levels
+
+
+def test_the_text(engine: FakeProc, capsys: pytest.CaptureFixture[str]) -> None:
+    run(ns, "-n", "-o", "NS,CONTAINER", "--proc", str(engine.root))
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        [str(HOST), "- +nd"], [str(WEB), "na"], [str(POD), "nb +prod/shop-0/cart"], [str(MADE), "-"]
+    ]  # fmt: skip
+    run(ps, "-n", "-o", "PID,CONTAINER,NSCONTAINER", "--proc", str(engine.root))
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+    assert rows["1"] == ["-", "-"]
+    assert rows["21"] == ["na", "-", "na"]
+    assert rows["41"] == ["nd", "-", "-"]
+
+
+def test_without_an_engine_there_are_ids(
+    proc: FakeProc, ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = ask(ns)
+    assert [tree[WEB]["container"][it] for it in ("runtime", "id", "name")] == ["docker", A, None]
+    assert [shared["id"] for shared in tree[POD]["shared"]] == [C]
+    assert capsys.readouterr().err == ""
+
+
+def test_an_engine_that_is_silent_is_told_of(
+    proc: FakeProc, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (proc.host / "run").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(proc.host / "run" / "docker.sock"))
+        listener.listen()
+        run(ns, "--proc", str(proc.root))
+    out, err = capsys.readouterr()
+    assert A[:12] in out
+    told = err.replace("\npidscope:", "")
+    assert "containers are shown by their ids: /run/docker.sock: it did not answer in time" in told
+
+
+def test_inside_a_cgroup_namespace_none_is_not_said(
+    proc: FakeProc, ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All that is seen of this container is ``/``, and of others the way out to them."""
+    proc.see_cgroups(4026531999)
+    for number in (1, 5, 20, 21):
+        (proc.root / str(number) / "cgroup").write_text("0::/\n")
+    (proc.root / "30" / "cgroup").write_text(f"0::/../{B}\n")
+    assert not ask(ps)["containers_known"]
+    capsys.readouterr()
+    run(ns, "-o", "NS,CONTAINER", "-n", "--proc", str(proc.root))
+    out, err = capsys.readouterr()
+    rows = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert rows[str(WEB)] == "?"
+    assert rows[str(POD)].startswith(B[:12])
+    assert "only containers in it are known" in err
+
+
+def test_a_host_without_containers_imports_and_asks_nothing(tmp_path: Path) -> None:
+    code = """
+import sys
+from pidscope.cli import main
+assert main(["ns", "--proc", sys.argv[1]]) == 0
+unwanted = {"names", "docker", "kubelet"}
+modules = {"json", *(f"pidscope.containers.{name}" for name in unwanted)}
+print(sorted(modules & sys.modules.keys()))
+"""
+    FakeProc(tmp_path)
+    bare = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(bare, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_who_else_has_a_number_is_told_with_the_container(
+    proc: FakeProc, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proc.add(17, HOST, "/system.slice/nginx.service")
+    proc.add(32, POD, f"{POD_PATH}/{C}", 17)
+    run(lookup, "17", "--proc", str(proc.root))
+    said = capsys.readouterr().err.splitlines()
+    assert said[-3:-1] == [
+        f"pidscope: 17 in pid:[{WEB}] is 21 x, docker container {A[:12]}",
+        f"pidscope: 17 in pid:[{POD}] is 32 x, oci container {C[:12]}",
+    ]

@@ -1,0 +1,430 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+import pidscope
+from pidscope.cli import main
+from pidscope.commands.limits import _hints
+from pidscope.errors import ProcError
+from pidscope.host import proc as procfs
+from pidscope.host.cgroup import (
+    CgroupMount,
+    Hierarchy,
+    directories,
+    parse_amount,
+    parse_cgroup_mounts,
+    parse_max_events,
+    parse_pids_hierarchy,
+)
+from pidscope.host.proc import ProcFs
+from pidscope.limits import read as forking
+from pidscope.limits.bounds import MAX, Bound, Everyone, numbers_in_use
+from pidscope.limits.read import fork_facts
+from pidscope.query.process import processes
+from pidscope.simulated.stage import set_stage
+from tests.unit.commands.test_containers import HOST, D, FakeProc
+
+SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
+BOMB = "simulated:fork-bomb"
+Answer = dict[str, Any]
+
+
+def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> Answer:
+    assert main(["limits", "-J", *arguments]) == 0
+    answer: Answer = json.loads(capsys.readouterr().out)
+    Draft202012Validator(SCHEMA).validate(answer)
+    return answer
+
+
+def text(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["limits", *arguments]) == 0
+    told = capsys.readouterr().out
+    assert max(map(len, told.split("\n"))) < 80
+    assert all(line.isprintable() for line in told.split("\n"))
+    return told
+
+
+def scenario(tmp_path: Path, *lines: str) -> str:
+    path = tmp_path / "x.scenario"
+    path.write_text("\n".join(lines))
+    return f"simulated:{path}"
+
+
+# --- a simulated kernel ---------------------------------------------------------------------------
+
+
+def test_a_fork_bomb_has_met_its_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    told = text(capsys, "--in", "pid:4", "--source", BOMB)
+    answer, rest = told.split("\n\n", 1)
+    assert " ".join(answer.split()) == (
+        "process 4 (sh): the next fork fails with EAGAIN at pids.max 8 of /containers/bomb"
+    )
+    bounds, counters = (part.split("\n") for part in rest.split("\n\n"))
+    assert bounds[0].split() == ["LIMIT", "OF", "MAX", "USED", "ROOM", "ERRNO"]
+    assert bounds[1].split() == ["pids.max", "/containers/bomb", "8", "8", "0", "EAGAIN"]
+    assert counters[1].split() == ["/containers/bomb", "-", "25", "-"]
+
+
+def test_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = document(capsys, "--in", "pid:4", "--source", BOMB)
+    assert answer["complete"] is True
+    assert answer["process"]["comm"] == "sh"
+    assert answer["next_fork"] == {
+        "room": 0,
+        "certain": True,
+        "errno": "EAGAIN",
+        "name": "pids.max",
+        "of": "/containers/bomb",
+        "sentence": "the next fork fails with EAGAIN at pids.max 8 of /containers/bomb",
+    }
+    first, *others = answer["bounds"]
+    assert (first["name"], first["limit"], first["events_local"]) == ("pids.max", 8, 25)
+    assert [it["of"] for it in others if it["name"] == "pids.max"] == ["/containers"]
+    assert [it["room"] for it in others if it["of"] == "/containers"] == ["max"]
+
+
+def test_a_namespace_means_its_number_1(capsys: pytest.CaptureFixture[str]) -> None:
+    by_number = document(capsys, "--in", "pid:4", "--source", BOMB)
+    assert document(capsys, "--in", "ns:4026531840", "--source", BOMB) == by_number
+    host = document(capsys, "--source", BOMB)
+    assert host["process"] == {"pid": 1, "comm": "systemd", "ns": 4026531836}
+    assert host["next_fork"]["name"] == "pid_max"
+
+
+def test_a_scenario_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["cgroup box pids.max 3", "init: clone NEWPID -> sh", "sh: join box"]
+    source = scenario(tmp_path, *lines, "2 * sh: fork -> child", "sh: fork = EAGAIN")
+    told = document(capsys, "--in", "pid:3", "--source", source)["next_fork"]["sentence"]
+    assert told == "the next fork fails with EAGAIN at pids.max 3 of /box"
+    source = scenario(tmp_path, *lines, "sh: fork -> child")
+    told = document(capsys, "--in", "pid:3", "--source", source)["next_fork"]["sentence"]
+    assert told == "room for 1 more: pids.max of /box"
+
+
+def test_a_namespace_that_dies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = scenario(
+        tmp_path,
+        "init: fork -> sh",
+        "sh: clone NEWPID -> box",
+        "sh: setns box",
+        "init: kill box KILL",
+    )
+    told = document(capsys, "--in", "pid:3", "--source", source)
+    assert told["next_fork"]["errno"] == "ENOMEM"
+    assert {it["errno"] for it in told["bounds"] if it["stops"] == "thread"} == {"EINVAL"}
+
+
+@pytest.mark.parametrize(
+    ("where", "code", "said"),
+    [
+        ("pid:77", 1, "no process 77"),
+        ("ns:5", 1, "no PID namespace pid:[5]"),
+        ("pid:x", 2, "no such place"),
+    ],
+)
+def test_nobody_there(where: str, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["limits", "--in", where, "--source", BOMB]) == code
+    assert said in capsys.readouterr().err
+
+
+def test_who_sees_all_is_not_told_of_what_it_may_not_see(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["limits", "--in", "pid:77", "--source", BOMB]) == 1
+    assert capsys.readouterr().err == "pidscope: no process 77\n"
+
+
+def test_a_zombie_forks_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = scenario(tmp_path, "init: fork -> sh", "sh: exit")
+    assert main(["limits", "--in", "pid:3", "--source", source]) == 1
+    assert "has exited" in capsys.readouterr().err
+
+
+def test_long_paths_are_cut_at_the_front(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, inner = "a" * 60, "b" * 60
+    source = scenario(
+        tmp_path, f"cgroup {name}", f"cgroup {inner} in {name}", f"init: join {inner}"
+    )
+    assert "…bbb" in text(capsys, "--source", source)
+
+
+def test_help_fits_and_has_examples(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(["limits", "--help"])
+    told = capsys.readouterr().out
+    assert "examples:" in told and "exit status:" in told
+    assert max(map(len, told.split("\n"))) < 80
+
+
+@pytest.mark.parametrize("name", ["containers", "nested", "session", "random:3", "random:8"])
+def test_what_tasks_show_is_all_that_is_taken(name: str) -> None:
+    """The numbers of /proc are those of the allocator, held ones too."""
+    stage = set_stage(name)
+    world = stage.world
+    held = 0
+    for _ in range(min(stage.steps, 400)):
+        world.step()
+        everyone = processes(world.procfs.snapshot(), boot_time=0, ticks_per_second=100)
+        tasks = list(world.kernel.tasks())
+        for ns in {level for task in tasks for level in task.thread_pid.numbers[-1].ns.outwards()}:  # type: ignore[union-attr]
+            assert numbers_in_use(everyone, ns.inum) == set(ns.allocator.pids)
+        held += len(world.kernel.init_pid_ns.allocator.pids) - len(tasks)
+    assert held or name not in ("session", "random:3")
+
+
+# --- the files ------------------------------------------------------------------------------------
+
+
+def test_the_hierarchy_with_the_pids_controller() -> None:
+    hybrid = b"9:name=systemd:/\n8:cpu,pids:/a:b (deleted)\n0::/x\n"
+    assert parse_pids_hierarchy(hybrid, "f") == Hierarchy(1, b"/a:b")
+    assert parse_pids_hierarchy(b"1:name=pidsx:/y\n0::/x\xff\n", "f") == Hierarchy(2, b"/x\xff")
+    assert parse_pids_hierarchy(b"3:cpu:/\n", "f") is None
+    with pytest.raises(ProcError, match="f:2: not a cgroup"):
+        parse_pids_hierarchy(b"0::/\nhello\n", "f")
+
+
+def test_the_mount_that_shows_most_comes_first() -> None:
+    lines = (
+        b"31 23 0:28 /in/ner /c\\040d rw - cgroup cgroup rw,pids\n"
+        b"30 23 0:28 / /sys/pids rw shared:5 - cgroup cgroup rw,cpu,pids\n"
+        b"32 23 0:29 / /sys/unified rw - cgroup2 cgroup2 rw\n"
+        b"33 23 0:30 / /sys/cpu rw - cgroup cgroup rw,cpu\nnonsense\n"
+    )
+    assert parse_cgroup_mounts(lines, 1) == [(b"/", b"/sys/pids"), (b"/in/ner", b"/c d")]
+    assert parse_cgroup_mounts(lines, 2) == [(b"/", b"/sys/unified")]
+
+
+def test_directories_go_upwards_as_far_as_the_mount_does() -> None:
+    root = CgroupMount(b"/", b"/m")
+    assert directories(b"/a/b", root) == [(b"/a/b", b"/m/a/b"), (b"/a", b"/m/a"), (b"/", b"/m")]
+    inner = CgroupMount(b"/a", b"/m")
+    assert directories(b"/a/b", inner) == [(b"/a/b", b"/m/b"), (b"/a", b"/m")]
+    assert directories(b"/ab", inner) == directories(b"/../x", root) == []
+
+
+_LINES = st.lists(
+    st.one_of(
+        st.binary(max_size=30),
+        st.builds(b"%d:%b:/%b".__mod__, st.tuples(st.integers(0, 9), st.binary(), st.binary())),
+        st.builds(
+            b"1 2 0:3 /%b /%b rw - %b x rw,%b".__mod__,
+            st.tuples(*[st.binary()] * 2, st.sampled_from([b"cgroup", b"cgroup2"]), st.binary()),
+        ),
+    )
+)
+
+
+@given(_LINES)
+def test_whatever_the_bytes_are_there_is_an_answer_or_a_typed_error(lines: list[bytes]) -> None:
+    data = b"".join(line + b"\n" for line in lines)
+    with contextlib.suppress(ProcError):
+        hierarchy = parse_pids_hierarchy(data, "f")
+        for mount in parse_cgroup_mounts(data, 1) + parse_cgroup_mounts(data, 2):
+            for path, directory in directories(b"/" if hierarchy is None else hierarchy[1], mount):
+                assert b".." not in path.removeprefix(mount.root).split(b"/")
+                assert directory.startswith(mount.point.rstrip(b"/"))
+    parse_max_events(data)
+    parse_amount(data)
+
+
+def test_what_the_files_hold() -> None:
+    assert parse_amount(b"9" * 5000) is None
+    assert [parse_amount(it) for it in (b"12\n", b"max\n", b"", b"-1")] == [12, None, None, None]
+    assert parse_max_events(b"max 7\n") == 7
+    assert parse_max_events(b"") is None
+
+
+# --- this host ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A cgroup hierarchy of ordinary files, which a mountinfo can name."""
+    box = tmp_path / "cg" / "box" / "x\x1b y"
+    box.mkdir(parents=True)
+    for directory, most, current in ((box, "max", 2), (box.parent, "5", 4)):
+        (directory / "pids.max").write_text(f"{most}\n")
+        (directory / "pids.current").write_text(f"{current}\n")
+        (directory / "pids.events").write_text("max 3\n")
+    return tmp_path
+
+
+def test_cgroups_are_read_upwards(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    point = str(tree / "cg")
+    faked = {
+        "7/cgroup": b"0::/box/x\x1b y\n",
+        "self/mountinfo": f"1 2 0:3 / {point} rw - cgroup2 cgroup2 rw\n".encode(),
+    }
+    monkeypatch.setattr(forking, "_file", lambda procfs, path: faked[path])
+    cgroups, known = forking._cgroups(ProcFs(), 7)
+    assert known == (Path("/proc/self/ns/cgroup").stat().st_ino == 0xEFFFFFFB)
+    assert [it.path for it in cgroups] == ["/box/x\\x1b y", "/box"]
+    assert [(it.max, it.current, it.peak, it.events, it.events_local) for it in cgroups] == [
+        (MAX, 2, None, 3, None),
+        (5, 4, None, 3, None),
+    ]
+    faked["7/cgroup"] = b"0::/elsewhere\n"
+    assert forking._cgroups(ProcFs(), 7) == ([], False)
+
+
+def test_this_process(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = document(capsys)
+    assert answer["process"]["pid"] == os.getpid()
+    assert answer["process"]["ns"] == Path("/proc/self/ns/pid").stat().st_ino
+    bounds = {it["name"]: it for it in answer["bounds"]}
+    assert bounds["threads-max"]["limit"] == int(Path("/proc/sys/kernel/threads-max").read_text())
+    assert bounds["RLIMIT_NPROC"]["of"] == f"user {os.getuid()}"
+    own = [it for it in answer["bounds"] if it["of"] == f"pid:[{answer['process']['ns']}]"]
+    assert [it["limit"] for it in own if it["name"] == "pid_max"] == [
+        int(Path("/proc/sys/kernel/pid_max").read_text())
+    ]
+
+
+NPROC = """
+import errno, os, resource, signal, sys
+uid = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NPROC, (7, 7))
+os.setgroups([]); os.setgid(uid); os.setuid(uid)
+print("ready", flush=True)
+children = []
+try:
+    while sys.stdin.readline():
+        while True:
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+            children.append(child)
+except OSError as error:
+    print(len(children), errno.errorcode[error.errno], flush=True)
+finally:
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it becomes another user")
+def test_rlimit_nproc_of_a_user(capsys: pytest.CaptureFixture[str]) -> None:
+    """As many forks as it says, and then that errno: of this very kernel."""
+    uid = 4_000_000_000 + os.getpid()  # nobody else's, if somebody else runs this, too
+    with subprocess.Popen(
+        [sys.executable, "-c", NPROC, str(uid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        told = document(capsys, "--in", f"pid:{process.pid}")["next_fork"]
+        assert (told["name"], told["of"], told["room"]) == ("RLIMIT_NPROC", f"user {uid}", 6)
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        assert process.stdout.readline().split() == [str(told["room"]), told["errno"]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
+def test_an_init_that_is_exiting_takes_nobody() -> None:
+    """Its zombie's parent is outside, so it waits in zap_pid_ns_processes()."""
+    procfs = ProcFs()
+    child = os.posix_spawn(
+        "/usr/bin/unshare",
+        ["unshare", "--pid", "--fork", "--kill-child", "sleep", "600"],
+        dict(os.environ),
+    )
+    try:
+        deep = _only_child(child)
+        chain = procfs.snapshot()
+        everyone = Everyone(processes(chain, boot_time=0, ticks_per_second=100), {}, True, True)
+        facts = fork_facts(procfs, child, everyone)
+        assert facts is not None and facts.adding is True and facts.diverted is True
+        os.kill(child, signal.SIGSTOP)
+        _await_state(child, "T")  # it will not wait for its child
+        os.kill(deep, signal.SIGKILL)
+        _await_state(deep, "Z")
+        facts = fork_facts(procfs, child, everyone)
+        assert facts is not None and facts.adding is False
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _await_state(pid: int, state: str) -> None:
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != state:
+        os.sched_yield()
+
+
+def _only_child(pid: int) -> int:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    while not re.fullmatch(r"[0-9]+ ", children.read_text()):
+        os.sched_yield()
+    return int(children.read_text())
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeProc:
+    """A /proc in which a container has the host's PID namespace, and a cgroup with a limit."""
+    fake = FakeProc(tmp_path)
+    real = procfs._inum_of
+
+    def inum_of(path: str) -> int:
+        return 0xEFFFFFFB if path.endswith("/self/ns/cgroup") else real(path)
+
+    monkeypatch.setattr(procfs, "_inum_of", inum_of)
+    for number, ppid in ((41, 40), (40, 1)):
+        fake.add(number, HOST, f"/docker/{D}", ppid=ppid)
+    cgroup = tmp_path / "cg" / "docker" / D
+    cgroup.mkdir(parents=True)
+    (cgroup / "pids.max").write_text("9\n")
+    (cgroup / "pids.current").write_text("2\n")
+    (tmp_path / "5" / "mountinfo").write_text(f"1 2 0:3 / {tmp_path}/cg rw - cgroup2 c rw\n")
+    for status in tmp_path.glob("[0-9]*/status"):
+        with status.open("a") as file:
+            file.write("Uid:\t0\t0\t0\t0\nThreads:\t1\nCapInh:\t0\nCapEff:\t0\n")
+    return fake
+
+
+def test_a_container_without_a_namespace_means_its_first_process(
+    host: FakeProc, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = document(capsys, "--proc", str(host.root), "--in", f"id:{D[:12]}")
+    assert answer["process"]["pid"] == 40
+    told = answer["next_fork"]
+    assert (told["name"], told["of"], told["room"]) == ("pids.max", f"/docker/{D}", 7)
+    assert told["certain"] is False
+    text(capsys, "--proc", str(host.root), "--in", "pid:1")
+
+
+def test_in_text_ids_are_as_short_as_they_are_shown_elsewhere(
+    host: FakeProc, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = text(capsys, "--proc", str(host.root), "--in", f"id:{D[:12]}")
+    assert said.count(f"/docker/{D[:12]}…") == 3  # the sentence, the bound, its counters
+    assert D not in said
+
+
+def test_who_has_vanished_has_no_facts() -> None:
+    assert fork_facts(ProcFs(), 2**22, Everyone([], {}, True, True)) is None
+
+
+@pytest.mark.parametrize("name", ["pid_max", "number 1"])
+def test_a_namespace_that_may_not_be_read_is_not_said_to_be_another_users(name: str) -> None:
+    """Seen as root: a task that has exited, and a process 1 that nobody may look into."""
+    unknown = Bound(name, "pid:[?]", None, None, None, 0, "EAGAIN")
+    assert _hints([unknown]) == [f"{name} of pid:[?]: which namespace that is cannot be seen"]

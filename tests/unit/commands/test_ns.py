@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import pidscope
+from pidscope.commands import ns
+from pidscope.errors import HostError, UsageError
+from tests import CHECKOUT
+
+SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
+OWN_NS = Path("/proc/self/ns/pid").stat().st_ino
+Answer = dict[str, Any]
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
+
+AS_NOBODY = """
+import argparse, json, os, sys, tabulate
+from pidscope.commands import ns
+parser = argparse.ArgumentParser()
+ns.register(parser.add_subparsers())
+args = parser.parse_args(["ns", *sys.argv[1:]])
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+sys.exit(args.func(args))
+"""
+
+
+def run(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    ns.register(parser.add_subparsers())
+    args = parser.parse_args(["ns", *arguments])
+    code: int = args.func(args)
+    return code
+
+
+@pytest.fixture
+def answer(capsys: pytest.CaptureFixture[str]) -> Callable[[], Answer]:
+    """``ns -J`` as a valid document."""
+
+    def ask() -> Answer:
+        assert run("-J") == 0
+        document: Answer = json.loads(capsys.readouterr().out)
+        Draft202012Validator(SCHEMA).validate(document)
+        return document
+
+    return ask
+
+
+@pytest.fixture
+def tree() -> Iterator[int]:
+    """The number of a process that holds three nested namespaces alive."""
+    command = [sys.executable, "scripts/workload", "tree"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=CHECKOUT)
+    assert process.stdin is not None and process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    yield process.pid
+    process.stdin.close()
+    assert process.wait(timeout=60) == 0
+    process.stdout.close()
+
+
+def below(pid: int) -> list[int]:
+    """A process and its descendants, by following only children."""
+    family = [pid]
+    for member in family:
+        for thread in Path(f"/proc/{member}/task").iterdir():
+            family += map(int, (thread / "children").read_text().split())
+    return family
+
+
+def chain_of(pid: int) -> list[int]:
+    """The inits of the namespaces that a process holds, outermost first."""
+    family = below(pid)
+    inits = [it for it in family if Path(f"/proc/{it}/comm").read_text() == "init\n"]
+    return sorted(inits, key=lambda init: len(numbers(init)))
+
+
+def numbers(pid: int) -> list[str]:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return status.partition("\nNSpid:\t")[2].partition("\n")[0].split()
+
+
+# --- as any user -----------------------------------------------------------------------------
+
+
+def test_the_namespace_of_this_process(answer: Callable[[], Answer]) -> None:
+    first = answer()["namespaces"][0]
+    assert (first["ns"], first["level"], first["parent"]) == (OWN_NS, 0, 0)
+    assert first["processes"] >= 1
+    assert first["last_pid"] > 0
+
+
+def test_the_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 0
+    heading, first, *_ = capsys.readouterr().out.split("\n")
+    assert heading.split() == ["NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM"]
+    assert first.split()[:2] == [str(OWN_NS), "0"]
+    assert run("-n", "-o", "ns") == 0
+    assert capsys.readouterr().out.split()[0] == str(OWN_NS)
+
+
+def test_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="no column"):
+        run("-o", "CONTAINERS")
+
+
+def test_a_root_that_is_no_proc(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="not a mounted proc"):
+        run("--proc", str(tmp_path))
+
+
+def test_help_has_examples_and_fits(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        run("--help")
+    text = capsys.readouterr().out
+    assert "examples:" in text
+    assert max(map(len, text.split("\n"))) < 80
+
+
+# --- as root, with three nested namespaces alive ---------------------------------------------
+
+
+@needs_root
+def test_three_nested_namespaces(tree: int, answer: Callable[[], Answer]) -> None:
+    inits = chain_of(tree)
+    inums = [Path(f"/proc/{init}/ns/pid").stat().st_ino for init in inits]
+    found = {entry["ns"]: entry for entry in answer()["namespaces"]}
+    assert len(inums) == 3
+    for level, (inum, parent, init) in enumerate(zip(inums, [OWN_NS, *inums], inits), start=1):
+        entry = found[inum]
+        assert (entry["level"], entry["parent"], entry["init"]) == (level, parent, init)
+        assert entry["last_pid"] is None
+    # What scripts/workload tree holds: its own words are in scripts/pidscope_dev/workload/shows.py.
+    assert [found[inum]["processes"] for inum in inums] == [6, 3, 2]
+    assert [found[inum]["zombies"] for inum in inums] == [0, 0, 0]
+
+
+@needs_root
+def test_threads_are_those_that_proc_lists(tree: int, answer: Callable[[], Answer]) -> None:
+    found = {entry["ns"]: entry["threads"] for entry in answer()["namespaces"]}
+    for level, init in enumerate(chain_of(tree), start=1):
+        members = [pid for pid in below(tree) if len(numbers(pid)) == level + 1]
+        threads = sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in members)
+        assert found[Path(f"/proc/{init}/ns/pid").stat().st_ino] == threads
+
+
+@needs_root
+def test_the_tree_is_indented_by_level(tree: int, capsys: pytest.CaptureFixture[str]) -> None:
+    inits = chain_of(tree)
+    run("-n", "-o", "NS,INIT")
+    lines = {line.split()[1]: line for line in capsys.readouterr().out.split("\n") if line}
+    indents = [len(lines[str(init)]) - len(lines[str(init)].lstrip()) for init in inits]
+    assert indents == [2, 4, 6]
+
+
+@needs_root
+def test_nobody_is_told_that_it_is_not_all(tree: int) -> None:
+    command = [sys.executable, "-c", AS_NOBODY]
+    text = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert "run as root" in text.stderr
+    document = json.loads(subprocess.check_output([*command, "-J"], cwd=CHECKOUT))
+    Draft202012Validator(SCHEMA).validate(document)
+    assert document["complete"] is False
+    inums = [Path(f"/proc/{init}/ns/pid").stat().st_ino for init in chain_of(tree)]
+    assert not {entry["ns"] for entry in document["namespaces"]} & set(inums)
+
+
+@needs_root
+def test_the_last_number_is_that_of_the_readers_namespace(answer: Callable[[], Answer]) -> None:
+    command = ["unshare", "-p", "-f", sys.executable, "-m", "pidscope", "ns", "-J"]
+    document = json.loads(subprocess.check_output(command, cwd=CHECKOUT))
+    Draft202012Validator(SCHEMA).validate(document)
+    assert document["outermost"] == answer()["outermost"]
+    told = {entry["ns"]: entry["last_pid"] for entry in document["namespaces"]}
+    assert told.pop(OWN_NS) is None
+    assert [last for last in told.values() if last is not None] == [1]

@@ -1,0 +1,406 @@
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import pidscope
+from pidscope.commands import ps
+from pidscope.errors import HostError, PidscopeError, ProcError, UsageError
+from pidscope.escape import unescape
+from pidscope.gc_pause import keeping_all
+from tests import CHECKOUT
+
+SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
+VALIDATOR = Draft202012Validator(SCHEMA)
+Answer = dict[str, Any]
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
+
+STATUS = (
+    "Name:\tx\nState:\tS\nTgid:\t{0}\nPid:\t{0}\nPPid:\t0\n"
+    "NStgid:\t{0}\nNSpid:\t{0}\nNSpgid:\t0\nNSsid:\t0\n"
+)
+
+NAMED = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(15, bytes.fromhex(sys.argv[1]), 0, 0, 0)
+print(flush=True)
+sys.stdin.read()
+"""
+
+# Argument 1 is the user to become once everything is imported, the rest is the command line.
+AS_USER = """
+import argparse, json, os, sys
+from pidscope.commands import ps
+parser = argparse.ArgumentParser()
+ps.register(parser.add_subparsers())
+args = parser.parse_args(["ps", *sys.argv[2:]])
+os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
+sys.exit(args.func(args))
+"""
+
+
+def run(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    ps.register(parser.add_subparsers())
+    args = parser.parse_args(["ps", *arguments])
+    code: int = args.func(args)
+    return code
+
+
+@pytest.fixture
+def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """``ps -J`` with more options, as a valid document."""
+
+    def ask(*arguments: str) -> Answer:
+        assert run("-J", *arguments) == 0
+        document: Answer = json.loads(capsys.readouterr().out)
+        VALIDATOR.validate(document)
+        return document
+
+    return ask
+
+
+@contextmanager
+def alive(*command: str) -> Iterator[int]:
+    """A process that has said it is ready and ends when its standard input does."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=CHECKOUT)
+    assert process.stdin is not None and process.stdout is not None
+    assert process.stdout.readline(), f"{command} did not come up"
+    yield process.pid
+    process.stdin.close()
+    assert process.wait(timeout=60) == 0
+    process.stdout.close()
+
+
+@pytest.fixture
+def tree() -> Iterator[int]:
+    with alive(sys.executable, "scripts/workload", "tree") as supervisor:
+        yield supervisor
+
+
+def below(document: Answer, pid: int) -> dict[str, list[Answer]]:
+    """The descendants of ``pid`` by name."""
+    family = {pid}
+    named: dict[str, list[Answer]] = {}
+    for _ in range(9):
+        for process in document["processes"]:
+            if process["levels"][0]["ppid"] in family and process["pid"] not in family:
+                family.add(process["pid"])
+                named.setdefault(process["comm"], []).append(process)
+    return named
+
+
+# --- as any user -----------------------------------------------------------------------------
+
+
+def test_the_document_tells_of_this_process(answer: Callable[..., Answer]) -> None:
+    document = answer()
+    assert document["source"] == document["mode"] == "proc"
+    assert document["host"] == os.uname().nodename
+    [own] = [it for it in document["processes"] if it["pid"] == os.getpid()]
+    [level] = own["levels"]
+    assert level == {
+        "ns": Path("/proc/self/ns/pid").stat().st_ino,
+        "tid": os.getpid(),
+        "pid": os.getpid(),
+        "ppid": os.getppid(),
+        "pgid": os.getpgrp(),
+        "sid": os.getsid(0),
+        "container": None,
+    }
+    assert own["start_time"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"a\x1b[2Jb", b"x\ny", b"a\\nb", b"p) R (", b"", b"\xff\xfe", "\u202eabc".encode(), b" a  b"],
+)
+def test_hostile_names_come_back_as_they_are(
+    name: bytes, answer: Callable[..., Answer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with alive(sys.executable, "-c", NAMED, name.hex()) as pid:
+        [process] = [it for it in answer()["processes"] if it["pid"] == pid]
+        assert unescape(process["comm"]) == name
+        assert run() == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert [line.split()[0] for line in lines if line].count(str(pid)) == 1
+
+
+@pytest.mark.parametrize("column", ["START", "ID"])
+def test_a_start_is_read_if_it_is_shown(
+    column: str, answer: Callable[..., Answer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    [own] = [it for it in answer()["processes"] if it["pid"] == os.getpid()]
+    assert run("-n", "-o", f"PID,{column}") == 0
+    cells = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert cells[str(os.getpid())] == own["start_time" if column == "START" else "id"]
+
+
+def test_the_collector_is_left_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), keeping_all():
+        assert not gc.isenabled()
+        assert run() == 0
+        assert not gc.isenabled()
+        raise ZeroDivisionError
+    assert gc.isenabled()
+
+
+def test_zombies_and_only_they(answer: Callable[..., Answer]) -> None:
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    document = answer("--zombies")
+    child.wait()
+    assert child.pid in [it["pid"] for it in document["processes"]]
+    assert {it["state"] for it in document["processes"]} == {"Z"}
+
+
+def test_the_table_fits_and_has_no_headings_if_told(capsys: pytest.CaptureFixture[str]) -> None:
+    run()
+    heading, *lines = capsys.readouterr().out.rstrip("\n").split("\n")
+    assert heading.split() == ["PID", "NSPID", "NS", "PPID", "PGID", "SID", "STAT", "COMM"]
+    assert max(map(len, lines)) < 80
+    run("-n", "-o", "pid")
+    assert str(os.getpid()) in capsys.readouterr().out.split()
+    run("-n", "-o", "+id")
+    assert f"{os.getpid()}@" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "where", ["id:xyz", "pod:x", "pid:", "pid:x", "pid:[1", "ns:[1]", "ns:-1", ""]
+)
+def test_an_unknown_place_is_wrong_usage(where: str) -> None:
+    with pytest.raises(UsageError, match="no such place"):
+        run("--in", where)
+
+
+def test_a_place_that_is_not_there() -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    with pytest.raises(PidscopeError, match="no process") as caught:
+        run("--in", f"pid:{child.pid}")
+    assert caught.value.exit_code == 1
+    with pytest.raises(PidscopeError, match=r"no PID namespace pid:\[1\]"):
+        run("--in", "ns:1")
+
+
+def test_an_unknown_column_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="no column 'CMD'"):
+        run("-o", "PID,CMD")
+
+
+def test_self_is_where_this_process_is(answer: Callable[..., Answer]) -> None:
+    for where in ("self", f"pid:{os.getpid()}"):
+        found = [it["pid"] for it in answer("--in", where)["processes"]]
+        assert os.getpid() in found
+
+
+def test_host_is_the_initial_namespace_or_refused(
+    answer: Callable[..., Answer], tmp_path: Path
+) -> None:
+    if answer()["outermost"]["initial"]:
+        assert os.getpid() in [it["pid"] for it in answer("--in", "host")["processes"]]
+    (tmp_path / "7" / "ns").mkdir(parents=True)
+    (tmp_path / "7" / "ns" / "pid").symlink_to("pid:[77]")
+    (tmp_path / "7" / "status").write_text(STATUS.format(7))
+    (tmp_path / "self").symlink_to("7")
+    with pytest.raises(HostError, match=r"pid:\[77\], which is not known to be the host's"):
+        run("--proc", str(tmp_path), "--in", "host")
+
+
+def test_a_root_that_is_no_proc(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="not a mounted proc"):
+        run("--proc", str(tmp_path))
+
+
+def test_complete_is_false_where_init_is_hidden(
+    tmp_path: Path, answer: Callable[..., Answer]
+) -> None:
+    for number in (7, 1):
+        (tmp_path / f"{number}" / "ns").mkdir(parents=True)
+        (tmp_path / f"{number}" / "ns" / "pid").symlink_to("pid:[77]")
+        (tmp_path / f"{number}" / "stat").write_text(f"{number} (x) S " + "0 " * 40)
+    (tmp_path / "self").symlink_to("7")
+    (tmp_path / "stat").write_text("btime 1\n")
+    (tmp_path / "7" / "status").write_text(STATUS.format(7))
+    assert answer("--proc", str(tmp_path))["complete"] is False
+    (tmp_path / "1" / "status").write_text(STATUS.format(1))
+    assert answer("--proc", str(tmp_path))["complete"] is True
+
+
+def test_a_kernel_without_pid_namespaces_says_so(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "status").write_text(
+        "Name:\tx\nState:\tS (sleeping)\nTgid:\t7\nPid:\t7\nPPid:\t0\n"
+    )
+    (tmp_path / "self").symlink_to("7")
+    with pytest.raises(ProcError, match="CONFIG_PID_NS"):
+        run("--proc", str(tmp_path))
+
+
+def test_help_has_examples_and_fits(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as caught:
+        run("--help")
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert "examples:" in text
+    assert max(map(len, text.split("\n"))) < 80
+
+
+# --- as root, with three nested namespaces alive ---------------------------------------------
+
+
+@needs_root
+def test_the_tree_at_every_level(tree: int, answer: Callable[..., Answer]) -> None:
+    document = answer()
+    named = below(document, tree)
+    [job] = named["job"]
+    chain = [level["ns"] for level in job["levels"]]
+    assert len(set(chain)) == 4
+    assert job["ns"] == chain[3] == Path(f"/proc/{job['pid']}/ns/pid").stat().st_ino
+    inits = sorted(named["init"], key=lambda it: len(it["levels"]))
+    assert [it["levels"][-1]["pid"] for it in inits] == [1, 1, 1]
+    assert [it["levels"][-1]["ppid"] for it in inits] == [0, 0, 0]
+    assert [level["ppid"] for level in job["levels"]] == [
+        level["pid"] for level in inits[2]["levels"]
+    ]
+    [database] = named["db"]
+    assert database["levels"][-1]["sid"] == database["levels"][-1]["pid"]
+    assert job["levels"][-1]["sid"] == 0
+
+
+@needs_root
+def test_in_is_a_namespace_with_those_inside_it(tree: int, answer: Callable[..., Answer]) -> None:
+    named = below(answer(), tree)
+    [database] = named["db"]
+    inside = {it["comm"] for it in answer("--in", f"pid:{database['pid']}")["processes"]}
+    assert inside == {"init", "db", "runtime", "job"}
+    for where in (f"ns:{database['ns']}", f"pid:[{database['ns']}]"):
+        exact = answer("--in", where, "--exact")["processes"]
+        assert sorted(it["comm"] for it in exact) == ["db", "init", "runtime"]
+    outermost = answer("--exact")["processes"]
+    assert {len(it["levels"]) for it in outermost} == {1}
+
+
+@needs_root
+def test_threads(tree: int, answer: Callable[..., Answer]) -> None:
+    [database] = below(answer(), tree)["db"]
+    found = answer("--threads", "--in", f"ns:{database['ns']}")["processes"]
+    threads = [it for it in found if it["pid"] == database["pid"]]
+    assert [it["tid"] for it in threads] == sorted(
+        int(path.name) for path in Path(f"/proc/{database['pid']}/task").iterdir()
+    )
+    assert len({it["levels"][-1]["tid"] for it in threads}) == len(threads) > 1
+    assert {it["levels"][-1]["pid"] for it in threads} == {database["levels"][-1]["pid"]}
+
+
+@needs_root
+def test_who_comes_from_outside_is_marked(tree: int, answer: Callable[..., Answer]) -> None:
+    [cron] = below(answer(), tree)["cron"]
+    command = ["nsenter", "-t", str(cron["pid"]), "-p", "sh", "-c", "echo; read x; :"]
+    with alive(*command):
+        joined = [it for it in answer()["processes"] if it["joined"]]
+    [shell] = [it for it in joined if it["ns"] == cron["ns"]]
+    assert shell["comm"] == "sh"
+    assert shell["levels"][-1]["ppid"] == 0
+    assert cron["joined"] is False
+
+
+def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", AS_USER, "65534", *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
+
+
+@needs_root
+def test_nobody_sees_all_numbers_and_is_told_what_is_missing(
+    tree: int, answer: Callable[..., Answer]
+) -> None:
+    [job] = below(answer(), tree)["job"]
+    document = json.loads(as_nobody("-J").stdout)
+    VALIDATOR.validate(document)
+    assert document["complete"] is False
+    [seen] = below(document, tree)["job"]
+    own = Path("/proc/self/ns/pid").stat().st_ino
+    assert [level["ns"] for level in seen["levels"]] == [own, None, None, None]
+    for level in job["levels"][1:]:
+        level["ns"] = None
+    assert seen["levels"] == job["levels"]
+    text = as_nobody()
+    assert text.returncode == 0
+    assert "run as root" in text.stderr
+    hidden = as_nobody("--in", f"pid:{job['pid']}")
+    assert "HostError: this user may not read the namespace" in hidden.stderr
+    assert "HostError: no PID namespace pid:[" in as_nobody("--in", f"ns:{job['ns']}").stderr
+
+
+# --- as root, somewhere else -----------------------------------------------------------------
+
+CONTAINER = ("unshare", "-p", "-f", "--mount-proc")
+CONTAINER_WITHOUT_ITS_PROC = ("unshare", "-p", "-f")
+
+
+def elsewhere(place: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*place, sys.executable, "-c", AS_USER, "0", *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+
+
+@needs_root
+def test_a_container_is_right_about_itself_and_says_where_it_is() -> None:
+    text = elsewhere(CONTAINER, "-n", "-o", "PID,NSPID,LEVEL,COMM")
+    assert text.stdout.split()[:3] == ["1", "1", "0"]
+    said = " ".join(line.removeprefix("pidscope: ") for line in text.stderr.splitlines())
+    document = json.loads(elsewhere(CONTAINER, "-J").stdout)
+    VALIDATOR.validate(document)
+    [only] = document["processes"]
+    assert document["outermost"] == {"ns": only["ns"], "initial": False}
+    assert document["complete"] is True
+    assert re.fullmatch(r"seen from pid:\[[0-9]+\], not from the host: .*", said)
+
+
+@needs_root
+def test_a_container_with_the_hosts_proc_has_the_hosts_numbers(
+    tree: int, answer: Callable[..., Answer]
+) -> None:
+    text = elsewhere(CONTAINER_WITHOUT_ITS_PROC)
+    assert ("seen from" in text.stderr) == (not answer()["outermost"]["initial"])
+    document = json.loads(elsewhere(CONTAINER_WITHOUT_ITS_PROC, "-J").stdout)
+    VALIDATOR.validate(document)
+    here = answer()
+    assert document["outermost"] == here["outermost"]
+    assert below(document, tree) == below(here, tree)
+
+
+@needs_root
+def test_self_is_the_container_in_the_hosts_proc() -> None:
+    document = json.loads(elsewhere(CONTAINER_WITHOUT_ITS_PROC, "-J", "--in", "self").stdout)
+    [own] = document["processes"]
+    assert [level["pid"] for level in own["levels"]] == [own["pid"], 1]
+    assert own["levels"][0]["ns"] == Path("/proc/self/ns/pid").stat().st_ino
+
+
+@needs_root
+@pytest.mark.parametrize("offset", ["86400", "-5"])
+def test_a_time_namespace_shifts_nothing(offset: str, answer: Callable[..., Answer]) -> None:
+    place = ("unshare", "-T", "--boottime", offset, "-f")
+    seen = json.loads(elsewhere(place, "-J").stdout)
+    VALIDATOR.validate(seen)
+    found = {it["pid"]: (it["id"], it["start_time"]) for it in seen["processes"]}
+    here = {it["pid"]: (it["id"], it["start_time"]) for it in answer()["processes"]}
+    assert found[os.getpid()] == here[os.getpid()]

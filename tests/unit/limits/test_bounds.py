@@ -1,0 +1,240 @@
+"""What limits.py says, against what the model's forks then do."""
+
+from __future__ import annotations
+
+import errno
+import random
+from typing import Any
+
+import pytest
+
+from pidscope.limits import bounds as limits
+from pidscope.limits.bounds import MAX, Bound, CgroupPids, Facts, Numbers, UserTasks
+from pidscope.model.cgroup import Cgroup
+from pidscope.model.kernel import Kernel
+from pidscope.model.sched import TaskStruct
+from pidscope.model.syscalls import call
+from pidscope.simulated.forking import fork_facts
+from pidscope.simulated.random_workload import random_play
+from tests.unit.acting import boot, container, fork
+
+
+def bounds_of(task: TaskStruct) -> list[Bound]:
+    facts = fork_facts(task.kernel, task.pid)
+    assert facts is not None
+    return limits.bounds(facts)
+
+
+def forks_until_refused(task: TaskStruct, most: int) -> tuple[int, int]:
+    """How many forks succeed, and the errno of the next."""
+    for count in range(most + 1):
+        try:
+            call(task, "fork")
+        except OSError as error:
+            return count, error.errno or 0
+    raise AssertionError(f"more than {most} forks")
+
+
+def expect_as_told(task: TaskStruct) -> Bound:
+    found = bounds_of(task)
+    first = limits.tight(found)
+    assert first is not None and limits.is_certain(found)
+    room = first.room
+    assert room is not None and room != MAX
+    count, number = forks_until_refused(task, int(room) + 5)
+    assert (count, errno.errorcode[number]) == (room, first.errno), first
+    return first
+
+
+# --- the model does what it says ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_as_many_forks_as_it_says_and_then_that_errno(seed: int) -> None:
+    rng = random.Random(seed)
+    kernel = Kernel()
+    play = random_play(kernel, seed)
+    for _ in range(rng.randint(1, 120)):
+        play.step()
+    for ns in {
+        level for task in kernel.tasks() for level in task.thread_pid.numbers[-1].ns.outwards()
+    }:  # type: ignore[union-attr]
+        ns.pid_max = rng.randint(301, 330)
+        if rng.random() < 0.6:
+            ns.allocator.last_pid = rng.choice([0, 250, 298, 299, 300, 301, 310])
+    box = Cgroup("box", kernel.cgroup_root, 2, rng.choice([None, rng.randint(0, 40)]))
+    inner = Cgroup("inner", box, 3, rng.choice([None, rng.randint(0, 40)]))
+    actors = [task for task in kernel.tasks() if not task.blocked and task.nsproxy is not None]
+    for actor in rng.sample(actors, min(2, len(actors))):
+        if actor.blocked:
+            continue
+        call(actor, "join_cgroup", rng.choice([box, inner]))
+        expect_as_told(actor)
+
+
+def test_a_cgroup_above_is_tight() -> None:
+    shell = boot()
+    box = Cgroup("box", shell.kernel.cgroup_root, 2, 3)
+    call(shell, "join_cgroup", Cgroup("inner", box, 3, 7))
+    first = expect_as_told(shell)
+    assert (first.name, first.of, first.room) == ("pids.max", "/box", 2)
+    assert (
+        limits.sentence(bounds_of(shell)) == "the next fork fails with EAGAIN at pids.max 3 of /box"
+    )
+
+
+def test_of_two_that_are_reached_the_one_asked_first_is_named() -> None:
+    shell = boot()
+    outer = Cgroup("outer", shell.kernel.cgroup_root, 2, 1)
+    call(shell, "join_cgroup", Cgroup("inner", outer, 3, 1))
+    shell.kernel.init_pid_ns.pid_max = 301
+    shell.kernel.init_pid_ns.allocator.last_pid = 300
+    fork(shell.kernel.init)  # the last number
+    reached = [bound for bound in limits.by_room(bounds_of(shell)) if bound.room == 0]
+    assert [bound.of for bound in reached] == ["pid:[4026531836]", "/outer/inner", "/outer"]
+    inner = Cgroup("open", shell.kernel.cgroup_root, 4)
+    call(shell, "join_cgroup", inner)
+    assert expect_as_told(shell).name == "pid_max"
+
+
+def test_a_number_is_needed_at_every_level() -> None:
+    shell = boot()
+    box = container(shell)
+    call(box, "write_pid_max", 4000)
+    call(shell, "write_pid_max", 320)
+    call(shell, "write_ns_last_pid", 305)
+    first = expect_as_told(box)
+    assert (first.name, first.of) == ("pid_max", "pid:[4026531836]")
+
+
+def test_a_namespace_whose_init_has_exited() -> None:
+    shell = boot()
+    box = container(shell)
+    ns = box.thread_pid.numbers[-1].ns  # type: ignore[union-attr]
+    call(shell, "setns", ns)
+    call(box, "exit_group", 0)
+    first = expect_as_told(shell)
+    assert first.errno == "ENOMEM"
+    assert "ENOMEM" in limits.sentence(bounds_of(shell))
+
+
+def test_a_namespace_inside_one_whose_init_has_exited() -> None:
+    shell = boot()
+    box = container(shell)
+    ns = box.thread_pid.numbers[-1].ns  # type: ignore[union-attr]
+    call(shell, "setns", ns)
+    actor = fork(shell)
+    call(actor, "unshare", 0x20000000)
+    assert actor.nsproxy is not None
+    call(shell, "setns", actor.nsproxy.pid_ns_for_children)
+    call(box, "exit_group", 0)
+    assert expect_as_told(shell).errno == "ENOMEM"
+
+
+def test_new_namespaces_have_limits_of_their_own() -> None:
+    shell = boot()
+    call(shell, "write_max_pid_namespaces", 1)
+    box = container(shell)
+    found = {bound.name: bound for bound in bounds_of(box) if bound.stops == limits.NAMESPACE}
+    assert found["max_pid_namespaces"].room == 0
+    assert found["MAX_PID_NS_LEVEL"].room == 31
+    with pytest.raises(OSError) as caught:
+        container(box)
+    assert errno.errorcode[caught.value.errno or 0] == found["max_pid_namespaces"].errno
+    first = limits.tight(bounds_of(box))
+    assert first is not None and first.stops == limits.FORK
+
+
+def test_after_unshare_there_are_no_new_threads() -> None:
+    shell = boot()
+    call(shell, "unshare", 0x20000000)
+    found = [it for it in bounds_of(shell) if it.name == "pid_ns_for_children"]
+    assert [(it.stops, it.errno, it.room) for it in found] == [
+        ("thread", "EINVAL", 0),
+        ("namespace", "EINVAL", 0),
+    ]
+
+
+def test_who_has_exited_forks_no_more() -> None:
+    shell = boot()
+    job = fork(shell)
+    call(job, "exit_group", 0)
+    assert fork_facts(shell.kernel, job.pid) is None
+    assert fork_facts(shell.kernel, 77) is None
+
+
+# --- arithmetic -----------------------------------------------------------------------------------
+
+FREE = Numbers(4026531836, {1, 2, 3}, True, 32768, 3)
+NOTHING = Facts([FREE], True, 0, False, [], True, None, 100, 1000, 0, 50)
+
+
+def told(**changes: Any) -> str:
+    return limits.sentence(limits.bounds(NOTHING._replace(**changes)))
+
+
+def test_threads_max_is_everybodys() -> None:
+    assert told() == "room for 900 more: threads-max of this host"
+    assert told(threads=1000) == "the next fork fails with EAGAIN at threads-max 1000 of this host"
+
+
+def test_a_limit_that_was_lowered_below_what_is_there() -> None:
+    told_ = told(cgroups=[CgroupPids("/x", 3, 9)])
+    assert told_ == "the next fork fails with EAGAIN at pids.max 3 of /x"
+
+
+def test_rlimit_nproc_and_who_is_exempt() -> None:
+    user = UserTasks(1000, 20, 20, True, False)
+    assert told(user=user) == "the next fork fails with EAGAIN at RLIMIT_NPROC 20 of user 1000"
+    assert told(user=user._replace(exempt=True)) == told()
+    assert (
+        told(user=user._replace(exempt=None))
+        == "room for at most 900 more: threads-max of this host"
+    )
+    assert "at most 11 more" in told(user=user._replace(tasks=9, all_seen=False))
+    assert told(user=user._replace(limit=MAX, tasks=None)) == told()
+
+
+def test_what_is_not_known_is_never_taken_for_no_limit() -> None:
+    unread = limits.bounds(NOTHING._replace(cgroups=[CgroupPids("/x", None, None)]))
+    assert not limits.is_certain(unread)
+    assert [bound.of for bound in limits.unknown(unread)] == ["/x"]
+    assert "at most" in limits.sentence(unread)
+    above = limits.bounds(NOTHING._replace(cgroups_known=False))
+    assert not limits.is_certain(above)
+    assert not limits.is_certain(limits.bounds(NOTHING._replace(adding=None)))
+    assert not limits.is_certain(limits.bounds(NOTHING._replace(threads=None)))
+
+
+def test_numbers_that_may_be_taken_by_who_is_not_seen() -> None:
+    found = limits.bounds(NOTHING._replace(numbers=[FREE._replace(all_seen=False)]))
+    assert not limits.is_certain(found)
+    assert [bound.name for bound in limits.unknown(found)] == ["pid_max"]
+
+
+def test_what_is_not_known_does_not_matter_once_another_is_reached() -> None:
+    found = limits.bounds(NOTHING._replace(threads=1000, cgroups_known=False))
+    assert limits.is_certain(found)
+
+
+def test_an_unknown_cursor_matters_near_the_end_only() -> None:
+    far = FREE._replace(last_pid=None)
+    assert told(numbers=[far]) == told()
+    near = far._replace(pid_max=1100)
+    assert told(numbers=[near]) == "room for at most 900 more: threads-max of this host"
+
+
+@pytest.mark.parametrize(
+    ("last_pid", "free"),
+    [(0, 317), (3, 316), (298, 21), (299, 20), (300, 20), (310, 20), (319, 20)],
+)
+def test_low_numbers_are_lost_once_the_cursor_is_beyond_them(last_pid: int, free: int) -> None:
+    numbers = Numbers(1, {1, 2}, True, 320, last_pid)
+    assert limits.free_numbers(numbers) == free
+
+
+def test_an_emptied_bound_has_no_room_even_if_it_is_not_exact() -> None:
+    full = Numbers(1, set(range(1, 320)), False, 320, 310)
+    found = limits.bounds(NOTHING._replace(numbers=[full]))
+    assert limits.sentence(found).startswith("the next fork fails with EAGAIN at pid_max 320")
+    assert limits.is_certain(found)

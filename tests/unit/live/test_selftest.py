@@ -1,0 +1,93 @@
+"""The self-test of a start names the hook that stays silent."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import pidscope.live.selftest as selftest
+from pidscope.events import Event
+from pidscope.live.session import LiveWorld
+from pidscope.session.stream import Stream
+from pidscope.wire.hooks import FUNCTION_HOOKS, accounted
+from tests.unit.fake_kernel import FakeKernel, FakeProcFs, FakeProgram, never
+
+NAMES = [hook.name for hook in FUNCTION_HOOKS]
+# What the reference kernel does not do: nobody can expect it to be told.
+UNDONE = {"free_pid", "task_rename", "zap_pid_ns_processes", "cgroup_attach_task"}
+
+
+class Trial:
+    """A fake kernel in which the child of the self-test lives."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, namespaces: bool = True) -> None:
+        self.kernel = FakeKernel()
+        self.hooks = [hook for hook in FUNCTION_HOOKS if hook.name not in UNDONE]
+        world = LiveWorld(FakeProgram(self.kernel), FakeProcFs(self.kernel))  # type: ignore[arg-type]
+        self.stream = Stream(world)
+        monkeypatch.setattr(selftest, "_LONGEST_S", 0.0)
+        monkeypatch.setattr(selftest, "_exercise_namespaces", lambda: namespaces and self.acts())
+        monkeypatch.setattr(selftest, "_exercise_tasks", self.acts)
+
+    def acts(self) -> bool:
+        """Everything the reference kernel can do."""
+        rng = random.Random(3)
+        for _ in range(600):
+            act = self.kernel.random_act(rng)
+            if act is not None:
+                self.kernel.run(act)
+        return True
+
+    def silent(self) -> list[str]:
+        return [hook.name for hook in selftest.silent_hooks(self.stream, self.hooks)]
+
+
+@pytest.fixture
+def trial(monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
+    yield Trial(monkeypatch)
+
+
+def skipping(name: str) -> Callable[[Event], bool]:
+    return lambda event: accounted(event, "fentry")[0] == name
+
+
+def test_all_hooks_tell(trial: Trial) -> None:
+    assert trial.silent() == []
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - UNDONE))
+def test_a_silent_hook_is_named(trial: Trial, name: str) -> None:
+    trial.kernel.skip = skipping(name)
+    assert trial.silent() == [name]
+
+
+def test_what_was_told_before_does_not_count(trial: Trial) -> None:
+    trial.acts()
+    trial.kernel.skip = lambda event: True
+    assert trial.silent() == [hook.name for hook in trial.hooks]
+
+
+def test_where_no_namespace_may_be_made_its_hooks_are_not_blamed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trial = Trial(monkeypatch, namespaces=False)
+    trial.kernel.skip = skipping("copy_pid_ns")
+    assert trial.silent() == []
+
+
+def test_after_a_loss_nobody_is_blamed(trial: Trial) -> None:
+    trial.kernel.skip = skipping("detach_pid")
+    lose = iter([True])
+    trial.kernel.lose = lambda event: next(lose, False) or never(event)
+    assert trial.silent() == []
+
+
+def test_the_child_does_what_it_is_for() -> None:
+    """For real, on this machine: it ends, it is reaped, and nothing of it is left."""
+    selftest._exercise_tasks()
+    selftest._exercise_namespaces()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

@@ -1,0 +1,200 @@
+"""kernel/pid.c: numbers, who has them, and for how long."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+
+import pytest
+
+from pidscope.model.features import LINUX_4_4, TODAY, Features
+from pidscope.model.idr import Idr
+from pidscope.model.nsproxy import CLONE_NEWPID
+from pidscope.model.pid import (
+    find_vpid,
+    ns_of_pid,
+    pid_nr,
+    pid_nr_ns,
+    pid_vnr,
+    task_active_pid_ns,
+    task_pgrp_nr_ns,
+    task_pid_vnr,
+    task_session_nr_ns,
+    task_tgid_vnr,
+)
+from pidscope.model.pidmap import PidMap
+from pidscope.model.syscalls import call
+from tests.unit.acting import boot, child, container, fork, links, numbers, refused, seen
+
+ERAS = pytest.mark.parametrize("features", [TODAY, LINUX_4_4], ids=["today", "4.4"])
+
+
+@ERAS
+def test_one_number_at_every_level(features: Features) -> None:
+    shell = boot(features)
+    outer = container(shell)
+    inner = container(fork(outer))
+    assert numbers(outer) == (4, 1)
+    assert numbers(inner) == (6, 3, 1)
+    assert inner.thread_pid is not None
+    spaces = [upid.ns for upid in inner.thread_pid.numbers]
+    assert [pid_nr_ns(inner.thread_pid, ns) for ns in spaces] == [6, 3, 1]
+    assert [ns.level for ns in spaces] == [0, 1, 2]
+    assert ns_of_pid(inner.thread_pid) is task_active_pid_ns(inner) is spaces[-1]
+    assert (pid_nr(inner.thread_pid), pid_vnr(inner.thread_pid, outer)) == (6, 3)
+    assert task_pid_vnr(outer, inner) == 0  # from further in nobody outside can be seen
+    assert task_tgid_vnr(inner, shell) == 6
+
+
+def test_a_sibling_namespace_sees_nothing() -> None:
+    shell = boot()
+    one, two = container(shell), container(shell)
+    assert pid_nr_ns(one.thread_pid, task_active_pid_ns(two)) == 0
+    assert seen(one, 2) is None
+    assert seen(one, 1) is one and seen(two, 1) is two
+
+
+def test_a_container_starts_in_groups_from_outside() -> None:
+    shell = boot()
+    init = container(shell)
+    own = task_active_pid_ns(init)
+    assert links(init) == [(4, 1), (3,), (3,)]
+    assert (task_pgrp_nr_ns(init, own), task_session_nr_ns(init, own)) == (0, 0)
+    assert call(init, "setsid") == 1
+    assert links(init) == [(4, 1)] * 3
+
+
+def test_freed_numbers_do_not_come_again_before_the_wrap() -> None:
+    shell = boot()
+    for nr in (4, 5, 6):
+        ended = fork(shell)
+        assert ended.pid == nr
+        call(ended, "exit")
+        assert call(shell, "wait4", -1) == nr
+
+
+@ERAS
+def test_a_number_is_taken_while_anybody_is_called_by_it(features: Features) -> None:
+    init = container(boot(features))
+    leader = fork(init)
+    call(leader, "setpgid", 0, 0)
+    member = fork(leader)
+    call(leader, "exit")
+    assert call(init, "wait4", 2) == 2
+    assert refused(init, "kill", 2, 0) == errno.ESRCH
+    assert refused(init, "getpgid", 2) == errno.ESRCH
+    assert call(init, "kill", -2, 0) == 0
+    assert refused(init, "clone", 0, (2,)) == errno.EEXIST
+    assert call(init, "setpgid", 0, 2) == 0
+    call(member, "exit_group")
+    call(init, "wait4", -1)
+    assert refused(init, "clone", 0, (2,)) == errno.EEXIST  # init is in it
+    assert call(init, "setpgid", 0, 0) == 0
+    assert call(init, "clone", 0, (2,)) == 2
+
+
+def test_failed_forks_burn_numbers_at_every_level() -> None:
+    init = container(boot())
+    assert call(init, "fork") == 2
+    assert refused(init, "clone", 0, (), True) == errno.EFAULT
+    assert numbers(child(init, call(init, "fork"))) == (7, 4)
+
+
+def test_set_tid_does_not_move_the_cursor() -> None:
+    init = container(boot())
+    assert call(init, "clone", 0, (42,)) == 42
+    assert call(init, "fork") == 2
+    assert numbers(child(init, call(init, "clone", 0, (77, 31000)))) == (31000, 77)
+
+
+@pytest.mark.parametrize(
+    ("flags", "set_tid", "expected"),
+    [
+        (0, (0,), errno.EINVAL),
+        (0, (-5,), errno.EINVAL),
+        (0, (4194304,), errno.EINVAL),
+        (0, (1,), errno.EEXIST),
+        (0, (5, 1), errno.EEXIST),
+        (0, (5, 6, 7), errno.EINVAL),
+        (0, (5,) * 33, errno.EINVAL),
+        (CLONE_NEWPID, (2,), errno.EINVAL),
+    ],
+)
+def test_set_tid_refused(flags: int, set_tid: tuple[int, ...], expected: int) -> None:
+    init = container(boot())
+    assert refused(init, "clone", flags, set_tid) == expected
+    assert call(init, "fork") == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"), [(True, errno.EINVAL), (False, errno.EEXIST)], ids=["7.0", "6.18"]
+)
+def test_when_set_tid_is_checked(first: bool, expected: int) -> None:
+    init = container(boot(replace(TODAY, set_tid_checked_first=first)))
+    assert refused(init, "clone", 0, (1, 0)) == expected  # taken inside, impossible outside
+
+
+def test_set_tid_of_a_first_process() -> None:
+    init = container(boot())
+    inner = fork(init, CLONE_NEWPID, (1, 60))
+    assert numbers(inner)[1:] == (60, 1)
+
+
+@pytest.mark.parametrize(
+    ("last_pid", "expected"), [(298, 299), (299, 300), (300, 301), (4194303, 4194303 + 1)]
+)
+def test_ns_last_pid_is_where_the_search_begins(last_pid: int, expected: int) -> None:
+    init = container(boot())
+    call(init, "write_ns_last_pid", last_pid)
+    assert call(init, "read_ns_last_pid") == last_pid
+    assert call(init, "fork") == (expected if expected < 4194304 else 300)
+
+
+# The two allocators: what may be told apart, and that the rest may not
+
+
+def _full(allocator: Idr | PidMap, taken: range) -> Idr | PidMap:
+    allocator.pids.update(dict.fromkeys(taken))  # type: ignore[arg-type]
+    return allocator
+
+
+def test_the_wrap_of_an_idr_goes_to_300_once_beyond_300() -> None:
+    idr = Idr()
+    idr.last_pid = 399
+    assert idr.next(400) == 300
+    idr.last_pid = 300  # the cursor is 301
+    assert _full(idr, range(300, 400)).next(400) is None
+
+
+def test_the_wrap_of_an_idr_at_300_itself_goes_to_1() -> None:
+    idr = _full(Idr(), range(300, 400))
+    idr.last_pid = 299  # the cursor is 300
+    assert idr.next(400) == 1
+
+
+def test_a_bitmap_always_wraps_to_300() -> None:
+    for last_pid in (250, 299, 300, 350, 399):
+        pidmap = _full(PidMap(), range(last_pid + 1, 400))
+        pidmap.last_pid = last_pid
+        assert pidmap.next(400) == (300 if last_pid >= 300 else None)
+
+
+def test_both_allocators_agree_before_the_wrap() -> None:
+    idr, pidmap = Idr(), PidMap()
+    for taken in (range(0), range(2, 5), range(10, 300)):
+        _full(idr, taken)
+        _full(pidmap, taken)
+        for _ in range(5):
+            nr = idr.next(400)
+            assert nr == pidmap.next(400) and nr is not None
+            assert idr.last_pid == pidmap.last_pid == nr
+            _full(idr, range(nr, nr + 1))
+            _full(pidmap, range(nr, nr + 1))
+
+
+def test_find_vpid_is_where_the_caller_lives() -> None:
+    shell = boot()
+    init = container(shell)
+    assert find_vpid(1, init) is init.thread_pid
+    assert find_vpid(1, shell) is shell.kernel.init.thread_pid
+    assert find_vpid(99, shell) is None

@@ -1,0 +1,137 @@
+"""Which events are of a namespace: against who has a number there, and across reuse and repairs."""
+
+from __future__ import annotations
+
+import pytest
+
+from pidscope import events
+from pidscope.model.pid import pid_nr_ns, task_active_pid_ns
+from pidscope.query.in_namespace import Inside
+from pidscope.session.session import Session
+from pidscope.simulated.stage import set_stage
+from pidscope.table.table import Table
+from tests.unit.machine import Machine, nr
+from tests.unit.reference import NS_PER_TICK, ROOT
+
+
+def inum(m: Machine) -> int:
+    """A namespace with a namespace in it, and a stranger beside it."""
+    outer = m.contain(m.fork(m.kernel.init))
+    m.contain(outer)
+    m.contain(m.fork(m.kernel.init))
+    assert outer.pid is not None
+    return outer.pid.ns.inum
+
+
+def test_the_initial_one_has_everybody() -> None:
+    m = Machine()
+    inum(m)
+    inside = Inside(ROOT, m.table)
+    assert all(inside.includes(event, m.table) for event in m.kernel.records)
+
+
+@pytest.mark.parametrize("scenario", ["nested", "dying-init", "random:3", "random:4"])
+def test_those_are_shown_whose_tasks_have_a_number_there(scenario: str) -> None:
+    """The judge is the model: ``pid_nr_ns()`` of the task, while its hook runs."""
+    stage = set_stage(scenario)
+    world = stage.world
+    told: list[tuple[events.Event, bool]] = []
+
+    def hooked(event: events.Event) -> None:
+        told.append((event, has_number(event)))
+        before(event)
+
+    def has_number(event: events.Event) -> bool:
+        """Of the task or the struct pid that the event is about."""
+        if isinstance(event, (events.PidAllocated, events.PidFreed)):
+            pid = world.kernel.init_pid_ns.allocator.pids.get(event.pid.nr)
+            return pid_nr_ns(pid, ns) != 0
+        pid = world.kernel.init_pid_ns.allocator.pids.get(getattr(event, "tid", event.by))
+        return pid_nr_ns(pid, ns) != 0
+
+    while world.step():  # until there is a namespace in the initial one
+        tasks = [task for task in world.kernel.tasks() if task.thread_pid is not None]
+        spaces = {task_active_pid_ns(task) for task in tasks} - {world.kernel.init_pid_ns, None}
+        if spaces:
+            break
+    (ns,) = spaces
+    assert ns is not None
+    before = world._hooked
+    world.kernel.listener = hooked
+    checked = 0
+    inside: Inside | None = None
+
+    def listen(event: events.Event, session: Session) -> None:
+        nonlocal checked
+        if inside is None or not told or session.table is None:
+            return
+        original, expected = told.pop(0)
+        assert original == event
+        if isinstance(event, (events.NamespaceCreated, events.NamespaceDying, events.ForkFailed)):
+            inside.includes(event, session.table)
+        else:
+            assert inside.includes(event, session.table) is expected, event
+            checked += 1
+
+    session = Session(world, listen)
+    session.begin()
+    told.clear()
+    assert session.table is not None
+    inside = Inside(ns.inum, session.table)
+    while world.step():
+        session.pump()
+    session.pump()
+    assert checked > 10
+
+
+def test_a_failed_fork_is_where_its_child_would_have_been() -> None:
+    m = Machine()
+    inside = Inside(inum(m), m.table)
+    event = events.ForkFailed(1, nr(m.kernel.init), 11, 0, 0, inside.inum)
+    assert inside.includes(event, m.table)
+    assert not inside.includes(event._replace(children_ns=ROOT), m.table)
+    assert not inside.includes(events.PidRefused(1, nr(m.kernel.init), 11), m.table)
+    member = next(iter(m.table.namespaces[inside.inum].pids.values()))
+    assert inside.includes(event._replace(children_ns=ROOT, by=member.nr), m.table)
+    assert inside.includes(events.PidRefused(1, member.nr, 11), m.table)
+
+
+def test_a_namespace_made_inside_is_inside_before_anybody_is_in_it() -> None:
+    m = Machine()
+    inside = Inside(inum(m), m.table)
+    new = events.PidNumbers((90, 9, 1), 77)
+    assert not inside.includes(events.PidAllocated(1, 1, new), m.table)
+    assert inside.includes(events.NamespaceCreated(1, 1, 77, inside.inum, 2), m.table)
+    assert inside.includes(events.PidAllocated(1, 1, new), m.table)
+    assert not inside.includes(events.NamespaceCreated(1, 1, 77, ROOT, 1), m.table)
+    assert not inside.includes(events.PidAllocated(1, 1, new), m.table)
+
+
+def test_another_one_with_its_inum_is_another_one() -> None:
+    m = Machine()
+    inside = Inside(inum(m), m.table)
+    births = [
+        e for e in m.kernel.records if isinstance(e, events.PidAttached) and e.birth is not None
+    ]
+    first = next(e for e in births if e.pid.ns == inside.inum)
+    assert not inside.ended(m.table)
+    assert not inside.includes(first, m.table)  # a number 1: nobody can be born as one twice
+    assert inside.ended(m.table)
+
+
+REPAIRED = events.Repaired(1, 3, 4, 5)
+
+
+def test_after_a_repair_it_is_looked_at_again() -> None:
+    m = Machine()
+    inside = Inside(inum(m), m.table)
+    stranger = events.NamespaceCreated(1, 1, 77, ROOT, 1)
+    assert inside.includes(REPAIRED, m.table) and inside.includes(events.Lost(1, 2), m.table)
+    assert inside.is_sure and not inside.ended(m.table) and not inside.includes(stranger, m.table)
+    again = Table(ROOT, NS_PER_TICK, before=m.table)
+    for event in m.kernel.records:
+        again.apply(event)
+    assert inside.includes(REPAIRED, again)
+    assert not inside.is_sure and not inside.ended(again)  # its identity was not proved
+    assert inside.includes(REPAIRED, Table(ROOT, NS_PER_TICK))
+    assert inside.ended(again)  # and it does not come back

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pidscope.containers.container import Container
+from pidscope.errors import UsageError
+from pidscope.escape import escape
+from pidscope.query.process import ContainerJson, Level, Namespace, Process
+from pidscope.render import tables as views
+
+# A loaded machine is no fault of what is tested.
+steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+NS = 4026532177
+
+
+def process(*numbers: int, comm: str = "x", **more: Any) -> Process:
+    levels = [Level(ns=NS, tid=n, pid=n, ppid=1, pgid=n, sid=n, container=None) for n in numbers]
+    made = Process(
+        pid=numbers[0], tid=numbers[0], id=f"{numbers[0]}@9", comm=comm, state="S",
+        start_time="1970-01-01T00:00:12Z", ns=NS, joined=False, container=None, levels=levels,
+    )  # fmt: skip
+    made.update(more)  # type: ignore[typeddict-item]
+    return made
+
+
+def namespace(ns: int, level: int, init: int | None = 1, **more: Any) -> Namespace:
+    made = Namespace(
+        ns=ns, level=level, parent=0, init=init, processes=2, threads=3, zombies=1, last_pid=None,
+        container=None, shared=[],
+    )  # fmt: skip
+    made.update(more)  # type: ignore[typeddict-item]
+    return made
+
+
+def table(*processes: Process, width: int | None = views.WIDTH, **more: Any) -> list[str]:
+    columns = more.pop("columns", views.PS_DEFAULT)
+    comms, headings = more.pop("comms", {}), more.pop("headings", True)
+    text = views.process_table(processes, columns, comms, headings=headings, width=width)
+    return text.split("\n")
+
+
+def test_the_table() -> None:
+    made = table(process(4242, 17, 3, comm="nginx", joined=True), process(7, ns=None))
+    assert made == [
+        " PID  NSPID      NS          PPID  PGID   SID  STAT  COMM",
+        "4242  4242 17 3  4026532177     1  4242  4242  Sj    nginx",
+        "   7  7          ?              1     7     7  S     x",
+    ]
+
+
+def test_without_headings_and_without_rows() -> None:
+    assert table(process(7), headings=False, columns=["PID", "NSPID"]) == ["7  7"]
+    assert table(columns=["PID", "NSPID"]) == ["PID  NSPID"]
+    assert table(headings=False) == [""]
+
+
+@pytest.mark.parametrize("column", list(views.PS_COLUMNS))
+def test_every_column_of_ps_by_itself(column: str) -> None:
+    heading, cell = table(process(42, 7), columns=[column], width=None)
+    assert heading.strip() == column
+    assert cell.strip()
+
+
+def test_a_reaper_is_the_parents_name_or_not_known() -> None:
+    found = table(process(42), columns=["REAPER"], headings=False, comms={1: "init"})
+    assert found == ["init"]
+    assert table(process(42), columns=["REAPER"], headings=False) == ["?"]
+
+
+def test_the_container_gives_way_before_a_name() -> None:
+    container = ContainerJson(
+        runtime="docker", id="a" * 64, name="n" * 70, pod=None, pod_uid=None, pod_namespace=None,
+        container_name=None, unit=None,
+    )  # fmt: skip
+    made = table(
+        process(42, container=container, comm="c" * 15), columns=["PID", "CONTAINER", "COMM"]
+    )
+    assert max(map(len, made)) == views.WIDTH and made[1].endswith("…  " + "c" * 15)
+
+
+def test_columns_that_show_every_level() -> None:
+    made = process(42, 7)
+    made["levels"][0]["ppid"] = 40
+    made["levels"][1] = Level(ns=NS, tid=8, pid=7, ppid=None, pgid=0, sid=7, container=None)
+    columns = ["NSPID", "NSTGID", "NSPPID", "NSPGID", "NSSID", "LEVEL"]
+    assert table(made, columns=columns, headings=False) == ["42 8  42 7  40 ?  42 0  42 7  1"]
+
+
+def test_a_long_name_is_cut_visibly_and_only_as_far_as_needed() -> None:
+    made = table(process(42, comm="kworker/u8:2-events_unbound_and_more_of_that"))
+    assert max(map(len, made)) == views.WIDTH
+    assert made[1].endswith("…")
+    uncut = table(process(42, comm="k" * 60), width=None)
+    assert uncut[1].endswith(" " + "k" * 60)
+
+
+def test_seven_digits_at_two_levels_fit() -> None:
+    made = table(process(4194303, 1234, comm="a" * 15, joined=True))
+    assert max(map(len, made)) <= views.WIDTH
+    assert "4194303 1234 " in made[1]
+
+
+def test_a_deep_task_loses_inner_levels_but_no_digit_of_the_ends() -> None:
+    numbers = [*range(4194000, 4194031), 17]
+    made = table(process(*numbers, comm="a" * 15), process(3, 1, comm="shallow"))
+    assert max(map(len, made)) <= views.WIDTH
+    assert "4194000 … 17 " in made[1]
+    assert "  3 1  " in made[2] and made[2].endswith("shallow")
+
+
+def test_the_ends_stay_whole_even_where_they_do_not_fit() -> None:
+    [_, line] = table(process(4194301, 4194302, 4194303, comm="a" * 15))
+    assert "  4194301 … 4194303  " in line
+
+
+def test_what_a_long_name_needs_is_not_taken_from_the_numbers() -> None:
+    made = table(process(12345, 2345, 345, comm="k" * 64))
+    assert "12345 2345 345 " in made[1]
+
+
+@steady
+@given(st.lists(st.binary(max_size=64), max_size=4), st.sampled_from([views.WIDTH, None]))
+def test_no_name_breaks_the_table(names: list[bytes], width: int | None) -> None:
+    made = table(*[process(n + 1, comm=escape(name)) for n, name in enumerate(names)], width=width)
+    assert len(made) == len(names) + 1
+    assert all(line.isprintable() for line in made)
+    assert width is None or max(map(len, made)) <= width
+
+
+@pytest.mark.parametrize("name", ["", " ", "a ", " a", "a"])
+@pytest.mark.parametrize("columns", [["PID", "COMM"], ["COMM", "PID"], ["COMM"], ["STAT", "COMM"]])
+def test_names_of_spaces_stand_as_tabulate_puts_them(name: str, columns: list[str]) -> None:
+    rows = [[cell if column == "COMM" else "12" for column in columns] for cell in (name, "other")]
+    assert views.aligned(rows, columns) == views.tabulated(rows, columns)
+
+
+@steady
+@given(st.data(), st.lists(st.sampled_from(list(views.PS_COLUMNS)), min_size=1, unique=True))
+def test_the_quick_table_is_that_of_tabulate(data: Any, columns: list[str]) -> None:
+    """A name may be empty, or begin and end with spaces; nothing else is or does."""
+    word = st.text("019 é…", min_size=1).map(str.strip).filter(bool)
+    name = st.binary(max_size=9).map(escape)
+    cells = st.tuples(*[name if column == "COMM" else word for column in columns]).map(list)
+    rows = data.draw(st.lists(cells, min_size=1, max_size=5))
+    assert views.aligned(rows, columns) == views.tabulated(rows, columns)
+
+
+@pytest.mark.parametrize("name", [b"  two spaces", b"1e9", b"\x1b[2J", b"\n\n", b"007", b"-"])
+def test_a_name_is_shown_as_it_is_escaped(name: bytes) -> None:
+    named = process(7, comm=escape(name))
+    made = table(named, width=None, columns=["PID", "COMM"], headings=False)
+    assert made == ["7  " + escape(name)]
+
+
+def test_the_tree() -> None:
+    text = views.namespace_tree(
+        [namespace(10, 0), namespace(20, 1, init=42), namespace(30, 2, init=None)],
+        {1: "systemd", 42: "  nginx"},
+        views.NS_DEFAULT,
+        headings=True,
+        width=views.WIDTH,
+    )
+    assert text.split("\n") == [
+        "NS      LEVEL  INIT  PROCS  THREADS  ZOMBIES  COMM",
+        "10          0     1      2        3        1  systemd",
+        "  20        1    42      2        3        1    nginx",
+        "    30      2     ?      2        3        1  ?",
+    ]
+
+
+@pytest.mark.parametrize("column", [*views.NS_COLUMNS, "COMM"])
+def test_every_column_of_ns_by_itself(column: str) -> None:
+    tree = [namespace(10, 0)]
+    text = views.namespace_tree(tree, {1: "c"}, [column], headings=True, width=None)
+    assert text.split("\n")[0].strip() == column
+
+
+def test_choosing_columns() -> None:
+    assert views.choose_columns("pid, COMM", views.PS_COLUMNS, ("NS",)) == ["PID", "COMM"]
+    assert views.choose_columns("+pid", views.PS_COLUMNS, ("NS",)) == ["NS", "PID"]
+
+
+@pytest.mark.parametrize("wanted", ["", "+", "PID,", "CMD", "PID COMM"])
+def test_an_unknown_column_is_wrong_usage(wanted: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        views.choose_columns(wanted, views.PS_COLUMNS, ("NS",))
+    assert "NSPID" in caught.value.hint
+
+
+def test_a_container_at_each_level_and_who_shares_a_namespace() -> None:
+    named = {**Container("docker", "a" * 64, "web")._asdict()}
+    plain = {**Container("oci", "b" * 64)._asdict()}
+    made = process(7, 1, container=named)
+    made["levels"][1]["container"] = plain  # type: ignore[typeddict-item]
+    assert table(made, columns=["CONTAINER", "NSCONTAINER"], headings=False) == [
+        "web  - bbbbbbbbbbbb"
+    ]
+    tree = [namespace(1, 0, shared=[named]), namespace(2, 1, container=plain, shared=[named])]
+    text = views.namespace_tree(tree, {}, ["CONTAINER"], headings=False, width=None)
+    assert text.split("\n") == ["- +web", "bbbbbbbbbbbb +web"]
+
+
+def test_no_container_and_not_known_are_told_apart() -> None:
+    columns = ["CONTAINER", "NSCONTAINER"]
+    assert table(process(7, 1), columns=columns, headings=False) == ["-  - -"]
+    options = {"headings": False, "width": None, "told": False}
+    assert views.process_table([process(7, 1)], columns, {}, **options) == "?  ? ?"  # type: ignore[arg-type]
+    assert views.namespace_tree([namespace(1, 0)], {}, columns[:1], **options) == "?"  # type: ignore[arg-type]

@@ -1,0 +1,228 @@
+"""What `scripts/fuzz` gives to millions of inputs, given to some that hypothesis makes."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pidscope_dev.fuzz.main as fuzz_main
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pidscope_dev.fuzz.campaign import Result
+from pidscope_dev.fuzz.mutate import mutated
+from pidscope_dev.fuzz.registry import TARGETS
+from pidscope_dev.fuzz.target import Target
+
+import pidscope.containers.docker
+import pidscope.containers.rules
+import pidscope.escape
+import pidscope.host.btf
+import pidscope.host.proc
+import pidscope.host.proc_parse
+import pidscope.simulated.calls
+import pidscope.simulated.steps
+import pidscope.wire.decode
+from pidscope.events import PidNumbers
+from tests.unit.bounded import bounded_time
+
+each_target = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+
+
+@each_target
+def test_seeds_are_accepted_and_stay_so_when_repaired(target: Target) -> None:
+    for seed in target.seeds:
+        assert len(seed) <= target.max_bytes
+        assert target.check(seed)
+        assert target.check(target.repair(seed))
+
+
+@each_target
+def test_any_bytes(target: Target) -> None:
+    @settings(max_examples=100)
+    @given(st.binary(max_size=300))
+    def check(data: bytes) -> None:
+        target.check(data)
+        target.check(target.repair(data))
+
+    check()
+
+
+@each_target
+def test_edited_seeds(target: Target) -> None:
+    @settings(max_examples=150)
+    @given(st.sampled_from(target.seeds), st.data())
+    def check(data: bytes, drawn: Any) -> None:
+        target.check(mutated(target, data, lambda n: drawn.draw(st.integers(0, n - 1))))
+
+    check()
+
+
+def inputs(target: Target, count: int) -> Iterator[bytes]:
+    """So many edited seeds, the same every time."""
+    choose = random.Random(1).randrange
+    for _ in range(count):
+        yield mutated(target, target.seeds[choose(len(target.seeds))], choose)
+
+
+@each_target
+def test_many_edits_are_accepted_and_many_are_refused(target: Target) -> None:
+    """Or the fuzzer would prove nothing of what lies behind the first check of form."""
+    accepted = sum(map(target.check, inputs(target, 500)))
+    assert 50 < accepted < 490
+
+
+@each_target
+def test_long_inputs_take_no_longer_than_their_length(target: Target) -> None:
+    """64 KiB of one piece: if time grew with the square, Python would need minutes."""
+    for piece in (*target.seeds, *target.words, target.seeds[0][:9]):
+        data = (target.seeds[0] + piece * ((1 << 16) // len(piece)))[: 1 << 16]
+        with bounded_time():
+            target.check(data)
+
+
+# Planted faults
+
+
+def without_a_bound(value: bytes, digits: int = 0) -> bool:
+    return value.isdigit()
+
+
+def without_a_length(word: str) -> bytes:
+    return pidscope.escape.unescape(word)
+
+
+def any_level(values: Any, start: int, level: int, width: int, ns: int) -> PidNumbers:
+    return PidNumbers(values[start : start + level + 1], ns)
+
+
+FAULTS: dict[str, list[tuple[object, str, object]]] = {
+    "wire": [
+        (pidscope.wire.decode, "_numbers", any_level),
+        (pidscope.wire.decode, "_comm", lambda raw: raw.rstrip(b"\0")),
+        (pidscope.wire.decode, "_pid_type", lambda value: value),
+    ],
+    "btf": [
+        (pidscope.host.btf, "_MAX_DEPTH", 2),
+        (pidscope.host.btf, "_STRUCTS", {4}),
+    ],
+    "status": [(pidscope.host.proc_parse, "_is_number", without_a_bound)],
+    "stat": [(pidscope.host.proc_parse, "_is_number", without_a_bound)],
+    "proc-stat": [(pidscope.host.proc_parse, "_is_number", without_a_bound)],
+    "procfs": [
+        (pidscope.host.proc, "parse_start_ticks", lambda data, path: int(data.split()[21])),
+        (pidscope.host.proc, "_has_line", lambda data, key: True),
+    ],
+    "escape": [
+        (pidscope.escape, "_ESCAPED", re.compile(r"\\(?:\\|x([0-9A-Fa-f]{2}))|[^\\]+")),
+        (pidscope.escape, "_STATUS_ESCAPED", re.compile(rb"\\([n])")),
+    ],
+    "cgroup": [
+        (pidscope.containers.rules, "_BARE", re.compile("[0-9a-fA-F]{64}|docker")),
+        (pidscope.containers.rules, "_CONTAINERD_NAMESPACES", frozenset({"default", "docker"})),
+        (pidscope.containers.rules, "_LXC_PARENTS", frozenset({"lxc", "lxc.payload", ""})),
+    ],
+    "engine": [
+        (pidscope.containers.docker, "_NAME", re.compile(r"/?(.{1,255})")),
+        (pidscope.containers.docker, "_STATUS", re.compile(rb"HTTP/1\.[01] 200")),
+    ],
+    "scenario": [
+        (pidscope.simulated.calls, "comm_bytes", without_a_length),
+        (pidscope.simulated.steps, "quote", repr),
+    ],
+}
+
+
+def finding(target: Target) -> Exception | None:
+    """What the first input raises that is a finding; None if there is none among a few."""
+    for data in inputs(target, 20_000):
+        try:
+            target.check(data)
+        except Exception as found:
+            return found
+    return None
+
+
+@pytest.mark.parametrize(
+    ("name", "at"), [(name, at) for name, faults in FAULTS.items() for at in range(len(faults))]
+)
+def test_a_planted_fault_is_found(monkeypatch: pytest.MonkeyPatch, name: str, at: int) -> None:
+    owner, attribute, fault = FAULTS[name][at]
+    monkeypatch.setattr(owner, attribute, fault)
+    assert finding(TARGETS[name]) is not None
+
+
+def test_every_target_has_a_planted_fault() -> None:
+    assert set(FAULTS) == set(TARGETS)
+
+
+# The script
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    return fuzz_main
+
+
+def test_an_input_can_be_read_again(
+    script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "input"
+    for data, said in ((TARGETS["wire"].seeds[0], "accepted\n"), (b"\xff", "refused\n")):
+        path.write_bytes(data)
+        assert script.main(["--target", "wire", "--replay", str(path)]) == 0
+        assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--target", "none"],
+        ["--inputs", "1"],
+        ["--seed", "0"],
+        ["--replay", "x"],
+        ["--target", "wire", "--replay", "/nonexistent"],
+    ],
+)
+def test_wrong_usage(script: ModuleType, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        script.main(arguments)
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(("found", "code"), [("", 0), ("too slow", 1)])
+def test_a_finding_is_told_and_its_input_kept(
+    script: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    found: str,
+    code: int,
+) -> None:
+    def run(target: Target, inputs: int, seed: int, crashers: Path) -> Result:
+        if found:
+            (crashers / "wire-timeout-1").write_bytes(b"x")
+        return Result(target.name, inputs, 0.5, 0.25, 58, 45, found, b"cov: 1\n === Timeout: 10s\n")
+
+    monkeypatch.setattr(script.importlib.util, "find_spec", lambda name: script)
+    monkeypatch.setattr(script, "run", run)
+    monkeypatch.setattr(script.tempfile, "tempdir", str(tmp_path))
+    assert script.main(["--target", "wire", "--inputs", "23", "--seed", "7"]) == code
+    said = capsys.readouterr().out
+    assert re.search(r"^wire +23 +46 +25\.0% +58 +45 +" + (found or "-"), said, re.MULTILINE)
+    assert said.count(" === Timeout: 10s") == code
+    assert [path.name for path in tmp_path.rglob("wire-*")] == ["wire-timeout-1"] * code
+    assert len(list(tmp_path.iterdir())) == code  # an empty directory is not left behind
+
+
+def test_without_atheris(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found: Callable[[str], None] = lambda name: None  # noqa: E731
+    monkeypatch.setattr(script.importlib.util, "find_spec", found)
+    assert script.main(["--target", "wire"]) == 3
+    assert "pip install -e '.[fuzz]'" in capsys.readouterr().err

@@ -1,0 +1,341 @@
+"""The quick way: whatever the bytes are, it comes out as event by event, or leaves it to that."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pidscope.errors import WireError
+from pidscope.events import PidAttached, PidDetached, PidNumbers, PidType
+from pidscope.model.fork import CLONE_THREAD
+from pidscope.model.kernel import Kernel
+from pidscope.model.syscalls import call
+from pidscope.session.session import Session
+from pidscope.session.tracepoint import Observer
+from pidscope.simulated.random_workload import random_play
+from pidscope.simulated.ring import SimulatedRing
+from pidscope.simulated.world import SimulatedWorld
+from pidscope.table.tracepoint import SeenTable
+from pidscope.verify.verdicts import Window
+from pidscope.wire.encode import encode
+from pidscope.wire.layout import LAYOUTS, RecordType
+from tests.unit.acting import boot, container, fork
+from tests.unit.compare import of_table
+from tests.unit.tracing import TracedWorld
+
+BEFORE = 40  # steps until the start
+STEPS = 160
+INIT = PidNumbers((1,), 1)
+
+
+HOOKS, TRACES = WORLDS = (SimulatedWorld, TracedWorld)
+
+
+def session_on(world: SimulatedWorld, tells_all: bool) -> Session:
+    session = Observer(world) if isinstance(world, TracedWorld) else Session(world)
+    session.tells_all = tells_all
+    return session
+
+
+def session_of(
+    of: type[SimulatedWorld], seed: int, tells_all: bool
+) -> tuple[Session, SimulatedWorld]:
+    """A session that has begun, and its world with what came later in its ring."""
+    kernel = Kernel()
+    world = of(kernel, random_play(kernel, seed).step, seed, 1 << 24)
+    for _ in range(BEFORE):
+        world.step()
+    session = session_on(world, tells_all)
+    session.begin()
+    for _ in range(STEPS):
+        world.step()
+    return session, world
+
+
+def records_of(world: SimulatedWorld) -> list[bytes]:
+    return list(world.ring.drain(world.ring.position))
+
+
+def refill(world: SimulatedWorld, records: Sequence[bytes]) -> None:
+    world.ring = SimulatedRing(1 << 24)
+    for record in records:
+        assert world.ring.write(record)
+
+
+def outcome(session: Session, window: Window | None = None) -> dict[str, Any]:
+    """All that a session knows after it has read everything."""
+    try:
+        session.pump(session.stream.position, window)
+        error = ""
+    except WireError as broken:
+        error = str(broken)
+    assert session.table is not None
+    table, stream = session.table, session.stream
+    return {
+        "error": error,
+        "table": of_table(table),
+        "generations": sorted((nr, pid.generation) for nr, pid in table.root.pids.items()),
+        "starts": [(task.start_ns, task.group.exits) for task in table.tasks()],
+        "parents": [
+            (group.parent and group.parent.tgid and group.parent.tgid.nr, group.parent_exits)
+            for group in (task.group for task in table.tasks())
+        ],
+        "counts": (stream.events, stream.births, stream.lost, dict(stream.accounted)),
+        "doubts": (session.suspect, session.broken, session.breaks),
+        "faults": [str(fault) for fault in session.faults.latest({})],
+        "seen": isinstance(table, SeenTable) and (table.exited, table.unsure, table.ended),
+        "touched": getattr(session, "_touched", None),
+        "versions": window and (versions_told(window), window.absent, window.exchanged),
+    }
+
+
+def versions_told(window: Window) -> list[list[tuple[Any, ...]]]:
+    return [[tuple(map(repr, v)) for v in history] for history in window.histories.values()]
+
+
+def both(
+    of: type[SimulatedWorld], seed: int, change: Any = None, watched: int = 0
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The outcome of the same records by the quick way and by the long one."""
+    outcomes = []
+    for tells_all in (False, True):
+        session, world = session_of(of, seed, tells_all)
+        records = records_of(world)
+        refill(world, change(records) if change else records)
+        window = None
+        if watched:
+            assert session.table is not None
+            numbers = sorted(session.table.root.pids)
+            window = Window(session.table, numbers[watched % len(numbers)])
+        outcomes.append(outcome(session, window))
+    return outcomes[0], outcomes[1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(WORLDS), st.integers(0, 1 << 40), st.integers(0, 1 << 20))
+def test_a_stream_comes_out_the_same_both_ways(
+    of: type[SimulatedWorld], seed: int, watched: int
+) -> None:
+    quick, slow = both(of, seed, watched=watched)
+    assert quick == slow
+    assert not quick["error"] and not quick["doubts"][0] and not quick["faults"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(WORLDS), st.integers(0, 30), st.integers(0, 1 << 40))
+@example(TRACES, 29, 29)  # a birth in a namespace around which none of its parent's inum can be
+def test_records_that_were_tampered_with_come_out_the_same(
+    of: type[SimulatedWorld], seed: int, tampering: int
+) -> None:
+    def change(records: list[bytes]) -> list[bytes]:
+        return tampered(records, random.Random(tampering))
+
+    quick, slow = both(of, seed, change)
+    assert quick == slow
+
+
+def tampered(records: list[bytes], rng: random.Random) -> list[bytes]:
+    """One to three of them dropped, told twice, swapped, or with other bytes inside."""
+    records = list(records)
+    for _ in range(rng.randrange(1, 4)):
+        place = rng.randrange(len(records) - 1)
+        act = rng.randrange(5)
+        if act == 0:
+            del records[place]
+        elif act == 1:
+            records.insert(rng.randrange(len(records)), records[place])
+        elif act == 2:
+            records[place], records[place + 1] = records[place + 1], records[place]
+        else:
+            record = bytearray(records[place])
+            other = records[rng.randrange(len(records))]
+            at = rng.randrange(min(len(record), len(other)))
+            record[at] = other[at] if act == 3 else rng.choice((0, 1, 2, 4, 6, 33, 255))
+            records[place] = bytes(record)
+    return records
+
+
+def test_a_stretch_that_ends_inside_a_record_ends_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pidscope.session.stream._STRETCH", 1_000)  # 15 and a half of the smallest
+    quick, slow = both(HOOKS, seed=1)
+    assert quick == slow and not quick["error"]
+
+
+# Each field of each record with other values
+
+
+class Stage:
+    """A container's shell and a session that has begun, and what one more life makes of it."""
+
+    def __init__(self, tells_all: bool, of: type[SimulatedWorld] = HOOKS) -> None:
+        self.shell = container(boot())
+        self.world = of(self.shell.kernel, lambda: False, 0, 1 << 24)
+        self.session = session_on(self.world, tells_all)
+        self.session.begin()
+
+    def live(self) -> None:
+        process = fork(self.shell)
+        fork(process, CLONE_THREAD)
+        call(process, "execve", b"other")
+        call(process, "exit_group", 0)
+        call(self.shell, "wait4")
+        if isinstance(self.world, TracedWorld):
+            self.world.quiet()
+
+
+def life(of: type[SimulatedWorld]) -> list[bytes]:
+    stage = Stage(True, of)
+    stage.live()
+    return records_of(stage.world)
+
+
+def fields(record: bytes) -> Iterator[tuple[int, str]]:
+    """Where each value of a record lies, and its format."""
+    at = 0
+    for _, code in LAYOUTS[RecordType(record[0])].fields:
+        count, kind = int(code[:-1] or 1), code[-1]
+        if kind in "sx":
+            at += count
+            continue
+        for _ in range(count):
+            yield at, kind
+            at += struct.calcsize("=" + kind)
+
+
+def with_others(records: list[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Each record with one value replaced by one that means something elsewhere."""
+    values = {0, 1, 2, 3, 4, 6, 33, 0x7FFFFFFF}
+    values |= {v for r in records[:8] for at, k in fields(r) for v in struct.unpack_from(k, r, at)}
+    for place, record in enumerate(records):
+        for at, kind in fields(record):
+            for value in sorted(values):
+                if value < 1 << 8 * struct.calcsize(kind):
+                    changed = bytearray(record)
+                    struct.pack_into("=" + kind, changed, at, value)
+                    yield place, bytes(changed)
+
+
+def played(of: type[SimulatedWorld], tells_all: bool, records: Sequence[bytes]) -> dict[str, Any]:
+    stage = Stage(tells_all, of)
+    refill(stage.world, records)
+    return outcome(stage.session)
+
+
+@pytest.mark.parametrize("of", WORLDS)
+def test_each_value_of_each_record_comes_out_the_same(of: type[SimulatedWorld]) -> None:
+    records = life(of)
+    kinds = {record[0]: place for place, record in enumerate(records)}  # the last of each type
+    births = [place for place, record in enumerate(records) if record[0] == RecordType.BIRTH]
+    places = {*kinds.values(), *births}
+    for place, record in with_others(records):
+        if place in places:
+            told = [*records[:place], record, *records[place + 1 :]]
+            assert played(of, False, told) == played(of, True, told), (place, record)
+
+
+@pytest.mark.parametrize("size", [0, 8, 48, 55, 64, 112, 120, 184])
+@pytest.mark.parametrize("of", WORLDS)
+def test_a_record_of_another_size_comes_out_the_same(of: type[SimulatedWorld], size: int) -> None:
+    records = life(of)
+    for place, record in enumerate(records):
+        told = [*records[:place], record[:size].ljust(size, b"\0"), *records[place + 1 :]]
+        assert played(of, False, told) == played(of, True, told), place
+
+
+# What only a history shows
+
+
+def test_who_is_born_under_a_watched_number_is_a_version() -> None:
+    stages = [Stage(False), Stage(True)]
+    windows = []
+    for stage in stages:
+        assert stage.session.table is not None
+        process = fork(stage.shell)
+        number = process.thread_pid.numbers[0].nr + 1  # of who comes next
+        stage.session.pump()
+        window = Window(stage.session.table, number)
+        fork(stage.shell)
+        stage.session.pump(window=window)
+        windows.append((versions_told(window), window.absent))
+    assert windows[0] == windows[1]
+    assert windows[0][1] and len(windows[0][0]) == 1
+
+
+def test_a_group_with_the_numbers_of_an_earlier_one_is_another() -> None:
+    for stage in (Stage(False), Stage(True)):
+        table = stage.session.table
+        assert table is not None
+        found = []
+        for _ in range(2):
+            leader = fork(stage.shell, set_tid=(30, 40))
+            call(leader, "setsid")
+            member = fork(leader)
+            stage.session.pump()
+            pid = table.root.pids[40]
+            found.append(pid)
+            assert len(pid.groups) == len(pid.sessions) == 2
+            for process in (member, leader):
+                call(process, "exit_group", 0)
+            for _ in range(2):
+                call(stage.shell, "wait4")
+        assert found[0] is not found[1]
+
+
+def test_a_partial_group_is_completed_by_a_birth() -> None:
+    for stage in (Stage(False), Stage(True)):
+        leader = fork(stage.shell.kernel.init)
+        call(leader, "setsid")
+        member = fork(leader)
+        call(leader, "exit_group", 0)
+        call(stage.shell.kernel.init, "wait4")
+        stage.world.tasks = lambda: None  # type: ignore[method-assign,return-value,assignment]
+        session = Session(stage.world)
+        session.tells_all = stage.session.tells_all
+        session.begin()
+        assert session.table is not None
+        (held,) = [pid for pid in session.table.held() if pid.partial]
+        fork(member)
+        session.pump()
+        assert not held.partial and len(held.groups) == 2
+
+
+def test_what_no_tracepoint_tells_of_is_an_error() -> None:
+    for event in (PidDetached(1, 2, 3, 3, 0), PidAttached(1, 2, 3, PidType.PGID, INIT)):
+        stage = Stage(False, TRACES)
+        assert stage.world.ring.write(encode(event))
+        with pytest.raises(WireError, match="no tracepoint tells of"):
+            stage.session.pump()
+
+
+@pytest.mark.parametrize("of", WORLDS)
+def test_a_fork_storm_goes_the_quick_way(of: type[SimulatedWorld]) -> None:
+    """And all of it is counted, to the last hit."""
+    stage = Stage(False, of)
+    session, world = stage.session, stage.world
+    before = session.stream.events
+    for _ in range(100):
+        stage.live()
+    unread = records_of(world)
+    refill(world, unread)
+    decoded: list[bytes] = []
+    drain = world.ring.drain
+    world.ring.drain = lambda until: (  # type: ignore[method-assign]
+        decoded.append(record) or record for record in drain(until)
+    )
+    session.pump(session.stream.position)
+    assert len(unread) > 1_000
+    # A leader may be freed before its thread, which its table knows then: that is not plain.
+    late = {RecordType.TASK_FREED} if of is TRACES else set()
+    assert {record[0] for record in decoded} <= late and len(decoded) < 100
+    assert session.stream.events - before == len(unread)
+    assert not session.suspect and session.faults.count({}) == 0
+    hooks, at_rest = session.hooks()
+    assert at_rest and all(hook["hits"] == hook["accounted"] for hook in hooks.values())

@@ -1,0 +1,85 @@
+"""The model's task iterator: what it shows at rest, how it tears, and the starts that use it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pidscope.model.kernel import Kernel
+from pidscope.model.proc import NS_PER_TICK
+from pidscope.session.session import Session
+from pidscope.simulated import world as world_module
+from pidscope.simulated.play import Play
+from pidscope.simulated.random_workload import random_play
+from pidscope.simulated.scenario import parse_scenario
+from pidscope.simulated.world import SimulatedWorld
+from pidscope.verify.verdicts import Tally
+from tests.unit.compare import of_table
+from tests.unit.model_state import of_model, start_ticks
+
+
+def random_world(seed: int, steps: int) -> SimulatedWorld:
+    kernel = Kernel()
+    world = SimulatedWorld(kernel, random_play(kernel, seed).step, seed)
+    for _ in range(steps):
+        world.step()
+    return world
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 40), st.booleans())
+def test_a_start_in_either_way_is_the_model(seed: int, iterates: bool) -> None:
+    """Others go on while it reads; what the table is where its window ends, the model is."""
+    world = random_world(seed, 300)
+    if not iterates:
+        world.tasks = lambda: None  # type: ignore[method-assign, assignment, return-value]
+    session = Session(world)
+    world.busy = True
+    session.begin()
+    world.busy = False
+    session.pump()
+    assert session.table is not None and not session.suspect
+    if iterates:
+        assert of_table(session.table) == of_model(world.kernel)
+    ticks = {
+        task.pid.nr: session.table.start_ticks(task) for task in session.table.tasks() if task.pid
+    }
+    assert ticks == start_ticks(world.kernel, NS_PER_TICK)
+    tally = Tally()
+    session.check_all(tally)
+    assert tally.good
+
+
+def test_at_rest_it_shows_every_task_whole() -> None:
+    world = random_world(5, 500)
+    rows = {row.tid: row for row in world.tasks()}
+    assert rows.keys() == {task.pid for task in world.kernel.tasks()}
+    for task in world.kernel.tasks():
+        row = rows[task.pid]
+        assert task.thread_pid is not None
+        assert row.pid == task.thread_pid.pid_numbers
+        assert (row.birth.tgid, row.birth.ppid) == (task.tgid, task.real_parent.tgid)
+        assert (row.birth.start_ns, row.birth.comm) == (task.start_boottime, task.comm)
+        links = task.signal.pids
+        assert [row.birth.pgid, row.birth.sid] == [pid and pid.pid_numbers for pid in links[2:]]
+
+
+EXECS = "a: clone THREAD -> b\nb: exec sh\nb: clone THREAD -> a\na: exec sh\n" * 200
+
+
+def test_its_rows_are_torn_as_a_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One task's number with another's struct pid, and a task that is gone when all is read."""
+    monkeypatch.setattr(world_module, "_STEP_RATE", 1 / 4)
+    kernel = Kernel()
+    world = SimulatedWorld(
+        kernel, Play(kernel, parse_scenario("init: fork -> a\n" + EXECS, "test").steps).step
+    )
+    world.busy = True
+    torn = released = 0
+    while not world.ended:
+        rows = world.tasks()
+        alive = {task.pid for task in kernel.tasks()}
+        torn += sum(row.tid != row.pid.nr for row in rows)
+        released += len({row.tid for row in rows} - alive)
+    assert torn and released

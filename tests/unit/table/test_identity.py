@@ -1,0 +1,274 @@
+"""Identity across a gap: nobody gets another's generation, and who stays keeps its own."""
+
+from __future__ import annotations
+
+import random
+from typing import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pidscope.table.identity as identity_module
+from pidscope.snapshot import Snapshot
+from pidscope.table.identity import keep
+from pidscope.table.pid import Pid
+from pidscope.table.snapshot_rows import Row, rows
+from pidscope.table.start import start
+from pidscope.table.table import Table
+from tests.unit import readers
+from tests.unit.compare import expect_equal
+from tests.unit.machine import Machine, nr
+from tests.unit.readers import drive
+from tests.unit.reference import NS_PER_TICK, ROOT, Act, Ns, SPid, Thread
+from tests.unit.table.test_start import SHOWN, Shown, busy_kernel, everybody, read_all
+
+GAPS = 3
+
+
+class Mistaken(Exception):
+    """One identity, two struct pids or namespaces."""
+
+
+class Identities:
+    """Which struct pid and which namespace of the reference each identity was so far."""
+
+    def __init__(self) -> None:
+        self.pids: dict[tuple[int, int], SPid] = {}
+        self.spaces: dict[tuple[int, int], Ns] = {}
+
+    def take(self, table: Table, machine: dict[int, SPid]) -> None:
+        for pid in table.root.pids.values():
+            truth = machine[pid.nr]
+            known = self.pids.setdefault((pid.nr, pid.generation), truth)
+            name = (pid.ns.inum, pid.ns.ordinal)
+            space = truth.ns if pid.partial else self.spaces.setdefault(name, truth.ns)
+            if (known, space) != (truth, truth.ns):  # the whole machine is no help in a message
+                raise Mistaken(f"{pid!r} in {pid.ns!r}")
+
+
+def live(seed: int, shown: Shown, gap: int) -> None:
+    """Starts and gaps in turn, under activity."""
+    rng = random.Random(seed)
+    kernel = busy_kernel(rng)
+    identities = Identities()
+    table: Table | None = None
+    for _ in range(GAPS):
+        snapshot, window = read_all(kernel, rng, rng.choice((0.1, 0.3)), shown)
+        kernel.settle()
+        table = start(snapshot, window, ROOT, NS_PER_TICK, table)
+        expect_equal(table, kernel, partial=True)
+        identities.take(table, kernel.root.idr)
+        for told in (True, False):
+            applied = len(kernel.records)
+            for _ in range(gap):
+                act = kernel.random_act(rng)
+                if act is not None:
+                    kernel.run(act)
+            for event in kernel.records[applied:] if told else ():
+                table.apply(event)
+            if told:
+                identities.take(table, kernel.root.idr)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, 1 << 40), st.sampled_from(SHOWN), st.sampled_from((2, 10, 40)))
+def test_no_identity_is_ever_anothers(seed: int, shown: Shown, gap: int) -> None:
+    live(seed, shown, gap)
+
+
+def by_number(row: Row, old: Pid) -> bool:
+    return old.task is not None
+
+
+def any_group(row: Row, old: Pid) -> Pid | None:
+    return old.process.pgid if old.process is not None else None
+
+
+def any_session(row: Row, old: Pid) -> Pid | None:
+    return old.process.sid if old.process is not None else None
+
+
+@pytest.mark.parametrize(
+    "what, blind", [("_is", by_number), ("_session", any_group), ("_session", any_session)]
+)
+def test_without_its_conditions_it_is_mistaken(
+    monkeypatch: pytest.MonkeyPatch, what: str, blind: Callable[[Row, Pid], object]
+) -> None:
+    monkeypatch.setattr(identity_module, what, blind)
+    with pytest.raises(Mistaken):
+        for seed in range(300):
+            live(seed, everybody, 40)
+
+
+# One by one
+
+
+class Gap(Machine):
+    """A machine whose table was started by the iterator, and loses what is done in `unseen`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.repair()
+
+    def repair(self) -> None:
+        self.table = start(self.seen(), [], ROOT, NS_PER_TICK, self.table)
+        self._applied = len(self.kernel.records)
+        expect_equal(self.table, self.kernel)
+
+    def seen(self) -> Snapshot:
+        shown = drive(readers.seen(self.kernel), self.kernel, random.Random(0), 0)
+        return Snapshot((), {}, tuple(shown))
+
+    def unseen(self, *acts: Act) -> None:
+        for act in acts:
+            self.kernel.run(act)
+
+    def generation(self, number: int) -> int:
+        return self.table.root.pids[number].generation
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 1 << 40))
+def test_whoever_stays_keeps_its_generation(seed: int) -> None:
+    """Else all of the above would be true of a table that gives all of them up."""
+    rng = random.Random(seed)
+    m = Gap()
+    for told in (True, False):
+        before = {number: (pid, m.generation(number)) for number, pid in m.kernel.root.idr.items()}
+        for _ in range(60):
+            act = m.kernel.random_act(rng)
+            if act is not None:
+                (m.run if told else m.unseen)(act)
+    m.repair()
+    for number, pid in m.kernel.root.idr.items():
+        stayed = number in before and before[number][0] is pid
+        task = pid.task
+        if not stayed:
+            assert number not in before or m.generation(number) != before[number][1]
+        elif task is not None and (task.leads or not took_its_leaders(task)):
+            assert m.generation(number) == before[number][1]
+
+
+def took_its_leaders(task: Thread) -> bool:
+    assert task.process.leader is not None
+    return task.start_ns == task.process.leader.start_ns
+
+
+def test_who_is_still_there_keeps_its_generation() -> None:
+    m = Gap()
+    leader = m.fork(m.kernel.init)
+    thread = m.fork(leader, thread=True)
+    inner = m.contain(leader)
+    before = {number: pid.generation for number, pid in m.table.root.pids.items()}
+    ordinals = {inum: ns.ordinal for inum, ns in m.table.namespaces.items()}
+    assert len(set(before.values())) == 4
+    m.unseen(m.kernel.setsid(inner), m.kernel.exit(thread))
+    m.repair()
+    assert {number: pid.generation for number, pid in m.table.root.pids.items()} == before
+    assert {inum: ns.ordinal for inum, ns in m.table.namespaces.items()} == ordinals
+
+
+def test_a_number_born_again_in_the_gap_is_another() -> None:
+    m = Gap()
+    task = m.fork(m.kernel.init)
+    number, before = nr(task), m.generation(nr(task))
+    m.unseen(m.kernel.exit(task), m.kernel.release(task), m.kernel.fork(m.kernel.init))
+    assert m.kernel.find(number) is not task
+    m.repair()
+    assert m.generation(number) != before
+
+
+def test_an_inum_given_out_again_in_the_gap_is_another_namespace() -> None:
+    m = Gap()
+    task = m.contain(m.kernel.init)
+    assert task.pid is not None
+    inum = task.pid.ns.inum
+    before = m.table.namespaces[inum].ordinal
+    m.unseen(m.kernel.exit(task), m.kernel.release(task))
+    m.unseen(m.kernel.unshare(m.kernel.init), m.kernel.fork(m.kernel.init))
+    m.repair()
+    assert m.table.namespaces[inum].ordinal > before
+
+
+def test_an_exec_by_a_thread_leaves_the_process_its_generation() -> None:
+    m = Gap()
+    leader = m.fork(m.kernel.init)
+    thread = m.fork(leader, thread=True)
+    number, before = nr(leader), m.generation(nr(leader))
+    m.unseen(m.kernel.exit(leader), m.kernel.exchange(thread))
+    m.repair()
+    assert m.generation(number) == before and nr(thread) == number
+
+
+def test_a_thread_that_took_its_leaders_start_is_not_trusted() -> None:
+    """The old leader has the thread's number and its own start; then another thread gets both."""
+    m = Gap()
+    leader = m.fork(m.kernel.init)
+    first = m.fork(leader, thread=True)
+    number = nr(first)
+    m.run(m.kernel.exit(leader), m.kernel.exchange(first))
+    assert nr(leader) == number
+    before, old = m.generation(number), m.table.task(number)
+    m.unseen(m.kernel.release(leader), m.kernel.fork(first, thread=True))
+    second = m.kernel.find(number)
+    m.unseen(m.kernel.exit(first))
+    m.kernel.begin(m.kernel.exchange(second))  # its start is its leader's, and no record tells
+    assert old is not None and second.start_ns == old.start_ns
+    table = start(m.seen(), [], ROOT, NS_PER_TICK, m.table)
+    assert table.root.pids[number].generation != before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(identity_module, "_touched", lambda row, leader: False)
+        mistaken = start(m.seen(), [], ROOT, NS_PER_TICK, m.table)
+    assert mistaken.root.pids[number].generation == before
+
+
+def held_session(m: Gap) -> tuple[Thread, int]:
+    """A member of a session without a leader, in a group of its own, and the session's number."""
+    leader = m.fork(m.kernel.init)
+    m.run(m.kernel.setsid(leader))
+    member = m.fork(leader)
+    assert member.pid is not None
+    m.run(m.kernel.setpgid(member, member.pid))
+    number = nr(leader)
+    m.end(leader)
+    return member, number
+
+
+def test_a_session_without_a_leader_is_proved_by_its_members() -> None:
+    m = Gap()
+    _, number = held_session(m)
+    before = m.generation(number)
+    m.repair()
+    assert m.table.root.pids[number].task is None
+    assert m.generation(number) == before
+
+
+def test_a_session_whose_members_are_all_new_is_not() -> None:
+    m = Gap()
+    member, number = held_session(m)
+    before = m.generation(number)
+    m.unseen(m.kernel.fork(member), m.kernel.exit(member), m.kernel.release(member))
+    m.repair()
+    assert m.generation(number) != before
+
+
+def test_a_group_without_a_leader_is_never() -> None:
+    m = Gap()
+    leader = m.fork(m.kernel.init)
+    assert leader.pid is not None
+    m.run(m.kernel.setpgid(leader, leader.pid))
+    m.fork(leader)
+    number, before = nr(leader), m.generation(nr(leader))
+    m.end(leader)
+    m.repair()
+    assert m.generation(number) != before
+
+
+def test_ticks_prove_nothing() -> None:
+    m = Gap()
+    task = m.fork(m.kernel.init)
+    found = drive(readers.task_reading(m.kernel, nr(task)), m.kernel, random.Random(0), 0)
+    assert found is not None
+    assert keep(m.table, rows(Snapshot((found,)), (), ROOT)).generations == {}
+    assert keep(m.table, rows(m.seen(), (), ROOT)).generations.keys() == {1, nr(task)}

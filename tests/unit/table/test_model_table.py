@@ -1,0 +1,268 @@
+"""model -> wire -> table: whatever the model does, the table follows, through bytes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from pidscope import events
+from pidscope.errors import IllegalEvent
+from pidscope.model.features import LINUX_4_4, TODAY, Features
+from pidscope.model.fork import CLONE_PARENT, CLONE_THREAD
+from pidscope.model.kernel import Kernel
+from pidscope.model.nsproxy import CLONE_NEWPID
+from pidscope.model.pid import pid_vnr
+from pidscope.model.proc import NS_PER_TICK
+from pidscope.model.sched import PF_KTHREAD, TaskStruct
+from pidscope.model.syscalls import call
+from pidscope.simulated.procfs import Reading, SimulatedProcFs, T
+from pidscope.table.start import start
+from pidscope.table.table import Table
+from pidscope.wire.decode import decode
+from pidscope.wire.encode import encode
+from tests.unit.compare import of_table
+from tests.unit.model_state import of_model, start_ticks
+
+WHICH = st.integers(0, 1 << 16)
+FLAGS = st.sampled_from([0, 0, CLONE_NEWPID, CLONE_THREAD, CLONE_PARENT])
+NOBODY = 999_999
+
+
+def undisturbed(reading: Reading[T]) -> T:
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+class ModelAndTable(RuleBasedStateMachine):
+    """One kernel; its events go through bytes to a table that was started somewhere on the way."""
+
+    @initialize(features=st.sampled_from([TODAY, LINUX_4_4]))
+    def boot(self, features: Features) -> None:
+        self.kernel = Kernel(features, self.listen)
+        self.queue: list[events.Event] = []
+        for _ in range(3):
+            call(self.kernel.init, "fork")
+        self.table = self.started()
+
+    def listen(self, event: events.Event) -> None:
+        self.queue.append(decode(encode(event)).event)
+
+    def started(self) -> Table:
+        """A table from the model's own /proc, as at any moment."""
+        self.queue.clear()
+        snapshot = SimulatedProcFs(self.kernel, undisturbed).snapshot()
+        return start(snapshot, [], self.kernel.init_pid_ns.inum, NS_PER_TICK)
+
+    def actor(self, which: int) -> TaskStruct:
+        able = [t for t in self.kernel.tasks() if not t.blocked and not t.flags & PF_KTHREAD]
+        return able[which % len(able)]
+
+    def number(self, which: int, actor: TaskStruct) -> int:
+        tasks = list(self.kernel.tasks())
+        return pid_vnr(tasks[which % len(tasks)].thread_pid, actor)
+
+    def make(self, actor: TaskStruct, name: str, *args: Any) -> None:
+        with contextlib.suppress(OSError):
+            call(actor, name, *args)
+
+    @rule(which=WHICH, flags=FLAGS, bad=st.booleans())
+    def clone(self, which: int, flags: int, bad: bool) -> None:
+        if len(list(self.kernel.tasks())) < 30:
+            self.make(self.actor(which), "clone", flags, (), bad and bool(which % 3))
+
+    @rule(which=WHICH)
+    def vfork(self, which: int) -> None:
+        self.make(self.actor(which), "vfork")
+
+    @rule(which=WHICH)
+    def unshare(self, which: int) -> None:
+        self.make(self.actor(which), "unshare", CLONE_NEWPID)
+
+    @rule(which=WHICH, into=WHICH)
+    def setns(self, which: int, into: int) -> None:
+        spaces = [t.thread_pid.numbers[-1].ns for t in self.kernel.tasks() if t.thread_pid]
+        self.make(self.actor(which), "setns", spaces[into % len(spaces)])
+
+    @rule(which=WHICH)
+    def execve(self, which: int) -> None:
+        self.make(self.actor(which), "execve", b"program%d" % which)
+
+    @rule(which=WHICH)
+    def rename(self, which: int) -> None:
+        self.make(self.actor(which), "set_comm", b"name%d" % which)
+
+    @rule(which=WHICH, name=st.sampled_from(["exit", "exit_group"]), code=st.integers(0, 255))
+    def exit(self, which: int, name: str, code: int) -> None:
+        actor = self.actor(which)
+        if actor.signal is not self.kernel.init.signal:
+            self.make(actor, name, code)
+
+    @rule(which=WHICH, whom=WHICH, sig=st.sampled_from([0, 9, 15]))
+    def kill(self, which: int, whom: int, sig: int) -> None:
+        actor = self.actor(which)
+        nr = self.number(whom, actor)
+        if nr > 0:
+            self.make(actor, "kill", nr, sig)
+
+    @rule(which=WHICH)
+    def wait(self, which: int) -> None:
+        self.make(self.actor(which), "wait4", -1)
+
+    @rule(which=WHICH)
+    def setsid(self, which: int) -> None:
+        self.make(self.actor(which), "setsid")
+
+    @rule(which=WHICH, whom=WHICH, group=WHICH)
+    def setpgid(self, which: int, whom: int, group: int) -> None:
+        actor = self.actor(which)
+        own = [0, self.number(whom, actor)]
+        self.make(actor, "setpgid", own[whom % 2], own[group % 2] or self.number(group, actor))
+
+    @rule(which=WHICH)
+    def subreaper(self, which: int) -> None:
+        self.make(self.actor(which), "set_child_subreaper", which % 2)
+
+    @rule(which=WHICH, nr=st.sampled_from([0, 1, 5, 299, 300, 301, 32766]))
+    def ns_last_pid(self, which: int, nr: int) -> None:
+        self.make(self.actor(which), "write_ns_last_pid", nr)
+
+    @rule()
+    def begin_anew(self) -> None:
+        """A new start over what is there: held and partial struct pids are not told by /proc."""
+        if all(
+            pid.tasks[events.PidType.PID] for pid in self.kernel.init_pid_ns.allocator.pids.values()
+        ):
+            self.table = self.started()
+
+    @precondition(lambda self: hasattr(self, "table"))
+    @rule(which=WHICH, kind=st.integers(0, 4))
+    def illegal(self, which: int, kind: int) -> None:
+        """What cannot follow raises and changes nothing."""
+        before = of_table(self.table), self.table.generation
+        with pytest.raises(IllegalEvent):
+            self.table.apply(self.impossible(which, kind))
+        assert (of_table(self.table), self.table.generation) == before
+
+    @precondition(lambda self: hasattr(self, "table"))
+    @rule(kind=st.sampled_from([0, 1, 2]))
+    def replayed(self, kind: int) -> None:
+        """While a start is replayed, what is told of the unknown is passed over."""
+        before = of_table(self.table)
+        self.table.replay = True
+        self.table.apply(self.impossible(0, kind))
+        self.table.replay = False
+        assert of_table(self.table) == before
+
+    def impossible(self, which: int, kind: int) -> events.Event:
+        tasks = list(self.kernel.tasks())
+        someone = tasks[which % len(tasks)]
+        assert someone.thread_pid is not None
+        own, nobody = (
+            someone.thread_pid.pid_numbers,
+            events.PidNumbers((NOBODY,), self.kernel.init_pid_ns.inum),
+        )
+        birth = events.Birth(someone.pid, 1, 1, b"", 0, own, own)
+        return (
+            events.PidDetached(1, 1, NOBODY, NOBODY, 0),
+            events.PidAttached(1, 1, NOBODY, events.PidType.PGID, own),
+            events.TidsExchanged(1, 1, NOBODY, NOBODY - 1, 1, 1),
+            events.PidAttached(1, 1, someone.pid, events.PidType.PID, own, birth),
+            events.PidAttached(1, 1, someone.pid, events.PidType.SID, nobody),
+        )[kind]
+
+    @invariant()
+    def equal(self) -> None:
+        if not hasattr(self, "table"):
+            return
+        for event in self.queue:
+            self.table.apply(event)
+        self.queue.clear()
+        assert of_table(self.table) == of_model(self.kernel)
+        ticks = {t.pid.nr: self.table.start_ticks(t) for t in self.table.tasks() if t.pid}
+        assert ticks == start_ticks(self.kernel, NS_PER_TICK)
+
+
+ModelAndTable.TestCase.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)
+TestModelAndTable = ModelAndTable.TestCase
+
+
+# The machine can fail
+
+
+def _forget(event: type, **fields: object) -> Callable[[events.Event], events.Event | None]:
+    """Lose the events of a kind on their way, those with these fields."""
+
+    def pass_on(passing: events.Event) -> events.Event | None:
+        lost = isinstance(passing, event) and passing._asdict().items() >= fields.items()
+        return None if lost else passing
+
+    return pass_on
+
+
+def _in_own_session(event: events.Event) -> events.Event:
+    if isinstance(event, events.PidAttached) and event.birth:
+        return event._replace(birth=event.birth._replace(sid=event.pid))
+    return event
+
+
+def _innermost_only(event: events.Event) -> events.Event:
+    if isinstance(event, events.PidAttached) and event.birth is None:
+        return event._replace(pid=events.PidNumbers(event.pid.numbers[:1], 0xEFFFFFFC))
+    return event
+
+
+def _wrong_way_round(event: events.Event) -> events.Event:
+    if isinstance(event, events.TidsExchanged):
+        return event._replace(tid=event.leader, leader=event.tid)
+    return event
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        _forget(events.PidDetached),
+        _forget(events.PidAttached, pid_type=events.PidType.SID),
+        _forget(events.PidAttached, pid_type=events.PidType.PGID),
+        _forget(events.TaskRenamed),
+        _in_own_session,
+        _innermost_only,
+        _wrong_way_round,
+    ],
+)
+def test_a_fault_on_the_way_is_found(fault: Callable[[events.Event], events.Event | None]) -> None:
+    class Faulty(ModelAndTable):
+        def listen(self, event: events.Event) -> None:
+            passed = fault(event)
+            if passed is not None:
+                super().listen(passed)
+
+    with pytest.raises((AssertionError, IllegalEvent)):
+        run_state_machine_as_test(
+            Faulty,
+            settings=settings(
+                max_examples=3_000,  # it ends with the first that finds it
+                stateful_step_count=40,
+                derandomize=True,
+                database=None,
+                deadline=None,
+                phases=[Phase.generate],
+                print_blob=False,
+            ),
+        )

@@ -1,0 +1,263 @@
+"""The record on both sides: the C header against LAYOUTS, and each event there and back."""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pidscope import events
+from pidscope.errors import WireError
+from pidscope.live.compiler import SOURCE_FOLDER
+from pidscope.wire import layout as layout_module
+from pidscope.wire.decode import Record, decode
+from pidscope.wire.encode import encode
+from pidscope.wire.layout import LAYOUTS, RecordType
+
+HEADER = SOURCE_FOLDER / "record.h"
+_CONSTANTS = ("NR_LEVELS", "BIRTH_LEVELS", "PID_LEVELS", "COMM_LEN")
+
+
+# The C side: a program made from LAYOUTS prints what the compiler makes of record.h
+
+
+def c_side(header: Path, folder: Path) -> dict[str, tuple[int, ...]]:
+    """What gcc says of everything that LAYOUTS names."""
+    lines = [f'say("{name}", {name}, 0);' for name in _CONSTANTS]
+    lines += [f'say("RECORD_{kind.name}", RECORD_{kind.name}, 0);' for kind in RecordType]
+    for name, layout in {one.struct_name: one for one in LAYOUTS.values()}.items():
+        lines.append(f'say("{name}", sizeof(struct {name}), 0);')
+        for path, _ in layout.fields:
+            of = f"offsetof(struct {name}, {path}), sizeof(((struct {name} *)0)->{path})"
+            lines.append(f'say("{name}.{path}", {of});')
+    source = folder / "layout.c"
+    source.write_text(
+        "#include <stdio.h>\n#include <stddef.h>\n#include <stdint.h>\n"
+        "typedef uint8_t u8; typedef uint32_t u32; typedef uint64_t u64;\n"
+        f'#include "{header}"\n'
+        "static void say(const char *name, size_t a, size_t b)\n"
+        '{ printf("%s %zu %zu\\n", name, a, b); }\n'
+        "int main(void) {\n" + "\n".join(lines) + "\nreturn 0; }\n"
+    )
+    program = folder / "layout"
+    subprocess.run(["gcc", "-Wall", "-Werror", "-o", program, source], check=True)
+    said = subprocess.run([program], check=True, capture_output=True, text=True).stdout
+    rows = (line.split() for line in said.splitlines())
+    return {name: tuple(map(int, values)) for name, *values in rows}
+
+
+def python_side() -> dict[str, tuple[int, ...]]:
+    """The same of layout.py."""
+    said: dict[str, tuple[int, ...]] = {
+        name: (getattr(layout_module, name), 0) for name in _CONSTANTS
+    }
+    said.update({f"RECORD_{kind.name}": (int(kind), 0) for kind in RecordType})
+    for layout in LAYOUTS.values():
+        offset = 0
+        for path, code in layout.fields:
+            size = struct.calcsize("=" + code)
+            said[f"{layout.struct_name}.{path}"] = (offset, size)
+            offset += size
+        said[layout.struct_name] = (offset, 0)
+        assert layout.compile().size == offset
+    return said
+
+
+def test_both_sides_have_one_layout(tmp_path: Path) -> None:
+    assert c_side(HEADER, tmp_path) == python_side()
+
+
+@pytest.mark.parametrize(
+    ("found", "planted"),
+    [
+        ("u32 by;", "u64 by;"),
+        ("u64 ts_ns;", "u32 ts_ns; u32 more;"),
+        ("u32 tgid;\n\tu32  ppid;", "u32 ppid;\n\tu32  tgid;"),
+        ("u32 pgid[BIRTH_LEVELS];\n\tu32 sid[", "u32 sid[BIRTH_LEVELS];\n\tu32 pgid["),
+        ("u32 leader;", "u32 more; u32 leader;"),
+        ("u64 start_ns;\t\t/* of head.tid", "u64 leader_start_ns;\n\tu64 start_ns;\t/*"),
+        ("#define COMM_LEN\t16", "#define COMM_LEN\t8"),
+        ("RECORD_CHANGED_DEEP,", ""),
+        ("u32 ns;\n\tu32 pid_type;\t\t/* enum", "u32 pid_type;\n\tu32 ns;\t/*"),
+    ],
+)
+def test_a_moved_field_is_found(tmp_path: Path, found: str, planted: str) -> None:
+    text = HEADER.read_text().replace("u32  tgid", "u32 tgid")
+    assert found in text
+    text = text.replace(found, planted, 1)
+    if "leader_start_ns;\n\tu64 start_ns" in planted:
+        text = text.replace("\tu64 leader_start_ns;\n\tu64 pad2;", "\tu64 pad2;")
+    if not planted:
+        text = text.replace("RECORD_MOVED,", "RECORD_MOVED, RECORD_CHANGED_DEEP,")
+    header = tmp_path / "record.h"
+    header.write_text(text)
+    assert c_side(header, tmp_path) != python_side()
+
+
+def test_the_enum_has_no_type_that_python_lacks() -> None:
+    block = re.search(r"enum record_type \{(.*?)\};", HEADER.read_text(), re.DOTALL)
+    assert block is not None
+    assert set(re.findall(r"RECORD_(\w+)", block[1])) == {kind.name for kind in RecordType}
+    assert set(LAYOUTS) == set(RecordType)
+
+
+def test_records_fill_whole_slots() -> None:
+    for kind, layout in LAYOUTS.items():
+        assert (layout.compile().size - 56) % 64 == 0, kind
+    assert LAYOUTS[RecordType.CHANGED].compile().size == 56
+    assert LAYOUTS[RecordType.BIRTH].compile().size == 120
+
+
+# There and back
+
+U32 = st.integers(0, (1 << 32) - 1)
+U64 = st.integers(0, (1 << 64) - 1)
+LEVEL = st.integers(0, 255)
+COMM = st.binary(max_size=16).filter(lambda raw: b"\0" not in raw)
+TYPE = st.sampled_from(events.PidType)
+
+
+@st.composite
+def pids(draw: Any) -> events.PidNumbers:
+    depth = draw(st.one_of(st.integers(1, 7), st.integers(1, 33)))
+    return events.PidNumbers(tuple(draw(st.lists(U32, min_size=depth, max_size=depth))), draw(U32))
+
+
+BIRTH = st.builds(events.Birth, U32, U32, U64, COMM, U32, pids(), pids())
+EVENTS = {
+    events.PidAttached: st.one_of(
+        st.builds(events.PidAttached, U64, U32, U32, TYPE, pids(), st.none()),
+        st.builds(events.PidAttached, U64, U32, U32, st.just(events.PidType.PID), pids(), BIRTH),
+    ),
+    events.PidDetached: st.builds(events.PidDetached, U64, U32, U32, U32, U32),
+    events.TidsExchanged: st.builds(events.TidsExchanged, U64, U32, U32, U32, U64, U64),
+    events.PidTransferred: st.builds(events.PidTransferred, U64, U32, U32, U32, TYPE),
+    events.PidAllocated: st.builds(events.PidAllocated, U64, U32, pids()),
+    events.PidFreed: st.builds(events.PidFreed, U64, U32, pids()),
+    events.PidRefused: st.builds(events.PidRefused, U64, U32, U32),
+    events.TaskCreated: st.builds(events.TaskCreated, U64, U32, U32, U64, U64, U32),
+    events.ForkFailed: st.builds(events.ForkFailed, U64, U32, U32, U64, U64, U32),
+    events.NamespaceCreated: st.builds(events.NamespaceCreated, U64, U32, U32, U32, LEVEL),
+    events.NamespaceDying: st.builds(events.NamespaceDying, U64, U32, U32, U32, LEVEL),
+    events.TaskExecuted: st.builds(events.TaskExecuted, U64, U32, U32, U32, COMM),
+    events.TaskRenamed: st.builds(events.TaskRenamed, U64, U32, U32, COMM),
+    events.TaskExited: st.builds(events.TaskExited, U64, U32, U32, U32, U32),
+    events.TaskMoved: st.builds(events.TaskMoved, U64, U32, U32, U64),
+    events.TaskSeen: st.builds(events.TaskSeen, U64, U32, U32, pids(), BIRTH),
+    events.TaskFreed: st.builds(events.TaskFreed, U64, U32, U32, U32, U64),
+}
+
+
+def test_every_event_that_a_hook_tells_has_a_strategy() -> None:
+    assert {*EVENTS, events.Lost, events.Repaired} == set(events.Event.__args__)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)
+def test_there_and_back(kind: type) -> None:
+    @settings(max_examples=150)
+    @given(EVENTS[kind], U32)
+    def check(event: events.Event, lost: int) -> None:
+        data = encode(event, lost)
+        assert (len(data) - 56) % 64 == 0
+        assert decode(data) == Record(lost, event)
+        assert decode(memoryview(data)).event == event
+
+    check()
+
+
+@pytest.mark.parametrize("level", range(33))
+def test_each_depth_takes_the_smallest_record(level: int) -> None:
+    pid = events.PidNumbers(tuple(range(1, level + 2)), 7)
+    flat = events.PidNumbers((1,), 7)
+    assert len(encode(events.PidAllocated(0, 0, pid))) == (56 if level < 6 else 184)
+    for pgid, sid, own in ((pid, flat, flat), (flat, pid, flat), (flat, flat, pid)):
+        birth = events.Birth(1, 1, 1, b"c", 1, pgid, sid)
+        event = events.PidAttached(0, 0, 1, events.PidType.PID, own, birth)
+        assert len(encode(event)) == (120 if level < 4 else 504)
+        assert decode(encode(event)).event == event
+
+
+FLAT = events.PidNumbers((1,), 7)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        events.Lost(1, 2),
+        events.PidAllocated(0, 0, events.PidNumbers(tuple(range(34)), 7)),
+        events.PidAllocated(0, 0, events.PidNumbers((), 7)),
+        events.PidAllocated(0, 0, events.PidNumbers((1 << 32,), 7)),
+        events.PidDetached(-1, 0, 1, 1, 0),
+        events.PidDetached(1 << 64, 0, 1, 1, 0),
+        events.TaskRenamed(0, 0, 1, b"x" * 17),
+        events.TaskRenamed(0, 0, 1, b"a\0b"),
+        events.PidAttached(
+            0, 0, 1, events.PidType.SID, FLAT, events.Birth(1, 1, 1, b"", 0, FLAT, FLAT)
+        ),
+        events.PidAttached(
+            0,
+            0,
+            1,
+            events.PidType.PID,
+            FLAT,
+            events.Birth(1, 1, 1, b"", 0, events.PidNumbers((1,) * 34, 7), FLAT),
+        ),
+        events.NamespaceCreated(0, 0, 1, 1, 256),
+    ],
+)
+def test_what_does_not_fit_is_refused(event: events.Event) -> None:
+    with pytest.raises(WireError):
+        encode(event)
+
+
+def test_lost_is_a_count_modulo_2_to_the_32() -> None:
+    assert decode(encode(events.TaskMoved(0, 0, 1, 1), (1 << 32) + 5)).lost == 5
+
+
+# Whatever lies in the ring
+
+
+@settings(max_examples=400)
+@given(st.binary(max_size=600))
+def test_any_bytes_are_an_event_or_a_wire_error(data: bytes) -> None:
+    _only_wire_error(data)
+
+
+@settings(max_examples=600)
+@given(st.sampled_from(RecordType), st.randoms(use_true_random=False))
+def test_any_bytes_of_the_right_size_too(kind: RecordType, rng: Any) -> None:
+    raw = bytes(rng.randrange(256) for _ in range(LAYOUTS[kind].compile().size))
+    small = bytes(rng.randrange(40) for _ in range(3))
+    _only_wire_error(bytes([kind]) + raw[1:])
+    _only_wire_error(bytes([kind]) + small + raw[4:])
+
+
+def _only_wire_error(data: bytes) -> None:
+    try:
+        event = decode(data).event
+    except WireError:
+        return
+    assert isinstance(event, tuple(EVENTS))
+
+
+@pytest.mark.parametrize("kind", RecordType)
+def test_a_wrong_size_or_level_is_refused(kind: RecordType) -> None:
+    size = LAYOUTS[kind].compile().size
+    for other in (size - 1, size + 1, size + 64, 8):
+        with pytest.raises(WireError, match="bytes"):
+            decode(bytes([kind]) + bytes(other - 1))
+    if "pid" in dict(LAYOUTS[kind].fields) or "nr" in dict(LAYOUTS[kind].fields):
+        with pytest.raises(WireError, match="level"):
+            decode(bytes([kind, 33]) + bytes(size - 2))
+
+
+@pytest.mark.parametrize("kind", [0, max(RecordType) + 1, 255])
+def test_an_unknown_type_is_refused(kind: int) -> None:
+    with pytest.raises(WireError, match="unknown record type"):
+        decode(bytes([kind]) + bytes(55))
