@@ -22,8 +22,8 @@ from pidscope.sources.command import (
     tell_head,
     tell_missing,
 )
-from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc
-from pidscope.sources.watch import WatchedWorld, add_probes, watched_world
+from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc, procfs_of
+from pidscope.sources.watch import Host, add_probes, watched_host
 from pidscope.verify.verdicts import Judgement, Tally, Verdict
 from pidscope.wire.hooks import COUNTED_BY_TRACEPOINTS
 
@@ -75,35 +75,35 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Verify; 0 if all agreed and the proof is complete, else 1."""
     with Stop().listening() as stop:
-        world = watched_world(args)
-        return _Verification(world, args.json, stop).run(args.command, args.duration)
+        return _Verification(args, watched_host(args), stop).run(args.command, args.duration)
 
 
 class _Verification:
     """One run: what has been judged, and what has been printed of it."""
 
-    def __init__(self, world: WatchedWorld, as_json: bool, stop: Stop) -> None:
-        self._world = world
-        self._json = as_json
+    def __init__(self, args: argparse.Namespace, host: Host, stop: Stop) -> None:
+        self._args = args
+        self._host = host
+        self._json = args.json
         self._stop = stop
         self._tally = Tally()
         self._counts: Counts | None = None
 
     def run(self, command: list[str] | None, duration: float | None) -> int:
-        with self._world.open(self._listen, judged=True, steps=True) as session:
+        with self._host.open(self._listen, judged=True, steps=True) as session:
             session.tells_all = command is not None  # of which what it does is counted
-            tell_head(self._world.title(), session)
+            tell_head(self._host.title(session.world.way), session)
             tell_missing(session)
             begun_ns = session.world.now_ns()
             if duration is None:
-                duration = self._world.duration_s if command is None else math.inf
+                duration = self._host.duration_s if command is None else math.inf
             end_ns = begun_ns + duration * 1e9
             of_command = {}
             if command is None:
-                self._judge_while(session, self._world.goes_on, end_ns)
+                self._judge_while(session, lambda: not session.world.ended, end_ns)
             else:
                 of_command = self._judge_command(session, command, end_ns)
-            self._world.rest()
+            session.world.rest()
             self._finish(session)
             summary = {
                 **_summary(session, self._tally),
@@ -125,7 +125,7 @@ class _Verification:
 
     def _judge_command(self, session: Session, command: list[str], end_ns: float) -> dict[str, Any]:
         with spawned(command) as child:
-            self._counts = Counts(self._world.number_of(child.pid))
+            self._counts = Counts(procfs_of(self._args).number_of(child.pid))
             self._judge_while(session, lambda: child.poll() is None, end_ns)
         session.pump()
         return {

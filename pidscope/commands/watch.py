@@ -20,9 +20,10 @@ from pidscope.query.fork_counts import ByComm, ByNamespace
 from pidscope.render.event_names import ALWAYS, word_of
 from pidscope.render.watch_summary import Totals
 from pidscope.session.session import Session
+from pidscope.session.world import World
 from pidscope.sources.command import Stop, seconds, spawned, tell_gaps, tell_head, tell_missing
-from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc
-from pidscope.sources.watch import WatchedWorld, add_probes, watched_world
+from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc, procfs_of
+from pidscope.sources.watch import Host, add_probes, watched_host
 from pidscope.sources.where import tell_shared
 from pidscope.terminal import forget_stdout, say
 from pidscope.wire.hooks import FAILURES_TOLD_BY
@@ -149,25 +150,26 @@ class _Watch:
         self._words = chosen.words_of(args)
         self._steps = chosen.steps_of(args)
         self._attempts = Attempts(self._steps)
-        self._world = watched_world(args)
-        self._output = _output(args, self._world)
+        self._host = watched_host(args)
+        self._output: Output
         self._cmd: Tree | None = None
         self._choice: Choice | None = None  # until the head is printed
         self._totals: Totals
 
     def run(self) -> None:
-        named = self._world.when_there(lambda: chosen.look_for(self._args, self._world))
-        with self._world.open(self._show, judged=False, steps=self._steps) as session:
+        named = chosen.look_for(self._args, self._host)
+        with self._host.open(self._show, judged=False, steps=self._steps) as session:
             chosen.expect_told(self._args, session.world.way)
+            self._output = _output(self._args, self._host, session.world)
             self._totals = Totals(session.world.sees(FAILURES_TOLD_BY))
             choice = Choice(named, session)
             self._head(session, named, choice)
             self._choice = choice
             if self._args.command is None:
-                self._follow(session, self._world.goes_on)
+                self._follow(session, lambda: not session.world.ended)
             else:
                 with spawned(self._args.command) as child:
-                    self._cmd = Tree(self._world.number_of(child.pid))
+                    self._cmd = Tree(procfs_of(self._args).number_of(child.pid))
                     self._follow(session, lambda: child.poll() is None)
             session.pump()
             session.look_for_skipped()
@@ -178,7 +180,7 @@ class _Watch:
             say(line)
 
     def _head(self, session: Session, named: Named, choice: Choice) -> None:
-        tasks = tell_head(self._world.title(), session)
+        tasks = tell_head(self._host.title(session.world.way), session)
         tell_missing(session)
         if named.place is not None:
             tell_shared(named.place)
@@ -193,7 +195,7 @@ class _Watch:
                 session.repair()
             session.pump()
             sys.stdout.flush()
-            self._world.wait()
+            self._host.wait()
 
     def _show(self, event: Event, session: Session) -> None:
         if self._choice is None:
@@ -220,12 +222,12 @@ class _Watch:
         return reason(
             event,
             facts,
-            lambda: self._world.counted(event.by),
-            lambda: self._world.cgroups(event.cgroup_id, event.by),
+            lambda: self._host.counted(event.by),
+            lambda: self._host.cgroups(event.cgroup_id, event.by),
         )
 
 
-def _output(args: argparse.Namespace, world: WatchedWorld) -> Output:
+def _output(args: argparse.Namespace, host: Host, world: World) -> Output:
     if args.by is None:
         if args.json:
             return Objects()
@@ -237,7 +239,7 @@ def _output(args: argparse.Namespace, world: WatchedWorld) -> Output:
         return kind(ByComm(), None, headings)
     from pidscope.commands.watch_owners import Owners  # most watches count nothing
 
-    return kind(ByNamespace(), Owners(world), headings)
+    return kind(ByNamespace(), Owners(host), headings)
 
 
 def _watching(session: Session, tasks: int, only: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pidscope.wire.hooks import TRACEPOINT
 
 if TYPE_CHECKING:
     from pidscope.sources.listing import Listed
-    from pidscope.sources.watch import WatchedWorld
+    from pidscope.sources.watch import Host
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -91,11 +91,24 @@ class Named(NamedTuple):
     root: int | None = None
 
 
-def look_for(args: argparse.Namespace, world: WatchedWorld) -> Named:
-    """Find what ``--in`` and ``--tree`` name; raise NotFound, AmbiguousError, HostError."""
+def look_for(args: argparse.Namespace, host: Host) -> Named:
+    """Find what ``--in`` and ``--tree`` name, before the host is opened.
+
+    A simulated kernel is played until both are there. Raises NotFound, AmbiguousError, HostError,
+    ScenarioError.
+    """
+    while True:
+        try:
+            return _look_for(args, host)
+        except NotFound:
+            if not host.skip():
+                raise
+
+
+def _look_for(args: argparse.Namespace, host: Host) -> Named:
     if args.where is None and args.tree is None:
         return Named()
-    listed = world.listed()
+    listed = host.listed()
     if args.tree is not None:
         _expect_process(args.tree, listed)
     return Named(None if args.where is None else _place(args.where, listed), args.tree)

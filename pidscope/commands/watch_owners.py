@@ -23,7 +23,7 @@ from pidscope.session.session import Session
 from pidscope.sources.listing import Listed
 
 if TYPE_CHECKING:
-    from pidscope.sources.watch import WatchedWorld
+    from pidscope.sources.watch import Host
 
 
 class _Asked(NamedTuple):
@@ -50,8 +50,8 @@ class _Seen:
 class Owners:
     """The container of each namespace, as far as anybody has seen it."""
 
-    def __init__(self, world: WatchedWorld) -> None:
-        self._world = world
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self._before = self._now = _Asked({}, {}, frozenset())
         self._seen: dict[First, _Seen] = {}
         self._living: dict[int, First] = {}  # by number on the host
@@ -81,7 +81,7 @@ class Owners:
     def _look(self, first: First, session: Session) -> None:
         world, seen = session.world, self._seen[first]
         ticks = shown_ticks(first.start_ns, world.ns_per_tick, world.start_offset_ns)
-        seen.chain = self._world.chain(first.number, ticks) or seen.chain
+        seen.chain = self._host.chain(first.number, ticks) or seen.chain
 
     def end(self) -> None:
         """Ask once more."""
@@ -112,7 +112,7 @@ class Owners:
 
     def _ask(self) -> _Asked:
         try:
-            return _asked(self._world.listed())
+            return _asked(self._host.listed())
         except HostError:  # the counts are worth more than their names
             return _Asked({}, {}, frozenset())
 

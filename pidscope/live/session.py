@@ -28,6 +28,8 @@ class LiveWorld:
             namespace adds to start times cannot be known.
     """
 
+    ended = False
+
     def __init__(self, program: Program, procfs: ProcFs) -> None:
         self._program = program
         self.ring = program.ring
@@ -84,6 +86,13 @@ class LiveWorld:
     def now_ns(self) -> int:
         """CLOCK_BOOTTIME of the initial time namespace, as the programs have it."""
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._clock_offset_ns
+
+    def boot_s(self) -> float:
+        """When this host booted, by its clocks."""
+        return time.time() - self.now_ns() / 1e9
+
+    def rest(self) -> None:
+        """A host does not."""
 
 
 def _initial_ns(procfs: ProcFs) -> int:

@@ -93,3 +93,13 @@ class World(Protocol):
 
     def now_ns(self) -> int:
         """CLOCK_BOOTTIME of the initial time namespace."""
+
+    def boot_s(self) -> float:
+        """When the world booted, in seconds since the epoch."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can happen any more: a scenario has been played; a host never ends."""
+
+    def rest(self) -> None:
+        """Stop what happens while /proc is read, where that is possible."""

@@ -94,6 +94,14 @@ class SimulatedWorld:
         """CLOCK_BOOTTIME of the model."""
         return self.kernel.now_ns
 
+    def boot_s(self) -> float:
+        """Always the same."""
+        return self.procfs.boot_time()
+
+    def rest(self) -> None:
+        """Make no steps any more while /proc is read."""
+        self.busy = False
+
     def step(self) -> bool:
         """Let the scenario make one step; False at its end. Raises ScenarioError."""
         self.ended = self.ended or not self._play()

@@ -435,7 +435,7 @@ def test_wrong_usage_is_one_line_before_anything_is_loaded(
     def loaded(*_: Any) -> Any:
         raise AssertionError("a world was made")
 
-    monkeypatch.setattr("pidscope.commands.watch.watched_world", loaded)
+    monkeypatch.setattr("pidscope.commands.watch.watched_host", loaded)
     watch = Watch(capfd, *arguments)
     assert (watch.code, watch.out) == (code, "")
     assert named in watch.said[0]
