@@ -147,7 +147,7 @@ class ForkFailed(NamedTuple):
     children_ns: int
 
     @property
-    def is_made_again(self) -> bool:
+    def is_restarted(self) -> bool:
         """Whether the caller never hears of it: a signal came first, and the call is restarted."""
         return self.errno == ERESTARTNOINTR
 

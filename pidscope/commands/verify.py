@@ -1,4 +1,4 @@
-"""``pidscope verify``: watch, rebuild, compare with /proc, and say how it came out."""
+"""``pidscope verify``: watch, rebuild, compare with /proc, and print the verdict."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pidscope.events import Event, Repaired
-from pidscope.query.descendants import Counts
-from pidscope.render import events as lines
+from pidscope.query.descendants import TreeCounts
+from pidscope.render.events import accounts_agree, disagreement, gap_line, verification
 from pidscope.render.json import event_json
 from pidscope.session.session import Session
 from pidscope.sources.command import (
@@ -28,13 +28,14 @@ from pidscope.verify.verdicts import Judgement, Tally, Verdict
 from pidscope.wire.hooks import COUNTED_BY_TRACEPOINTS
 
 _EXAMPLES = f"""\
-Every number of the host is compared, over and over, while CMD runs (or for the
-given time), and once more after CMD ended. CMD's standard output goes to
-standard error. On a simulated kernel that begins in the middle of the scenario
-and lasts until its end; --duration counts its own seconds.
+verify compares every number of the host again and again while CMD runs (or for
+the given time), and once more after CMD has ended. CMD's standard output goes
+to standard error. On a simulated kernel, verify starts in the middle of the
+scenario and ends with it; --duration counts seconds of that kernel.
 
-From a loss of records on nothing is judged, until all was read anew; a line
-REPAIRED tells when, how long that took, and how many records were lost.
+After a loss of records, verify judges nothing until it has read all tasks
+again. A line REPAIRED then shows how long that took and how many records were
+lost.
 
 examples:
   pidscope verify                       ten seconds
@@ -44,9 +45,9 @@ examples:
 
 {SEE_SCENARIOS}
 
-exit status: 0 all agreed and the last comparison was complete; 1 a
-disagreement, or it could not be completed, as never by tracepoints; 2 wrong
-arguments; 3 this host cannot do it.
+exit status: 0 every comparison agreed and the last one was complete; 1 a
+disagreement, or the last comparison was not complete (in tracepoint mode it
+never is); 2 wrong arguments; 3 this host cannot do it.
 """
 _FINAL_ATTEMPTS = 100
 
@@ -58,7 +59,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         usage="pidscope verify [-h] [--duration S] [-J]\n"
         "                       [--source SOURCE] [--probes WAY] [--proc PATH] [-- CMD…]",
         help="watch, rebuild, and compare with /proc",
-        description="Rebuild every PID from the kernel's own acts and compare with /proc/*/status.",
+        description="Rebuild every PID from kernel events and compare with /proc/*/status.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Verification:
-    """One run: what has been judged, and what has been printed of it."""
+    """One run: what was judged, and what was printed of it."""
 
     def __init__(self, args: argparse.Namespace, host: Host, stop: Stop) -> None:
         self._args = args
@@ -87,11 +88,11 @@ class _Verification:
         self._json = args.json
         self._stop = stop
         self._tally = Tally()
-        self._counts: Counts | None = None
+        self._counts: TreeCounts | None = None
 
     def run(self, command: list[str] | None, duration: float | None) -> int:
         with self._host.open(self._listen, judged=True, steps=True) as session:
-            session.tells_all = command is not None  # of which what it does is counted
+            session.tells_all = command is not None  # whose events are counted
             tell_head(self._host.title(session.world.way), session)
             tell_missing(session)
             begun_ns = session.world.now_ns()
@@ -111,26 +112,26 @@ class _Verification:
                 "elapsed_s": round((session.world.now_ns() - begun_ns) / 1e9, 3),
             }
         tell_gaps(session)
-        print(json.dumps(summary) if self._json else lines.verification(summary), flush=True)
+        print(json.dumps(summary) if self._json else verification(summary), flush=True)
         whole = not session.broken and not session.ungrammatical
-        good = self._tally.good and whole and lines.accounts_agree(summary)
+        good = self._tally.good and whole and accounts_agree(summary)
         return 0 if good else 1
 
     def _listen(self, event: Event, session: Session) -> None:
         if isinstance(event, Repaired):
-            line = json.dumps(event_json(event)) if self._json else lines.repair(event)
+            line = json.dumps(event_json(event)) if self._json else gap_line(event)
             print(line, flush=True)
         if self._counts is not None:
             self._counts.add(event)
 
     def _judge_command(self, session: Session, command: list[str], end_ns: float) -> dict[str, Any]:
         with spawned(command) as child:
-            self._counts = Counts(procfs_of(self._args).number_of(child.pid))
+            self._counts = TreeCounts(procfs_of(self._args).number_of(child.pid))
             self._judge_while(session, lambda: child.poll() is None, end_ns)
         session.pump()
         return {
             "cmd_status": status(child.returncode),
-            "cmd_counts": _told(session, self._counts.result()),
+            "cmd_counts": _observable(session, self._counts.result()),
         }
 
     def _judge_while(self, session: Session, going_on: Callable[[], bool], end_ns: float) -> None:
@@ -139,7 +140,7 @@ class _Verification:
             self._report()
 
     def _finish(self, session: Session) -> None:
-        """Judge one snapshot whole; a loss in the middle of it asks for another."""
+        """Judge one snapshot completely; after a loss in the middle of it, another one."""
         for _ in range(_FINAL_ATTEMPTS):
             session.check_all(self._tally)
             self._report()
@@ -151,7 +152,7 @@ class _Verification:
 
     def _report(self) -> None:
         for bug in self._tally.take_bugs():
-            line = json.dumps(_disagreement(bug)) if self._json else lines.disagreement(bug)
+            line = json.dumps(_disagreement(bug)) if self._json else disagreement(bug)
             print(line, flush=True)
 
 
@@ -161,7 +162,7 @@ def _summary(session: Session, tally: Tally) -> dict[str, Any]:
     }
     hooks, at_rest = session.hooks()
     forks = session.forks()
-    session.look_for_skipped()  # after all that was read, or it would explain too little
+    session.look_for_skipped()  # last: skipped runs explain only what was read before
     return {
         "type": "verification",
         "events": session.stream.events,
@@ -180,8 +181,8 @@ def _summary(session: Session, tally: Tally) -> dict[str, Any]:
     }
 
 
-def _told(session: Session, counts: dict[str, int]) -> dict[str, int]:
-    """What this way of probing can count: of the rest nothing is known."""
+def _observable(session: Session, counts: dict[str, int]) -> dict[str, int]:
+    """Return the counts that this probe mode can know."""
     if session.proves:
         return counts
     return {name: counts[name] for name in COUNTED_BY_TRACEPOINTS}

@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pidscope.commands import watch_filters as chosen
-from pidscope.commands.watch_filters import Choice, Named
+from pidscope.commands import watch_filters
+from pidscope.commands.watch_filters import Targets, WatchFilter
 from pidscope.commands.watch_output import Counted, CountedObject, Objects, Output, Text
 from pidscope.events import Event, ForkFailed
 from pidscope.limits.failure import Reason, reason
 from pidscope.limits.fork_stage import Attempts
-from pidscope.query.descendants import Tree
+from pidscope.query.descendants import TreeFilter
 from pidscope.query.fork_counts import ByComm, ByNamespace
-from pidscope.render.event_names import ALWAYS, word_of
-from pidscope.render.watch_summary import Totals
+from pidscope.render.event_names import ALWAYS, event_name
+from pidscope.render.watch_summary import WatchSummary
 from pidscope.session.session import Session
 from pidscope.session.world import World
 from pidscope.sources.command import Stop, seconds, spawned, tell_gaps, tell_head, tell_missing
@@ -30,58 +30,63 @@ from pidscope.wire.hooks import FAILURES_TOLD_BY
 
 _BY = ("where", "comm")
 _EXAMPLES = f"""\
-A number stands with its namespaces: 4242/17 is 4242 on the host and 17 in the
-container. COMM is the name at birth, or at the last exec: a rename is a single
-step, see -v. With CMD only what its processes do is shown (--all: everything),
-until it ends; CMD's standard output goes to standard error. Without, until
-Ctrl-C. A simulated kernel is watched until its scenario ends; --duration then
-counts its own seconds.
+The PID column shows a number at every level: 4242/17 is 4242 on the host and
+17 in the container. COMM is the name at birth or at the last exec; a rename is
+an intermediate event, see -v. With CMD, watch shows what the processes of CMD
+do (--all: everything) and ends with CMD; CMD's standard output goes to
+standard error. Without CMD, watch ends at Ctrl-C. On a simulated kernel, watch
+ends with the scenario, and --duration counts seconds of that kernel.
 
 TYPE is a word of the EVENT column:
   birth, thread  a process, or a thread, has its numbers (attach_pid)
-  exec, exit     a new program; the end, and its status or signal
-  release        no task has the number any more, but a group or session may
-  freed          by tracepoints instead of release, and later: the task_struct
-                 is gone; whether the number is free is not told
+  exec, exit     a new program; the end, with its status or signal
+  release        no task has the number any more; a group or session may
+                 still have it
+  freed          in tracepoint mode instead of release, and later: the kernel
+                 freed the task_struct; the number may be in use or free
   fork-fail, no-number
                  a fork failed; alloc_pid gave it no number
-  pgid, sid      it is in another process group, or session, now
-  exchange       exec by a thread, which takes over its leader's number
+  pgid, sid      the process moved to another process group, or session
+  exchange       a thread calls exec and takes over its leader's number
   ns-new, ns-dying
                  a PID namespace was made; its number 1 exits, and all with it
-with -v, or when named; others imply them, and most are recorded only then:
-  alloc, free    numbers given out (alloc_pid), and free again (free_pid)
-  created        copy_process succeeded: its clone flags and its cgroup
-  transfer       after an exchange, thread group, group, session in turn
-  rename, moved  comm has changed; another cgroup
-  seen           its numbers, group and session as an exec by tracepoints finds
+shown with -v or if named; other events imply them, and most are recorded only
+then:
+  alloc, free    a number was given out (alloc_pid), or is free (free_pid)
+  created        copy_process succeeded: its clone flags and the cgroup
+  transfer       after an exchange: thread group, group and session in turn
+  rename, moved  comm has changed; the process is in another cgroup
+  seen           numbers, group and session of a task, read at its exec
+                 (tracepoint mode)
 
-LOST: records could not be written. From there on numbers may be missing from
-the lines, until REPAIRED: all was read anew, and is exact from there on. Both
-are always shown.
+LOST: records could not be written, and later lines may lack numbers. REPAIRED:
+watch has read all tasks again; the lines are exact from there on. Every choice
+of TYPE includes both.
 
 WHERE is host, self, pid:N, ns:INUM, id:HEX, name:X, pod:NS/POD[/CONTAINER] or
-service:UNIT (pidscope ps --help). It is looked up once, at the start: what is
-shown then is of tasks that have a number in that PID namespace, inner ones
-too, and failed forks into it. --tree begins with the living descendants; who
-was orphaned before is not known to be one. Both together: what is of both. A
-simulated kernel plays until WHERE or PID is there, and is watched from then.
+service:UNIT (pidscope ps --help). watch resolves it once, at the start, and
+shows the tasks that have a number in that PID namespace, inner namespaces
+included, and the forks into it that failed. --tree starts with the living
+descendants; it does not know earlier orphans. --in and --tree together show
+what is in both. A simulated kernel plays until WHERE or PID exists; watch
+starts there.
 
---by where names the container whose own a namespace is, or was: of one that
-ended meanwhile, if its number 1 was there for the tenth of a second between
-two looks at the stream.
+--by where prints the container that owns each namespace, or owned it: watch
+knows a container that ended meanwhile if its number 1 lived for the tenth of a
+second between two looks at the stream.
 
-A failed fork is told with its errno and, below, why: what is certain as it
-is, else "likely" or "not known". --failed shows failed forks only; who ends by
-a signal, or badly, has not failed to fork. A fork that a signal makes begin
-again (ERESTARTNOINTR) is shown, but counted as "made again". Tracepoint mode
-sees none, and says so: FAILED is ? there, and --failed, or --type with nothing
-that it sees, ends.
+For each failed fork, watch prints the errno and the cause. The cause is
+certain if the errno and the stage determine it, "likely" if limits read
+afterwards support it, otherwise "not known". --failed shows failed forks only,
+not exits by a signal or with a bad status. A fork that the kernel restarts
+after a signal (ERESTARTNOINTR) is shown, but counted as "restarted".
+Tracepoint mode reports no failed fork: FAILED is ? there, and --failed, or a
+--type that it never reports, is refused.
 
 examples:
   pidscope watch                        everything on this host
   pidscope watch --duration 5 -J        five seconds of it, an object a line
-  pidscope watch -v -- sh -c 'ls | wc'  each step: alloc_pid, attach_pid, …
+  pidscope watch -v -- sh -c 'ls | wc'  every event: alloc_pid, attach_pid, …
   pidscope watch --in web --failed      why web cannot fork
   pidscope watch --tree 4242 --type exec,exit
   pidscope watch --by where --duration 60     which container forks most
@@ -91,8 +96,8 @@ examples:
 
 {SEE_SCENARIOS}
 
-exit status: 0; 1 no such process or place; 2 wrong usage, a WHERE that is
-several, or CMD could not be run; 3 this host cannot do it.
+exit status: 0; 1 no such process or place; 2 wrong usage, a WHERE that names
+several places, or a CMD that could not be run; 3 this host cannot do it.
 """
 
 
@@ -104,23 +109,25 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "                      [--failed] [--by where|comm] [-v] [-J] [-n]\n"
         "                      [--duration S] [--all] [--source SOURCE]\n"
         "                      [--probes WAY] [--proc PATH] [-- CMD…]",
-        help="the kernel's acts on PIDs, as they happen",
+        help="what the kernel does to PIDs, as it happens",
         description="Show what the kernel does to PIDs, as it happens.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    chosen.add_options(parser)
+    watch_filters.add_options(parser)
     parser.add_argument(
         "--by",
         type=str.lower,
         choices=_BY,
-        help="count births and failed forks by namespace or by comm, for the end",
+        help="print only counts, at the end: births and failed forks by namespace or by comm",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="the single steps, too")
+    parser.add_argument("-v", "--verbose", action="store_true", help="intermediate events too")
     parser.add_argument("-J", "--json", action="store_true", help="JSON, an object a line")
     parser.add_argument("-n", "--noheadings", action="store_true", help="no headings")
     parser.add_argument("--duration", type=seconds, metavar="S", help="seconds, then end")
-    parser.add_argument("--all", action="store_true", help="with CMD: everybody's, not just CMD's")
+    parser.add_argument(
+        "--all", action="store_true", help="with CMD: all processes, not just those of CMD"
+    )
     add_option(parser, "live")
     add_probes(parser)
     add_proc(parser)
@@ -128,11 +135,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Stream until CMD or the time ends, a signal comes, or nobody reads any more: all are 0.
+    """Stream until CMD or the time ends, a signal comes, or the reader closes the pipe: all are 0.
 
     Raises UsageError, AmbiguousError, NotFound, HostError, ScenarioError.
     """
-    chosen.expect_choice(args)
+    watch_filters.expect_choice(args)
     with Stop().listening() as stop:
         try:
             _Watch(args, stop).run()
@@ -147,44 +154,44 @@ class _Watch:
     def __init__(self, args: argparse.Namespace, stop: Stop) -> None:
         self._args = args
         self._stop = stop
-        self._words = chosen.words_of(args)
-        self._steps = chosen.steps_of(args)
+        self._names = watch_filters.event_names_of(args)
+        self._steps = watch_filters.steps_of(args)
         self._attempts = Attempts(self._steps)
         self._host = watched_host(args)
         self._output: Output
-        self._cmd: Tree | None = None
-        self._choice: Choice | None = None  # until the head is printed
-        self._totals: Totals
+        self._cmd: TreeFilter | None = None
+        self._filter: WatchFilter | None = None  # until the head is printed
+        self._summary: WatchSummary
 
     def run(self) -> None:
-        named = chosen.look_for(self._args, self._host)
+        targets = watch_filters.look_for(self._args, self._host)
         with self._host.open(self._show, judged=False, steps=self._steps) as session:
-            chosen.expect_told(self._args, session.world.way)
+            watch_filters.expect_told(self._args, session.world.way)
             self._output = _output(self._args, self._host, session.world)
-            self._totals = Totals(session.world.sees(FAILURES_TOLD_BY))
-            choice = Choice(named, session)
-            self._head(session, named, choice)
-            self._choice = choice
+            self._summary = WatchSummary(session.world.sees(FAILURES_TOLD_BY))
+            narrowed = WatchFilter(targets, session)
+            self._head(session, targets, narrowed)
+            self._filter = narrowed
             if self._args.command is None:
                 self._follow(session, lambda: not session.world.ended)
             else:
                 with spawned(self._args.command) as child:
-                    self._cmd = Tree(procfs_of(self._args).number_of(child.pid))
+                    self._cmd = TreeFilter(procfs_of(self._args).number_of(child.pid))
                     self._follow(session, lambda: child.poll() is None)
             session.pump()
             session.look_for_skipped()
             self._output.end(session)
         sys.stdout.flush()
         tell_gaps(session)
-        for line in (*choice.farewell(session), self._totals.text(session.stream.lost)):
+        for line in (*narrowed.farewell(session), self._summary.text(session.stream.lost)):
             say(line)
 
-    def _head(self, session: Session, named: Named, choice: Choice) -> None:
+    def _head(self, session: Session, targets: Targets, narrowed: WatchFilter) -> None:
         tasks = tell_head(self._host.title(session.world.way), session)
         tell_missing(session)
-        if named.place is not None:
-            tell_shared(named.place)
-        self._output.head(_watching(session, tasks, chosen.only_json(self._args, choice)))
+        if targets.place is not None:
+            tell_shared(targets.place)
+        self._output.head(_watching(session, tasks, watch_filters.only_json(self._args, narrowed)))
 
     def _follow(self, session: Session, going_on: Callable[[], bool]) -> None:
         end_ns = math.inf
@@ -198,20 +205,20 @@ class _Watch:
             self._host.wait()
 
     def _show(self, event: Event, session: Session) -> None:
-        if self._choice is None:
-            return  # what the start told of is among the tasks of the head
-        word = word_of(event)
-        included = self._is_of_choice(event, session, self._choice)
-        shown = word in ALWAYS or (included and word in self._words)
-        self._totals.add(event, included, shown)
+        if self._filter is None:
+            return  # the tasks of the head include what the start reported
+        name = event_name(event)
+        included = self._includes(event, session, self._filter)
+        shown = name in ALWAYS or (included and name in self._names)
+        self._summary.add(event, included, shown)
         if shown:
             self._output.event(event, session, self._why(event, session))
-        self._output.see(event, session)
+        self._output.observe(event, session)
         self._attempts.add(event)
 
-    def _is_of_choice(self, event: Event, session: Session, choice: Choice) -> bool:
-        # Trees have to see every event, shown or not.
-        named = choice.includes(event, session)
+    def _includes(self, event: Event, session: Session, narrowed: WatchFilter) -> bool:
+        # Both filters need every event, shown or not.
+        named = narrowed.includes(event, session)
         mine = self._cmd.includes(event) if self._cmd else self._args.command is None
         return named and (mine or self._args.all)
 
@@ -237,9 +244,9 @@ def _output(args: argparse.Namespace, host: Host, world: World) -> Output:
     kind, headings = (CountedObject if args.json else Counted), not args.noheadings
     if args.by == "comm":
         return kind(ByComm(), None, headings)
-    from pidscope.commands.watch_owners import Owners  # most watches count nothing
+    from pidscope.commands.watch_owners import NamespaceOwners  # most watches count nothing
 
-    return kind(ByNamespace(), Owners(host), headings)
+    return kind(ByNamespace(), NamespaceOwners(host), headings)
 
 
 def _watching(session: Session, tasks: int, only: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pidscope.containers.container import shown
 from pidscope.errors import HostError, NotFound, UsageError
 from pidscope.events import Event
-from pidscope.query.descendants import Tree, descendants
-from pidscope.query.in_namespace import Inside
+from pidscope.query.descendants import TreeFilter, descendants
+from pidscope.query.in_namespace import NamespaceFilter
 from pidscope.query.typed_pid import parse_pid
 from pidscope.query.where import Place, Where, no_process
-from pidscope.render.event_names import CHOICES, DEFAULT, FAILED, STEPS, VERBOSE, words_of_way
+from pidscope.render.event_names import (
+    CHOICES,
+    DEFAULT,
+    FAILED,
+    STEPS,
+    VERBOSE,
+    event_names_of_mode,
+)
 from pidscope.session.session import Session
 from pidscope.sources.where import add_in, place_of
 from pidscope.wire.hooks import TRACEPOINT
@@ -30,7 +36,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--tree", type=_process, metavar="PID", help="only this process and its descendants"
     )
     parser.add_argument(
-        "--type", type=_words, metavar="TYPE[,TYPE]", help="only these, as EVENT names them"
+        "--type",
+        type=_event_names,
+        metavar="TYPE[,TYPE]",
+        help="only these events, by their words in the EVENT column",
     )
     parser.add_argument("--failed", action="store_true", help="only forks that failed, and why")
 
@@ -38,27 +47,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _process(text: str) -> int:
     number = parse_pid(text)
     if number is None:
-        raise UsageError(f"--tree '{shown(text)}': no PID")
+        raise UsageError(f"--tree: not a PID: '{shown(text)}'")
     return number
 
 
-def _words(text: str) -> frozenset[str]:
-    words = frozenset(text.split(","))
-    for word in sorted(words.difference(CHOICES)):
-        raise UsageError(f"--type '{shown(word)}': no such event", f"one of {', '.join(CHOICES)}")
-    return words
+def _event_names(text: str) -> frozenset[str]:
+    names = frozenset(text.split(","))
+    for name in sorted(names.difference(CHOICES)):
+        raise UsageError(f"--type '{shown(name)}': no such event", f"one of {', '.join(CHOICES)}")
+    return names
 
 
 def expect_choice(args: argparse.Namespace) -> None:
-    """Raise UsageError for what does not go together."""
+    """Raise UsageError for options that exclude each other."""
     if args.tree is not None and args.command is not None:
-        raise UsageError("--tree does not go with a CMD, whose tree is shown")
+        raise UsageError("--tree does not go with a CMD: watch shows the tree of CMD")
     if args.type is not None and args.failed:
         raise UsageError("--type and --failed do not go together")
 
 
-def words_of(args: argparse.Namespace) -> frozenset[str]:
-    """Return the words of the events that are shown, besides losses and repairs."""
+def event_names_of(args: argparse.Namespace) -> frozenset[str]:
+    """Return the names of the events to show; losses and repairs are always shown."""
     if args.failed:
         return FAILED
     if args.type is not None:
@@ -67,31 +76,32 @@ def words_of(args: argparse.Namespace) -> frozenset[str]:
 
 
 def expect_told(args: argparse.Namespace, way: str) -> None:
-    """Raise HostError if this way of probing tells of nothing that was asked for.
+    """Raise HostError if this probe mode reports none of the events that the user asked for.
 
-    Else an empty answer would look like one.
+    Without that, the user could not tell "none happened" from "none can be observed".
     """
     asked = FAILED if args.failed else args.type
-    if asked is None or not words_of_way(way).isdisjoint(asked):
+    if asked is None or not event_names_of_mode(way).isdisjoint(asked):
         return
-    others = "fentry and kprobe tell" if way == TRACEPOINT else f"--probes {TRACEPOINT} tells"
-    hint = "; pidscope doctor says why they do not work here" if way == TRACEPOINT else ""
-    raise HostError(f"{way} does not tell of {', '.join(sorted(asked))}", f"{others}{hint}")
+    hint = f"--probes {TRACEPOINT} does"
+    if way == TRACEPOINT:
+        hint = "fentry and kprobe do; pidscope doctor prints why they do not work here"
+    raise HostError(f"{way} does not report {', '.join(sorted(asked))}", hint)
 
 
 def steps_of(args: argparse.Namespace) -> bool:
-    """Return whether single steps have to be recorded, as -v or a type asks for them."""
+    """Return whether -v or --type asks for intermediate events."""
     return bool(args.verbose or not STEPS.isdisjoint(args.type or ()))
 
 
-class Named(NamedTuple):
-    """What was found of WHERE and of PID before anything is watched."""
+class Targets(NamedTuple):
+    """What ``--in`` and ``--tree`` name, found before the watch begins."""
 
     place: Place | None = None
     root: int | None = None
 
 
-def look_for(args: argparse.Namespace, host: Host) -> Named:
+def look_for(args: argparse.Namespace, host: Host) -> Targets:
     """Find what ``--in`` and ``--tree`` name, before the host is opened.
 
     A simulated kernel is played until both are there. Raises NotFound, AmbiguousError, HostError,
@@ -105,13 +115,13 @@ def look_for(args: argparse.Namespace, host: Host) -> Named:
                 raise
 
 
-def _look_for(args: argparse.Namespace, host: Host) -> Named:
+def _look_for(args: argparse.Namespace, host: Host) -> Targets:
     if args.where is None and args.tree is None:
-        return Named()
+        return Targets()
     listed = host.listed()
     if args.tree is not None:
         _expect_process(args.tree, listed)
-    return Named(None if args.where is None else _place(args.where, listed), args.tree)
+    return Targets(None if args.where is None else _place(args.where, listed), args.tree)
 
 
 def _place(where: Where, listed: Listed) -> Place:
@@ -128,40 +138,40 @@ def _expect_process(number: int, listed: Listed) -> None:
         raise UsageError(f"{number} is a thread of process {status.ns_tgid[0]}")
 
 
-class Choice:
-    """Tells which events of a session are of what was named.
+class WatchFilter:
+    """Picks the events of a session that belong to the targets.
 
     Raises:
-        NotFound: what was there has ended before the watch began.
+        NotFound: a target ended before the watch began.
     """
 
-    def __init__(self, named: Named, session: Session) -> None:
-        self.tree = None if named.root is None else _tree(named.root, session)
-        self.inside = None if named.place is None else _inside(named.place, session)
+    def __init__(self, targets: Targets, session: Session) -> None:
+        self.tree = None if targets.root is None else _tree(targets.root, session)
+        self.ns = None if targets.place is None else _namespace(targets.place, session)
 
     def includes(self, event: Event, session: Session) -> bool:
-        """Tell, and follow the event: each has to be shown to it."""
-        if self.tree is None and self.inside is None:
+        """Return whether the event belongs to all targets; every event has to come here."""
+        if self.tree is None and self.ns is None:
             return True
         table = session.table
         in_tree = self.tree is None or self.tree.includes(event)
-        in_place = self.inside is None or table is None or self.inside.includes(event, table)
+        in_place = self.ns is None or table is None or self.ns.includes(event, table)
         return in_tree and in_place
 
     def farewell(self, session: Session) -> list[str]:
-        """Return what is to be said at the end about the place."""
-        if self.inside is None or session.table is None:
+        """Return what `watch` prints at the end about the namespace."""
+        if self.ns is None or session.table is None:
             return []
-        ns = f"pid:[{self.inside.inum}]"
-        if self.inside.ended(session.table):
-            return [f"{ns} has ended: nobody is in it any more"]
-        if not self.inside.is_sure:
+        ns = f"pid:[{self.ns.inum}]"
+        if self.ns.ended(session.table):
+            return [f"{ns} has ended: it has no task any more"]
+        if not self.ns.is_sure:
             return [f"{ns} may be another one since records were lost"]
         return []
 
 
-def _tree(root: int, session: Session) -> Tree:
-    """Begin with who is there now; who is born later, the stream tells."""
+def _tree(root: int, session: Session) -> TreeFilter:
+    """Begin with the living descendants; the stream reports later births."""
     procfs, table = session.world.procfs, session.table
     assert table is not None
     parents = {}
@@ -177,29 +187,26 @@ def _tree(root: int, session: Session) -> Tree:
         for task in table.tasks()
         if task.pid is not None and task.group.tgid is not None and task.group.tgid.nr in processes
     }
-    return Tree(root, processes | tids)
+    return TreeFilter(root, processes | tids)
 
 
-def _inside(place: Place, session: Session) -> Inside:
+def _namespace(place: Place, session: Session) -> NamespaceFilter:
     assert session.table is not None
     inum = session.world.root_ns if place.ns is None else place.ns
     if inum not in session.table.namespaces:
         raise NotFound(f"pid:[{inum}] ended before the watch began")
-    return Inside(inum, session.table)
+    return NamespaceFilter(inum, session.table)
 
 
-Only = Optional[Mapping[str, Any]]
-
-
-def only_json(args: argparse.Namespace, choice: Choice) -> Only:
-    """Return how the stream is narrowed, for its first object; None: it is not."""
+def only_json(args: argparse.Namespace, narrowed: WatchFilter) -> dict[str, Any] | None:
+    """Return what narrows the stream, for its first object; None: nothing does."""
     types = args.type if not args.failed else FAILED
     cmd = args.command is not None and not args.all
-    if choice.inside is None and choice.tree is None and types is None and not cmd:
+    if narrowed.ns is None and narrowed.tree is None and types is None and not cmd:
         return None
     return {
-        "ns": None if choice.inside is None else choice.inside.inum,
-        "tree": None if choice.tree is None else choice.tree.root,
+        "ns": None if narrowed.ns is None else narrowed.ns.inum,
+        "tree": None if narrowed.tree is None else narrowed.tree.root,
         "cmd": cmd,
         "types": None if types is None else sorted(types),
     }

@@ -1,11 +1,11 @@
-"""Whose the PID namespaces are that a watch counts, those that have ended since included.
+"""The containers that own the PID namespaces a watch counts, ended namespaces included.
 
-Which container a namespace is of is told by cgroups, which are gone with the container. So it is
-asked at the beginning and at the end, and in between the cgroup of each new number 1 is read when
-the watch hears of its birth, its execs and its exit: a runtime moves the first process of a
-container before it executes what the container is for. The namespace is that container's own
-unless the number 1 around it is in the same one (then it is a sandbox made inside it), or the
-container is seen to live in another namespace.
+Cgroups show which container a namespace belongs to, and they vanish with the container. So watch
+reads them at the beginning and at the end, and in between it reads the cgroup of each new number 1
+at its birth, its execs and its exit: a runtime moves the first process of a container before that
+process executes the container's program. The namespace belongs to that container, with two
+exceptions: the number 1 around it is in the same container (then it is a sandbox made inside), or
+the container lives in another namespace.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from pidscope.sources.watch import Host
 
 
-class _Asked(NamedTuple):
-    """What /proc told at one moment."""
+class _Reading(NamedTuple):
+    """What /proc showed at one moment."""
 
-    own: Mapping[int, Container | None]  # of every namespace that was there; None: nobody's
+    own: Mapping[int, Container | None]  # of every namespace that was there; None: no container
     around: Mapping[int, str]  # the id of the container that the number 1 of a namespace was in
     guests: frozenset[str]  # ids of the containers in a namespace that is not their own
 
 
-class _Seen:
+class _Init:
     """A new number 1."""
 
-    def __init__(self, outer: _Seen | int) -> None:
+    def __init__(self, outer: _Init | int) -> None:
         self.outer = outer  # that of the namespace around it, or its inum
-        self.chain: Chain = ()  # the containers that it was in when last seen
+        self.chain: Chain = ()  # the containers that it was in when last read
 
     @property
     def container(self) -> Container | None:
@@ -47,24 +47,24 @@ class _Seen:
         return _innermost(self.chain)
 
 
-class Owners:
-    """The container of each namespace, as far as anybody has seen it."""
+class NamespaceOwners:
+    """The container of each namespace, as far as a reading showed it."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._before = self._now = _Asked({}, {}, frozenset())
-        self._seen: dict[First, _Seen] = {}
+        self._before = self._now = _Reading({}, {}, frozenset())
+        self._inits: dict[First, _Init] = {}
         self._living: dict[int, First] = {}  # by number on the host
         self._current: dict[int, First] = {}  # by inum, who has it now
 
     def begin(self) -> None:
-        """Ask whose the namespaces are that are there."""
-        self._before = self._ask()
+        """Read the owners of the namespaces that are there."""
+        self._before = self._read()
 
-    def see(self, event: Event, session: Session) -> None:
-        """Follow the numbers 1; each event has to be shown."""
+    def observe(self, event: Event, session: Session) -> None:
+        """Follow the numbers 1; every event has to come here."""
         if isinstance(event, PidAttached) and event.birth is not None:
-            if event.pid.level and event.pid.numbers[-1] == 1 and len(self._seen) < MAX_ROWS:
+            if event.pid.level and event.pid.numbers[-1] == 1 and len(self._inits) < MAX_ROWS:
                 first = First(event.tid, event.birth.start_ns)
                 self._born(first, event.pid.ns, event.birth.ns_parent)
                 self._look(first, session)
@@ -75,49 +75,49 @@ class Owners:
 
     def _born(self, first: First, ns: int, parent: int) -> None:
         outer = self._current.get(parent)
-        self._seen[first] = _Seen(parent if outer is None else self._seen[outer])
+        self._inits[first] = _Init(parent if outer is None else self._inits[outer])
         self._living[first.number] = self._current[ns] = first
 
     def _look(self, first: First, session: Session) -> None:
-        world, seen = session.world, self._seen[first]
+        world, init = session.world, self._inits[first]
         ticks = shown_ticks(first.start_ns, world.ns_per_tick, world.start_offset_ns)
-        seen.chain = self._host.chain(first.number, ticks) or seen.chain
+        init.chain = self._host.chain(first.number, ticks) or init.chain
 
     def end(self) -> None:
-        """Ask once more."""
-        self._now = self._ask()
+        """Read the owners once more."""
+        self._now = self._read()
 
     def of(self, ns: int, first: First | None, is_current: bool) -> Container | None:
-        """Return whose a namespace is, or was; None: nobody's, or not known.
+        """Return the container that owns, or owned, a namespace; None: no container, or not known.
 
         Args:
             first: its number 1, if that was born while the watch went on.
-            is_current: nobody else has had its inum since.
+            is_current: no other namespace has had its inum since.
         """
         if is_current and ns in self._now.own:
             return self._now.own[ns]
         if first is None:
             return self._before.own.get(ns)
-        seen = self._seen.get(first)
-        container = None if seen is None else seen.container
-        if seen is None or container is None or container.id == self._around(seen):
+        init = self._inits.get(first)
+        container = None if init is None else init.container
+        if init is None or container is None or container.id == self._around(init):
             return None
         return None if container.id in self._before.guests | self._now.guests else container
 
-    def _around(self, seen: _Seen) -> str | None:
+    def _around(self, init: _Init) -> str | None:
         """Return the id of the container that the number 1 of the namespace around it is in."""
-        if isinstance(seen.outer, int):
-            return self._before.around.get(seen.outer)
-        return None if seen.outer.container is None else seen.outer.container.id
+        if isinstance(init.outer, int):
+            return self._before.around.get(init.outer)
+        return None if init.outer.container is None else init.outer.container.id
 
-    def _ask(self) -> _Asked:
+    def _read(self) -> _Reading:
         try:
-            return _asked(self._host.listed())
+            return _reading(self._host.listed())
         except HostError:  # the counts are worth more than their names
-            return _Asked({}, {}, frozenset())
+            return _Reading({}, {}, frozenset())
 
 
-def _asked(listed: Listed) -> _Asked:
+def _reading(listed: Listed) -> _Reading:
     snapshot = listed.proc.snapshot(threads=False, cgroups=True)
     chains = listed.containers(snapshot) or {}
     processes = listed.processes(snapshot, chains)
@@ -127,7 +127,7 @@ def _asked(listed: Listed) -> _Asked:
         container = _innermost(chains.get(process["pid"], ()))
         if process["ns"] is not None and container is not None and _is_first(process):
             around[process["ns"]] = container.id
-    return _Asked(
+    return _Reading(
         {it["ns"]: own.get(it["ns"]) for it in processes if it["ns"] is not None},
         around,
         frozenset(container.id for guests in shared.values() for container in guests),

@@ -1,4 +1,4 @@
-"""Which events belong to one process and its descendants, told from the events alone."""
+"""Which events belong to one process and its descendants, decided from the events alone."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping
 from pidscope import events
 
 
-class Tree:
+class TreeFilter:
     """The tasks that descend from ``root`` by fork, threads included.
 
-    A number is in it once one that is has allocated it, until it is free: what happens to a struct
-    pid after the release still belongs to the tree.
+    A number belongs to the tree from its allocation by a task of the tree until it is free: what
+    happens to a struct pid after the release still belongs.
 
     Args:
         root: a process, by its number in the initial namespace.
-        tids: who of the tree is there already.
+        tids: the tasks of the tree that exist already.
     """
 
     def __init__(self, root: int, tids: Iterable[int] = ()) -> None:
@@ -24,7 +24,7 @@ class Tree:
         self._tids = {root, *tids}
 
     def includes(self, event: events.Event) -> bool:
-        """Tell whether the event is of the tree, and follow it; losses concern everyone."""
+        """Return whether the event is of the tree, and follow it; losses concern all trees."""
         if isinstance(event, (events.Lost, events.Repaired)):
             return True
         if isinstance(event, events.PidAttached) and event.birth is not None:
@@ -54,9 +54,9 @@ class Tree:
 
 
 def descendants(root: int, parents: Mapping[int, int]) -> set[int]:
-    """Return ``root`` and all who descend from it, as the parents of living processes tell.
+    """Return ``root`` and its descendants among the living processes, given their parents.
 
-    Whoever has lost its parent was given to another one, and is not among them.
+    A process whose parent has ended has another parent now, and is not among them.
     """
     children: dict[int, list[int]] = {}
     for child, parent in parents.items():
@@ -80,13 +80,18 @@ COUNTS = (
     "failed_forks",
     "namespaces",
 )
+_COUNTED: Mapping[type, str] = {
+    events.TidsExchanged: "exchange_tids",
+    events.PidTransferred: "transfer_pid",
+    events.NamespaceCreated: "namespaces",
+}
 
 
-class Counts:
-    """What the descendants of one process did, its own birth and release left out."""
+class TreeCounts:
+    """Counts what the descendants of one process did, without its own birth and release."""
 
     def __init__(self, root: int) -> None:
-        self._tree = Tree(root)
+        self._tree = TreeFilter(root)
         self._counts: Counter[str] = Counter()
 
     def add(self, event: events.Event) -> None:
@@ -102,14 +107,10 @@ class Counts:
             self._counts["change_pid"] += 1
         elif isinstance(event, events.PidDetached):
             self._counts["releases"] += event.tid != self._tree.root
-        elif isinstance(event, events.TidsExchanged):
-            self._counts["exchange_tids"] += 1
-        elif isinstance(event, events.PidTransferred):
-            self._counts["transfer_pid"] += 1
         elif isinstance(event, events.ForkFailed):
-            self._counts["failed_forks"] += not event.is_made_again
-        elif isinstance(event, events.NamespaceCreated):
-            self._counts["namespaces"] += 1
+            self._counts["failed_forks"] += not event.is_restarted
+        elif type(event) in _COUNTED:
+            self._counts[_COUNTED[type(event)]] += 1
 
     def result(self) -> dict[str, int]:
         """Every count, in a fixed order, zeros included."""

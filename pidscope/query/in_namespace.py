@@ -1,4 +1,4 @@
-"""Which events are of a PID namespace or one inside it, told from the events and the table."""
+"""Which events belong to a PID namespace or one inside it, by the events and the table."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pidscope.table.pid import Namespace
 from pidscope.table.table import Table
 
 
-class Inside:
+class NamespaceFilter:
     """The tasks that have a number in one namespace.
 
-    Inums are given out again at once, so the namespace is the one that has the inum in ``table``
-    at the beginning, and each inside it is followed from its creation on.
+    The kernel gives an inum out again at once, so the filter means the namespace that has the inum
+    in ``table`` at the beginning, and follows each namespace inside it from its creation on.
 
     Raises:
-        KeyError: nobody in the table is in it.
+        KeyError: no task of the table is in it.
     """
 
     def __init__(self, inum: int, table: Table) -> None:
@@ -25,13 +25,13 @@ class Inside:
         self.is_sure = True  # no repair has left open whether it is the same one
 
     def ended(self, table: Table) -> bool:
-        """Whether nobody is in it any more."""
+        """Return whether it has no task any more."""
         return self.inum not in self._inums or self.inum not in table.namespaces
 
     def includes(self, event: events.Event, table: Table) -> bool:
-        """Tell whether the event is of such a task, and follow it; losses concern everyone.
+        """Return whether the event is of such a task, and follow it; losses concern all namespaces.
 
-        A failed fork also is where its child would have been.
+        A failed fork also belongs to the namespace that its child would have joined.
         """
         if self._is_root or isinstance(event, events.Lost):
             return True
@@ -60,14 +60,14 @@ class Inside:
         return ns in self._inums
 
     def _made(self, ns: int, parent: int) -> bool:
-        """A namespace is new: whatever had its inum before is no more."""
+        """A namespace is new: the one that had its inum before has ended."""
         self._inums.discard(ns)
         if parent in self._inums:
             self._inums.add(ns)
         return ns in self._inums
 
     def _look_again(self, table: Table) -> None:
-        """Records are missing: what is inside now, if it is still there."""
+        """Take the namespaces that are inside now, since records are missing."""
         ns = table.namespaces.get(self.inum)
         if ns is None or self.inum not in self._inums:
             self._inums.clear()

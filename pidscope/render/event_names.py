@@ -1,4 +1,4 @@
-"""What each event is called in one word, in the EVENT column and for ``--type``."""
+"""The one-word name of each event, in the EVENT column and for ``--type``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pidscope import events
 from pidscope.wire import hooks
 
-_WORDS: Mapping[type, str] = {
+_NAMES: Mapping[type, str] = {
     events.TaskExecuted: "exec",
     events.TaskExited: "exit",
     events.PidDetached: "release",
@@ -29,27 +29,27 @@ _WORDS: Mapping[type, str] = {
 }
 
 FAILED = frozenset({"fork-fail", "no-number"})
-STEPS = frozenset(_WORDS[kind] for kind in hooks.STEPS)
+STEPS = frozenset(_NAMES[kind] for kind in hooks.STEPS)
 ALWAYS = frozenset({"LOST", "REPAIRED"})
 DEFAULT = (
     *("birth", "thread", "exec", "exit", "release", "fork-fail", "no-number"),
     *("pgid", "sid", "exchange", "ns-new", "ns-dying", "freed"),
 )
-VERBOSE = (*(_WORDS[kind] for kind in hooks.STEPS), "moved", "seen")
+VERBOSE = (*(_NAMES[kind] for kind in hooks.STEPS), "moved", "seen")
 CHOICES = (*DEFAULT, *VERBOSE)
 
 
-def words_of_way(way: str) -> frozenset[str]:
-    """Return the words of the events that a way of probing can tell of."""
-    told = (_WORDS[kind] for kind in hooks.events_of(way) if kind in _WORDS)
+def event_names_of_mode(way: str) -> frozenset[str]:
+    """Return the names of the events that a probe mode can report."""
+    told = (_NAMES[kind] for kind in hooks.events_of(way) if kind in _NAMES)
     links = () if way == hooks.TRACEPOINT else ("pgid", "sid")
     return frozenset(("birth", "thread", *links, *told))
 
 
-def word_of(event: events.Event) -> str:
-    """Return the word: one of `CHOICES` or `ALWAYS`."""
+def event_name(event: events.Event) -> str:
+    """Return the name of an event: one of `CHOICES` or `ALWAYS`."""
     if not isinstance(event, events.PidAttached):
-        return _WORDS[type(event)]
+        return _NAMES[type(event)]
     if event.birth is None:
         return event.pid_type.name.lower()
     return "birth" if event.birth.tgid == event.tid else "thread"

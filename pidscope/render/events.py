@@ -1,7 +1,7 @@
 """Events and verdicts as lines of text for people.
 
-Pure. A stream cannot wait for its widest cell, so the columns are fixed. Foreign strings come
-escaped. A number stands with its namespaces: ``4242/17`` is 4242 in the initial one, 17 inside.
+Pure. A stream cannot wait for its widest cell, so the columns are fixed. Foreign strings are
+escaped. A number is shown at every level: ``4242/17`` is 4242 in the initial namespace, 17 inside.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pidscope import events
 from pidscope.containers.container import brief
 from pidscope.escape import escape
 from pidscope.limits.failure import Reason, errno_name
-from pidscope.render.event_names import word_of
+from pidscope.render.event_names import event_name
 from pidscope.verify.verdicts import Judgement, hooks_agree
 from pidscope.wire.hooks import TRACEPOINT
 
@@ -28,15 +28,15 @@ _COMM = 15
 _SIGNALS = {number.value: number.name.removeprefix("SIG") for number in signal.Signals}
 
 
-class Who(NamedTuple):
-    """A task as people call it: its numbers at every level as `of` shows them, and its comm."""
+class TaskLabel(NamedTuple):
+    """What people call a task: its numbers at every level as `numbers_text` has them, its comm."""
 
     numbers: str
     comm: bytes
 
 
-WhoIs = Callable[[int], Who]
-"""Tells of a living task by its number in the initial namespace; of an unknown one, the number."""
+LabelOf = Callable[[int], TaskLabel]
+"""The label of a living task, by its number in the initial namespace; of an unknown one: that."""
 
 
 class _Cells(NamedTuple):
@@ -46,19 +46,19 @@ class _Cells(NamedTuple):
 
 
 def event_line(
-    event: events.Event, clock: Callable[[int], datetime], who: WhoIs, why: Reason | None = None
+    event: events.Event, clock: Callable[[int], datetime], label: LabelOf, why: Reason | None = None
 ) -> str:
     """One event as one line.
 
     Args:
         clock: turns nanoseconds of CLOCK_BOOTTIME into local time.
-        why: of a failed fork.
+        why: the reason of a failed fork.
     """
     time = clock(event.ts_ns).strftime("%H:%M:%S.%f")[:-3]
-    head = f"{time:<12} {word_of(event):<9} "
+    head = f"{time:<12} {event_name(event):<9} "
     if isinstance(event, (events.Lost, events.Repaired)):
-        return _cut(head + " ".join(_of_stream(event)), WIDTH)
-    cells = _cells(event, who, why)
+        return _cut(head + " ".join(_gap(event)), WIDTH)
+    cells = _cells(event, label, why)
     comm = _cut(escape(cells.comm), _COMM)
     return _cut(f"{head}{_narrow(cells.pid):<{_PID}} {comm:<{_COMM}} {cells.detail}", WIDTH)
 
@@ -72,7 +72,7 @@ def _folded(text: str) -> list[str]:
     return wrap(text, WIDTH - len(_INDENT), break_on_hyphens=False)
 
 
-def of(numbers: tuple[int, ...]) -> str:
+def numbers_text(numbers: tuple[int, ...]) -> str:
     """The numbers of a struct pid, outermost first."""
     return "/".join(map(str, numbers))
 
@@ -93,84 +93,65 @@ def _narrow(numbers: str) -> str:
 
 
 def _pid(pid: events.PidNumbers) -> str:
-    return of(pid.numbers)
+    return numbers_text(pid.numbers)
 
 
-def _of_stream(event: events.Lost | events.Repaired) -> tuple[str, ...]:
+def gap_line(event: events.Lost | events.Repaired) -> str:
+    """A loss or a repair, as one line among verdicts or notes."""
+    return " ".join((event_name(event), *_gap(event)))
+
+
+def _gap(event: events.Lost | events.Repaired) -> tuple[str, ...]:
     if isinstance(event, events.Lost):
         return (f"{event.total} records could not be written so far",)
-    return _repair(event)
-
-
-def repair(event: events.Repaired) -> str:
-    """A repair, as one line among verdicts."""
-    return " ".join(("REPAIRED", *_repair(event)))
-
-
-def _repair(event: events.Repaired) -> tuple[str, str]:
     gap = f"({event.suspect_ns / 1e9:.2f} s, {event.lost} lost)"
     return f"exact again, from {event.tasks} tasks on", gap
 
 
-def _cells(event: events.Event, who: WhoIs, why: Reason | None) -> _Cells:
+def _cells(event: events.Event, label: LabelOf, why: Reason | None) -> _Cells:
     assert not isinstance(event, (events.Lost, events.Repaired))
     if isinstance(event, events.PidAttached):
-        return _attached(event, who)
+        return _attached(event, label)
+    if isinstance(event, events.TaskSeen):
+        pgid, sid = event.birth.pgid, event.birth.sid
+        detail = f"pgid {_pid(pgid)} sid {_pid(sid)}"
+        return _Cells(_pid(event.pid), event.birth.comm, detail)
     if isinstance(event, (events.PidAllocated, events.PidFreed)):
-        numbers, comm = who(event.by)
+        numbers, comm = label(event.by)
         return _Cells(_pid(event.pid), comm, f"by {numbers}")
-    if isinstance(event, (events.NamespaceCreated, events.NamespaceDying)):
-        return _Cells(*who(event.by), f"{event.ns} level {event.level}")
-    if isinstance(event, (events.PidRefused, events.ForkFailed)):
-        short = "" if why is None else why.short
-        return _Cells(*who(event.by), f"{errno_name(event.errno)} {short}")
-    return _of_task(event, who)
-
-
-def _attached(event: events.PidAttached, who: WhoIs) -> _Cells:
-    birth = event.birth
-    if birth is None:
-        return _Cells(*who(event.tid), f"now {_pid(event.pid)}")
-    if birth.tgid != event.tid:
-        return _Cells(_pid(event.pid), birth.comm, f"of {who(birth.tgid).numbers}")
-    return _Cells(_pid(event.pid), birth.comm, f"by {who(event.by).numbers}")
-
-
-def _of_task(
-    event: events.PidDetached
-    | events.TidsExchanged
-    | events.PidTransferred
-    | events.TaskCreated
-    | events.TaskExecuted
-    | events.TaskRenamed
-    | events.TaskExited
-    | events.TaskMoved
-    | events.TaskSeen
-    | events.TaskFreed,
-    who: WhoIs,
-) -> _Cells:
-    numbers, comm = who(event.tid)
-    if isinstance(event, events.TaskExited):
-        return _Cells(numbers, comm, _ending(event.exit_code))
-    if isinstance(event, events.PidDetached):
-        return _Cells(numbers, comm, f"by {who(event.by).numbers}")
+    numbers, comm = label(getattr(event, "tid", event.by))
     if isinstance(event, events.TaskExecuted):
         was = "" if comm in (event.comm, b"") else f"was {escape(comm)}"
         return _Cells(numbers, event.comm, was)
-    if isinstance(event, events.TaskRenamed):
-        return _Cells(numbers, comm, f"now {escape(event.comm)}")
-    if isinstance(event, events.TaskSeen):
-        pgid, sid = event.birth.pgid, event.birth.sid
-        return _Cells(_pid(event.pid), event.birth.comm, f"pgid {_pid(pgid)} sid {_pid(sid)}")
-    if isinstance(event, events.TidsExchanged):
-        return _Cells(numbers, comm, f"takes over {who(event.leader).numbers}")
-    if isinstance(event, events.PidTransferred):
-        return _Cells(numbers, comm, f"{event.pid_type.name} from {who(event.old).numbers}")
-    if isinstance(event, events.TaskCreated):
-        return _Cells(numbers, comm, f"{event.flags:#x} cgroup {event.cgroup_id}")
-    return _Cells(
-        numbers, comm, f"cgroup {event.cgroup_id}" if isinstance(event, events.TaskMoved) else ""
-    )
+    if isinstance(event, (events.PidRefused, events.ForkFailed)):
+        short = "" if why is None else why.short
+        return _Cells(numbers, comm, f"{errno_name(event.errno)} {short}")
+    return _Cells(numbers, comm, _DETAILS[type(event)](event, label))
+
+
+def _attached(event: events.PidAttached, label: LabelOf) -> _Cells:
+    birth = event.birth
+    if birth is None:
+        return _Cells(*label(event.tid), f"now {_pid(event.pid)}")
+    if birth.tgid != event.tid:
+        return _Cells(_pid(event.pid), birth.comm, f"of {label(birth.tgid).numbers}")
+    return _Cells(_pid(event.pid), birth.comm, f"by {label(event.by).numbers}")
+
+
+_DETAILS: Mapping[type, Callable[[Any, LabelOf], str]] = {
+    events.NamespaceCreated: lambda event, label: f"{event.ns} level {event.level}",
+    events.NamespaceDying: lambda event, label: f"{event.ns} level {event.level}",
+    events.TaskExited: lambda event, label: _ending(event.exit_code),
+    events.PidDetached: lambda event, label: f"by {label(event.by).numbers}",
+    events.TaskRenamed: lambda event, label: f"now {escape(event.comm)}",
+    events.TidsExchanged: lambda event, label: f"takes over {label(event.leader).numbers}",
+    events.PidTransferred: lambda event, label: (
+        f"{event.pid_type.name} from {label(event.old).numbers}"
+    ),
+    events.TaskCreated: lambda event, label: f"{event.flags:#x} cgroup {event.cgroup_id}",
+    events.TaskMoved: lambda event, label: f"cgroup {event.cgroup_id}",
+    events.TaskFreed: lambda event, label: "",
+}
 
 
 def _ending(code: int) -> str:
@@ -184,11 +165,11 @@ def _ending(code: int) -> str:
 def disagreement(bug: Judgement) -> str:
     """A verdict that is a bug, as one line."""
     line = f"{bug.verdict.value.upper()} {bug.number}: {bug.reason}"
-    return f"{line}; expected {bug.expected or 'nothing'}; seen {bug.seen or 'nothing'}"
+    return f"{line}; expected {bug.expected or 'nothing'}; observed {bug.seen or 'nothing'}"
 
 
 def accounts_agree(summary: Mapping[str, Any]) -> bool:
-    """Whether no record has vanished uncounted, as far as the hooks' runs can tell."""
+    """Return whether each run of a hook has its record, as far as they could be counted."""
     births = summary["births"]
     if births is not None and births["proc_stat"] != births["told"]:
         return False
@@ -196,7 +177,7 @@ def accounts_agree(summary: Mapping[str, Any]) -> bool:
 
 
 def verification(summary: Mapping[str, Any]) -> str:
-    """The sum of a verification, for people."""
+    """The summary of a verification, for people."""
     bugs = summary["missing"] + summary["ghost"] + summary["wrong"]
     proved = summary["complete"] and not bugs and accounts_agree(summary)
     head = "all agree" if proved else "NOT PROVED"
@@ -216,17 +197,17 @@ def verification(summary: Mapping[str, Any]) -> str:
         f"probes {summary['probes']}, {summary['elapsed_s']} s{own}",
     ]
     if by_tracepoints:
-        rows.append("  no proof: tracepoints tell after the act, and not of setpgid and setsid")
+        rows.append("  no proof: tracepoints report after the change, and never setpgid and setsid")
     rows += _hook_rows(summary)
     births = summary["births"]
     if births is not None and births["proc_stat"] != births["told"]:
-        rows.append(f"  {births['told']} births told of, {births['proc_stat']} in /proc/stat")
+        rows.append(f"  {births['told']} births reported, {births['proc_stat']} in /proc/stat")
     if summary["skipped"]:
-        rows.append(f"  {summary['skipped']} runs of hooks left out by the kernel")
+        rows.append(f"  {summary['skipped']} runs of hooks skipped by the kernel")
     if "cmd_counts" in summary:
         counts = ", ".join(f"{name} {n}" for name, n in summary["cmd_counts"].items() if n)
         least = "at least " if summary["lost"] else ""
-        nothing = "its tree: not known" if summary["lost"] else "it forked nobody"
+        nothing = "its tree: not known" if summary["lost"] else "it forked no process"
         tree = f"its tree: {least}{counts}" if counts else nothing
         rows.append(f"  CMD's status {summary['cmd_status']}; {tree}")
     return "\n".join(rows)
@@ -235,7 +216,7 @@ def verification(summary: Mapping[str, Any]) -> str:
 def _hook_rows(summary: Mapping[str, Any]) -> list[str]:
     hooks = summary["hooks"]
     if not summary["hooks_at_rest"]:
-        return ["  the hooks' runs could not be counted: this host is never at rest"]
+        return ["  the runs of the hooks could not be counted: this host is never at rest"]
     uneven = [name for name, hook in hooks.items() if hook["hits"] != hook["accounted"]]
     if not uneven:
         return [f"  every run of a hook accounted for: {sum(h['hits'] for h in hooks.values())}"]

@@ -22,10 +22,11 @@ from jsonschema import Draft202012Validator
 from pidscope_dev.containers.bundle import Bundle
 from pidscope_dev.containers.runtime import NAMES, Runtime, read_line
 
-from pidscope.commands.watch_owners import Owners
+from pidscope.commands.watch_owners import NamespaceOwners
 from pidscope.events import Event, TaskExecuted
 from pidscope.host.proc import ProcFs
 from pidscope.query.fork_counts import ByNamespace
+from pidscope.render.fork_counts import rows_json
 from pidscope.session.session import Session
 from pidscope.sources.watch import LiveHost
 
@@ -147,18 +148,18 @@ class Counting:
         self.events: list[Event] = []
         self.births = ByNamespace()
         self.host = LiveHost(ProcFs(), "auto")
-        self.owners = Owners(self.host)
+        self.owners = NamespaceOwners(self.host)
 
     def listen(self, event: Event, session: Session) -> None:
         self.events.append(event)
         if session.table is not None:
             self.births.add(event, session.table)
-            self.owners.see(event, session)
+            self.owners.observe(event, session)
 
     def row(self, init: int) -> Answer:
         """The row of a namespace by its number 1, at the end."""
         self.owners.end()
-        [row] = [row for row in self.births.documents(self.owners.of) if row["init"] == init]
+        [row] = [row for row in rows_json(self.births, self.owners.of) if row["init"] == init]
         return row
 
 

@@ -22,7 +22,7 @@ from pidscope.live.program import BTF_PATH
 from pidscope.model.features import Features
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import pid_nr_ns
-from pidscope.query.descendants import Tree
+from pidscope.query.descendants import TreeFilter
 from pidscope.simulated.random_workload import random_steps
 from pidscope.table.pid import Namespace
 from pidscope.table.table import Table
@@ -57,7 +57,7 @@ def test_the_same_numbers_and_events(
         host.session.pump()
         inum = _inum(world)
         here, there = Names(), Names()
-        tree = Tree(_first(host.session.table, inum))
+        tree = TreeFilter(_first(host.session.table, inum))
         here.know(_first(host.session.table, inum), 1)
         there.know(duel.play.names["one"].pid, 1)
         for step in islice(random_steps(duel.play, random.Random(seed)), 1, STEPS):

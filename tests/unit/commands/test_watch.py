@@ -14,8 +14,8 @@ import pytest
 
 import pidscope
 from pidscope import cli
-from pidscope.commands import watch_filters as chosen
-from pidscope.commands.watch_filters import Choice, Named
+from pidscope.commands import watch_filters
+from pidscope.commands.watch_filters import Targets, WatchFilter
 from pidscope.containers.container import Container
 from pidscope.errors import HostError, NotFound
 from pidscope.events import Event, PidAttached
@@ -119,7 +119,7 @@ def test_in_the_inner_one_the_outer_one_is_a_stranger(capfd: Any, box: str) -> N
 def test_a_namespace_that_ends_is_told_of(capfd: Any) -> None:
     watch = Watch(capfd, "--source", "simulated:dying-init", "--in", "pid:4", "--type", "release")
     assert watch.code == 0
-    assert watch.said[-2] == "pid:[4026531840] has ended: nobody is in it any more"
+    assert watch.said[-2] == "pid:[4026531840] has ended: it has no task any more"
     assert "has ended" not in Watch(capfd, "--source", BOMB, "--in", "pid:4").err
 
 
@@ -159,12 +159,12 @@ def test_tree_begins_with_who_is_there_threads_too(tmp_path: Path) -> None:
         for _ in range(4):
             world.step()
         session.begin()
-        choice = Choice(Named(root=root), session)
+        narrowed = WatchFilter(Targets(root=root), session)
         told.clear()
         while world.step():
             pass
         session.pump()
-        mine = [event for event in told if choice.includes(event, session)]
+        mine = [event for event in told if narrowed.includes(event, session)]
         assert [e.tid for e in mine if isinstance(e, PidAttached) and e.birth] == births
 
 
@@ -177,9 +177,9 @@ def test_who_has_ended_before_the_watch_began_is_not_found(tmp_path: Path) -> No
         pass
     session.begin()
     with pytest.raises(NotFound, match="process 3 ended before"):
-        Choice(Named(root=3), session)
+        WatchFilter(Targets(root=3), session)
     with pytest.raises(NotFound, match=r"pid:\[77\] ended before"):
-        Choice(Named(Place(77)), session)
+        WatchFilter(Targets(Place(77)), session)
 
 
 def test_in_and_tree_together_are_what_is_of_both(capfd: Any, box: str) -> None:
@@ -313,7 +313,7 @@ def test_by_without_the_hook_that_tells_of_failures(
     watch = Watch(capfd, "--source", BOMB, "--by", by, "-J")
     _, last = watch.objects
     assert {row["failed_forks"] for row in (*last["rows"], last["others"])} == {None}
-    assert watch.said[-1].endswith("failed forks not seen")
+    assert watch.said[-1].endswith("failed forks not observed")
 
 
 @pytest.mark.parametrize(
@@ -332,13 +332,13 @@ def test_what_a_way_cannot_tell_of_is_no_empty_answer(
     way: str, arguments: list[str], refused: str | None
 ) -> None:
     parser = argparse.ArgumentParser()
-    chosen.add_options(parser)
+    watch_filters.add_options(parser)
     args = parser.parse_args(arguments)
     if refused is None:
-        chosen.expect_told(args, way)
+        watch_filters.expect_told(args, way)
     else:
-        with pytest.raises(HostError, match=f"{way} does not tell of {refused}"):
-            chosen.expect_told(args, way)
+        with pytest.raises(HostError, match=f"{way} does not report {refused}"):
+            watch_filters.expect_told(args, way)
 
 
 def test_nothing_that_this_source_tells_of_ends_at_once(capfd: Any) -> None:

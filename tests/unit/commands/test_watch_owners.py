@@ -9,11 +9,12 @@ import pytest
 
 import pidscope.commands.watch_owners as owners_module
 from pidscope import events
-from pidscope.commands.watch_owners import Owners
+from pidscope.commands.watch_owners import NamespaceOwners
 from pidscope.containers.container import Chain, Container
 from pidscope.errors import HostError
 from pidscope.host.proc import ProcFs
 from pidscope.query.fork_counts import ByNamespace, First
+from pidscope.render.fork_counts import rows_json
 from pidscope.sources.listing import listed_host
 from pidscope.sources.watch import LiveHost
 from pidscope.table.table import Table
@@ -58,16 +59,16 @@ def executed(tid: int) -> events.TaskExecuted:
 
 
 @pytest.fixture
-def watch() -> Callable[..., Owners]:
-    def made(world: World, *happened: events.Event | tuple[int, int, Chain]) -> Owners:
-        """Owners that saw this; a triple says in what containers one is from then on."""
-        owners = Owners(world)  # type: ignore[arg-type]
+def watch() -> Callable[..., NamespaceOwners]:
+    def made(world: World, *happened: events.Event | tuple[int, int, Chain]) -> NamespaceOwners:
+        """Owners that observed this; a triple puts a task into containers from then on."""
+        owners = NamespaceOwners(world)  # type: ignore[arg-type]
         owners.begin()
         for it in happened:
             if isinstance(it, tuple) and type(it) is tuple:
                 world.chains[it[0], it[1]] = it[2]
             else:
-                owners.see(it, SESSION)  # type: ignore[arg-type]
+                owners.observe(it, SESSION)  # type: ignore[arg-type]
         owners.end()
         return owners
 
@@ -166,7 +167,7 @@ def test_a_host_tells_of_a_task_only_if_it_is_the_same(proc: FakeProc) -> None:
 def test_a_row_of_a_model_kernel_has_its_owner(watch: Any) -> None:
     m, by_namespace, world = Machine(), ByNamespace(), World()
     inner = m.contain(m.fork(m.kernel.init))
-    table, owners = Table(ROOT, 1), Owners(world)  # type: ignore[arg-type]
+    table, owners = Table(ROOT, 1), NamespaceOwners(world)  # type: ignore[arg-type]
     for event in m.kernel.records:
         if (
             isinstance(event, events.PidAttached)
@@ -175,10 +176,10 @@ def test_a_row_of_a_model_kernel_has_its_owner(watch: Any) -> None:
         ):
             world.chains[event.tid, event.birth.start_ns] = (ONE,)
         by_namespace.add(event, table)
-        owners.see(event, SESSION)
+        owners.observe(event, SESSION)
         table.apply(event)
     owners.end()
     containers = [
-        row["container"] and row["container"]["id"] for row in by_namespace.documents(owners.of)
+        row["container"] and row["container"]["id"] for row in rows_json(by_namespace, owners.of)
     ]
     assert sorted(containers, key=str) == [ONE.id, None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pidscope import events
-from pidscope.query.descendants import COUNTS, Counts, Tree, descendants
+from pidscope.query.descendants import COUNTS, TreeCounts, TreeFilter, descendants
 from tests.unit.machine import Machine, nr
 from tests.unit.reference import ROOT, Thread
 
@@ -16,7 +16,7 @@ def m() -> Machine:
 
 
 def part(m: Machine, task: Thread | int) -> list[events.Event]:
-    tree = Tree(task if isinstance(task, int) else nr(task))
+    tree = TreeFilter(task if isinstance(task, int) else nr(task))
     return [event for event in m.kernel.records if tree.includes(event)]
 
 
@@ -54,7 +54,7 @@ def test_a_number_born_again_elsewhere_no_longer_belongs(m: Machine) -> None:
 
 
 def test_what_has_no_task_belongs_to_who_did_it(m: Machine) -> None:
-    tree = Tree(7)
+    tree = TreeFilter(7)
     pid = events.PidNumbers((9,), ROOT)
     for by, mine in ((7, True), (8, False)):
         assert tree.includes(events.PidAllocated(0, by, pid)) is mine
@@ -67,7 +67,7 @@ def test_what_has_no_task_belongs_to_who_did_it(m: Machine) -> None:
 
 
 def test_who_is_there_already_belongs_with_its_children() -> None:
-    tree = Tree(7, (8, 9))
+    tree = TreeFilter(7, (8, 9))
     assert tree.includes(events.ForkFailed(0, 9, 11, 0, 0, ROOT))
     assert tree.includes(events.PidAllocated(0, 8, events.PidNumbers((20,), ROOT)))
     assert tree.includes(events.ForkFailed(0, 20, 11, 0, 0, ROOT))
@@ -94,9 +94,9 @@ def test_counts_leave_out_the_command_itself(m: Machine) -> None:
     m.end(inner)
     m.fork(m.kernel.init)
     m.end(root)
-    counts = Counts(nr_of_first := 2)
+    counts = TreeCounts(nr_of_first := 2)
     for event in (*m.kernel.records, events.ForkFailed(0, 2, events.ERESTARTNOINTR, 0, 0, ROOT)):
-        counts.add(event)  # the last is made again, and has not failed
+        counts.add(event)  # the last is restarted, and has not failed
     assert nr_of_first == 2
     result = counts.result()
     assert tuple(result) == COUNTS
@@ -115,7 +115,7 @@ def test_counts_leave_out_the_command_itself(m: Machine) -> None:
 
 def test_what_a_failed_fork_took_belongs_until_it_is_given_out_again() -> None:
     taken = events.PidNumbers((9,), ROOT)
-    tree = Tree(5)
+    tree = TreeFilter(5)
     assert tree.includes(events.PidAllocated(1, 5, taken)) and tree.includes(
         events.PidFreed(2, 5, taken)
     )

@@ -10,7 +10,8 @@ import pytest
 import pidscope.query.fork_counts as births_module
 from pidscope.containers.container import Container
 from pidscope.events import ERESTARTNOINTR, Event, ForkFailed, PidAttached
-from pidscope.query.fork_counts import ByComm, ByNamespace, First, counts_document, counts_table
+from pidscope.query.fork_counts import ByComm, ByNamespace, First
+from pidscope.render.fork_counts import counts_json, counts_table, rows_json
 from pidscope.session.session import Session
 from pidscope.simulated.stage import set_stage
 from pidscope.table.table import Table
@@ -46,12 +47,12 @@ def test_each_is_counted_once(scenario: str) -> None:
     failed = Counter(e.children_ns for e in events if isinstance(e, ForkFailed))
     born = Counter(e.pid.ns for e in births(events))
     comms = Counter(e.birth.comm for e in births(events) if e.birth is not None)
-    rows = by_namespace.documents()
+    rows = rows_json(by_namespace)
     assert sum(row["failed_forks"] for row in rows) == sum(failed.values())
     for ns in born:
         assert sum(row["births"] for row in rows if row["ns"] == ns) == born[ns]
         assert sum(row["failed_forks"] for row in rows if row["ns"] == ns) == failed[ns]
-    told = {row["comm"]: row["births"] for row in by_comm.documents()}
+    told = {row["comm"]: row["births"] for row in rows_json(by_comm)}
     assert {k.decode(): n for k, n in comms.items()} == {k: n for k, n in told.items() if n}
     assert all(row["births"] == row["processes"] + row["threads"] for row in rows)
     assert [row["births"] + row["failed_forks"] for row in rows] == sorted(
@@ -62,12 +63,12 @@ def test_each_is_counted_once(scenario: str) -> None:
 def test_threads_are_told_from_processes() -> None:
     _, by_namespace, events = counted("containers")
     threads = sum(e.birth is not None and e.birth.tgid != e.tid for e in births(events))
-    assert sum(row["threads"] for row in by_namespace.documents()) == threads > 0
+    assert sum(row["threads"] for row in rows_json(by_namespace)) == threads > 0
 
 
 def test_a_namespace_has_its_level_its_init_and_that_ones_name() -> None:
     _, by_namespace, _ = counted("containers")
-    rows = {row["comm"]: row for row in by_namespace.documents()}
+    rows = {row["comm"]: row for row in rows_json(by_namespace)}
     assert (rows["nginx"]["level"], rows["nginx"]["init"], rows["nginx"]["births"]) == (1, 19, 18)
     assert (rows["systemd"]["level"], rows["systemd"]["init"]) == (0, 1)
 
@@ -86,16 +87,16 @@ def test_one_that_has_the_inum_again_has_a_row_of_its_own() -> None:
     for event in m.kernel.records:
         by_namespace.add(event, table)
         table.apply(event)
-    inner_rows = [row for row in by_namespace.documents() if row["level"] == 1]
+    inner_rows = [row for row in rows_json(by_namespace) if row["level"] == 1]
     assert [row["births"] for row in inner_rows] == [2, 2]
 
 
-def test_a_fork_that_is_made_again_has_not_failed() -> None:
+def test_a_fork_that_is_restarted_has_not_failed() -> None:
     """It makes no row, either."""
     m = Machine()
     for births_so_far in (ByComm(), ByNamespace()):
         births_so_far.add(ForkFailed(1, 1, ERESTARTNOINTR, 0, 0, 100), m.table)
-        assert births_so_far.documents() == []
+        assert rows_json(births_so_far) == []
 
 
 def test_rows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,17 +109,17 @@ def test_rows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         named = birth._replace(birth=birth.birth._replace(comm=bytes([65 + n])))
         by_comm.add(named, m.table)
         by_namespace.add(ForkFailed(1, 1, 11, 0, 0, 100 + n), m.table)
-    assert (len(by_comm.documents()), by_comm.others.sum) == (2, 3)
-    assert (len(by_namespace.documents()), by_namespace.others.sum) == (2, 3)
-    document = counts_document(by_comm, None, sees_failures=True)
+    assert (len(rows_json(by_comm)), by_comm.others.sum) == (2, 3)
+    assert (len(rows_json(by_namespace)), by_namespace.others.sum) == (2, 3)
+    document = counts_json(by_comm, None, sees_failures=True)
     assert document["others"]["births"] == 3
 
 
 def test_failed_forks_that_nobody_can_see_are_not_none() -> None:
     by_comm, _, _ = counted("reuse")
-    document = counts_document(by_comm, None, sees_failures=False)
+    document = counts_json(by_comm, None, sees_failures=False)
     assert document["others"]["failed_forks"] is None
-    cells, columns = counts_table(document["rows"], by_comm.columns)
+    cells, columns = counts_table(document["rows"], "comm")
     assert {row[columns.index("FAILED")] for row in cells} == {"?"}
 
 
@@ -139,12 +140,12 @@ def test_containers_are_told_and_hostile_names_are_escaped() -> None:
         asked.append((ns, number_1, is_current))
         return owner if number_1 == first else None
 
-    rows = by_namespace.documents(whose)
+    rows = rows_json(by_namespace, whose)
     assert (inner.pid.ns.inum, first, True) in asked
     (row,) = [row for row in rows if row["container"]]
     assert row["container"]["name"] == "we\\x1bb" and row["init"] == nr(inner)
-    cells, columns = counts_table(rows, by_namespace.columns)
+    cells, columns = counts_table(rows, "where")
     assert columns[-1] == "CONTAINER" and [line[-1] for line in cells] == ["-", "we\\x1bb"]
-    without: Any = by_namespace.documents()
-    cells, columns = counts_table(without, by_namespace.columns)
-    assert columns == list(by_namespace.columns)
+    without: Any = rows_json(by_namespace)
+    cells, columns = counts_table(without, "where")
+    assert columns == ["BIRTHS", "PROCS", "THREADS", "FAILED", "NS", "LEVEL", "INIT", "COMM"]

@@ -6,7 +6,7 @@ import pytest
 
 from pidscope import events
 from pidscope.model.pid import pid_nr_ns, task_active_pid_ns
-from pidscope.query.in_namespace import Inside
+from pidscope.query.in_namespace import NamespaceFilter
 from pidscope.session.session import Session
 from pidscope.simulated.stage import set_stage
 from pidscope.table.table import Table
@@ -26,7 +26,7 @@ def inum(m: Machine) -> int:
 def test_the_initial_one_has_everybody() -> None:
     m = Machine()
     inum(m)
-    inside = Inside(ROOT, m.table)
+    inside = NamespaceFilter(ROOT, m.table)
     assert all(inside.includes(event, m.table) for event in m.kernel.records)
 
 
@@ -59,7 +59,7 @@ def test_those_are_shown_whose_tasks_have_a_number_there(scenario: str) -> None:
     before = world._hooked
     world.kernel.listener = hooked
     checked = 0
-    inside: Inside | None = None
+    inside: NamespaceFilter | None = None
 
     def listen(event: events.Event, session: Session) -> None:
         nonlocal checked
@@ -77,7 +77,7 @@ def test_those_are_shown_whose_tasks_have_a_number_there(scenario: str) -> None:
     session.begin()
     told.clear()
     assert session.table is not None
-    inside = Inside(ns.inum, session.table)
+    inside = NamespaceFilter(ns.inum, session.table)
     while world.step():
         session.pump()
     session.pump()
@@ -86,7 +86,7 @@ def test_those_are_shown_whose_tasks_have_a_number_there(scenario: str) -> None:
 
 def test_a_failed_fork_is_where_its_child_would_have_been() -> None:
     m = Machine()
-    inside = Inside(inum(m), m.table)
+    inside = NamespaceFilter(inum(m), m.table)
     event = events.ForkFailed(1, nr(m.kernel.init), 11, 0, 0, inside.inum)
     assert inside.includes(event, m.table)
     assert not inside.includes(event._replace(children_ns=ROOT), m.table)
@@ -98,7 +98,7 @@ def test_a_failed_fork_is_where_its_child_would_have_been() -> None:
 
 def test_a_namespace_made_inside_is_inside_before_anybody_is_in_it() -> None:
     m = Machine()
-    inside = Inside(inum(m), m.table)
+    inside = NamespaceFilter(inum(m), m.table)
     new = events.PidNumbers((90, 9, 1), 77)
     assert not inside.includes(events.PidAllocated(1, 1, new), m.table)
     assert inside.includes(events.NamespaceCreated(1, 1, 77, inside.inum, 2), m.table)
@@ -109,7 +109,7 @@ def test_a_namespace_made_inside_is_inside_before_anybody_is_in_it() -> None:
 
 def test_another_one_with_its_inum_is_another_one() -> None:
     m = Machine()
-    inside = Inside(inum(m), m.table)
+    inside = NamespaceFilter(inum(m), m.table)
     births = [
         e for e in m.kernel.records if isinstance(e, events.PidAttached) and e.birth is not None
     ]
@@ -124,7 +124,7 @@ REPAIRED = events.Repaired(1, 3, 4, 5)
 
 def test_after_a_repair_it_is_looked_at_again() -> None:
     m = Machine()
-    inside = Inside(inum(m), m.table)
+    inside = NamespaceFilter(inum(m), m.table)
     stranger = events.NamespaceCreated(1, 1, 77, ROOT, 1)
     assert inside.includes(REPAIRED, m.table) and inside.includes(events.Lost(1, 2), m.table)
     assert inside.is_sure and not inside.ended(m.table) and not inside.includes(stranger, m.table)

@@ -12,8 +12,16 @@ from hypothesis import strategies as st
 from pidscope import events
 from pidscope.containers.container import brief
 from pidscope.limits.failure import Known, Reason
-from pidscope.render import events as lines
-from pidscope.render.event_names import ALWAYS, CHOICES, FAILED, STEPS, word_of
+from pidscope.render.event_names import ALWAYS, CHOICES, FAILED, STEPS, event_name
+from pidscope.render.events import (
+    WIDTH,
+    TaskLabel,
+    disagreement,
+    event_line,
+    gap_line,
+    reason_lines,
+    verification,
+)
 from pidscope.verify.verdicts import Judgement, Verdict
 from tests.unit.reference import ROOT
 from tests.unit.wire.test_wire import EVENTS
@@ -23,30 +31,31 @@ ZERO = events.PidNumbers((0,), ROOT)
 
 
 def line(event: events.Event, why: Reason | None = None) -> str:
-    return lines.event_line(
-        event, lambda ns: NOON, lambda tid: lines.Who(f"{tid}/1", b"sh\x1b[0m"), why
-    )
+    return event_line(event, lambda ns: NOON, lambda tid: TaskLabel(f"{tid}/1", b"sh\x1b[0m"), why)
 
 
 @settings(max_examples=400)
 @given(st.one_of(*EVENTS.values()))
 def test_every_event_is_one_harmless_short_line(event: events.Event) -> None:
     text = line(event)
-    assert len(text) <= lines.WIDTH
+    assert len(text) <= WIDTH
     assert text.isprintable() and text == text.rstrip()
     assert text.startswith("12:00:00.001 ")
     word = text.split()[1]
-    assert word == word_of(event) and text[12:23].strip() == word  # one word, in its column
+    assert word == event_name(event) and text[12:23].strip() == word  # one word, in its column
 
 
 def test_the_words_are_those_that_can_be_asked_for() -> None:
-    told = {word_of(find(EVENTS[kind], bool)) for kind in EVENTS if kind is not events.PidAttached}
-    told |= {word_of(events.PidAttached(0, 5, 4242, kind, PID)) for kind in events.PidType}
+    told = {
+        event_name(find(EVENTS[kind], bool)) for kind in EVENTS if kind is not events.PidAttached
+    }
+    told |= {event_name(events.PidAttached(0, 5, 4242, kind, PID)) for kind in events.PidType}
     told |= {
-        word_of(events.PidAttached(0, 5, 4242, events.PidType.PID, PID, birth)) for birth in BIRTHS
+        event_name(events.PidAttached(0, 5, 4242, events.PidType.PID, PID, birth))
+        for birth in BIRTHS
     }
     assert told - {"pid", "tgid"} == set(CHOICES)  # attachments that no hook tells of
-    assert {word_of(events.Lost(0, 1)), word_of(events.Repaired(0, 1, 2, 3))} == ALWAYS
+    assert {event_name(events.Lost(0, 1)), event_name(events.Repaired(0, 1, 2, 3))} == ALWAYS
     assert set(CHOICES) > STEPS | FAILED and len(set(CHOICES)) == len(CHOICES)
 
 
@@ -133,17 +142,15 @@ def test_a_failed_fork_says_what_and_why() -> None:
 
 def test_a_long_reason_is_folded_below_its_line_and_nothing_is_left_out() -> None:
     path = "/kubepods.slice/" + "x-" * 60
-    told = lines.reason_lines(Reason(Known.LIKELY, ("pids.max",), f"pids.max 8 of {path}, full"))
-    assert all(len(one) <= lines.WIDTH and one.startswith(" " * 13) for one in told)
+    told = reason_lines(Reason(Known.LIKELY, ("pids.max",), f"pids.max 8 of {path}, full"))
+    assert all(len(one) <= WIDTH and one.startswith(" " * 13) for one in told)
     joined = "".join(one[13:] for one in told)
     assert path in joined and joined.startswith("likely pids.max 8 of")
 
 
 def test_a_reason_has_ids_as_short_as_they_are_shown_elsewhere() -> None:
     reason = Reason(Known.LIKELY, ("pids.max",), f"pids.max 8 of /docker/{'0a' * 32}, full")
-    assert lines.reason_lines(reason) == [
-        " " * 13 + "likely pids.max 8 of /docker/0a0a0a0a0a0a…, full"
-    ]
+    assert reason_lines(reason) == [" " * 13 + "likely pids.max 8 of /docker/0a0a0a0a0a0a…, full"]
     assert brief(f"/a/docker-{'0a' * 32}.scope/b") == "/a/docker-0a0a0a0a0a0a….scope/b"
     assert brief("/" + "0a" * 33) == "/" + "0a" * 33  # no id of a container's
 
@@ -156,12 +163,12 @@ def test_a_repair_is_told() -> None:
     repaired = events.Repaired(0, 65536, 12_345_678_901, 2300)
     text = "exact again, from 65536 tasks on (12.35 s, 2300 lost)"
     assert line(repaired) == f"12:00:00.001 REPAIRED  {text}"
-    assert lines.repair(repaired) == f"REPAIRED {text}"
+    assert gap_line(repaired) == f"REPAIRED {text}"
 
 
 def test_a_disagreement_says_what_was_expected_and_seen() -> None:
     bug = Judgement(17, Verdict.WRONG, "NSsid at level 0", "NSsid[0] in [5]", "NSsid (6,)")
-    text = lines.disagreement(bug)
+    text = disagreement(bug)
     assert text.lower().startswith("wrong 17: nssid at level 0")
     assert bug.expected in text and bug.seen in text
 
@@ -208,15 +215,15 @@ def summary(**changed: Any) -> dict[str, Any]:
         ({"hooks_at_rest": False}, "never at rest"),
         ({"births": None}, "all agree"),
         ({"births": {"proc_stat": 3, "told": 2}}, "NOT PROVED"),
-        ({"births": {"proc_stat": 3, "told": 2}}, "2 births told of, 3 in /proc/stat"),
-        ({"skipped": 4, "complete": False}, "4 runs of hooks left out by the kernel"),
+        ({"births": {"proc_stat": 3, "told": 2}}, "2 births reported, 3 in /proc/stat"),
+        ({"skipped": 4, "complete": False}, "4 runs of hooks skipped by the kernel"),
         ({"cmd_status": 3, "cmd_counts": {"births": 2, "threads": 0}}, "CMD's status 3"),
         ({"cmd_status": 3, "cmd_counts": {"births": 2, "threads": 0}}, "its tree: births 2"),
-        ({"cmd_status": 0, "cmd_counts": {"births": 0}}, "status 0; it forked nobody"),
+        ({"cmd_status": 0, "cmd_counts": {"births": 0}}, "status 0; it forked no process"),
     ],
 )
 def test_the_sum_of_a_verification(changed: dict[str, Any], said: str) -> None:
-    text = lines.verification(summary(**changed))
+    text = verification(summary(**changed))
     assert said in text
     bad = changed.get("births") or not changed.keys() <= {
         *("cmd_status", "cmd_counts", "hooks_at_rest", "births")
