@@ -1,4 +1,4 @@
-"""Making thousands of things of which none is garbage, without a search for any."""
+"""Making thousands of objects that all stay, without garbage collection in between."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def keeping_all() -> Iterator[None]:
-    """Let nobody look for garbage until this is left; a search would look at all that is kept."""
+    """Stop the collector until this is left: it would look at all objects again and again."""
     enabled = gc.isenabled()
     gc.disable()
     try:

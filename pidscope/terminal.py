@@ -1,4 +1,4 @@
-"""The three standard streams, which every command has, whoever started it."""
+"""The three standard streams, which every command has, however it was started."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ _LOOKALIKES = dict(zip("─│├└▶▲…", "-||`>^~"))
 
 
 def say(message: str, speaker: str = "pidscope") -> None:
-    """Say something on standard error, folded between words, as the program or a command of it."""
+    """Print a note on standard error, folded between words, from the program or one command."""
     prefix = f"{speaker}: "
     width = _WIDTH - len(prefix)
     if len(message) <= width:
         print(prefix + message, file=sys.stderr)
         return
-    import textwrap  # most have nothing to say, or little
+    import textwrap  # most runs print no note, or a short one
 
     for line in textwrap.wrap(message, width, break_long_words=False, break_on_hyphens=False):
         print(prefix + line, file=sys.stderr)
 
 
 def forget_stdout() -> None:
-    """Nobody reads it any more: the interpreter's last flush must not complain about that."""
+    """Keep the last flush of the interpreter from failing, since the reader has gone."""
     with contextlib.suppress(OSError), open(os.devnull, "wb") as null:
         os.dup2(null.fileno(), sys.stdout.fileno())
 
 
 def open_standard_streams() -> None:
-    """Make all three exist: a map opened as descriptor 1 would get what is printed.
+    """Make all three exist: a map that was opened as descriptor 1 would get the output.
 
-    What a terminal's character set lacks is printed as what looks most like it, or as `escape`
-    writes its bytes.
+    A character that the terminal cannot print becomes the one that looks most like it, or its bytes
+    as `escape` writes them.
     """
     fd = 0
     while fd <= 2:

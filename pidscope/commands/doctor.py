@@ -1,4 +1,4 @@
-"""``pidscope doctor``: can this host do live mode, in which way, and if not, what is in the way."""
+"""``pidscope doctor``: whether this host can do live mode, in which probe mode; if not, why."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pidscope.sources.options import SEE_SCENARIOS, SIMULATED, add_option, scena
 from pidscope.wire.hooks import TRACEPOINT
 
 _EPILOG = f"""\
-Each way of probing is found by trying it: programs are loaded, attached, and
-taken out again. With --source simulated the scenario is played instead.
+doctor tries each probe mode: it loads the programs, attaches them, and takes
+them out again. With --source simulated, doctor plays the scenario instead.
 
 examples:
   pidscope doctor
   pidscope doctor --source simulated:./mine.scenario
-                                        is it one, and does it go as it says
+                                        check a scenario of your own
 
 {SEE_SCENARIOS}
 
-exit status: 0 live mode works here, 3 it does not; 2 a scenario is not there,
-or is wrong.
+exit status: 0 live mode works here; 3 it does not; 2 a scenario is wrong, or
+does not exist.
 """
 _INDENT = " " * 12
 _LIMITS = {TRACEPOINT: ": not complete, so verify cannot prove"}
@@ -36,8 +36,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     parser = subparsers.add_parser(
         "doctor",
-        help="can this host do live mode; if not, why",
-        description="Tell whether this host can do live mode, in which way, and what is missing.",
+        help="whether this host can do live mode; if not, why",
+        description="Show whether and how this host can do live mode, and what is missing.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -47,7 +47,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print every check; 0 if what was asked for works here, else 3, or 2 for a scenario."""
+    """Print every check; return 0 if it works here, else 3, or 2 for a scenario."""
     scenario = scenario_of(args, "live")
     return _host(args.json) if scenario is None else _simulated(args.json, scenario)
 
@@ -81,7 +81,7 @@ def _simulated(as_json: bool, scenario: str) -> int:
 
 
 def _play(scenario: str) -> tuple[str, Check, int]:
-    """Play the scenario to its end; its name, what came of it, and the exit code."""
+    """Play the scenario to its end; return its name, the result, and the exit code."""
     name, steps = scenario, 0
     try:
         stage = stage_of(scenario)

@@ -1,8 +1,9 @@
-"""What live mode needs of a host, tried piece by piece: for `pidscope doctor`."""
+"""What live mode needs of a host, tried one by one, for `pidscope doctor`."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from pidscope.errors import HostError, PidscopeError
@@ -17,15 +18,17 @@ from pidscope.wire.hooks import WAYS
 
 _TRIAL_RING = 64 << 10
 _ITERATOR = "task iterator"
+_NO_PROGRAMS = Check(_ITERATOR, False, "no programs to come with")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 
 
 def check_host() -> tuple[list[Check], str | None]:
-    """Every check, and the first way of probing that works here; None: none does."""
-    checks = [_root(), _proc(), _btf(), _bcc()]
+    """Return every check, and the first probe mode that works here; None: none does."""
+    checks = [_tried("root", _root), _tried("/proc", _proc), _tried("BTF", _btf)]
+    checks.append(_tried("bcc", _bcc))
     probes: str | None = None
     if all(check.ok for check in checks):
-        iterator = Check(_ITERATOR, False, "no programs to come with")
+        iterator = _NO_PROGRAMS
         for way in WAYS:
             check, with_it = _way(way)
             checks.append(check)
@@ -36,49 +39,42 @@ def check_host() -> tuple[list[Check], str | None]:
     return checks, probes
 
 
-def _root() -> Check:
+def _tried(name: str, look: Callable[[], str]) -> Check:
+    """Return a check with the text of ``look``, or with the error that it raises."""
     try:
-        expect_root()
-    except HostError as error:
-        return Check("root", False, str(error), error.hint)
-    return Check("root", True, "effective user id 0")
-
-
-def _proc() -> Check:
-    try:
-        mount = ProcFs().mount()
-        offsets_of_reader(ProcFs())
+        return Check(name, True, look())
     except PidscopeError as error:
-        return Check("/proc", False, str(error), error.hint)
+        return Check(name, False, str(error), error.hint)
+
+
+def _root() -> str:
+    expect_root()
+    return "effective user id 0"
+
+
+def _proc() -> str:
+    mount = ProcFs().mount()
+    offsets_of_reader(ProcFs())
     if not mount.initial:
-        return Check(
-            "/proc",
-            False,
+        raise HostError(
             f"PID namespace {mount.ns} is a nested one",
             "run it on the host, or with the host's PID namespace (--pid=host); watch and verify "
             "take the host's /proc from wherever it is mounted (--proc PATH)",
         )
-    return Check("/proc", True, "of the initial PID namespace")
+    return "of the initial PID namespace"
 
 
-def _btf() -> Check:
-    try:
-        btf = read_btf()
-    except PidscopeError as error:
-        return Check("BTF", False, str(error), error.hint)
-    return Check("BTF", True, f"struct pid has its numbers at {btf.offset('pid', 'numbers')}")
+def _btf() -> str:
+    return f"struct pid has its numbers at {read_btf().offset('pid', 'numbers')}"
 
 
-def _bcc() -> Check:
-    try:
-        bcc = load_bcc()
-    except PidscopeError as error:
-        return Check("bcc", False, str(error), error.hint)
-    return Check("bcc", True, f"{bcc.__version__} in {Path(bcc.__file__).parent}")
+def _bcc() -> str:
+    bcc = load_bcc()
+    return f"{bcc.__version__} in {Path(bcc.__file__).parent}"
 
 
 def _way(way: str) -> tuple[Check, Check]:
-    """One way of probing, and the task iterator that comes with its programs."""
+    """Return a check of one probe mode, and one of the task iterator that its programs include."""
     try:
         with contextlib.closing(Program(way, _TRIAL_RING)) as program:
             expect_hooks_tell(program, Stream(LiveWorld(program, ProcFs())))
@@ -86,18 +82,19 @@ def _way(way: str) -> tuple[Check, Check]:
             detail = f"all hooks tell, but not {missing}" if missing else "all hooks tell"
             return Check(way, True, detail), _iterator(program)
     except PidscopeError as error:
-        refused = Check(way, False, str(error), error.hint or _refusal_hint())
-        return refused, Check(_ITERATOR, False, "no programs to come with")
+        return Check(way, False, str(error), error.hint or _refusal_hint()), _NO_PROGRAMS
 
 
 def _iterator(program: Program) -> Check:
-    if program.no_iterator:
-        return Check(_ITERATOR, False, program.no_iterator, "starts and repairs read /proc instead")
-    try:
-        tasks = program.tasks() or []
-    except OSError as error:
-        return Check(_ITERATOR, False, str(error.strerror), "starts and repairs read /proc instead")
-    return Check(_ITERATOR, True, f"shows {len(tasks)} tasks")
+    refused, tasks = program.no_iterator, 0
+    if not refused:
+        try:
+            tasks = len(program.tasks() or [])
+        except OSError as error:
+            refused = str(error.strerror)
+    if refused:
+        return Check(_ITERATOR, False, refused, "starts and repairs read /proc instead")
+    return Check(_ITERATOR, True, f"shows {tasks} tasks")
 
 
 def _refusal_hint() -> str:

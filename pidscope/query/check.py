@@ -1,4 +1,4 @@
-"""One thing that the doctor tried on this host."""
+"""One thing that `pidscope doctor` tried."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Check(NamedTuple):
-    """One thing that was tried for `pidscope doctor`: what came of it, and what to do about it."""
+    """The result of one check, and a hint what to do about it."""
 
     name: str
     ok: bool

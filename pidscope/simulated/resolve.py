@@ -40,16 +40,13 @@ def resolve(cast: Cast, step: Step) -> SystemCall:
     if step.call == "sysctl":
         access = "write" if len(words) > 1 else "read"
         return SystemCall(current, f"{access}_{words[0]}", tuple(map(int, words[1:])))
-    name, arguments = _SYSTEM_CALLS[step.call]
-    return SystemCall(current, name, arguments(cast, current, words))
+    arguments = _ARGUMENTS.get(step.call)
+    name = _NAMES.get(step.call, step.call)
+    return SystemCall(current, name, arguments(cast, current, words) if arguments else ())
 
 
 _Words = tuple[str, ...]
 _Arguments = Callable[[Cast, TaskStruct, _Words], "tuple[Any, ...]"]
-
-
-def _none(cast: Cast, current: TaskStruct, words: _Words) -> tuple[Any, ...]:
-    return ()
 
 
 def _who(cast: Cast, current: TaskStruct, words: _Words) -> tuple[Any, ...]:
@@ -58,10 +55,6 @@ def _who(cast: Cast, current: TaskStruct, words: _Words) -> tuple[Any, ...]:
 
 def _two_whos(cast: Cast, current: TaskStruct, words: _Words) -> tuple[Any, ...]:
     return tuple(cast.who(word, current) for word in (*words, "0", "0")[:2])
-
-
-def _wait(cast: Cast, current: TaskStruct, words: _Words) -> tuple[Any, ...]:
-    return (cast.who(words[0], current) if words else -1,)
 
 
 def _kill(cast: Cast, current: TaskStruct, words: _Words) -> tuple[Any, ...]:
@@ -74,50 +67,34 @@ def _clone(cast: Cast, current: TaskStruct, words: _Words) -> tuple[Any, ...]:
     return sum({_FLAGS[flag] for flag in flags}), set_tid, bad_pidfd
 
 
-def _unshare(cast: Cast, current: TaskStruct, words: _Words) -> tuple[Any, ...]:
-    return (CLONE_NEWPID,)
-
-
 def _setns(cast: Cast, current: TaskStruct, words: _Words) -> tuple[Any, ...]:
     look_up = cast.children_namespace if len(words) > 1 else cast.namespace
     return (look_up(words[0]),)
 
 
-def _comm(cast: Cast, current: TaskStruct, words: _Words) -> tuple[Any, ...]:
-    return (comm_bytes(words[0]),)
-
-
-def _code(cast: Cast, current: TaskStruct, words: _Words) -> tuple[Any, ...]:
-    return (int(words[0]) if words else 0,)
-
-
-def _switch(cast: Cast, current: TaskStruct, words: _Words) -> tuple[Any, ...]:
-    return (int(words[0] == "on"),)
-
-
-def _join(cast: Cast, current: TaskStruct, words: _Words) -> tuple[Any, ...]:
-    return (cast.cgroup(words[0]),)
-
-
-_SYSTEM_CALLS: dict[str, tuple[str, _Arguments]] = {
-    "fork": ("fork", _none),
-    "vfork": ("vfork", _none),
-    "clone": ("clone", _clone),
-    "unshare": ("unshare", _unshare),
-    "setns": ("setns", _setns),
-    "exec": ("execve", _comm),
-    "comm": ("set_comm", _comm),
-    "exit": ("exit", _code),
-    "exit_group": ("exit_group", _code),
-    "wait": ("wait4", _wait),
-    "kill": ("kill", _kill),
-    "setsid": ("setsid", _none),
-    "setpgid": ("setpgid", _two_whos),
-    "getpid": ("getpid", _none),
-    "gettid": ("gettid", _none),
-    "getppid": ("getppid", _none),
-    "getpgid": ("getpgid", _who),
-    "getsid": ("getsid", _who),
-    "subreaper": ("set_child_subreaper", _switch),
-    "join": ("join_cgroup", _join),
+_ARGUMENTS: dict[str, _Arguments] = {
+    "clone": _clone,
+    "unshare": lambda cast, current, words: (CLONE_NEWPID,),
+    "setns": _setns,
+    "exec": lambda cast, current, words: (comm_bytes(words[0]),),
+    "comm": lambda cast, current, words: (comm_bytes(words[0]),),
+    "exit": lambda cast, current, words: (int(words[0]) if words else 0,),
+    "exit_group": lambda cast, current, words: (int(words[0]) if words else 0,),
+    "wait": lambda cast, current, words: (cast.who(words[0], current) if words else -1,),
+    "kill": _kill,
+    "setpgid": _two_whos,
+    "getpgid": _who,
+    "getsid": _who,
+    "subreaper": lambda cast, current, words: (int(words[0] == "on"),),
+    "join": lambda cast, current, words: (cast.cgroup(words[0]),),
 }
+"""The arguments of each call that has any."""
+
+_NAMES = {
+    "exec": "execve",
+    "comm": "set_comm",
+    "wait": "wait4",
+    "subreaper": "set_child_subreaper",
+    "join": "join_cgroup",
+}
+"""The system calls that the scenario language calls otherwise."""

@@ -1,4 +1,4 @@
-"""What runs beside a command: the CMD behind ``--``, and the signals that end it all."""
+"""What runs beside a command: the CMD after ``--``, and the signals that end both."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pidscope.host.proc import ProcFs
 from pidscope.session.session import Session
 
 _GRACE_S = 3  # from SIGTERM to SIGKILL
-POLL_MS = 100  # the ring holds 25,000 lives, and each waking finds cold caches
+POLL_MS = 100  # the ring holds 25,000 lives, and each wake-up finds cold caches
 
 
 class Stop:
-    """Set by the first SIGINT or SIGTERM, so that a command ends by its own way out.
+    """Set by the first SIGINT or SIGTERM, so that a command can end in order.
 
     A second one raises KeyboardInterrupt.
     """
@@ -50,15 +50,15 @@ class Stop:
 
 
 class Reader:
-    """Standard output's other end: waiting on it also tells when it has gone."""
+    """The other end of standard output."""
 
     def __init__(self) -> None:
         self._poll = select.poll()
         with contextlib.suppress(ValueError, OSError):  # closed, or not a file
-            self._poll.register(sys.stdout.fileno(), 0)  # POLLERR and POLLHUP need no asking
+            self._poll.register(sys.stdout.fileno(), 0)  # POLLERR and POLLHUP come unasked
 
     def wait(self) -> None:
-        """Let `POLL_MS` pass; raise BrokenPipeError if nobody can read us any more."""
+        """Let `POLL_MS` pass; raise BrokenPipeError if no process reads the output any more."""
         if any(happened & select.POLLERR for _, happened in self._poll.poll(POLL_MS)):
             raise BrokenPipeError
 
@@ -75,9 +75,9 @@ def expect_command(command: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def spawned(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run CMD; whatever happens, it has ended when this is left.
+    """Run CMD; it has ended when this context is left, also after an error.
 
-    Its standard output goes to our standard error: ours is the stream, and may be JSON.
+    Its standard output goes to our standard error: our own is the stream, and may be JSON.
 
     Raises:
         UsageError: it cannot be started.
@@ -96,10 +96,10 @@ def spawned(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End CMD and what it has started, which would not hear of a signal to CMD alone.
+    """End CMD and its descendants, which a signal to CMD alone would not reach.
 
-    Where /proc does not have our own namespace's numbers a signal would reach somebody else: then
-    CMD alone.
+    If /proc has the numbers of another namespace, a signal would reach another process: then CMD
+    alone is ended.
     """
     import psutil  # slow to import, and hardly ever needed
 
@@ -125,7 +125,7 @@ def _proc_is_ours() -> bool:
 
 
 def seconds(text: str) -> float:
-    """A duration from the command line, for argparse: a number of seconds above 0."""
+    """Return a duration of the command line, for argparse: a number of seconds above 0."""
     try:
         value = float(text)
     except ValueError:
@@ -136,12 +136,12 @@ def seconds(text: str) -> float:
 
 
 def status(returncode: int) -> int:
-    """A return code as a shell gives it: 128 + N for a death by signal N."""
+    """Return a return code as a shell does: 128 + N for a death by signal N."""
     return returncode if returncode >= 0 else 128 - returncode
 
 
 def tell_head(title: str, session: Session) -> int:
-    """Say on standard error how it is watched, and from where on; how many tasks there are."""
+    """Print on standard error how many tasks the watch starts from; return that number."""
     assert session.table is not None
     tasks = sum(1 for _ in session.table.tasks())
     print(f"pidscope: {title}, from {tasks} tasks on", file=sys.stderr)
@@ -149,24 +149,23 @@ def tell_head(title: str, session: Session) -> int:
 
 
 def tell_missing(session: Session) -> None:
-    """Say on standard error what this watch cannot see."""
+    """Print on standard error what this watch cannot observe."""
     for what in session.world.missing:
-        print(f"pidscope: cannot see {what}", file=sys.stderr)
+        print(f"pidscope: cannot observe {what}", file=sys.stderr)
 
 
 _GAPS_SHOWN = 10
 
 
 def tell_gaps(session: Session) -> None:
-    """Say on standard error where the stream broke off, and what it lacks."""
-    if session.iterator_refused:
-        why = session.iterator_refused
-        print(f"pidscope: the task iterator failed, so /proc was read: {why}", file=sys.stderr)
-    for reason in session.broken:
-        print(f"pidscope: the stream broke off: {reason}", file=sys.stderr)
-    faults = session.ungrammatical
-    for fault in faults[:_GAPS_SHOWN]:
-        print(f"pidscope: the stream is not whole: {fault}", file=sys.stderr)
-    more = session.faults.count(session.skipped) - len(faults[:_GAPS_SHOWN])
-    if more > 0:
-        print(f"pidscope: the stream is not whole in {more} more places", file=sys.stderr)
+    """Print on standard error where the stream was interrupted, and what it lacks."""
+    refused = [session.iterator_refused] if session.iterator_refused else []
+    faults = session.ungrammatical[:_GAPS_SHOWN]
+    more = session.faults.count(session.skipped) - len(faults)
+    for line in (
+        *(f"the task iterator failed, so /proc was read: {why}" for why in refused),
+        *(f"the stream was interrupted: {reason}" for reason in session.broken),
+        *(f"the stream is not complete: {fault}" for fault in faults),
+        *([f"the stream is not complete in {more} more places"] if more > 0 else []),
+    ):
+        print(f"pidscope: {line}", file=sys.stderr)

@@ -626,7 +626,7 @@ def test_a_silent_hook_is_named_and_one_that_makes_state_refuses_the_way(
     assert cli.main(["watch", "--duration", "0.01"]) == 0
     err = capsys.readouterr().err
     assert "live by kprobe" in err
-    assert "cannot see when a number can be given out again (free_pid: attached" in err
+    assert "cannot observe when a number can be given out again (free_pid: attached" in err
     assert [program.closed for program in tried] == [True, True]
     fault, _ = refused(capsys, "watch", "--probes", "fentry")
     assert "fentry: detach_pid: attached, but told nothing" in fault
