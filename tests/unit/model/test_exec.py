@@ -7,12 +7,12 @@ import errno
 from pidscope import events
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.pid import PIDTYPES
+from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import call
 from tests.unit.acting import boot, container, fork, links, numbers, refused, seen
 
 
-def test_exec_keeps_everything_but_the_name() -> None:
-    shell = boot()
+def test_exec_keeps_everything_but_the_name(shell: TaskStruct) -> None:
     job = fork(shell)
     assert call(job, "execve", b"a-program-with-a-long-name") == 0
     assert job.comm == b"a-program-with-"
@@ -20,9 +20,7 @@ def test_exec_keeps_everything_but_the_name() -> None:
     assert refused(shell, "setpgid", 4, 4) == errno.EACCES
 
 
-def test_a_thread_that_execs_is_the_process_then() -> None:
-    shell = boot()
-    init = container(shell)
+def test_a_thread_that_execs_is_the_process_then(init: TaskStruct) -> None:
     leader = fork(init)
     call(leader, "setsid")
     began = leader.start_boottime
@@ -49,15 +47,13 @@ def test_a_thread_that_execs_is_the_process_then() -> None:
     assert call(init, "wait4", 2) == 2
 
 
-def test_a_leader_that_execs_ends_its_threads() -> None:
-    shell = boot()
+def test_a_leader_that_execs_ends_its_threads(shell: TaskStruct) -> None:
     thread = fork(shell, CLONE_THREAD)
     call(shell, "execve", b"new")
     assert thread.thread_pid is None and shell.pid == 3
 
 
-def test_exec_by_the_last_thread_of_a_dead_leader() -> None:
-    shell = boot()
+def test_exec_by_the_last_thread_of_a_dead_leader(shell: TaskStruct) -> None:
     leader = fork(shell)
     thread = fork(leader, CLONE_THREAD)
     call(leader, "exit")
@@ -73,8 +69,7 @@ def test_an_inits_thread_that_execs_is_the_reaper() -> None:
     assert ns is not None and ns.child_reaper is thread and call(thread, "getpid") == 1
 
 
-def test_what_it_tells() -> None:
-    shell = boot()
+def test_what_it_tells(shell: TaskStruct) -> None:
     thread = fork(shell, CLONE_THREAD)
     told: list[events.Event] = []
     shell.kernel.listener = told.append

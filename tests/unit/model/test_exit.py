@@ -14,12 +14,12 @@ from pidscope.model.features import TODAY
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.nsproxy import CLONE_NEWPID
 from pidscope.model.pid import task_active_pid_ns
+from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import Blocked, call
 from tests.unit.acting import boot, container, fork, numbers, refused, seen
 
 
-def test_a_zombie_stays_until_it_is_waited_for() -> None:
-    shell = boot()
+def test_a_zombie_stays_until_it_is_waited_for(shell: TaskStruct) -> None:
     job = fork(shell)
     assert call(shell, "wait4", -1) == 0
     assert call(job, "exit", 7) is None
@@ -32,8 +32,7 @@ def test_a_zombie_stays_until_it_is_waited_for() -> None:
     assert refused(shell, "wait4", -1) == errno.ECHILD
 
 
-def test_whom_wait_waits_for() -> None:
-    shell = boot()
+def test_whom_wait_waits_for(shell: TaskStruct) -> None:
     first, second, third = fork(shell), fork(shell), fork(shell)
     call(second, "setpgid", 0, 0)
     for task in (third, second, first):
@@ -44,8 +43,7 @@ def test_whom_wait_waits_for() -> None:
     assert call(shell, "wait4", 6) == 6
 
 
-def test_a_thread_reaps_itself_and_a_leader_waits_for_its_threads() -> None:
-    shell = boot()
+def test_a_thread_reaps_itself_and_a_leader_waits_for_its_threads(shell: TaskStruct) -> None:
     leader = fork(shell)
     one, two = fork(leader, CLONE_THREAD), fork(leader, CLONE_THREAD)
     call(one, "exit")
@@ -66,15 +64,13 @@ def test_whose_exit_code_a_process_has(last: bool, status: int) -> None:
     assert call(shell, "wait4", 4) == 4 and shell.stat_addr == status << 8
 
 
-def test_a_signal_does_nothing_to_a_zombie() -> None:
-    shell = boot()
+def test_a_signal_does_nothing_to_a_zombie(shell: TaskStruct) -> None:
     call(fork(shell), "exit", 1)
     assert call(shell, "kill", 4, signal.SIGKILL) == 0
     assert call(shell, "wait4", 4) == 4 and shell.stat_addr == 1 << 8
 
 
-def test_exit_group_ends_all_threads() -> None:
-    shell = boot()
+def test_exit_group_ends_all_threads(shell: TaskStruct) -> None:
     leader = fork(shell)
     thread = fork(leader, CLONE_THREAD)
     call(thread, "exit_group", 5)
@@ -89,8 +85,7 @@ def test_orphans_go_to_a_sibling_thread_first() -> None:
     assert job.real_parent is thread and call(job, "getppid") == 4
 
 
-def test_orphans_go_to_the_nearest_subreaper_of_the_same_level() -> None:
-    shell = boot()
+def test_orphans_go_to_the_nearest_subreaper_of_the_same_level(shell: TaskStruct) -> None:
     call(shell, "set_child_subreaper", 1)
     first = fork(shell)
     job = fork(first)
@@ -103,8 +98,7 @@ def test_orphans_go_to_the_nearest_subreaper_of_the_same_level() -> None:
     assert call(orphan, "getppid") == 1 and orphan.real_parent is init
 
 
-def test_a_subreaper_is_one_for_those_it_has_already() -> None:
-    shell = boot()
+def test_a_subreaper_is_one_for_those_it_has_already(shell: TaskStruct) -> None:
     first = fork(shell)
     job = fork(first)
     call(shell, "set_child_subreaper", 1)
@@ -112,9 +106,7 @@ def test_a_subreaper_is_one_for_those_it_has_already() -> None:
     assert job.real_parent is shell
 
 
-def test_an_injected_orphan_goes_outside() -> None:
-    shell = boot()
-    init = container(shell)
+def test_an_injected_orphan_goes_outside(shell: TaskStruct, init: TaskStruct) -> None:
     helper = fork(shell)
     call(helper, "setns", task_active_pid_ns(init))
     joined = fork(helper)
@@ -126,9 +118,7 @@ def test_an_injected_orphan_goes_outside() -> None:
     assert grandchild.real_parent is init and call(grandchild, "getppid") == 1
 
 
-def test_an_init_takes_its_namespace_along() -> None:
-    shell = boot()
-    init = container(shell)
+def test_an_init_takes_its_namespace_along(shell: TaskStruct, init: TaskStruct) -> None:
     ns = task_active_pid_ns(init)
     fork(fork(init, CLONE_NEWPID))
     fork(init)
@@ -143,9 +133,9 @@ def test_an_init_takes_its_namespace_along() -> None:
     assert refused(shell, "fork") == errno.ENOMEM
 
 
-def test_an_init_waits_for_zombies_whose_parents_are_outside() -> None:
-    shell = boot()
-    init = container(shell)
+def test_an_init_waits_for_zombies_whose_parents_are_outside(
+    shell: TaskStruct, init: TaskStruct
+) -> None:
     call(shell, "setns", task_active_pid_ns(init))
     joined = fork(shell)
     call(init, "exit")
@@ -158,9 +148,7 @@ def test_an_init_waits_for_zombies_whose_parents_are_outside() -> None:
     assert call(shell, "wait4", 4) == 4
 
 
-def test_another_thread_of_an_init_is_the_reaper_then() -> None:
-    shell = boot()
-    init = container(shell)
+def test_another_thread_of_an_init_is_the_reaper_then(shell: TaskStruct, init: TaskStruct) -> None:
     thread = fork(init, CLONE_THREAD)
     job = fork(fork(init))
     call(init, "exit")
@@ -174,8 +162,7 @@ def test_another_thread_of_an_init_is_the_reaper_then() -> None:
     assert [task.pid for task in shell.kernel.tasks()] == [1, 2, 3]
 
 
-def test_what_an_end_tells() -> None:
-    shell = boot()
+def test_what_an_end_tells(shell: TaskStruct) -> None:
     job = fork(shell)
     told: list[events.Event] = []
     shell.kernel.listener = told.append
@@ -199,9 +186,9 @@ def test_what_a_dead_leader_is_released_with(group: bool, code: int) -> None:
     assert isinstance(told[0], events.PidDetached) and told[0].exit_code == code
 
 
-def test_the_last_thread_takes_along_a_leader_whom_nobody_waits_for() -> None:
-    shell = boot()
-    init = container(shell)
+def test_the_last_thread_takes_along_a_leader_whom_nobody_waits_for(
+    shell: TaskStruct, init: TaskStruct
+) -> None:
     call(shell, "setns", task_active_pid_ns(init))
     keeps_waiting = fork(shell)  # a zombie of the shell's, so that the init stays
     leader = fork(init)
@@ -233,21 +220,18 @@ def test_when_a_session_is_freed(late: bool) -> None:
     assert kinds == (sorted(once * 2, key=once.index) if late else once * 2)
 
 
-def test_a_killed_process_has_its_signal_for_a_status() -> None:
-    shell = boot()
+def test_a_killed_process_has_its_signal_for_a_status(shell: TaskStruct) -> None:
     fork(shell)
     assert call(shell, "kill", 4, signal.SIGTERM) == 0
     assert call(shell, "wait4", -1) == 4 and shell.stat_addr == signal.SIGTERM
 
 
-def test_the_hosts_init_must_not_end() -> None:
-    shell = boot()
+def test_the_hosts_init_must_not_end(shell: TaskStruct) -> None:
     with pytest.raises(Panic):
         call(shell.kernel.init, "exit")
 
 
-def test_an_inum_is_given_out_again_at_once() -> None:
-    shell = boot()
+def test_an_inum_is_given_out_again_at_once(shell: TaskStruct) -> None:
     inums = []
     for _ in range(2):
         init = container(shell)

@@ -12,19 +12,18 @@ from pidscope.model.cgroup import Cgroup
 from pidscope.model.features import TODAY
 from pidscope.model.fork import CLONE_PARENT, CLONE_THREAD
 from pidscope.model.nsproxy import CLONE_NEWPID
+from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import Blocked, call
 from tests.unit.acting import boot, child, container, fork, links, numbers, refused
 
 
-def test_a_child_is_in_its_parents_group_and_session() -> None:
-    shell = boot()
+def test_a_child_is_in_its_parents_group_and_session(shell: TaskStruct) -> None:
     job = fork(shell)
     assert links(job) == [(4,), (3,), (3,)]
     assert job.real_parent is shell and not job.signal.leader
 
 
-def test_a_thread_shares_all_but_its_own_number() -> None:
-    shell = boot()
+def test_a_thread_shares_all_but_its_own_number(shell: TaskStruct) -> None:
     thread = fork(shell, CLONE_THREAD)
     assert (thread.pid, thread.tgid) == (4, 3)
     assert thread.signal is shell.signal and thread.group_leader is shell
@@ -32,22 +31,19 @@ def test_a_thread_shares_all_but_its_own_number() -> None:
     assert call(thread, "getppid") == 1
 
 
-def test_a_thread_of_a_thread_has_the_same_parent() -> None:
-    shell = boot()
+def test_a_thread_of_a_thread_has_the_same_parent(shell: TaskStruct) -> None:
     second = fork(fork(shell, CLONE_THREAD), CLONE_THREAD)
     assert second.real_parent is shell.kernel.init and second.group_leader is shell
 
 
-def test_a_childs_parent_is_the_thread_that_forked() -> None:
-    shell = boot()
+def test_a_childs_parent_is_the_thread_that_forked(shell: TaskStruct) -> None:
     thread = fork(shell, CLONE_THREAD)
     job = fork(thread)
     assert job.real_parent is thread and call(job, "getppid") == 3
     assert call(shell, "wait4", -1) == 0  # any thread may wait for it
 
 
-def test_clone_parent_makes_a_sibling() -> None:
-    shell = boot()
+def test_clone_parent_makes_a_sibling(shell: TaskStruct) -> None:
     job = fork(shell)
     assert fork(job, CLONE_PARENT).real_parent is shell
 
@@ -56,8 +52,7 @@ def test_an_init_may_not_make_siblings() -> None:
     assert refused(container(boot()), "clone", CLONE_PARENT) == errno.EINVAL
 
 
-def test_no_thread_in_another_namespace() -> None:
-    shell = boot()
+def test_no_thread_in_another_namespace(shell: TaskStruct) -> None:
     assert refused(shell, "clone", CLONE_THREAD | CLONE_NEWPID) == errno.EINVAL
     call(shell, "unshare", CLONE_NEWPID)
     assert refused(shell, "clone", CLONE_THREAD) == errno.EINVAL
@@ -70,8 +65,7 @@ def test_a_pidfd_of_a_thread(allowed: bool, expected: int) -> None:
     assert refused(shell, "clone", CLONE_THREAD, (), True) == expected
 
 
-def test_vfork_blocks_until_exec_or_end() -> None:
-    shell = boot()
+def test_vfork_blocks_until_exec_or_end(shell: TaskStruct) -> None:
     assert call(shell, "vfork") is None
     job = shell.vfork_child
     assert job is not None and job.pid == 4
@@ -84,8 +78,7 @@ def test_vfork_blocks_until_exec_or_end() -> None:
     assert call(shell, "wait4", 5) == 5
 
 
-def test_a_vfork_parent_can_be_killed() -> None:
-    shell = boot()
+def test_a_vfork_parent_can_be_killed(shell: TaskStruct) -> None:
     call(shell, "vfork")
     call(shell.kernel.init, "kill", 3, 9)
     assert call(shell.kernel.init, "wait4", 3) == 3
@@ -94,8 +87,7 @@ def test_a_vfork_parent_can_be_killed() -> None:
     assert call(job, "getppid") == 1
 
 
-def test_pids_max_counts_tasks_up_the_path() -> None:
-    shell = boot()
+def test_pids_max_counts_tasks_up_the_path(shell: TaskStruct) -> None:
     kernel = shell.kernel
     pod = Cgroup("pod", kernel.cgroup_root, 2, 4)
     app = Cgroup("app", pod, 3, 100)
@@ -111,8 +103,7 @@ def test_pids_max_counts_tasks_up_the_path() -> None:
     assert fork(shell).pid == 9  # two were burnt
 
 
-def test_a_move_takes_the_living_threads_and_is_told_once() -> None:
-    shell = boot()
+def test_a_move_takes_the_living_threads_and_is_told_once(shell: TaskStruct) -> None:
     leader = fork(shell)
     thread, _ = fork(leader, CLONE_THREAD), fork(leader, CLONE_THREAD)
     call(leader, "exit")
@@ -127,8 +118,7 @@ def test_a_move_takes_the_living_threads_and_is_told_once() -> None:
     assert app.count == 0
 
 
-def test_what_a_fork_and_a_failed_one_tell() -> None:
-    shell = boot()
+def test_what_a_fork_and_a_failed_one_tell(shell: TaskStruct) -> None:
     told: list[events.Event] = []
     shell.kernel.listener = told.append
     call(shell, "fork")
@@ -151,8 +141,7 @@ def test_what_a_fork_and_a_failed_one_tell() -> None:
     assert [event.errno for event in told] == [errno.EEXIST] * 2  # type: ignore[union-attr]
 
 
-def test_processes_of_proc_stat_counts_the_born() -> None:
-    shell = boot()
+def test_processes_of_proc_stat_counts_the_born(shell: TaskStruct) -> None:
     before = shell.kernel.total_forks
     for _ in range(5):
         fork(shell)

@@ -23,6 +23,7 @@ from pidscope.model.pid import (
     task_tgid_vnr,
 )
 from pidscope.model.pidmap import PidMap
+from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import call
 from tests.unit.acting import boot, child, container, fork, links, numbers, refused, seen
 
@@ -46,17 +47,14 @@ def test_one_number_at_every_level(features: Features) -> None:
     assert task_tgid_vnr(inner, shell) == 6
 
 
-def test_a_sibling_namespace_sees_nothing() -> None:
-    shell = boot()
+def test_a_sibling_namespace_sees_nothing(shell: TaskStruct) -> None:
     one, two = container(shell), container(shell)
     assert pid_nr_ns(one.thread_pid, task_active_pid_ns(two)) == 0
     assert seen(one, 2) is None
     assert seen(one, 1) is one and seen(two, 1) is two
 
 
-def test_a_container_starts_in_groups_from_outside() -> None:
-    shell = boot()
-    init = container(shell)
+def test_a_container_starts_in_groups_from_outside(init: TaskStruct) -> None:
     own = task_active_pid_ns(init)
     assert links(init) == [(4, 1), (3,), (3,)]
     assert (task_pgrp_nr_ns(init, own), task_session_nr_ns(init, own)) == (0, 0)
@@ -64,8 +62,7 @@ def test_a_container_starts_in_groups_from_outside() -> None:
     assert links(init) == [(4, 1)] * 3
 
 
-def test_freed_numbers_do_not_come_again_before_the_wrap() -> None:
-    shell = boot()
+def test_freed_numbers_do_not_come_again_before_the_wrap(shell: TaskStruct) -> None:
     for nr in (4, 5, 6):
         ended = fork(shell)
         assert ended.pid == nr
@@ -192,9 +189,7 @@ def test_both_allocators_agree_before_the_wrap() -> None:
             _full(pidmap, range(nr, nr + 1))
 
 
-def test_find_vpid_is_where_the_caller_lives() -> None:
-    shell = boot()
-    init = container(shell)
+def test_find_vpid_is_where_the_caller_lives(shell: TaskStruct, init: TaskStruct) -> None:
     assert find_vpid(1, init) is init.thread_pid
     assert find_vpid(1, shell) is shell.kernel.init.thread_pid
     assert find_vpid(99, shell) is None

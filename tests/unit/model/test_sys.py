@@ -13,12 +13,12 @@ from pidscope.model.features import LINUX_4_4, TODAY
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.nsproxy import CLONE_NEWPID
 from pidscope.model.pid import task_active_pid_ns
+from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import call
 from tests.unit.acting import boot, child, container, fork, links, numbers, refused
 
 
-def test_setsid() -> None:
-    shell = boot()
+def test_setsid(shell: TaskStruct) -> None:
     assert refused(shell, "setsid") == errno.EPERM
     job = fork(shell)
     call(job, "setpgid", 0, 0)
@@ -28,8 +28,7 @@ def test_setsid() -> None:
     assert links(job) == [(4,)] * 3 and job.signal.leader
 
 
-def test_setsid_while_others_are_in_the_group_called_like_it() -> None:
-    shell = boot()
+def test_setsid_while_others_are_in_the_group_called_like_it(shell: TaskStruct) -> None:
     job = fork(shell)
     call(job, "setpgid", 0, 0)
     member = fork(job)
@@ -44,14 +43,12 @@ def test_setsid_while_others_are_in_the_group_called_like_it() -> None:
     [(0, -1, errno.EINVAL), (99, 0, errno.ESRCH), (-3, 0, errno.EINVAL), (1, 0, errno.ESRCH),
      (0, 99, errno.EPERM), (0, 0, errno.EPERM), (5, 0, errno.EINVAL), (4, 2, errno.EPERM)],
 )  # fmt: skip
-def test_setpgid_refused(pid: int, pgid: int, expected: int) -> None:
-    shell = boot()
+def test_setpgid_refused(shell: TaskStruct, pid: int, pgid: int, expected: int) -> None:
     fork(fork(shell), CLONE_THREAD)
     assert refused(shell, "setpgid", pid, pgid) == expected
 
 
-def test_setpgid_of_others() -> None:
-    shell = boot()
+def test_setpgid_of_others(shell: TaskStruct) -> None:
     job, apart = fork(shell), fork(shell)
     assert call(shell, "setpgid", 4, 4) == 0
     assert call(job, "getpgid", 0) == 4
@@ -63,9 +60,7 @@ def test_setpgid_of_others() -> None:
     assert call(shell, "setpgid", 4, 3) == 0  # a zombie's group too
 
 
-def test_a_group_further_in_can_be_joined_from_outside() -> None:
-    shell = boot()
-    init = container(shell)
+def test_a_group_further_in_can_be_joined_from_outside(shell: TaskStruct, init: TaskStruct) -> None:
     call(shell, "setpgid", 4, 4)
     job = fork(shell)
     assert call(job, "setpgid", 0, 4) == 0
@@ -73,9 +68,7 @@ def test_a_group_further_in_can_be_joined_from_outside() -> None:
     assert call(init, "getpgid", 0) == 1
 
 
-def test_who_asks() -> None:
-    shell = boot()
-    init = container(shell)
+def test_who_asks(shell: TaskStruct, init: TaskStruct) -> None:
     assert [call(init, name) for name in ("getpid", "gettid", "getppid")] == [1, 1, 0]
     assert (call(init, "getpgid", 0), call(init, "getsid", 1)) == (0, 0)
     assert (call(shell, "getpgid", 4), call(shell, "getsid", 4)) == (3, 3)
@@ -86,8 +79,7 @@ def test_who_asks() -> None:
 # Signals
 
 
-def test_kill_goes_by_what_the_caller_sees() -> None:
-    shell = boot()
+def test_kill_goes_by_what_the_caller_sees(shell: TaskStruct) -> None:
     init, job = container(shell), fork(shell)
     assert refused(init, "kill", 5, 0) == errno.ESRCH
     assert call(init, "kill", 0, 0) == 0  # its group, though it has no number for it
@@ -98,32 +90,28 @@ def test_kill_goes_by_what_the_caller_sees() -> None:
     assert call(shell, "kill", 5, 0) == 0 and not job.exit_state
 
 
-def test_kill_of_all() -> None:
-    shell = boot()
-    init = container(shell)
+def test_kill_of_all(init: TaskStruct) -> None:
     one, two = fork(init), fork(init)
     call(one, "setsid")
     assert call(one, "kill", -1, signal.SIGKILL) == 0
     assert (one.exit_state, two.exit_state, init.exit_state) == ("", "Z", "")
 
 
-def test_kernel_threads_are_deaf() -> None:
-    shell = boot()
+def test_kernel_threads_are_deaf(shell: TaskStruct) -> None:
     assert call(shell, "kill", 2, signal.SIGKILL) == 0
     assert not child(shell, 2).exit_state
 
 
-def test_init_struct_pid_is_never_freed() -> None:
+def test_init_struct_pid_is_never_freed(shell: TaskStruct) -> None:
     """Though nobody be in group and session 0 any more."""
-    shell = boot()
     for nr in (1, 2):
         call(child(shell, nr), "setsid")
     assert call(shell, "getsid", 2) == 2
 
 
-def test_an_init_is_deaf_inside_but_not_to_sigkill_from_outside() -> None:
-    shell = boot()
-    init = container(shell)
+def test_an_init_is_deaf_inside_but_not_to_sigkill_from_outside(
+    shell: TaskStruct, init: TaskStruct
+) -> None:
     inside = fork(init)
     assert call(inside, "kill", 1, signal.SIGKILL) == 0 and not init.exit_state
     assert call(shell, "kill", 4, signal.SIGTERM) == 0 and not init.exit_state
@@ -131,8 +119,7 @@ def test_an_init_is_deaf_inside_but_not_to_sigkill_from_outside() -> None:
     assert call(shell, "kill", 4, signal.SIGKILL) == 0 and init.exit_state == "Z"
 
 
-def test_a_group_is_killed_across_namespaces() -> None:
-    shell = boot()
+def test_a_group_is_killed_across_namespaces(shell: TaskStruct) -> None:
     leader = fork(shell)
     call(leader, "setpgid", 0, 0)
     init = container(leader)
@@ -149,8 +136,7 @@ def test_whoever_kills_itself_does_not_return() -> None:
 # Namespaces
 
 
-def test_unshare_once() -> None:
-    shell = boot()
+def test_unshare_once(shell: TaskStruct) -> None:
     assert call(shell, "unshare", CLONE_NEWPID) == 0
     assert refused(shell, "unshare", CLONE_NEWPID) == errno.EINVAL
     assert refused(shell, "clone", CLONE_NEWPID) == errno.EINVAL
@@ -159,16 +145,14 @@ def test_unshare_once() -> None:
     assert numbers(fork(shell)) == (5, 2)
 
 
-def test_unshare_is_the_threads_own() -> None:
-    shell = boot()
+def test_unshare_is_the_threads_own(shell: TaskStruct) -> None:
     thread = fork(shell, CLONE_THREAD)
     call(thread, "unshare", CLONE_NEWPID)
     assert numbers(fork(shell)) == (5,)
     assert numbers(fork(thread)) == (6, 1)
 
 
-def test_setns_goes_inwards_and_home() -> None:
-    shell = boot()
+def test_setns_goes_inwards_and_home(shell: TaskStruct) -> None:
     outer = container(shell)
     inner = container(outer)
     spaces = [task_active_pid_ns(task) for task in (shell, outer, inner)]
@@ -190,9 +174,7 @@ def test_32_levels_are_all() -> None:
     assert refused(deepest, "unshare", CLONE_NEWPID) == errno.EINVAL
 
 
-def test_max_pid_namespaces() -> None:
-    shell = boot()
-    init = container(shell)
+def test_max_pid_namespaces(shell: TaskStruct, init: TaskStruct) -> None:
     call(shell, "write_max_pid_namespaces", 1)
     assert refused(shell, "unshare", CLONE_NEWPID) == errno.ENOSPC
     call(init, "exit")
@@ -250,8 +232,7 @@ def test_a_namespace_inside_one_that_is_dead(refuses: bool) -> None:
         assert numbers(fork(shell)) == (5, 2, 1)
 
 
-def test_a_namespace_goes_with_its_last_user() -> None:
-    shell = boot()
+def test_a_namespace_goes_with_its_last_user(shell: TaskStruct) -> None:
     outer = container(shell)
     inner = container(outer)
     assert refused(inner, "clone", CLONE_NEWPID, (2,)) == errno.EINVAL
@@ -262,8 +243,7 @@ def test_a_namespace_goes_with_its_last_user() -> None:
     assert shell.kernel.nr_pid_namespaces == 0
 
 
-def test_descendants_know_of_a_subreaper_far_above() -> None:
-    shell = boot()
+def test_descendants_know_of_a_subreaper_far_above(shell: TaskStruct) -> None:
     call(shell, "set_child_subreaper", 1)
     parent = fork(fork(shell))
     orphan = fork(parent)
@@ -271,8 +251,7 @@ def test_descendants_know_of_a_subreaper_far_above() -> None:
     assert orphan.real_parent is shell
 
 
-def test_a_group_is_told_last_first() -> None:
-    shell = boot()
+def test_a_group_is_told_last_first(shell: TaskStruct) -> None:
     first, second = fork(shell), fork(shell)
     call(first, "setpgid", 0, 0)
     call(shell, "setpgid", 5, 4)
