@@ -1,9 +1,9 @@
-"""The kernel's own acts on PIDs, as values.
+"""What the kernel does to PIDs, as values.
 
-One class an act, named for what the kernel did; each field is what the hook saw when it ran.
+One class an act, named for what the kernel did; each field is what the hook read when it ran.
 Times are CLOCK_BOOTTIME in nanoseconds. A bare number is always one in the initial PID
-namespace (level 0); numbers of other levels only come inside `PidNumbers`, which say where they
-count. ``by`` is the task that acted (its number in the initial namespace).
+namespace (level 0); numbers of other levels only come inside `PidNumbers`, with their
+namespace. ``by`` is the task that acted (its number in the initial namespace).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class PidNumbers(NamedTuple):
 
 
 class Birth(NamedTuple):
-    """What `PidAttached` of type PID tells besides the attachment: the new task as it starts."""
+    """What `PidAttached` of type PID also has: the new task as it starts."""
 
     tgid: int
     ppid: int  # thread group of real_parent at birth; it has no event when it changes
@@ -109,7 +109,7 @@ class PidAllocated(NamedTuple):
 class PidRefused(NamedTuple):
     """``alloc_pid()`` returned an error: no number was free, or the namespace takes no more.
 
-    The fork fails with the same error, and that is told as `ForkFailed`.
+    The fork fails with the same error, which `ForkFailed` reports.
     """
 
     ts_ns: int
@@ -148,7 +148,7 @@ class ForkFailed(NamedTuple):
 
     @property
     def is_restarted(self) -> bool:
-        """Whether the caller never hears of it: a signal came first, and the call is restarted."""
+        """Whether a signal came first: the kernel restarts the call, unnoticed by the caller."""
         return self.errno == ERESTARTNOINTR
 
 
@@ -211,7 +211,7 @@ class TaskMoved(NamedTuple):
 
 
 class TaskSeen(NamedTuple):
-    """A task as it was when it was looked at: by the task iterator, or at an exec.
+    """A task as it was when it was read: by the task iterator, or at an exec.
 
     ``by`` is the task itself, or 0: it is a new one, not woken for the first time yet.
     """
@@ -242,10 +242,10 @@ class Lost(NamedTuple):
 
 
 class Repaired(NamedTuple):
-    """From this point on the table is exact again, built anew from so many ``tasks``.
+    """From this point on the table is exact again, built from so many ``tasks``.
 
     It was suspect for ``suspect_ns``, and ``lost`` records were missing from the stream meanwhile;
-    0: a record told what cannot be, or the kernel left out a hook's run.
+    0: a record was impossible, or the kernel skipped the run of a hook.
     """
 
     ts_ns: int

@@ -1,4 +1,4 @@
-"""Finding the distribution's bcc, and nobody else's.
+"""Finding the distribution's bcc, and no other package of that name.
 
 bcc comes with the distribution, beside ``libbcc.so.0``; PyPI's package of that name is an
 unrelated one. So it is loaded from its own path, without putting a system directory on sys.path,

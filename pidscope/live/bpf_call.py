@@ -1,4 +1,4 @@
-"""bpf(2), for what bcc has no words for."""
+"""bpf(2), for the commands that bcc does not have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _libc.syscall.restype = ctypes.c_long
 
 
 def bpf(command: int, attributes: ctypes.Structure) -> int:
-    """Make the call; what it returns.
+    """Make the call and return its result.
 
     Args:
         command: of ``enum bpf_cmd`` (include/uapi/linux/bpf.h).

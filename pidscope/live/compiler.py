@@ -28,10 +28,10 @@ SOURCES = {
 
 
 def compile_programs(way: str, constants: Mapping[str, int], ring_bytes: int, steps: bool) -> Any:
-    """Compile the programs of one way of probing; a bcc module in which nothing is attached.
+    """Compile the programs of one probe mode; return a bcc module with nothing attached.
 
     Raises:
-        HostError: there is no bcc, or it cannot.
+        HostError: bcc is not installed, or cannot compile them.
     """
     bcc = load_bcc()
     folder = SOURCE_FOLDER
@@ -52,7 +52,7 @@ def compile_programs(way: str, constants: Mapping[str, int], ring_bytes: int, st
 
 
 def _not_compiled(why: str) -> HostError:
-    """bcc makes the maps on its way, so that a refusal of bpf(2) looks like a fault of the text."""
+    """bcc makes the maps while it compiles, so a refusal of bpf(2) looks like an error in them."""
     if os.strerror(errno.EPERM) in why:
         return HostError(
             f"this process may not use bpf(2): {why}",
@@ -70,7 +70,7 @@ def _text(folder: Path, names: tuple[str, ...]) -> bytes:
 
 def _module_class(bcc: Any) -> Any:
     class Module(bcc.BPF):  # type: ignore[misc]
-        """bcc's module, but attaching is ours, hook by hook, so that a refusal can be told."""
+        """bcc's module, but pidscope attaches hook by hook, to name one that is refused."""
 
         def has(self, name: bytes) -> bool:
             """Whether a program of this name was compiled."""
@@ -98,7 +98,7 @@ def _module_class(bcc: Any) -> Any:
 
 @contextlib.contextmanager
 def _kernel_source(path: Path) -> Iterator[None]:
-    """Point bcc at our stubs, and leave no trace of it for a command that is run later."""
+    """Point bcc at our stubs, and restore the environment for a command that is run later."""
     before = os.environ.get("BCC_KERNEL_SOURCE")
     os.environ["BCC_KERNEL_SOURCE"] = str(path)
     try:
@@ -129,7 +129,7 @@ def stderr_kept() -> Iterator[Any]:
 
 
 def explain(number: int, said: str, error: Exception) -> str:
-    """Why the kernel refused: its errno if it gave one, else what libbcc wrote."""
+    """Return why the kernel refused: its errno if there is one, else what libbcc wrote."""
     if number:
         name = errno.errorcode.get(number, str(number))
         return f"{name} ({os.strerror(number)})"

@@ -3,7 +3,7 @@
 A BPF_ITER(task) program (bpf/iterator.c) is attached to nothing that runs: each opening of its
 link walks the tasks once (kernel/bpf/task_iter.c), by their number in the opener's own PID
 namespace, threads too. Unlike /proc it gives the whole of each struct pid, its group's and its
-session's included. bcc can load such a program but has no words for the rest.
+session's included. bcc can load such a program, but cannot link or read it.
 """
 
 from __future__ import annotations

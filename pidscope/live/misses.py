@@ -1,10 +1,10 @@
-"""Runs of a program that the kernel left out. They leave neither a hit nor a record.
+"""Runs of a program that the kernel skipped. They leave neither a hit nor a record.
 
 A trampoline does not run a program that is already running on the same CPU (``bpf_prog_enter()``,
 kernel/bpf/trampoline.c); it counts that in ``recursion_misses`` of ``struct bpf_prog_info``. And a
 kretprobe misses a return if, at the entry, as many tasks were inside the function as it has
-instances (``pre_handler_kretprobe()``, kernel/kprobes.c); tracefs tells, of the probes made
-through it.
+instances (``pre_handler_kretprobe()``, kernel/kprobes.c); tracefs shows
+that, for the probes made through it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _InfoByFd(ctypes.Structure):
 
 
 def recursion_misses(fd: int) -> int | None:
-    """How many runs of the program behind ``fd`` were left out; None: the kernel does not tell.
+    """Return how many runs of the program behind ``fd`` were skipped; None: not counted here.
 
     Raises OSError.
     """
@@ -51,7 +51,7 @@ _PROFILES = (
 
 
 def kretprobe_misses(function: str) -> int:
-    """How many returns of ``function`` this process's kretprobe missed, as far as tracefs tells."""
+    """Return how many returns of ``function`` our kretprobe missed, as far as tracefs shows."""
     event = f"r_{function}_bcc_{os.getpid()}"  # as libbcc calls it
     for profile in _PROFILES:
         with contextlib.suppress(OSError):

@@ -86,14 +86,14 @@ def absent_functions(btf: Btf, hooks: Sequence[Hook]) -> dict[str, str]:
 def typed(btf: Btf) -> bool:
     """Whether programs may follow all pointers by plain loads.
 
-    The verifier lets nobody go beyond the end of an array, and up to 6.4 ``struct pid.numbers`` had
-    one element, by its type.
+    The verifier allows no access beyond the end of an array, and up to 6.4 the type of
+    ``struct pid.numbers`` was an array of one.
     """
     return btf.member_size("pid", "numbers") == 0
 
 
 def tracepoint_id(btf: Btf, name: str) -> int:
-    """The type that tells what a tracepoint gives its programs; raises BtfError."""
+    """Return the BTF id of the arguments that a tracepoint gives its programs; raises BtfError."""
     return btf.typedef_id(f"btf_trace_{name}")
 
 

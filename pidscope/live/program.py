@@ -1,6 +1,6 @@
 """Loading and attaching the programs, in the best way that this kernel allows.
 
-Each way of probing is found by trying it, never by a version.
+Each probe mode is tried, never chosen by a version.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pidscope.wire.hooks import TRACEPOINT, Hook, Kind, hooks_of
 
 BTF_PATH = Path("/sys/kernel/btf/vmlinux")
 RING_BYTES = 8 << 20
-# Tasks that can be inside one function at once and still have their return seen: forks sleep there.
+# Tasks that can be inside one function at once without a missed return: forks sleep there.
 # The default is two a CPU on some kernels, ten in all on others; more than this is refused
 # (KRETPROBE_MAXACTIVE_MAX, kernel/trace/trace_kprobe.c).
 _MAXACTIVE = 4096
@@ -64,7 +64,7 @@ class Program:
     Args:
         way: ``fentry``, ``kprobe`` or ``tracepoint``.
         ring_bytes: size of the ring buffer, a power of two and whole pages.
-        steps: the single steps are told, too (`pidscope.wire.hooks.Hook`).
+        steps: the programs also report the intermediate events (`pidscope.wire.hooks.Hook`).
 
     Raises:
         Refused: the kernel did not let a hook attach that makes state.
@@ -108,7 +108,7 @@ class Program:
         return name in names
 
     def tasks(self) -> list[TaskSeen] | None:
-        """Every task as the task iterator tells, None: there is none; raises OSError."""
+        """Return every task from the task iterator, None: there is none; raises OSError."""
         return None if self._iterator is None else self._iterator.read()
 
     def hits(self) -> dict[str, int]:
@@ -119,7 +119,7 @@ class Program:
         }
 
     def skipped(self) -> dict[str, int]:
-        """How many runs of each hook the kernel left out so far, where it counts them."""
+        """Return how many runs of each hook the kernel skipped so far, where it counts them."""
         skipped: Counter[str] = Counter()
         for hook_name, tracepoint in self._tracepoints.items():
             skipped[hook_name] += recursion_misses(tracepoint.fd) or 0
@@ -166,7 +166,7 @@ class Program:
                 self.miss(hook, str(refusal))
 
     def miss(self, hook: Hook, why: str) -> None:
-        """Take note that a hook does not tell; raise Refused if it makes state."""
+        """Note that a hook reports nothing; raise Refused if it makes state."""
         if hook.makes_state:
             raise Refused(f"{hook.name}: {why}")
         self.missing[hook] = why

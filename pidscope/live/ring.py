@@ -119,7 +119,7 @@ class Ring:
         while offset < end:
             length = self._headers[offset >> 2]
             if length & ~DISCARD > self._mask:
-                return offset  # busy, or nonsense: whoever waits for it will see
+                return offset  # busy, or nonsense: `drain` will find out
             offset += _whole(length & ~DISCARD)
         return offset
 

@@ -1,4 +1,4 @@
-"""The self-test of a start: do what the hooks are for, and see that each of them tells.
+"""The self-test of a start: do what the hooks are for, and check that each of them reports it.
 
 A program can attach and still never run: the compiler may have put the function into its callers,
 or another kernel may call a different one. So a child is forked that makes a group and a session,
@@ -32,9 +32,9 @@ _NR_SET_TID = 32  # MAX_PID_NS_LEVEL: so many may be asked for, and no namespace
 
 
 def silent_hooks(stream: Stream, hooks: Iterable[Hook]) -> list[Hook]:
-    """The hooks that told nothing while they were exercised.
+    """Return the hooks that reported nothing while they were exercised.
 
-    None is blamed if records were lost meanwhile: what is missing may be among them.
+    Return none if records were lost meanwhile: a missing one may be among them.
     """
     stream.skip()
     wanted = {hook.name for hook in hooks} - _UNTESTED
@@ -44,19 +44,19 @@ def silent_hooks(stream: Stream, hooks: Iterable[Hook]) -> list[Hook]:
         wanted -= _OF_ERRORS
     _exercise_tasks()
     lost, deadline = stream.lost, time.monotonic() + _LONGEST_S
-    told: set[str] = set()
+    reported: set[str] = set()
     while True:
-        told.update(stream.skip())
-        if told >= wanted or stream.lost != lost:
+        reported.update(stream.skip())
+        if reported >= wanted or stream.lost != lost:
             return []
         if time.monotonic() > deadline:
-            return [hook for hook in hooks if hook.name in wanted - told]
+            return [hook for hook in hooks if hook.name in wanted - reported]
         time.sleep(_POLL_S)
 
 
 def _exercise_tasks() -> None:
     """Fork, setpgid, setsid, exec by a thread, exit, reap."""
-    reader, writer = os.pipe()  # closed by the exec, which the end of file tells
+    reader, writer = os.pipe()  # the exec closes it: end of file
     child = os.fork()
     if child == 0:
         _child(_act)

@@ -47,28 +47,28 @@ class LiveWorld:
 
     @property
     def steps(self) -> bool:
-        """Whether the programs tell the single steps."""
+        """Whether the programs report the intermediate events."""
         return self._program.steps
 
     @property
     def missing(self) -> list[str]:
-        """What the watch cannot see, for want of a hook."""
+        """What the watch cannot observe, since a hook is missing."""
         missing = self._program.missing.items()
         unseen = UNSEEN_BY_TRACEPOINTS if self.way == TRACEPOINT else ()
         return [*unseen, *(f"{hook.without} ({hook.name}: {why})" for hook, why in missing)]
 
     @property
     def lost(self) -> int:
-        """Records that could not be written so far, as the map tells."""
+        """Records that could not be written so far, by the map."""
         return self._program.lost
 
     @property
     def skipped(self) -> dict[str, int]:
-        """Runs of each hook that the kernel left out, as far as it tells: since 5.12."""
+        """Runs of each hook that the kernel skipped, as far as it counts them: since 5.12."""
         return self._program.skipped()
 
     def tasks(self) -> list[TaskSeen] | None:
-        """Every task as the task iterator tells; None: there is none; raises OSError."""
+        """Return every task from the task iterator; None: there is none; raises OSError."""
         return self._program.tasks()
 
     def sees(self, name: str) -> bool:
@@ -153,7 +153,7 @@ def _open_best(
 
 
 def _open(program: Program, procfs: ProcFs, listener: Listener | None) -> tuple[Program, Session]:
-    """See that the programs tell, or take them out of the kernel; raises Refused, HostError."""
+    """Check that the programs report, or take them out of the kernel; raises Refused, HostError."""
     try:
         session = _kind_of(program.way)(LiveWorld(program, procfs), listener)
         expect_hooks_tell(program, session.stream)

@@ -1,4 +1,4 @@
-"""Tracepoints whose program knows the types of what it is given.
+"""Tracepoints whose program knows the types of its arguments.
 
 A raw tracepoint gives bare addresses, and every word behind one costs a helper call. Loaded as of
 type ``tp_btf`` (BPF_TRACE_RAW_TP, kernel/bpf/syscall.c and btf.c), the same program follows the

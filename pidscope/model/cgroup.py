@@ -57,7 +57,7 @@ def pids_release(task: TaskStruct) -> None:
 def cgroup_attach_task(current: TaskStruct, cgroup: Cgroup) -> int:
     """Move the process of ``current``, all threads, as by writing to cgroup.procs.
 
-    Who exits stays where it was (``cgroup_migrate_add_task()``): a dead leader, too.
+    A task that exits stays where it was (``cgroup_migrate_add_task()``): a dead leader, too.
     """
     for task in current.signal.threads:
         if task.flags & PF_EXITING:

@@ -48,7 +48,7 @@ def de_thread(tsk: TaskStruct) -> None:
 def take_over(tsk: TaskStruct, leader: TaskStruct) -> None:
     """Become the leader of a process whose leader is a zombie, and whose other threads are gone."""
     tsk.start_boottime = leader.start_boottime
-    tsk.kernel.other_cpus()  # its stat is another's already, and no record tells yet
+    tsk.kernel.other_cpus()  # its stat has the leader's start already, and there is no record yet
     exchange_tids(tsk, leader)
     for pid_type in (PIDTYPE_TGID, PIDTYPE_PGID, PIDTYPE_SID):
         transfer_pid(leader, tsk, pid_type)

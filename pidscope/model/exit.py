@@ -1,9 +1,9 @@
 """The end of tasks: kernel/exit.c, and zap_pid_ns_processes() of kernel/pid_namespace.c.
 
 Exiting and being released are two things. A task that exits stays attached, as a zombie, until its
-parent has waited for it; only ``release_task()`` detaches it. What nobody waits for releases
-itself: threads other than the leader, and children of a process that ignores SIGCHLD. A leader
-whose threads live on has to stay.
+parent has waited for it; only ``release_task()`` detaches it. A task that no parent waits for
+releases itself: threads other than the leader, and children of a process that ignores SIGCHLD. A
+leader whose threads live on has to stay.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def zap_other_threads(current: TaskStruct) -> None:
 
 
 def complete_signal(target: TaskStruct, sig: int) -> None:
-    """A fatal signal: the process has exited, as far as others can tell, and its threads will."""
+    """A fatal signal: the process has exited, as others observe it, and its threads will."""
     signal = target.signal
     if not signal.live:
         return
@@ -98,20 +98,20 @@ def do_exit(tsk: TaskStruct, code: int) -> None:
 
 
 def leave(tsk: TaskStruct) -> None:
-    """The rest of ``do_exit()``: whoever else was killed by now may be exiting, too."""
+    """The rest of ``do_exit()``: another task that was killed by now may be exiting, too."""
     child_reaper = find_child_reaper(tsk)
     if child_reaper is not None:
         exit_notify(tsk, child_reaper)
 
 
 def synchronize_group_exit(signal: SignalStruct, code: int, last_thread_exit_code: bool) -> None:
-    """The last thread to exit decides for the process, unless all were told to."""
+    """The last thread to exit decides for the process, unless all exit together."""
     if last_thread_exit_code and not signal.live and signal.group_exit_code is None:
         signal.group_exit_code = code
 
 
 def find_child_reaper(father: TaskStruct) -> TaskStruct | None:
-    """Who is number 1 for the children of ``father``, which may no longer be it.
+    """Return the number 1 for the children of ``father``, which may no longer be it.
 
     None: it was, and the namespace dies with it; `reap_until_empty` goes on.
     """
@@ -129,7 +129,7 @@ def find_child_reaper(father: TaskStruct) -> TaskStruct | None:
 
 
 def zap_pid_ns_processes(ns: PidNamespace, me: TaskStruct) -> None:
-    """Kill everybody in the namespace of ``me``, its init, and all namespaces inside it."""
+    """Kill every task in the namespace of ``me``, its init, and all namespaces inside it."""
     ns.kernel.trace.zap_pid_ns_processes(ns)
     disable_pid_allocation(ns)
     me.signal.ignores_sigchld = True
@@ -144,7 +144,7 @@ def zap_pid_ns_processes(ns: PidNamespace, me: TaskStruct) -> None:
 def reap_until_empty(me: TaskStruct) -> None:
     """The rest of it: reap, sleep until no number but its own is taken, and exit.
 
-    Zombies whose parents are outside keep it waiting. Itself it has one number, or two if the last
+    Zombies whose parents are outside keep it waiting. It has one number itself, or two if the last
     thread is not the leader.
     """
     if me.zaps is None:
@@ -160,7 +160,7 @@ def reap_until_empty(me: TaskStruct) -> None:
 
 
 def exit_notify(tsk: TaskStruct, child_reaper: TaskStruct) -> None:
-    """Give the children away and become a zombie, or nothing if nobody will wait."""
+    """Give the children away and become a zombie, or nothing if no parent will wait."""
     dead: list[TaskStruct] = []
     forget_original_parent(tsk, child_reaper, dead)
     tsk.exit_state = EXIT_ZOMBIE
@@ -182,11 +182,11 @@ def find_alive_thread(p: TaskStruct) -> TaskStruct | None:
 
 
 def find_new_reaper(father: TaskStruct, child_reaper: TaskStruct) -> TaskStruct:
-    """Who gets the children of ``father``.
+    """Return the task that gets the children of ``father``.
 
     A thread of its own process; else the nearest ancestor in the same namespace that asked for it
-    (PR_SET_CHILD_SUBREAPER); else the init. The level that counts is the father's, so who came
-    from outside is looked after outside.
+    (PR_SET_CHILD_SUBREAPER); else the init. The level that counts is the father's, so a task that
+    came from outside gets a reaper outside.
     """
     thread = find_alive_thread(father)
     if thread is not None:
@@ -273,7 +273,7 @@ def threads_from(current: TaskStruct) -> list[TaskStruct]:
 
 
 def wait_task_zombie(current: TaskStruct, p: TaskStruct) -> int:
-    """Reap one child: its number as the caller sees it, its wait status at ``stat_addr``."""
+    """Reap one child: its number for the caller, its wait status at ``stat_addr``."""
     nr = task_pid_vnr(p, current)
     code = p.signal.group_exit_code
     current.stat_addr = p.exit_code if code is None else code

@@ -23,7 +23,7 @@ class Features:
     entered_before_init: bool = True  # since 7.1: ns/pid_for_children can be read at once
     last_thread_exit_code: bool = True  # 6.1 has it, 5.10 not: the last to exit, not the leader
     killed_from_leader: bool = True  # 6.12 has it, 6.1 not: the leader ends first, not the target
-    exits_overlap: bool = False  # seen on 7.3: all who are killed begin to exit before one ends
+    exits_overlap: bool = False  # observed on 7.3: all killed tasks begin to exit before one ends
     leader_gets_group_exit_code: bool = True  # since 6.15: if it was dead before its threads
     zap_is_idle: bool = True  # 7.3 and late 6.1: an init that waits for its end is in state I
     thread_pidfd: bool = True  # 6.18 has it, 6.12 not: CLONE_PIDFD goes with CLONE_THREAD

@@ -47,7 +47,7 @@ def copy_process(
     """Make a task that is all but running.
 
     Args:
-        current: who forks.
+        current: the task that forks.
         flags: of ``kernel_clone_args``.
         set_tid: the wanted numbers, innermost first.
         bad_pidfd: the pointer for CLONE_PIDFD faults, which is found out after ``alloc_pid()``.

@@ -54,5 +54,5 @@ class Idr:
         return nr if nr < pid_max else None
 
     def reset(self) -> None:
-        """Let the next number be 1 again: nobody has lived here yet."""
+        """Let the next number be 1 again: no task has lived here yet."""
         self.cursor = 0

@@ -28,7 +28,7 @@ class Kernel:
 
     Args:
         features: which kernel it is to be like.
-        listener: is told each event where its hook sits (`pidscope.model.trace`), from after the
+        listener: gets each event where its hook sits (`pidscope.model.trace`), from after the
             boot on.
     """
 
@@ -54,7 +54,7 @@ class Kernel:
         self.listener = listener
 
     def _swapper(self) -> TaskStruct:
-        """``init_task``, number 0, whose struct pid is in no map and is everybody's default."""
+        """``init_task``, number 0, whose struct pid is in no map and is every task's default."""
         swapper = TaskStruct(self, SignalStruct(), b"swapper/0")
         init_struct_pid = Pid((Upid(0, self.init_pid_ns),))
         swapper.thread_pid = init_struct_pid
@@ -109,7 +109,7 @@ class Kernel:
             self.wake_up(task, reap_until_empty)
 
     def come_to_rest(self) -> None:
-        """Let all run who were woken, one after the other; the caller, who runs, goes first."""
+        """Let all woken tasks run, one after the other; the caller, which runs, goes first."""
         caller = self.current
         if caller in self._runnable:
             self._runnable = {caller: self._runnable.pop(caller), **self._runnable}

@@ -56,7 +56,7 @@ def pid_nr(pid: Pid | None) -> int:
 
 
 def pid_nr_ns(pid: Pid | None, ns: PidNamespace | None) -> int:
-    """The number in ``ns``; 0 if it has none there, as seen from a sibling or from further in."""
+    """The number in ``ns``; 0 if it has none there: in a sibling or further in."""
     if pid is not None and ns is not None and ns.level <= pid.level:
         upid = pid.numbers[ns.level]
         if upid.ns is ns:
@@ -128,12 +128,12 @@ def task_session_nr_ns(task: TaskStruct, ns: PidNamespace | None) -> int:
 
 
 def task_pid_vnr(task: TaskStruct, current: TaskStruct) -> int:
-    """The thread's number as ``current`` sees it."""
+    """The thread's number in the namespace of ``current``."""
     return pid_vnr(task_pid(task), current)
 
 
 def task_tgid_vnr(task: TaskStruct, current: TaskStruct) -> int:
-    """The process's number as ``current`` sees it."""
+    """The process's number in the namespace of ``current``."""
     return pid_vnr(task_tgid(task), current)
 
 
@@ -195,7 +195,7 @@ def _numbers(ns: PidNamespace, set_tid: Sequence[int]) -> tuple[Upid, ...]:
     try:
         return _take_all(ns, dict(zip(ns.outwards(), set_tid)))
     except OSError:
-        if ns.pid_allocated == PIDNS_ADDING:  # nobody has lived here yet
+        if ns.pid_allocated == PIDNS_ADDING:  # no task has lived here yet
             ns.allocator.reset()
         raise
 
@@ -286,7 +286,7 @@ def task_pid_ptr(task: TaskStruct, pid_type: PidType) -> Pid | None:
 def change_pid(pids: list[Pid], task: TaskStruct, pid_type: PidType, pid: Pid) -> None:
     """Move a process to another group or session.
 
-    Compilers inline ``attach_pid()`` here: what it would tell is told by this function's own hook.
+    Compilers inline ``attach_pid()`` here: this function has a hook that reports the same.
     """
     task.kernel.trace.change_pid(task, pid_type, pid)
     __change_pid(pids, task, pid_type, pid)

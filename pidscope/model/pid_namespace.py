@@ -1,8 +1,8 @@
 """``struct pid_namespace``, where numbers count: kernel/pid_namespace.c.
 
 A namespace is made empty. The first process that is forked into it is its number 1 and its
-``child_reaper``; when the last thread of that process exits, everybody else in it is killed and
-nobody can be born in it any more.
+``child_reaper``; when the last thread of that process exits, every other task in it is killed and
+no task can be born in it any more.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Numbers of one PID namespace up to 4.14: a bitmap and the last number (``alloc_pidmap()``).
 
-What could be told from outside: a wrap always goes to 300, wherever the search began, and writing
+What can be observed from outside: a wrap always goes to 300, wherever the search began, and writing
 ns_last_pid sets the last number itself. Found by ``pid_hash``, a table of upids over all
 namespaces, where today each namespace has its own IDR; here both are one dict.
 """

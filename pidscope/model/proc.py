@@ -2,9 +2,9 @@ r"""What /proc prints of this kernel: fs/proc/array.c, fs/proc/base.c and fs/pro
 
 Files and listings are iterators. Each number is a piece of its own and is read through the task's
 pointers only when that piece is asked for: as in the kernel no lock is held meanwhile, so a file
-may be torn between what was before and what is after somebody's system call.
+may be torn between what was before and what is after a system call of another task.
 
-Lines that tell of nothing this kernel has (memory, signals, credentials) are left out.
+Lines about what this kernel does not have (memory, signals, credentials) are left out.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _START_TIME = 22  # its field, counted from 1
 _NrNs = Callable[[TaskStruct, PidNamespace], int]
 
 
-# Who is there
+# The tasks that are there
 
 
 def proc_pid_lookup(nr: int, ns: PidNamespace) -> Generator[None, None, Pid | None]:
@@ -166,7 +166,7 @@ def _ppid(task: TaskStruct, ns: PidNamespace) -> int:
 
 
 def _state(task: TaskStruct) -> bytes:
-    """``get_task_state()``; nobody is ever seen running, since a system call takes no time."""
+    """``get_task_state()``; no task is ever observed running, since a system call takes no time."""
     if task.exit_state:
         return b"Z (zombie)" if task.exit_state == EXIT_ZOMBIE else b"X (dead)"
     if task.zaps is not None and task.kernel.features.zap_is_idle:

@@ -1,7 +1,7 @@
 """Tasks and what their threads share: include/linux/sched.h and include/linux/sched/signal.h.
 
 A ``task_struct`` is a thread. It has one ``struct pid`` of its own (``thread_pid``). Everything a
-process has besides is in the ``signal_struct`` that its threads share: ``pids[]`` there are the
+process also has is in the ``signal_struct`` that its threads share: ``pids[]`` there are the
 thread group's, the process group's and the session's struct pids, so a thread can never be in
 another session than its siblings.
 """
@@ -52,7 +52,7 @@ class SignalStruct:
         self.unkillable = False  # SIGNAL_UNKILLABLE: the init of a PID namespace
         self.is_child_subreaper = False
         self.has_child_subreaper = False  # an ancestor may be one
-        self.group_exit_code: int | None = None  # set once the whole group is told to exit
+        self.group_exit_code: int | None = None  # set once the whole group exits
         self.ignores_sigchld = False  # SIG_IGN: its children reap themselves
 
 

@@ -1,7 +1,7 @@
 """Signals that end processes, which all do here that are not ignored: kernel/signal.c.
 
-A namespace's init is deaf (SIGNAL_UNKILLABLE) to everybody inside, and to SIGTERM from anywhere,
-as long as it has no handler. SIGKILL from outside reaches it: from whoever has no number there.
+A namespace's init is deaf (SIGNAL_UNKILLABLE) to every task inside, and to SIGTERM from anywhere,
+as long as it has no handler. SIGKILL from outside reaches it: from a task that has no number there.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _NOT_FATAL = frozenset({17, 18, 19, 20, 21, 22, 23, 28})  # CHLD CONT STOP TSTP 
 
 
 def sys_kill(current: TaskStruct, nr: int, sig: int) -> int:
-    """kill(2): a process, the own group (0), everybody (-1), a group (-N).
+    """kill(2): a process, the own group (0), every task (-1), a group (-N).
 
     Raises OSError: EINVAL, ESRCH.
     """
     targets = _targets(current, nr)
     if not targets:
-        raise OSError(errno.ESRCH, f"nobody is {nr} here")
+        raise OSError(errno.ESRCH, f"no task has number {nr} here")
     if not 0 <= sig <= _NSIG:  # check_kill_permission()
         raise OSError(errno.EINVAL, f"no signal {sig}")
     for target in targets:

@@ -1,4 +1,4 @@
-"""Groups, sessions and who am I: kernel/sys.c; and the sysctls of PID namespaces.
+"""Groups, sessions and questions about oneself: kernel/sys.c; and the sysctls of PID namespaces.
 
 A group or a session is a struct pid that processes hang on, not a number: a process can be in one
 that has no number where it lives, and then reads 0.
@@ -43,7 +43,7 @@ def sys_setpgid(current: TaskStruct, pid: int, pgid: int) -> int:
         raise OSError(errno.EINVAL, "a group's number is not negative")
     p = find_task_by_vpid(pid, current)
     if p is None:
-        raise OSError(errno.ESRCH, f"nobody is {pid} here")
+        raise OSError(errno.ESRCH, f"no task has number {pid} here")
     _may_setpgid(p, group_leader)
     pgrp = p.thread_pid
     if pgid != pid:
@@ -60,7 +60,7 @@ def sys_setpgid(current: TaskStruct, pid: int, pgid: int) -> int:
 
 
 def _may_setpgid(p: TaskStruct, group_leader: TaskStruct) -> None:
-    """Refuse whose group is not the caller's to change; raises OSError."""
+    """Refuse a task whose group the caller may not change; raises OSError."""
     if not thread_group_leader(p):
         raise OSError(errno.EINVAL, "a thread has its process's group")
     if same_thread_group(p.real_parent, group_leader):
@@ -75,7 +75,7 @@ def _may_setpgid(p: TaskStruct, group_leader: TaskStruct) -> None:
 
 
 def sys_setsid(current: TaskStruct) -> int:
-    """setsid(2): its number as the caller sees it; raises OSError EPERM for a group's leader."""
+    """setsid(2): its number for the caller; raises OSError EPERM for a group's leader."""
     group_leader = current.group_leader
     sid = group_leader.thread_pid
     assert sid is not None
@@ -119,20 +119,20 @@ def sys_getsid(current: TaskStruct, pid: int = 0) -> int:
 def _find(current: TaskStruct, nr: int) -> TaskStruct:
     task = find_task_by_vpid(nr, current) if nr else current
     if task is None:
-        raise OSError(errno.ESRCH, f"nobody is {nr} here")
+        raise OSError(errno.ESRCH, f"no task has number {nr} here")
     return task
 
 
 def prctl_set_child_subreaper(current: TaskStruct, on: int) -> int:
-    """prctl(PR_SET_CHILD_SUBREAPER): descendants are told that one may be above them."""
+    """prctl(PR_SET_CHILD_SUBREAPER): descendants learn that a subreaper may be above them."""
     current.signal.is_child_subreaper = bool(on)
     if on:
-        told = list(current.signal.threads)
-        while told:
-            for p in told.pop().children:
+        informed = list(current.signal.threads)
+        while informed:
+            for p in informed.pop().children:
                 if not p.signal.has_child_subreaper and not _is_init(p):
                     p.signal.has_child_subreaper = True
-                    told += p.signal.threads
+                    informed += p.signal.threads
     return 0
 
 

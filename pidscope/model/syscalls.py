@@ -42,10 +42,10 @@ class Blocked(PidscopeError):
 
 
 def call(current: TaskStruct, name: str, *args: Any) -> int | None:
-    """Let a task make a system call, and all who are killed or woken by it run until they rest.
+    """Let a task make a system call, and all tasks that it kills or wakes run until they rest.
 
     Args:
-        current: who calls.
+        current: the task that calls.
         name: of the table; the real one's arguments follow, numbers being in the namespace where
             ``current`` lives.
 

@@ -1,7 +1,7 @@
 """Waiting for children: the second half of kernel/exit.c.
 
 Any thread may wait for the children of all threads of its process. A leader that is dead before
-its other threads is nobody's to reap yet.
+its other threads cannot be reaped yet.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ INT_MIN = -(1 << 31)
 
 
 def sys_wait4(current: TaskStruct, upid: int = -1) -> int:
-    """wait4(2) with WNOHANG: who was reaped, 0 if nobody can be yet.
+    """wait4(2) with WNOHANG: the number that was reaped, 0 if none can be yet.
 
     Raises OSError: ECHILD if there is no such child, ESRCH for INT_MIN.
     """

@@ -41,9 +41,9 @@ CHOICES = (*DEFAULT, *VERBOSE)
 
 def event_names_of_mode(way: str) -> frozenset[str]:
     """Return the names of the events that a probe mode can report."""
-    told = (_NAMES[kind] for kind in hooks.events_of(way) if kind in _NAMES)
+    reported = (_NAMES[kind] for kind in hooks.events_of(way) if kind in _NAMES)
     links = () if way == hooks.TRACEPOINT else ("pgid", "sid")
-    return frozenset(("birth", "thread", *links, *told))
+    return frozenset(("birth", "thread", *links, *reported))
 
 
 def event_name(event: events.Event) -> str:

@@ -69,7 +69,7 @@ class World(Protocol):
 
     @property
     def missing(self) -> Sequence[str]:
-        """What the watch cannot see, for want of a hook."""
+        """What the watch cannot observe, since a hook is missing."""
 
     @property
     def lost(self) -> int:

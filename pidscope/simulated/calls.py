@@ -21,7 +21,7 @@ FLAGS = ("NEWPID", "THREAD", "PARENT")
 READABLE = ("pid_max", "ns_last_pid")
 SYSCTLS = (*READABLE, "max_pid_namespaces")
 SIGNALS = {"KILL": 9, "TERM": 15}
-_STOPS = (19, 20, 21, 22)  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU: nobody is ever stopped here
+_STOPS = (19, 20, 21, 22)  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU: no task is ever stopped here
 CREATING = ("fork", "vfork", "clone")
 """The calls that make a task, which can be given a name."""
 ENDING = ("exit", "exit_group")
@@ -34,7 +34,7 @@ _ERRNOS = frozenset(errno.errorcode.values())
 
 
 class BadStep(ValueError):
-    """A step cannot be, or cannot be made; who knows its line makes this a `ScenarioError`."""
+    """A step is wrong, or cannot be made; the caller adds its line in a `ScenarioError`."""
 
 
 class Kind(enum.Enum):
@@ -75,7 +75,7 @@ class Signature(NamedTuple):
 
 
 class CloneArguments(NamedTuple):
-    """What ``clone`` is told: names of flags, and the numbers wanted, innermost first."""
+    """The arguments of ``clone``: names of flags, and the numbers wanted, innermost first."""
 
     flags: tuple[str, ...]
     set_tid: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""The cast of a play: who is called what, and which numbers they have or had."""
+"""The cast of a play: the name of each task, and the numbers that it has or had."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Cast:
         self.cgroups[name] = Cgroup(name, above, root.id + len(self.cgroups) + 1, pids_max)
 
     def task(self, name: str) -> TaskStruct:
-        """Who is called so, alive or not."""
+        """Return the task of this name, alive or not."""
         if name not in self.tasks:
             raise BadStep(f"no task named {quote(name)}")
         return self.tasks[name]

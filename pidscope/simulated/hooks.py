@@ -1,8 +1,8 @@
-"""How often each hook of bpf/functions.c runs for what the model tells of.
+"""How often each hook of bpf/functions.c runs for an event of the model.
 
 Hooks run more often than they write: a process is attached, and detached, as PID, TGID, PGID and
-SID by one call each, and one record tells of all four. `pidscope.wire.hooks` knows that, too, and
-says it again: here it is what happened, there what the records account for.
+SID by one call each, and one record stands for all four. `pidscope.wire.hooks` has the same rule
+on purpose: here it is what happened, there what the records account for.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ONE_RUN: dict[type, str] = {
 
 
 def runs(event: events.Event) -> tuple[str, int]:
-    """The hook that tells of ``event``, and how many runs of it that stands for."""
+    """Return the hook that reports ``event``, and how many of its runs the event stands for."""
     if isinstance(event, events.PidAttached):
         if event.birth is None:
             return "change_pid", 1

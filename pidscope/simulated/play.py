@@ -50,7 +50,7 @@ class Play:
 
     @property
     def names(self) -> dict[str, TaskStruct]:
-        """Who is called what; those who have ended too."""
+        """The tasks by name, ended ones included."""
         return self.cast.tasks
 
     def step(self) -> bool:
@@ -65,7 +65,7 @@ class Play:
         """Make one step.
 
         Raises:
-            ScenarioError: a name is nobody's, the actor cannot act, or the result is another.
+            ScenarioError: a name has no task, the actor cannot act, or the result differs.
         """
         try:
             if step.actor:
@@ -110,7 +110,7 @@ class Play:
         return outcome
 
     def _check(self, step: Step, current: TaskStruct, outcome: Outcome) -> None:
-        """Raise BadStep if it went otherwise than the step says."""
+        """Raise BadStep if the result is not the one of the step."""
         result = step.result
         if result == ANYTHING or not (result or outcome.errno):
             return

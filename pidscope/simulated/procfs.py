@@ -1,4 +1,4 @@
-"""The model's /proc, for whoever reads a kernel's: text from the model, parsed as a kernel's is.
+"""The model's /proc, for any reader of a kernel's: text from the model, parsed as a kernel's is.
 
 Every reading is a generator that stops between any two things it looks at, so that the world can
 let others go on there, as CPUs do that share a kernel.
@@ -73,7 +73,7 @@ class SimulatedProcFs:
         return None if ns is None else ns.inum
 
     def own_number(self) -> int | None:
-        """Return None: who reads is no task of this kernel."""
+        """Return None: the reader is no task of this kernel."""
         return None
 
     def children_ns(self, number: int) -> int | None:
@@ -108,7 +108,7 @@ class SimulatedProcFs:
     ) -> Snapshot:
         """Read every task that is listed, and the parent of every PID namespace met.
 
-        The starts are read in any case: they cost little here. Nobody is in a container.
+        The starts are read in any case: they cost little here. No task is in a container.
         """
         return take_snapshot(self, threads)
 

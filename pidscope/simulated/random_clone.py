@@ -22,7 +22,7 @@ _TOO_MANY = ",".join(["1"] * 33)  # there are 32 levels below the first
 
 
 def clone_words(scene: Scene, task: TaskStruct) -> tuple[str, ...]:
-    """What ``task`` may tell clone, good or bad."""
+    """Return arguments for a clone by ``task``, good or bad."""
     assert task.nsproxy is not None
     ns, rng = task.nsproxy.pid_ns_for_children, scene.rng
     flags = _flags(scene, task, ns)

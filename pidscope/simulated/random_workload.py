@@ -1,7 +1,7 @@
 """Random workloads: every call of the language but for cgroups and max_pid_namespaces.
 
 Those two are the host's, and these steps are also made on real kernels (the differential test). For
-the same reason nobody of the host acts after the first step, no signal reaches it, and numbers are
+the same reason no task of the host acts after the first step, no signal reaches it, and numbers are
 asked for (set_tid) only inside the world. Each choice is the random number generator's, so the
 same seed gives the same steps.
 """
@@ -24,7 +24,7 @@ from pidscope.simulated.steps import ANYTHING, Step
 STEPS = 2_000
 """The length of the scenario ``random``."""
 
-_CROWD = 24  # tasks, zombies too: nobody is born above it
+_CROWD = 24  # tasks, zombies too: no task is born above it
 _FEW = 6
 _ONCE_IN = 200  # how rarely the world may end
 _COMMS = ("sh", "nginx", "worker", "a\\x20b", "\\x28x\\x29\\x20R\\x201")
@@ -43,7 +43,7 @@ def random_steps(play: Play, rng: random.Random) -> Iterator[Step]:
     """An endless workload in a new world below the host's init, which is called ``one``.
 
     Each step can be resolved when it is asked for, if those before it have been performed. The
-    steps end if nobody is left.
+    steps end if no task is left.
     """
     yield Step(1, "init", "clone", ("NEWPID",), "one")
     if play.names["one"].thread_pid is None:
@@ -98,7 +98,7 @@ class _Workload:
         }
 
     def next_act(self) -> _Act:
-        """What happens next; somebody must be able to act."""
+        """Return what happens next; at least one task must be able to act."""
         while True:
             (choice,) = self.rng.choices(list(self._choices), list(self._choices.values()))
             actor = self.rng.choice(self.scene.actors())
@@ -116,7 +116,7 @@ class _Workload:
             return None
         assert task.nsproxy is not None
         if not task.nsproxy.pid_ns_for_children.adding and self._chance(0.8):
-            return _Act(actor, "setns", (actor,))  # nobody is ever born where they go now
+            return _Act(actor, "setns", (actor,))  # no task can be born where they go now
         kind = self.rng.random()
         if kind < 0.35:
             return _Act(actor, "fork", (), True)

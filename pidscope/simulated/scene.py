@@ -1,4 +1,4 @@
-"""What a random workload knows of the world it goes on in: who lives, and what numbers there are.
+"""What a random workload knows of its world: the living tasks, and the numbers there are.
 
 All are in the namespace of ``one``; the host's tasks are never looked at.
 """
@@ -33,7 +33,7 @@ class Scene:
         self._named = 0
 
     def new_name(self) -> str:
-        """A name that nobody has had."""
+        """Return a name that no task has had."""
         self._named += 1
         while f"t{self._named}" in self.cast.tasks:
             self._named += 1
@@ -49,11 +49,11 @@ class Scene:
                 self.dead.append(name)
 
     def actors(self) -> list[str]:
-        """Who can make a call."""
+        """The names of the tasks that can make a call."""
         return [name for name, task in self.living.items() if not task.blocked]
 
     def parents_of_zombies(self) -> list[str]:
-        """Who can make a call and has somebody to reap."""
+        """The names of the tasks that can make a call and have a zombie to reap."""
         return [
             name
             for name in self.actors()
@@ -85,7 +85,7 @@ class Scene:
         return self.rng.choice(list(self.living))
 
     def known_to(self, actor: TaskStruct) -> str:
-        """Somebody who has a number where ``actor`` lives: itself at least."""
+        """Return a task that has a number where ``actor`` lives: itself at least."""
         ns = self.where(actor)
         known = [name for name, task in self.living.items() if pid_nr_ns(task.thread_pid, ns)]
         return self.rng.choice(known)
@@ -102,7 +102,7 @@ class Scene:
         return self.rng.choice(dead) if dead else None
 
     def foreign_number(self) -> int:
-        """A number that somebody has somewhere."""
+        """Return a number that some task has somewhere."""
         pid = self.living[self.some_name()].thread_pid
         assert pid is not None
         return self.rng.choice(pid.numbers[1:]).nr
@@ -118,7 +118,7 @@ class Scene:
         return not pid_nr_ns(task_pgrp(actor), self.ns)
 
     def who(self, actor: TaskStruct) -> str:
-        """A number or a name: of somebody, of somebody elsewhere, of a group, of nobody."""
+        """Return a number or a name: of a task, of a task elsewhere, of a group, of none."""
         kind = self.rng.random()
         if kind < 0.5:
             return self.known_to(actor)

@@ -6,7 +6,7 @@ The language::
     ACTOR: CALL [ARGUMENT...] [-> NAME] [= RESULT]
     N * ACTOR: CALL ... [-> NAME]       N times; the names are then NAME1 to NAMEN
     cgroup NAME [in PARENT] [pids.max N]
-    sleep SECONDS                       the clock moves, nobody acts
+    sleep SECONDS                       the clock moves, no task acts
 
 ACTOR and NAME call tasks; ``init`` and ``kthreadd`` are there from the start. ``-> NAME`` names
 the task that was made; a name can be given again. The calls::
@@ -24,7 +24,7 @@ WHO      a number in the actor's namespace; NAME, the number of that task there 
 set_tid  the numbers wanted, innermost namespace first
 bad_pidfd  the place for a pidfd cannot be written: the fork fails after it got its numbers
 setns NAME           the namespace that NAME is in; ``children``: the one its children will be in
-sysctl   without N reads; wait never blocks and gives 0 when nobody has ended
+sysctl   without N reads; wait never blocks and gives 0 when no child has ended
 SIGNAL   KILL, TERM (if left out) or a number; none that stops
 RESULT   what the call must give: a number, a NAME (its number) or an error like EPERM, else the
          scenario is wrong there; ``?`` is anything. Without it the call must succeed.
@@ -53,7 +53,7 @@ ANYTHING = "?"
 _COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
 _SECONDS = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?")
 _REPEATED_MAX = 10_000
-_LINE_MAX = 4096  # what a step says is read anew whenever it is played, however often it repeats
+_LINE_MAX = 4096  # the text of a step is read again whenever it is played, however often it repeats
 
 
 class Step(NamedTuple):

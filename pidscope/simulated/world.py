@@ -3,12 +3,12 @@
 One process plays all CPUs. While a file of /proc is read, the scenario goes on between two of its
 numbers; and while a step of the scenario is in the middle of its system call, between two of its
 writes, the reading may go on in turn. So files are torn as a kernel's are, and what a reader sees
-may have its record already but not its change, or be half an exchange. Who goes on is drawn from a
-seed: the same seed gives the same run.
+may have its record already but not its change, or be half an exchange. A seed
+decides which side goes on: the same seed gives the same run.
 
 Why the fence has nothing to wait for: a system call of the model begins and ends inside one call
 of `step` or one reading of /proc. The session takes the ring's position outside of both, so by
-then every record it can find in the ring has its change behind it, and nobody holds the tasklist
+then every record it can find in the ring has its change behind it, and no task holds the tasklist
 lock. (What may happen *during* a fence is another matter: others go on there too.)
 """
 
@@ -38,13 +38,13 @@ class SimulatedWorld:
     Args:
         kernel: what is watched, from now on.
         play: makes the next step of the scenario; False if there is none.
-        seed: of who goes on when.
+        seed: decides which side goes on when.
         ring_bytes: how much the ring can hold.
     """
 
     way = "simulated"
     missing = ()
-    steps = True  # are told; may be changed
+    steps = True  # intermediate events are reported; may be changed
     ns_per_tick = NS_PER_TICK
     start_offset_ns = 0
 
@@ -60,7 +60,7 @@ class SimulatedWorld:
         self.ring = SimulatedRing(ring_bytes)
         self.procfs = SimulatedProcFs(kernel, self._finish)
         self.lost = 0
-        self.busy = False  # others go on while /proc is read
+        self.busy = False  # the scenario goes on while /proc is read
         self.ended = False  # the scenario has
         self._play = play
         self._random = random.Random(seed)
@@ -70,7 +70,7 @@ class SimulatedWorld:
         kernel.elsewhere = self._elsewhere
 
     def tasks(self) -> list[TaskSeen]:
-        """Every task as the model's task iterator tells."""
+        """Return every task from the model's task iterator."""
         return self._finish(iterate(self.kernel))
 
     def sees(self, name: str) -> bool:
@@ -79,7 +79,7 @@ class SimulatedWorld:
 
     @property
     def skipped(self) -> dict[str, int]:
-        """None is ever left out."""
+        """No run is ever skipped."""
         return {}
 
     def hits(self) -> dict[str, int]:
@@ -87,7 +87,7 @@ class SimulatedWorld:
         return {hook.name: self._hits[hook.name] for hook in hooks_of(self.way, self.steps)}
 
     def fence(self) -> None:
-        """Return when all whose records were written before have done what they tell: at once."""
+        """Return when each change whose record was written before has been made: at once."""
         self._others_go_on()
 
     def now_ns(self) -> int:
@@ -107,10 +107,10 @@ class SimulatedWorld:
         self.ended = self.ended or not self._play()
         return not self.ended
 
-    # Two that share the kernel: the scenario, and who reads /proc
+    # Two sides share the kernel: the scenario, and the reader of /proc
 
     def _hooked(self, event: Event) -> None:
-        """A hook runs, before the change that it tells of."""
+        """A hook runs, before the change that it reports."""
         if not self.steps and isinstance(event, STEPS):
             return
         hook, times = runs(event)
@@ -134,7 +134,7 @@ class SimulatedWorld:
             pass
 
     def _elsewhere(self) -> None:
-        """Somebody is between two writes: let the reader look at what there is now."""
+        """A system call is between two writes: let the reader look at the state now."""
         reader = self._reader
         while reader is not None and not reader.done and self._random.random() < _READ_RATE:
             reader.go_on()
