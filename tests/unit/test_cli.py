@@ -52,10 +52,6 @@ def run(*arguments: str, before: Sequence[str] = ()) -> subprocess.CompletedProc
     return done
 
 
-def expect_root() -> None:
-    assert os.geteuid() == 0, "this test has to run as root"
-
-
 def said(done: subprocess.CompletedProcess[str]) -> list[str]:
     assert done.stdout == ""
     lines = done.stderr.splitlines()
@@ -188,34 +184,35 @@ def test_a_listing_imports_nothing_heavy_before_it_is_needed(arguments: list[str
     assert HEAVY.isdisjoint(done.stderr.split()), HEAVY.intersection(done.stderr.split())
 
 
-@pytest.mark.parametrize("arguments", LIVE, ids=" ".join)
-def test_not_root(arguments: list[str]) -> None:
-    expect_root()
-    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
-    done = run(*arguments, before=nobody)
+NOT_ROOT = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+OTHERS_PROC = (
+    "unshare",
+    "-m",
+    "sh",
+    "-c",
+    'unshare -p -f mount -t proc proc /proc; exec "$@"',
+    "o",
+)
+NO_NUMBER = "/proc belongs to a PID namespace in which this process has no number"
+NESTED = ("unshare", "-p", "-f", "--mount-proc")
+
+
+@pytest.mark.parametrize(
+    ("before", "arguments", "why", "what_to_do"),
+    [
+        *((NOT_ROOT, it, "needs root", ["sudo"]) for it in LIVE),
+        *((OTHERS_PROC, it, NO_NUMBER, ["mount"]) for it in (["ps"], ["ns"], *LIVE[:2])),
+        *((NESTED, it, "nested", ["--pid=host", "--proc"]) for it in LIVE),
+    ],
+)
+def test_where_it_cannot_work_it_says_why_and_what_to_do(
+    before: Sequence[str], arguments: list[str], why: str, what_to_do: list[str]
+) -> None:
+    assert os.geteuid() == 0, "this test has to run as root"
+    done = run(*arguments, before=before)
     assert done.returncode == 3
     fault, hint = said(done)
-    assert "needs root" in fault and "sudo" in hint
-
-
-@pytest.mark.parametrize("arguments", [["ps"], ["ns"], *LIVE[:2]], ids=" ".join)
-def test_the_proc_of_another_namespace(arguments: list[str]) -> None:
-    expect_root()
-    others = 'unshare -p -f mount -t proc proc /proc; exec "$@"'
-    done = run(*arguments, before=("unshare", "-m", "sh", "-c", others, "others"))
-    assert done.returncode == 3
-    fault, hint = said(done)
-    assert "/proc belongs to a PID namespace in which this process has no number" in fault
-    assert "mount" in hint
-
-
-@pytest.mark.parametrize("arguments", LIVE, ids=" ".join)
-def test_a_nested_namespace_with_its_own_proc(arguments: list[str]) -> None:
-    expect_root()
-    done = run(*arguments, before=("unshare", "-p", "-f", "--mount-proc"))
-    assert done.returncode == 3
-    fault, hint = said(done)
-    assert "nested" in fault and "--pid=host" in hint and "--proc" in hint
+    assert why in fault and all(word in hint for word in what_to_do)
 
 
 @pytest.mark.parametrize("arguments", [["ps"], ["ps", "-J"], ["ns"], ["doctor"]], ids=" ".join)

@@ -5,29 +5,55 @@ from __future__ import annotations
 import pytest
 
 from pidscope import events
+from pidscope.model.kernel import Kernel
 from pidscope.model.pid import pid_nr_ns, task_active_pid_ns
+from pidscope.model.pid_namespace import PidNamespace
 from pidscope.query.in_namespace import NamespaceFilter
 from pidscope.session.session import Session
 from pidscope.simulated.stage import set_stage
+from pidscope.simulated.world import SimulatedWorld
 from pidscope.table.table import Table
 from tests.unit.machine import Machine, nr
 from tests.unit.reference import NS_PER_TICK, ROOT
 
 
-def inum(m: Machine) -> int:
-    """A namespace with a namespace in it, and a stranger beside it."""
+@pytest.fixture
+def m() -> Machine:
+    return Machine()
+
+
+@pytest.fixture
+def inside(m: Machine) -> NamespaceFilter:
+    """Of a namespace with a namespace in it, and a stranger beside it."""
     outer = m.contain(m.fork(m.kernel.init))
     m.contain(outer)
     m.contain(m.fork(m.kernel.init))
     assert outer.pid is not None
-    return outer.pid.ns.inum
+    return NamespaceFilter(outer.pid.ns.inum, m.table)
 
 
-def test_the_initial_one_has_everybody() -> None:
-    m = Machine()
-    inum(m)
-    inside = NamespaceFilter(ROOT, m.table)
-    assert all(inside.includes(event, m.table) for event in m.kernel.records)
+def test_the_initial_one_has_every_task(m: Machine, inside: NamespaceFilter) -> None:
+    everything = NamespaceFilter(ROOT, m.table)
+    assert all(everything.includes(event, m.table) for event in m.kernel.records)
+
+
+def has_number(kernel: Kernel, ns: PidNamespace, event: events.Event) -> bool:
+    """Whether the task or the struct pid that the event is about has a number in ``ns``."""
+    if isinstance(event, (events.PidAllocated, events.PidFreed)):
+        number = event.pid.nr
+    else:
+        number = getattr(event, "tid", event.by)
+    return pid_nr_ns(kernel.init_pid_ns.allocator.pids.get(number), ns) != 0
+
+
+def first_namespace(world: SimulatedWorld) -> PidNamespace:
+    """Play until there is a namespace in the initial one."""
+    while world.step():
+        tasks = [task for task in world.kernel.tasks() if task.thread_pid is not None]
+        for ns in {task_active_pid_ns(task) for task in tasks} - {world.kernel.init_pid_ns, None}:
+            assert ns is not None
+            return ns
+    raise AssertionError("no namespace was made")
 
 
 @pytest.mark.parametrize("scenario", ["nested", "dying-init", "random:3", "random:4"])
@@ -38,24 +64,10 @@ def test_those_are_shown_whose_tasks_have_a_number_there(scenario: str) -> None:
     told: list[tuple[events.Event, bool]] = []
 
     def hooked(event: events.Event) -> None:
-        told.append((event, has_number(event)))
+        told.append((event, has_number(world.kernel, ns, event)))
         before(event)
 
-    def has_number(event: events.Event) -> bool:
-        """Of the task or the struct pid that the event is about."""
-        if isinstance(event, (events.PidAllocated, events.PidFreed)):
-            pid = world.kernel.init_pid_ns.allocator.pids.get(event.pid.nr)
-            return pid_nr_ns(pid, ns) != 0
-        pid = world.kernel.init_pid_ns.allocator.pids.get(getattr(event, "tid", event.by))
-        return pid_nr_ns(pid, ns) != 0
-
-    while world.step():  # until there is a namespace in the initial one
-        tasks = [task for task in world.kernel.tasks() if task.thread_pid is not None]
-        spaces = {task_active_pid_ns(task) for task in tasks} - {world.kernel.init_pid_ns, None}
-        if spaces:
-            break
-    (ns,) = spaces
-    assert ns is not None
+    ns = first_namespace(world)
     before = world._hooked
     world.kernel.listener = hooked
     checked = 0
@@ -84,9 +96,9 @@ def test_those_are_shown_whose_tasks_have_a_number_there(scenario: str) -> None:
     assert checked > 10
 
 
-def test_a_failed_fork_is_where_its_child_would_have_been() -> None:
-    m = Machine()
-    inside = NamespaceFilter(inum(m), m.table)
+def test_a_failed_fork_is_where_its_child_would_have_been(
+    m: Machine, inside: NamespaceFilter
+) -> None:
     event = events.ForkFailed(1, nr(m.kernel.init), 11, 0, 0, inside.inum)
     assert inside.includes(event, m.table)
     assert not inside.includes(event._replace(children_ns=ROOT), m.table)
@@ -96,9 +108,9 @@ def test_a_failed_fork_is_where_its_child_would_have_been() -> None:
     assert inside.includes(events.PidRefused(1, member.nr, 11), m.table)
 
 
-def test_a_namespace_made_inside_is_inside_before_anybody_is_in_it() -> None:
-    m = Machine()
-    inside = NamespaceFilter(inum(m), m.table)
+def test_a_namespace_made_inside_is_inside_before_anybody_is_in_it(
+    m: Machine, inside: NamespaceFilter
+) -> None:
     new = events.PidNumbers((90, 9, 1), 77)
     assert not inside.includes(events.PidAllocated(1, 1, new), m.table)
     assert inside.includes(events.NamespaceCreated(1, 1, 77, inside.inum, 2), m.table)
@@ -107,9 +119,7 @@ def test_a_namespace_made_inside_is_inside_before_anybody_is_in_it() -> None:
     assert not inside.includes(events.PidAllocated(1, 1, new), m.table)
 
 
-def test_another_one_with_its_inum_is_another_one() -> None:
-    m = Machine()
-    inside = NamespaceFilter(inum(m), m.table)
+def test_another_one_with_its_inum_is_another_one(m: Machine, inside: NamespaceFilter) -> None:
     births = [
         e for e in m.kernel.records if isinstance(e, events.PidAttached) and e.birth is not None
     ]
@@ -122,9 +132,7 @@ def test_another_one_with_its_inum_is_another_one() -> None:
 REPAIRED = events.Repaired(1, 3, 4, 5)
 
 
-def test_after_a_repair_it_is_looked_at_again() -> None:
-    m = Machine()
-    inside = NamespaceFilter(inum(m), m.table)
+def test_after_a_repair_it_is_looked_at_again(m: Machine, inside: NamespaceFilter) -> None:
     stranger = events.NamespaceCreated(1, 1, 77, ROOT, 1)
     assert inside.includes(REPAIRED, m.table) and inside.includes(events.Lost(1, 2), m.table)
     assert inside.is_sure and not inside.ended(m.table) and not inside.includes(stranger, m.table)
