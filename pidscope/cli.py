@@ -15,7 +15,7 @@ from pidscope import __version__
 from pidscope.errors import HostError, PidscopeError, UsageError
 from pidscope.escape import escape
 from pidscope.sources.options import SCENARIOS
-from pidscope.terminal import forget_stdout, open_standard_streams, say
+from pidscope.terminal import forget_stdout, open_standard_streams, warn
 
 _DESCRIPTION = """\
 pidscope shows every PID of every task, at every level of nested PID
@@ -58,7 +58,7 @@ class _Parser(argparse.ArgumentParser):
         """Print the error below the usage, and exit with 2."""
         with contextlib.suppress(OSError):  # standard error may be closed
             self.print_usage(sys.stderr)
-            say(f"error: {message}", self.prog)
+            warn(f"error: {message}", self.prog)
         sys.exit(UsageError.exit_code)
 
 
@@ -96,7 +96,7 @@ def _complain(message: str, hint: str = "") -> None:
     with contextlib.suppress(OSError):  # standard error may be closed
         print(f"pidscope: {message}", file=sys.stderr)
         for line in hint.splitlines():
-            say(line)
+            warn(line)
 
 
 def _failure(error: OSError) -> str:

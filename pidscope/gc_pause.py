@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def keeping_all() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Stop the collector until this is left: it would look at all objects again and again."""
     enabled = gc.isenabled()
     gc.disable()

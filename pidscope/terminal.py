@@ -13,7 +13,7 @@ _PLAIN = "pidscope.plain"  # an error handler of codecs
 _LOOKALIKES = dict(zip("─│├└▶▲…", "-||`>^~"))
 
 
-def say(message: str, speaker: str = "pidscope") -> None:
+def warn(message: str, speaker: str = "pidscope") -> None:
     """Print a note on standard error, folded between words, from the program or one command."""
     prefix = f"{speaker}: "
     width = _WIDTH - len(prefix)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pidscope.query.process import Process
 from pidscope.query.where import bracketed, describe
 from pidscope.sources.listing import Listed
-from pidscope.terminal import say
+from pidscope.terminal import warn
 
 _MOST_TOLD = 5
 
@@ -35,7 +35,7 @@ def namesakes(
                 yield Namesake(level["pid"], level["ns"], process)
 
 
-def tell_elsewhere(world: Listed, processes: list[Process], numbers: Collection[int]) -> None:
+def warn_elsewhere(world: Listed, processes: list[Process], numbers: Collection[int]) -> None:
     """Say on standard error who else is called by one of ``numbers``, and how to ask for it."""
     ns = world.mount.ns
     if not any(namesakes(processes, numbers, ns)):
@@ -49,9 +49,9 @@ def tell_elsewhere(world: Listed, processes: list[Process], numbers: Collection[
     for number, inner, process in found[:_MOST_TOLD]:
         chain = chains.get(process["pid"], ())
         named = f", {describe(chain)}" if chain else ""
-        say(f"{number} in {bracketed(inner)} is {process['pid']} {process['comm']}{named}")
+        warn(f"{number} in {bracketed(inner)} is {process['pid']} {process['comm']}{named}")
     more = len(found) - _MOST_TOLD
     if more > 0:
-        say(f"… and {more} more")
+        warn(f"… and {more} more")
     if found:
-        say("--in says which namespace is meant")
+        warn("--in says which namespace is meant")

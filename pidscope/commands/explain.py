@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 
 from pidscope.commands.one_task import see
-from pidscope.gc_pause import keeping_all
+from pidscope.gc_pause import gc_paused
 from pidscope.query import explain as explaining
 from pidscope.query.process import Outermost
 from pidscope.sources.listing import Listed, listed
 from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc
-from pidscope.sources.where import EXPLAINED, add_in, tell_shared
+from pidscope.sources.where import EXPLAINED, add_in, warn_shared
 
 _EXAMPLES = f"""\
 What is drawn is what is there since Linux 4.19:
@@ -71,7 +71,7 @@ def _number(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Draw one task; raise UsageError, HostError, or NotFound if nobody has the number."""
     world = listed(args)
-    with keeping_all():
+    with gc_paused():
         return _print(world, args)
 
 
@@ -93,8 +93,8 @@ def _print(world: Listed, args: argparse.Namespace) -> int:
         world.print_document("pids", explaining.pid_documents(it), it.all_seen, **more)
         return 0
     print(_drawn(it, args.dot))
-    world.tell_outermost()
-    tell_shared(place)
+    world.warn_outermost()
+    warn_shared(place)
     return 0
 
 

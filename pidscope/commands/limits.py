@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pidscope.commands.one_task import see
 from pidscope.containers.container import brief
 from pidscope.errors import NotFound
-from pidscope.gc_pause import keeping_all
+from pidscope.gc_pause import gc_paused
 from pidscope.host.proc import ProcFs
 from pidscope.limits import bounds as limits
 from pidscope.limits.bounds import Bound, Everyone, Facts
@@ -19,8 +19,8 @@ from pidscope.render import limits as limits_shown
 from pidscope.render import tables as views
 from pidscope.sources.listing import Listed, listed
 from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc
-from pidscope.sources.where import EXPLAINED, add_in, tell_shared
-from pidscope.terminal import say
+from pidscope.sources.where import EXPLAINED, add_in, warn_shared
+from pidscope.terminal import warn
 
 _EXAMPLES = f"""\
 The bound that is reached first stands first, and in a sentence above:
@@ -75,7 +75,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Print the bounds; raise UsageError, HostError, or NotFound for no such process."""
     world = listed(args)
-    with keeping_all():
+    with gc_paused():
         return _print(world, args)
 
 
@@ -95,9 +95,9 @@ def _print(world: Listed, args: argparse.Namespace) -> int:
         world.print_document("bounds", ordered, limits.is_certain(found), **more)
         return 0
     _print_text(process, found)
-    world.tell_outermost()
+    world.warn_outermost()
     if place is not None:
-        tell_shared(place)
+        warn_shared(place)
     return 0
 
 
@@ -122,7 +122,7 @@ def _print_text(process: Process, found: Sequence[Bound]) -> None:
         print()
         print(views.table(counters, limits_shown.COUNTER_COLUMNS, width=views.WIDTH, give=0))
     for hint in _hints(limits.unknown(found)):
-        say(f"not known: {hint}")
+        warn(f"not known: {hint}")
 
 
 def _hints(unknown: Sequence[Bound]) -> list[str]:

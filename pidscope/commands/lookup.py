@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from pidscope.commands.elsewhere import tell_elsewhere
+from pidscope.commands.elsewhere import warn_elsewhere
 from pidscope.containers.container import shown
 from pidscope.errors import HostError, NotFound, NotKnown, UsageError
-from pidscope.gc_pause import keeping_all
+from pidscope.gc_pause import gc_paused
 from pidscope.query import process as documents
 from pidscope.query.lookup import Answer, Numbers, answer_json
 from pidscope.query.process import Process
@@ -28,11 +28,11 @@ from pidscope.sources.where import (
     add_in,
     containers_of,
     place_of,
-    tell_shared,
-    tell_unread,
     wants_containers,
+    warn_shared,
+    warn_unread,
 )
-from pidscope.terminal import say
+from pidscope.terminal import warn
 
 _EXAMPLES = f"""\
 A number is of a process or of a thread; it stays taken, too, while a group or
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("-q and -J do not go together")
     numbers = list(_numbers(args.pids))
     world = listed(args, recorded=True)
-    with keeping_all():
+    with gc_paused():
         return _answer(world, args, columns, numbers)
 
 
@@ -168,11 +168,11 @@ def _answer(
         world.print_document("lookups", told, complete, containers_known=known)
     else:
         _print_table(world, args, columns, found)
-        world.tell_outermost()
+        world.warn_outermost()
         for one in dict.fromkeys((place, to)):
-            tell_shared(one)
+            warn_shared(one)
         if args.where is None and args.to is None:
-            tell_elsewhere(world, everyone, frozenset(numbers))
+            warn_elsewhere(world, everyone, frozenset(numbers))
         _tell_unread(found)
     return _tell_faults(_faults(found, world, unseen, args.quiet))
 
@@ -238,7 +238,7 @@ def _print_table(
 def _tell_unread(found: Iterable[Answer]) -> None:
     tasks = [answer.taken.task for answer in found if answer.taken.task is not None]
     if not documents.is_complete(tasks):
-        tell_unread(tasks)
+        warn_unread(tasks)
 
 
 def _faults(
@@ -287,9 +287,9 @@ def _tell_faults(faults: dict[_Fault, list[int]]) -> int:
     """Say them on standard error, and return the exit code of the gravest."""
     for fault, numbers in faults.items():
         if fault.text:
-            say(fault.text.format(_enumerated(numbers)))
+            warn(fault.text.format(_enumerated(numbers)))
     for hint in dict.fromkeys(line for fault in faults for line in fault.hint.splitlines()):
-        say(hint)
+        warn(hint)
     return max((fault.exit_code for fault in faults), default=0)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from pidscope.gc_pause import keeping_all
+from pidscope.gc_pause import gc_paused
 from pidscope.query import process as documents
 from pidscope.query.process import Process
 from pidscope.render import tables as views
 from pidscope.sources.listing import Listed, add_options, listed
 from pidscope.sources.options import SEE_SCENARIOS
 from pidscope.sources.where import ROOT, containers_of, wants_containers
-from pidscope.terminal import say
+from pidscope.terminal import warn
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         known = [*views.NS_COLUMNS, "COMM"]
         columns = views.choose_columns(args.output, known, views.NS_DEFAULT)
     world = listed(args)
-    with keeping_all():
+    with gc_paused():
         return _print(world, args, columns)
 
 
@@ -88,7 +88,7 @@ def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
         tree, comms, columns, headings=not args.noheadings, width=width, told=told
     )
     print(text)
-    world.tell_outermost()
+    world.warn_outermost()
     if not complete:
         _tell_missing(everyone)
     return 0
@@ -97,10 +97,10 @@ def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
 def _tell_missing(everyone: Iterable[Process]) -> None:
     unread = sum(task["ns"] is None for task in everyone)
     if unread:
-        say(f"missing: the namespaces of {unread} tasks, which this user may not read")
+        warn(f"missing: the namespaces of {unread} tasks, which this user may not read")
     else:
-        say("this user may not see all processes")
-    say(ROOT)
+        warn("this user may not see all processes")
+    warn(ROOT)
 
 
 def _last_pids(world: Listed) -> dict[int, int]:

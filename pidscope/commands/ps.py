@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pidscope.gc_pause import keeping_all
+from pidscope.gc_pause import gc_paused
 from pidscope.query import process as documents
 from pidscope.query.process import Process
 from pidscope.render import tables as views
@@ -14,9 +14,9 @@ from pidscope.sources.where import (
     add_in,
     containers_of,
     place_of,
-    tell_shared,
-    tell_unread,
     wants_containers,
+    warn_shared,
+    warn_unread,
 )
 
 _EXAMPLES = f"""\
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         known = [*views.PS_COLUMNS, "REAPER"]
         columns = views.choose_columns(args.output, known, default)
     world = listed(args)
-    with keeping_all():
+    with gc_paused():
         return _print(world, args, columns)
 
 
@@ -108,11 +108,11 @@ def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     )
     if table:
         print(table)
-    world.tell_outermost()
+    world.warn_outermost()
     if place is not None:
-        tell_shared(place)
+        warn_shared(place)
     if not complete:
-        tell_unread(everyone)
+        warn_unread(everyone)
     return 0
 
 

@@ -18,9 +18,9 @@ from pidscope.sources.command import (
     seconds,
     spawned,
     status,
-    tell_gaps,
-    tell_head,
-    tell_missing,
+    warn_gaps,
+    warn_head,
+    warn_missing,
 )
 from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc, procfs_of
 from pidscope.sources.watch import Host, add_probes, watched_host
@@ -93,8 +93,8 @@ class _Verification:
     def run(self, command: list[str] | None, duration: float | None) -> int:
         with self._host.open(self._listen, judged=True, steps=True) as session:
             session.tells_all = command is not None  # whose events are counted
-            tell_head(self._host.title(session.world.way), session)
-            tell_missing(session)
+            warn_head(self._host.title(session.world.way), session)
+            warn_missing(session)
             begun_ns = session.world.now_ns()
             if duration is None:
                 duration = self._host.duration_s if command is None else math.inf
@@ -111,7 +111,7 @@ class _Verification:
                 **of_command,
                 "elapsed_s": round((session.world.now_ns() - begun_ns) / 1e9, 3),
             }
-        tell_gaps(session)
+        warn_gaps(session)
         print(json.dumps(summary) if self._json else verification(summary), flush=True)
         whole = not session.broken and not session.ungrammatical
         good = self._tally.good and whole and accounts_agree(summary)

@@ -21,11 +21,11 @@ from pidscope.render.event_names import ALWAYS, event_name
 from pidscope.render.watch_summary import WatchSummary
 from pidscope.session.session import Session
 from pidscope.session.world import World
-from pidscope.sources.command import Stop, seconds, spawned, tell_gaps, tell_head, tell_missing
+from pidscope.sources.command import Stop, seconds, spawned, warn_gaps, warn_head, warn_missing
 from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc, procfs_of
 from pidscope.sources.watch import Host, add_probes, watched_host
-from pidscope.sources.where import tell_shared
-from pidscope.terminal import forget_stdout, say
+from pidscope.sources.where import warn_shared
+from pidscope.terminal import forget_stdout, warn
 from pidscope.wire.hooks import FAILURES_TOLD_BY
 
 _BY = ("where", "comm")
@@ -182,15 +182,15 @@ class _Watch:
             session.look_for_skipped()
             self._output.end(session)
         sys.stdout.flush()
-        tell_gaps(session)
+        warn_gaps(session)
         for line in (*narrowed.farewell(session), self._summary.text(session.stream.lost)):
-            say(line)
+            warn(line)
 
     def _head(self, session: Session, targets: Targets, narrowed: WatchFilter) -> None:
-        tasks = tell_head(self._host.title(session.world.way), session)
-        tell_missing(session)
+        tasks = warn_head(self._host.title(session.world.way), session)
+        warn_missing(session)
         if targets.place is not None:
-            tell_shared(targets.place)
+            warn_shared(targets.place)
         self._output.head(_watching(session, tasks, watch_filters.only_json(self._args, narrowed)))
 
     def _follow(self, session: Session, going_on: Callable[[], bool]) -> None:

@@ -22,7 +22,7 @@ from pidscope.render.events import (
 from pidscope.render.fork_counts import counts_json, counts_table
 from pidscope.render.json import event_json
 from pidscope.session.session import Session
-from pidscope.terminal import say
+from pidscope.terminal import warn
 from pidscope.wire.hooks import FAILURES_TOLD_BY
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Counted(Output):
             self._owners.observe(event, session)
 
     def _print_gap(self, event: Lost | Repaired) -> None:
-        say(gap_line(event))
+        warn(gap_line(event))
 
     def _document(self, session: Session) -> dict[str, Any]:
         if self._owners is not None:
@@ -139,7 +139,7 @@ class Counted(Output):
         if cells:
             print(tables.aligned(cells, columns))
         if self._counts.others.sum:
-            say(f"{self._counts.others.sum} more, of too many to be told apart")
+            warn(f"{self._counts.others.sum} more, of too many to be told apart")
 
 
 class CountedObject(Counted):

@@ -14,7 +14,7 @@ import os
 from typing import Any
 
 from pidscope.events import TaskSeen
-from pidscope.gc_pause import keeping_all
+from pidscope.gc_pause import gc_paused
 from pidscope.live.compiler import explain, stderr_kept
 from pidscope.wire.batch import decode_walk
 
@@ -52,7 +52,7 @@ class TaskIterator:
                 chunks.append(chunk)
         finally:
             os.close(fd)
-        with keeping_all():
+        with gc_paused():
             return decode_walk(b"".join(chunks))
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from pidscope.errors import HostError, IllegalEvent
 from pidscope.events import Event, Lost, Repaired
-from pidscope.gc_pause import keeping_all
+from pidscope.gc_pause import gc_paused
 from pidscope.session.fast_path import Follower
 from pidscope.session.fast_path_hooks import HookFollower
 from pidscope.session.read_tasks import Walk
@@ -104,7 +104,7 @@ class Session:
             self._exact()
         return not self.suspect
 
-    @keeping_all()
+    @gc_paused()
     def _rebuild(self, lost: int) -> list[Event]:
         """Read all tasks and make a table of them, if no more records than ``lost`` are lost.
 

@@ -140,7 +140,7 @@ def status(returncode: int) -> int:
     return returncode if returncode >= 0 else 128 - returncode
 
 
-def tell_head(title: str, session: Session) -> int:
+def warn_head(title: str, session: Session) -> int:
     """Print on standard error how many tasks the watch starts from; return that number."""
     assert session.table is not None
     tasks = sum(1 for _ in session.table.tasks())
@@ -148,7 +148,7 @@ def tell_head(title: str, session: Session) -> int:
     return tasks
 
 
-def tell_missing(session: Session) -> None:
+def warn_missing(session: Session) -> None:
     """Print on standard error what this watch cannot observe."""
     for what in session.world.missing:
         print(f"pidscope: cannot observe {what}", file=sys.stderr)
@@ -157,7 +157,7 @@ def tell_missing(session: Session) -> None:
 _GAPS_SHOWN = 10
 
 
-def tell_gaps(session: Session) -> None:
+def warn_gaps(session: Session) -> None:
     """Print on standard error where the stream was interrupted, and what it lacks."""
     refused = [session.iterator_refused] if session.iterator_refused else []
     faults = session.ungrammatical[:_GAPS_SHOWN]

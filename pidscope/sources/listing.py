@@ -24,7 +24,7 @@ from pidscope.sources.options import (
     scenario_of,
     stage_of,
 )
-from pidscope.terminal import say
+from pidscope.terminal import warn
 
 if TYPE_CHECKING:
     from pidscope.query.namespace_owner import Homes
@@ -83,7 +83,7 @@ class Listed(NamedTuple):
         if snapshot.cgroups is None or not isinstance(self.proc, ProcFs):
             return None
         if not self.knows_containers():
-            say("seen from inside a cgroup namespace: only containers in it are known")
+            warn("seen from inside a cgroup namespace: only containers in it are known")
         from pidscope.query.namespace_owner import chains  # what names no container does without
 
         found = chains(snapshot.cgroups)
@@ -93,7 +93,7 @@ class Listed(NamedTuple):
 
         named = name_containers(found, self.proc.host_root(), os.geteuid())
         for line in named.silent:
-            say(f"containers are shown by their ids: {line}")
+            warn(f"containers are shown by their ids: {line}")
         return named.chains
 
     def homes(self, processes: Iterable[Process], containers: Mapping[int, Chain] | None) -> Homes:
@@ -154,13 +154,13 @@ class Listed(NamedTuple):
         )
         print(json.dumps({**document, **more}))
 
-    def tell_outermost(self) -> None:
+    def warn_outermost(self) -> None:
         """Say on standard error if this is not the host's view, which looks just the same."""
         ns, initial, _ = self.mount
         if not initial:
             inum = "?" if ns is None else ns
             host = "not from the host" if initial is False else "perhaps not from the host"
-            say(
+            warn(
                 f"seen from pid:[{inum}], {host}: these are its PIDs, "
                 "and who is outside it is not shown"
             )

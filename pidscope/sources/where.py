@@ -12,7 +12,7 @@ from pidscope.query.where import Place, Scene, Where, bracketed, describe, parse
 from pidscope.render import tables as views
 from pidscope.snapshot import Snapshot
 from pidscope.sources.listing import Listed
-from pidscope.terminal import say
+from pidscope.terminal import warn
 
 EXPLAINED = """\
 WHERE names a PID namespace:
@@ -67,7 +67,7 @@ def place_of(
     return resolve(where, Scene(world.mount, world.proc.read, snapshot, containers, complete))
 
 
-def tell_shared(place: Place) -> None:
+def warn_shared(place: Place) -> None:
     """Say on standard error who else has the namespace of a container that was named."""
     if not place.container:
         return
@@ -75,12 +75,12 @@ def tell_shared(place: Place) -> None:
     others += ["what is in no container"] if place.with_host else []
     if others:
         named = describe(place.container)
-        say(f"{named} shares {bracketed(place.ns)} with {', '.join(others)}")
+        warn(f"{named} shares {bracketed(place.ns)} with {', '.join(others)}")
 
 
-def tell_unread(processes: Iterable[Process]) -> None:
+def warn_unread(processes: Iterable[Process]) -> None:
     """Say on standard error what of the world this user may not read."""
     unread = sum(process["ns"] is None for process in processes)
     what = f"the namespaces of {unread} of these (?)" if unread else "? and what is missing"
-    say(f"{what} may not be read by this user")
-    say(ROOT)
+    warn(f"{what} may not be read by this user")
+    warn(ROOT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from pidscope.gc_pause import keeping_all
+from pidscope.gc_pause import gc_paused
 from pidscope.host.proc import PROC_PID_INIT_INO, ProcFs
 from pidscope.live.program import Program
 from pidscope.snapshot import Snapshot
@@ -53,7 +53,7 @@ def _of_crowd(rows: list[TaskRow]) -> set[tuple[tuple[int, ...], int, int]]:
 
 def _ms(read: Callable[[], object]) -> float:
     begun = time.perf_counter()
-    with keeping_all():  # as a session has it
+    with gc_paused():  # as a session has it
         read()
     return (time.perf_counter() - begun) * 1e3
 

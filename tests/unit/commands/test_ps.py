@@ -19,7 +19,7 @@ import pidscope
 from pidscope.commands import ps
 from pidscope.errors import HostError, PidscopeError, ProcError, UsageError
 from pidscope.escape import unescape
-from pidscope.gc_pause import keeping_all
+from pidscope.gc_pause import gc_paused
 from tests import CHECKOUT
 
 SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
@@ -152,7 +152,7 @@ def test_a_start_is_read_if_it_is_shown(
 
 def test_the_collector_is_left_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
     assert gc.isenabled()
-    with pytest.raises(ZeroDivisionError), keeping_all():
+    with pytest.raises(ZeroDivisionError), gc_paused():
         assert not gc.isenabled()
         assert run() == 0
         assert not gc.isenabled()
