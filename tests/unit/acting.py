@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pidscope.events import Event
 from pidscope.model.features import TODAY, Features
 from pidscope.model.kernel import Kernel
 from pidscope.model.nsproxy import CLONE_NEWPID
@@ -43,6 +44,13 @@ def refused(actor: TaskStruct, name: str, *args: Any) -> int:
         call(actor, name, *args)
     assert caught.value.errno
     return caught.value.errno
+
+
+def heard(task: TaskStruct) -> list[Event]:
+    """The events of the task's kernel from now on."""
+    events: list[Event] = []
+    task.kernel.listener = events.append
+    return events
 
 
 def numbers(task: TaskStruct) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.pid import PIDTYPES
 from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import call
-from tests.unit.acting import boot, container, fork, links, numbers, refused, seen
+from tests.unit.acting import boot, container, fork, heard, links, numbers, refused, seen
 
 
 def test_exec_keeps_everything_but_the_name(shell: TaskStruct) -> None:
@@ -71,8 +71,7 @@ def test_an_inits_thread_that_execs_is_the_reaper() -> None:
 
 def test_what_it_tells(shell: TaskStruct) -> None:
     thread = fork(shell, CLONE_THREAD)
-    told: list[events.Event] = []
-    shell.kernel.listener = told.append
+    told = heard(shell)
     call(thread, "execve", b"new")
     exchange = next(event for event in told if isinstance(event, events.TidsExchanged))
     assert (exchange.by, exchange.tid, exchange.leader) == (4, 4, 3)

@@ -16,7 +16,7 @@ from pidscope.model.nsproxy import CLONE_NEWPID
 from pidscope.model.pid import task_active_pid_ns
 from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import Blocked, call
-from tests.unit.acting import boot, container, fork, numbers, refused, seen
+from tests.unit.acting import boot, container, fork, heard, numbers, refused, seen
 
 
 def test_a_zombie_stays_until_it_is_waited_for(shell: TaskStruct) -> None:
@@ -122,8 +122,7 @@ def test_an_init_takes_its_namespace_along(shell: TaskStruct, init: TaskStruct) 
     ns = task_active_pid_ns(init)
     fork(fork(init, CLONE_NEWPID))
     fork(init)
-    told: list[events.Event] = []
-    shell.kernel.listener = told.append
+    told = heard(shell)
     call(init, "exit", 1)
     assert sum(isinstance(event, events.NamespaceDying) for event in told) == 2
     assert init.exit_state == "Z"
@@ -164,8 +163,7 @@ def test_another_thread_of_an_init_is_the_reaper_then(shell: TaskStruct, init: T
 
 def test_what_an_end_tells(shell: TaskStruct) -> None:
     job = fork(shell)
-    told: list[events.Event] = []
-    shell.kernel.listener = told.append
+    told = heard(shell)
     call(job, "exit", 2)
     assert [type(event) for event in told] == [events.TaskExited]
     call(shell, "wait4", -1)
@@ -180,8 +178,7 @@ def test_what_a_dead_leader_is_released_with(group: bool, code: int) -> None:
     thread = fork(leader, CLONE_THREAD)
     call(leader, "exit", 3)
     call(thread, "exit", 9)
-    told: list[events.Event] = []
-    shell.kernel.listener = told.append
+    told = heard(shell)
     call(shell, "wait4", 4)
     assert isinstance(told[0], events.PidDetached) and told[0].exit_code == code
 
@@ -212,8 +209,7 @@ def test_when_a_session_is_freed(late: bool) -> None:
     call(shell, "wait4", -1)
     call(member, "exit")
     call(shell.kernel.init, "wait4", -1)
-    told: list[events.Event] = []
-    shell.kernel.listener = told.append
+    told = heard(shell)
     call(other, "setsid")  # out of session 4 and group 5, which nobody else is in
     kinds = [type(event) for event in told]
     once: list[type] = [events.PidAttached, events.PidFreed]

@@ -14,7 +14,7 @@ from pidscope.model.fork import CLONE_PARENT, CLONE_THREAD
 from pidscope.model.nsproxy import CLONE_NEWPID
 from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import Blocked, call
-from tests.unit.acting import boot, child, container, fork, links, numbers, refused
+from tests.unit.acting import boot, child, container, fork, heard, links, numbers, refused
 
 
 def test_a_child_is_in_its_parents_group_and_session(shell: TaskStruct) -> None:
@@ -108,8 +108,7 @@ def test_a_move_takes_the_living_threads_and_is_told_once(shell: TaskStruct) -> 
     thread, _ = fork(leader, CLONE_THREAD), fork(leader, CLONE_THREAD)
     call(leader, "exit")
     app = Cgroup("app", shell.kernel.cgroup_root, 2)
-    told: list[events.Event] = []
-    shell.kernel.listener = told.append
+    told = heard(shell)
     call(thread, "join_cgroup", app)
     assert [(type(event), event.tid) for event in told] == [(events.TaskMoved, 4)]  # type: ignore[union-attr]
     assert app.count == 2 and leader.cgroup is shell.kernel.cgroup_root
@@ -119,8 +118,7 @@ def test_a_move_takes_the_living_threads_and_is_told_once(shell: TaskStruct) -> 
 
 
 def test_what_a_fork_and_a_failed_one_tell(shell: TaskStruct) -> None:
-    told: list[events.Event] = []
-    shell.kernel.listener = told.append
+    told = heard(shell)
     call(shell, "fork")
     assert [type(event) for event in told] == [
         events.PidAllocated,

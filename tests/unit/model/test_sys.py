@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from pidscope.events import Event, TaskExited
+from pidscope.events import TaskExited
 from pidscope.model.features import LINUX_4_4, TODAY
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.nsproxy import CLONE_NEWPID
 from pidscope.model.pid import task_active_pid_ns
 from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import call
-from tests.unit.acting import boot, child, container, fork, links, numbers, refused
+from tests.unit.acting import boot, child, container, fork, heard, links, numbers, refused
 
 
 def test_setsid(shell: TaskStruct) -> None:
@@ -255,8 +255,7 @@ def test_a_group_is_told_last_first(shell: TaskStruct) -> None:
     first, second = fork(shell), fork(shell)
     call(first, "setpgid", 0, 0)
     call(shell, "setpgid", 5, 4)
-    told: list[Event] = []
-    shell.kernel.listener = told.append
+    told = heard(shell)
     call(shell, "kill", -4, signal.SIGKILL)
     assert [event.tid for event in told if isinstance(event, TaskExited)] == [5, 4]
     assert first.exit_state == second.exit_state == "Z"
