@@ -19,6 +19,10 @@ from tests import CHECKOUT
 
 SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
 OWN_NS = Path("/proc/self/ns/pid").stat().st_ino
+STATUS = (
+    "Name:\tx\nState:\tS\nTgid:\t1\nPid:\t1\nPPid:\t0\n"
+    "NStgid:\t1\nNSpid:\t1\nNSpgid:\t0\nNSsid:\t0\n"
+)
 Answer = dict[str, Any]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
@@ -26,6 +30,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes
 AS_NOBODY = """
 import argparse, json, os, sys, tabulate
 from pidscope.commands import ns
+from pidscope.containers import docker, kubelet, names
 parser = argparse.ArgumentParser()
 ns.register(parser.add_subparsers())
 args = parser.parse_args(["ns", *sys.argv[1:]])
@@ -99,10 +104,23 @@ def test_the_namespace_of_this_process(answer: Callable[[], Answer]) -> None:
     assert first["last_pid"] > 0
 
 
+def test_the_headings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of a /proc without containers; with containers, `ns` prints one more."""
+    (tmp_path / "1" / "ns").mkdir(parents=True)
+    (tmp_path / "1" / "ns" / "pid").symlink_to("pid:[77]")
+    (tmp_path / "1" / "status").write_text(STATUS)
+    (tmp_path / "self").symlink_to("1")
+    (tmp_path / "stat").write_text("btime 1\n")
+    assert run("--proc", str(tmp_path)) == 0
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM"]
+    assert [row.split() for row in rows] == [["77", "0", "1", "1", "1", "0", "x"]]
+
+
 def test_the_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     heading, first, *_ = capsys.readouterr().out.split("\n")
-    assert heading.split() == ["NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM"]
+    assert heading.split()[:6] == ["NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES"]
     assert first.split()[:2] == [str(OWN_NS), "0"]
     assert run("-n", "-o", "ns") == 0
     assert capsys.readouterr().out.split()[0] == str(OWN_NS)

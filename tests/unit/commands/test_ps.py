@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ Answer = dict[str, Any]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
 
+NOBODY = 65534
+CONTAINER = ("unshare", "-p", "-f", "--mount-proc")
 STATUS = (
     "Name:\tx\nState:\tS\nTgid:\t{0}\nPid:\t{0}\nPPid:\t0\n"
     "NStgid:\t{0}\nNSpid:\t{0}\nNSpgid:\t0\nNSsid:\t0\n"
@@ -42,8 +44,9 @@ sys.stdin.read()
 
 # Argument 1 is the user to become once everything is imported, the rest is the command line.
 AS_USER = """
-import argparse, json, os, sys
+import argparse, json, os, sys, textwrap
 from pidscope.commands import ps
+from pidscope.containers import docker, kubelet, names
 parser = argparse.ArgumentParser()
 ps.register(parser.add_subparsers())
 args = parser.parse_args(["ps", *sys.argv[2:]])
@@ -323,42 +326,47 @@ def test_who_comes_from_outside_is_marked(tree: int, answer: Callable[..., Answe
     assert cron["joined"] is False
 
 
-def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", AS_USER, "65534", *arguments]
+def as_user(uid: int, place: Sequence[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*place, sys.executable, "-c", AS_USER, str(uid), *arguments]
     return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
 
 
 @needs_root
-def test_nobody_sees_all_numbers_and_is_told_what_is_missing(
-    tree: int, answer: Callable[..., Answer]
-) -> None:
-    [job] = below(answer(), tree)["job"]
-    document = json.loads(as_nobody("-J").stdout)
-    VALIDATOR.validate(document)
-    assert document["complete"] is False
-    [seen] = below(document, tree)["job"]
-    own = Path("/proc/self/ns/pid").stat().st_ino
-    assert [level["ns"] for level in seen["levels"]] == [own, None, None, None]
-    for level in job["levels"][1:]:
-        level["ns"] = None
-    assert seen["levels"] == job["levels"]
-    text = as_nobody()
-    assert text.returncode == 0
-    assert "run as root" in text.stderr
-    hidden = as_nobody("--in", f"pid:{job['pid']}")
-    assert "HostError: this user may not read the namespace" in hidden.stderr
-    assert "HostError: no PID namespace pid:[" in as_nobody("--in", f"ns:{job['ns']}").stderr
+def test_nobody_sees_all_numbers_and_is_told_what_is_missing() -> None:
+    """In a namespace with a /proc of its own, where nothing else runs."""
+    with alive(*CONTAINER, sys.executable, "scripts/workload", "tree") as outside:
+        namespace = f"--pid=/proc/{outside}/ns/pid_for_children"
+        place = ("nsenter", f"--mount=/proc/{outside}/ns/mnt", namespace)
+        as_root = json.loads(as_user(0, place, "-J").stdout)
+        assert as_root["complete"] is True
+        [job] = below(as_root, 1)["job"]
+        document = json.loads(as_user(NOBODY, place, "-J").stdout)
+        VALIDATOR.validate(document)
+        assert document["complete"] is False
+        [seen] = below(document, 1)["job"]
+        own = as_root["outermost"]["ns"]
+        assert [level["ns"] for level in seen["levels"]] == [own, None, None, None]
+        for level in job["levels"][1:]:
+            level["ns"] = None
+        assert seen["levels"] == job["levels"]
+        text = as_user(NOBODY, place)
+        assert text.returncode == 0
+        assert "run as root" in text.stderr
+        hidden = as_user(NOBODY, place, "--in", f"pid:{job['pid']}")
+        assert "HostError: this user may not read the namespace" in hidden.stderr
+        absent = as_user(NOBODY, place, "--in", f"ns:{job['ns']}")
+        assert "HostError: no PID namespace pid:[" in absent.stderr
 
 
 # --- as root, somewhere else -----------------------------------------------------------------
 
-CONTAINER = ("unshare", "-p", "-f", "--mount-proc")
 CONTAINER_WITHOUT_ITS_PROC = ("unshare", "-p", "-f")
 
 
 def elsewhere(place: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [*place, sys.executable, "-c", AS_USER, "0", *arguments]
-    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    done = as_user(0, place, *arguments)
+    done.check_returncode()
+    return done
 
 
 @needs_root
