@@ -38,7 +38,7 @@ needs the network, later ones do not. Root gets the small cloud flavour and virt
 exit status:
   CMD's own, 128+n when signal n ended it, 126 or 127 when it could not be started; or
   2    wrong usage
-  124  the time limit passed
+  124  a time limit passed; the message says which one
   125  the virtual machine could not be started, or was lost (such as by a kernel panic)
   130, 143, 141  ended by Ctrl-C, by SIGTERM, or because nobody reads the output any more
 A message with the end of the guest's console on standard error goes with 124 and 125. A kernel that
@@ -73,6 +73,8 @@ def parser() -> argparse.ArgumentParser:
     add("--append", default="", metavar="ARGUMENTS", help="more kernel arguments, in one word")
     limit = "time limit from switching on to CMD's end (default: 300)"
     add("--timeout", type=float, default=300.0, metavar="SECONDS", help=limit)
+    idle = "time limit from each output of CMD to the next (default: none)"
+    add("--idle", type=float, default=float("inf"), metavar="SECONDS", help=idle)
     add("--share", choices=("virtiofs", "9p"), help="how to share the root (default: the best)")
     add("--refresh", action="store_true", help="look for newer ones than those in the cache")
     add("--list", action="store_true", help="list the kernels and bccs that the archive offers")
@@ -93,6 +95,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         raise UsageError("--memory takes 256 MiB or more")
     if not 0 < options.timeout < float("inf"):
         raise UsageError("--timeout takes a number of seconds above 0")
+    if not options.idle > 0:
+        raise UsageError("--idle takes a number of seconds above 0")
     if not command and not options.list:
         raise UsageError("no command: scripts/vm [OPTION…] -- CMD [ARGUMENT…]")
     return options, command
@@ -133,9 +137,10 @@ def boot(options: argparse.Namespace, command: list[str]) -> int:
         modules_directory=str(kernel.modules),
         layer=layer,
     )
+    limits = session.Limits(options.timeout, options.idle)
     base = initramfs.base(busybox, kernel.modules, kind, root / "initramfs")
     machine = qemu.Machine(kernel.image, kind, options.cpus, options.memory, options.append)
-    return session.run(machine, base + job.archive(), token, options.timeout)
+    return session.run(machine, base + job.archive(), token, limits)
 
 
 def environment(runtimes: Path | None) -> dict[str, str]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from . import qemu, share
 from .errors import BootError, TimeLimitError, VmError
@@ -23,14 +24,27 @@ TAIL_LINES = 50
 LOGS = ("virtiofsd", "qemu", "console")
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How long a virtual machine may take, in seconds.
+
+    Attributes:
+        total: from switching on to CMD's end.
+        idle: from the last output to the next, so that a slow guest that progresses may go on.
+    """
+
+    total: float
+    idle: float = float("inf")
+
+
 class Session:
     """One running virtual machine, seen through our ends of its channels."""
 
-    def __init__(self, ends: dict[str, socket.socket], token: bytes, limit: float) -> None:
-        """Listen for at most limit seconds, from now."""
+    def __init__(self, ends: dict[str, socket.socket], token: bytes, limits: Limits) -> None:
+        """Listen within the limits, from now."""
         self._ends = ends
-        self._limit = limit
-        self._deadline = time.monotonic() + limit
+        self._limits = limits
+        self._begun = self._progressed = time.monotonic()
         self._streams = {"out": Stream(token, 1), "err": Stream(token, 2)}
         self._kept = dict.fromkeys(("status", *LOGS), b"")
 
@@ -59,10 +73,7 @@ class Session:
             self._step()
 
     def _step(self) -> None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            limit = f"the time limit of {self._limit:g} s passed"
-            raise TimeLimitError(f"{limit} {self._where()}{self._tail()}")
+        left = self._left()
         # Not epoll, which refuses regular files, and the caller's output may be one.
         with selectors.PollSelector() as selector:
             for name, stream in self._streams.items():
@@ -78,7 +89,21 @@ class Session:
                 else:
                     self._read(key.data)
 
+    def _left(self) -> float:
+        """Return the seconds until the nearer limit. Raises TimeLimitError if it has passed."""
+        now = time.monotonic()
+        total, idle = self._limits.total, self._limits.idle
+        left, passed = min(
+            (self._begun + total - now, f"the time limit of {total:g} s passed"),
+            (self._progressed + idle - now, f"the idle limit of {idle:g} s passed without output"),
+        )
+        if left <= 0:
+            raise TimeLimitError(f"{passed} {self._where()}{self._tail()}")
+        return left
+
     def _read(self, name: str) -> None:
+        if name in qemu.PORTS:
+            self._progressed = time.monotonic()
         try:
             data = self._ends[name].recv(1 << 16)
         except ConnectionError:
@@ -112,20 +137,20 @@ class Session:
         return tail or "\n  (nothing on its console)"
 
 
-def run(machine: qemu.Machine, initramfs: bytes, token: str, limit: float) -> int:
+def run(machine: qemu.Machine, initramfs: bytes, token: str, limits: Limits) -> int:
     """Boot the machine, once more if it panics before CMD is started; return CMD's status.
 
     Raises as Session.run does.
     """
     try:
-        return _run(machine, initramfs, token, limit)
+        return _run(machine, initramfs, token, limits)
     except BootError as error:
         # Seen on 7.3, QEMU 7.2 without KVM: an int3 oops at boot, where the kernel patches itself.
         print(f"scripts/vm: {str(error).splitlines()[0]}; booting once more", file=sys.stderr)
-        return _run(machine, initramfs, token, limit)
+        return _run(machine, initramfs, token, limits)
 
 
-def _run(machine: qemu.Machine, initramfs: bytes, token: str, limit: float) -> int:
+def _run(machine: qemu.Machine, initramfs: bytes, token: str, limits: Limits) -> int:
     """Whatever happens, the machine and everything it needed is gone afterwards."""
     with contextlib.ExitStack() as stack:
         ours, theirs = {}, {}
@@ -142,7 +167,7 @@ def _run(machine: qemu.Machine, initramfs: bytes, token: str, limit: float) -> i
         # Only QEMU may hold the other ends, or its end would go unnoticed.
         for end in theirs.values():
             end.close()
-        return Session(ours, token.encode(), limit).run()
+        return Session(ours, token.encode(), limits).run()
 
 
 def _write(target: int, data: bytes) -> None:

@@ -25,7 +25,9 @@ def vm(*arguments, **environment):
 def test_help_tells_the_exit_codes_and_examples():
     done = vm("--help")
     assert done.returncode == 0
-    assert all(word in done.stdout for word in ("124", "125", "examples:", "--kernel newest"))
+    assert all(
+        word in done.stdout for word in ("--idle", "124", "125", "examples:", "--kernel newest")
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,8 @@ def test_help_tells_the_exit_codes_and_examples():
         ["--timeout", "0", "--", "true"],
         ["--timeout", "nan", "--", "true"],
         ["--timeout", "inf", "--", "true"],
+        ["--idle", "0", "--", "true"],
+        ["--idle", "nan", "--", "true"],
         ["--share", "nfs", "--", "true"],
     ],
 )
