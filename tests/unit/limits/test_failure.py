@@ -196,7 +196,7 @@ ALLOCATED = events.PidAllocated(1, 5, events.PidNumbers((9,), ROOT))
 
 
 @pytest.mark.parametrize(
-    ("events", "steps", "stage"),
+    ("stream", "steps", "stage"),
     [
         ((), False, Stage.UNKNOWN),
         ((), True, Stage.BEFORE),
