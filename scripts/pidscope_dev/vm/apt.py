@@ -1,7 +1,7 @@
-"""Ask Debian's archive for kernels, bccs and runtimes, with an apt root of our own.
+"""Ask Debian's archive for kernels, bccs and runtimes, with an apt root below the cache.
 
-The machine's apt configuration, lists and installed packages stay as they are; signatures are
-checked by apt against debian-archive-keyring.
+The machine's apt configuration, lists and installed packages stay as they are; apt checks the
+signatures against debian-archive-keyring.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def source_list(main: str, security: str) -> str:
 
 
 class Archive:
-    """Debian's archive, seen through an apt root below the cache directory."""
+    """Debian's archive, read through an apt root below the cache directory."""
 
     def __init__(self, root: Path) -> None:
         """Prepare the root; no network yet."""
@@ -75,7 +75,7 @@ class Archive:
         return self._run("apt-get", "update", "-q").stderr
 
     def kernel_offers(self) -> list[kernels.Kernel]:
-        """Return every kernel image that the lists offer."""
+        """Return each kernel image that the lists offer."""
         names = self._run("apt-cache", "pkgnames", "linux-image-").stdout.split()
         images = sorted(filter(kernels.is_image, names))
         if not images:
@@ -84,13 +84,14 @@ class Archive:
 
     def bcc_offers(self) -> list[versions.Offer]:
         """Return every bcc that the lists offer."""
-        said = self._run("apt-cache", "madison", bccs.LIBRARY).stdout
-        return list(versions.parse_madison(said))
+        return self._offers(bccs.LIBRARY)
 
     def runtime_offers(self) -> list[versions.Offer]:
         """Return every runc that the lists offer."""
-        said = self._run("apt-cache", "madison", runtimes.NAMES[0]).stdout
-        return list(versions.parse_madison(said))
+        return self._offers(runtimes.NAMES[0])
+
+    def _offers(self, package: str) -> list[versions.Offer]:
+        return list(versions.parse_madison(self._run("apt-cache", "madison", package).stdout))
 
     def fetch_runtimes(self, suite: str, target: Path) -> None:
         """Download runc, crun and their libraries, and unpack them below target. Raises VmError."""

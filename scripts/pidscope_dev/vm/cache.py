@@ -24,7 +24,7 @@ def location() -> Path:
 
 
 def opened(path: Path) -> Path:
-    """Create the cache directory if need be, and refuse one that someone else could write."""
+    """Create the cache directory if need be; refuse one that other users could write."""
     try:
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
         status = path.lstat()

@@ -65,7 +65,7 @@ class Job:
 def base(busybox: Path, modules_directory: Path, share: str, directory: Path) -> bytes:
     """Return the part of the initramfs that is the same for every run.
 
-    It is kept in the directory, under a name that says what it was made from.
+    It is kept in the directory, under a hash of what it was made from.
     """
     scripts = {name: (HERE / name).read_bytes() for name in SCRIPTS}
     stamp = busybox.stat()

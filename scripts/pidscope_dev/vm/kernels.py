@@ -25,7 +25,7 @@ class Kernel:
 
     @property
     def release(self) -> str:
-        """What ``uname -r`` says in it."""
+        """What ``uname -r`` prints in it."""
         return self.package[len("linux-image-") :]
 
 

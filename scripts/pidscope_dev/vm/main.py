@@ -20,8 +20,8 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 USAGE = "scripts/vm [OPTION…] -- CMD [ARGUMENT…]\n       scripts/vm --list"
 EPILOG = """\
 The guest sees this machine's root file system read-only, with a tmpfs overlay on top: the same
-programs and checkout, and nothing that CMD writes is ever kept. CMD runs as root in the current
-directory, in a session of its own, without a terminal and without standard input; its output comes
+programs and checkout, and nothing that CMD writes is kept. CMD runs as root in the current
+directory, in its own session, without a terminal and without standard input; its output comes
 back live and unchanged. Its environment is PATH (first .venv/bin of this checkout), HOME, LANG,
 LOGNAME, SHELL and USER; give it more with "env NAME=VALUE CMD". When CMD ends, so does the guest.
 There is no network but loopback.
@@ -40,9 +40,9 @@ exit status:
   2    wrong usage
   124  a time limit passed; the message says which one
   125  the virtual machine could not be started, or was lost (such as by a kernel panic)
-  130, 143, 141  ended by Ctrl-C, by SIGTERM, or because nobody reads the output any more
-A message with the end of the guest's console on standard error goes with 124 and 125. A kernel that
-panics before CMD is started is booted once more, with a line on standard error that says so.
+  130, 143, 141  ended by Ctrl-C, by SIGTERM, or because no process reads the output any more
+With 124 and 125, a message and the end of the guest's console are on standard error. A kernel that
+panics before CMD is started is booted once more, which a line on standard error reports.
 
 examples:
   scripts/vm -- uname -r
@@ -103,7 +103,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def run(arguments: list[str]) -> int:
-    """Do what the arguments say; return the exit status. Raises VmError, BrokenPipeError."""
+    """Carry out the arguments; return the exit status. Raises VmError, BrokenPipeError."""
     options, command = parse(arguments)
     requirements.check_machine()
     return list_kernels() if options.list else boot(options, command)
@@ -164,7 +164,7 @@ def stop(number: int, _frame: FrameType | None) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run, and tell failures in words."""
+    """Run, and print a failure as one message."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:

@@ -46,7 +46,7 @@ def contents(path: Path) -> bytes:
 
 
 def depends(image: bytes) -> list[str]:
-    """Return the names of the modules that a module's ELF image says it needs."""
+    """Return the names of the modules that a module needs, from its ELF image."""
     match = _DEPENDS.search(image)
     names = match.group(1).decode().split(",") if match else []
     return [normalised(name) for name in names if name]
@@ -55,8 +55,8 @@ def depends(image: bytes) -> list[str]:
 def load_order(wanted: list[str], available: dict[str, Path]) -> list[tuple[str, bytes]]:
     """Return name and image of the wanted modules and their dependencies, in order of loading.
 
-    A wanted module without a file is taken as built into the kernel: which ones are differs from
-    release to release, and mounting the root says soon enough when it is not.
+    A wanted module without a file is taken as built into the kernel. That differs from release to
+    release; if it is wrong, mounting the root fails.
     """
     ordered: dict[str, bytes] = {}
 

@@ -12,11 +12,11 @@ PORTS = ("out", "err", "status")
 CHANNELS = ("console", *PORTS)
 CHARDEVS = (*CHANNELS, "fs")
 
-# Quiet, except that a panic speaks (it raises the console's level itself) and ends the machine.
-# A CPU that has been stuck in the kernel for two minutes is a panic, too: the machine is lost then,
-# with a trace, and does not run into the time limit at full load. It was seen under TCG: the first
-# memory cgroup turns on a static key in kmem_cache_alloc(), whose code is changed while the other
-# CPU runs it, and that never got beyond this place. Without kmem the key stays off.
+# Quiet, except for a panic, which raises the console's level itself and ends the machine. A CPU
+# that has been stuck in the kernel for two minutes is a panic, too: the machine is then lost with a
+# trace, instead of running at full load into a time limit. Observed under TCG: the first
+# memory cgroup turns on a static key in kmem_cache_alloc(), the kernel changes that code while the
+# other CPU runs it, and that CPU never gets past it. Without kmem the key stays off.
 KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet loglevel=1 panic=-1 tsc=reliable no_timer_check "
     "softlockup_panic=1 watchdog_thresh=60 cgroup.memory=nokmem"

@@ -1,7 +1,7 @@
 """Run a program that sees every file system read-only: ``readonly.py PROGRAM [ARGUMENT…]``.
 
-A mount namespace of its own, then mount_setattr(2) on the whole tree (Linux 5.12). Python has
-neither call before 3.12, so both go through libc.
+It takes its own mount namespace and calls mount_setattr(2) on the whole tree (Linux 5.12). Python
+has neither unshare(2) before 3.12 nor mount_setattr(2), so both go through libc.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _check(result: int, what: str) -> None:
 def main() -> None:
     """Make the view read-only, then become the program."""
     libc = ctypes.CDLL(None, use_errno=True)
-    # Whoever started this may be killed with no chance to clean up.
+    # The process that started this may be killed with no chance to clean up.
     _check(libc.prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl")
     _check(libc.unshare(CLONE_NEWNS), "unshare")
     _check(libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC_PRIVATE), None), "mount")

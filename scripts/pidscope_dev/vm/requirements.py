@@ -1,4 +1,4 @@
-"""What must be installed on the machine, and which Debian package has it."""
+"""The programs that must be installed on the machine, and the Debian packages that have them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TO_FETCH = {
 
 
 def check(needed: dict[str, str]) -> None:
-    """Raise VmError, in one line, for the programs and files that are not there."""
+    """Raise VmError, in one line, if programs or files are missing."""
     missing = {name: package for name, package in needed.items() if not _there(name)}
     if missing:
         raise _error(missing.keys(), missing.values())

@@ -22,7 +22,7 @@ def suite(os_release: str, known: Iterable[str]) -> str:
     """Return the suite that the machine's os-release(5) names; raise VmError for no Debian."""
     match = _CODENAME.search(os_release)
     if match is None or match[1] not in known:
-        raise VmError("--oci takes runc and crun of this machine's Debian, and this is none known")
+        raise VmError("--oci takes runc and crun of this machine's Debian: this is no known Debian")
     return match[1]
 
 

@@ -20,7 +20,7 @@ from .stream import Stream
 TAIL_BYTES = 12000
 TAIL_LINES = 50
 
-# Shown when the machine is lost: what its programs said, and the end of its console.
+# Shown when the machine is lost: what its programs wrote, and the end of its console.
 LOGS = ("virtiofsd", "qemu", "console")
 
 
@@ -38,7 +38,7 @@ class Limits:
 
 
 class Session:
-    """One running virtual machine, seen through our ends of its channels."""
+    """One running virtual machine, through this side's ends of its channels."""
 
     def __init__(self, ends: dict[str, socket.socket], token: bytes, limits: Limits) -> None:
         """Listen within the limits, from now."""
@@ -50,7 +50,7 @@ class Session:
 
     @property
     def status(self) -> int | None:
-        """CMD's exit status, once the guest has told it."""
+        """CMD's exit status, once the guest has reported it."""
         for line in self._kept["status"].decode(errors="replace").split("\n")[:-1]:
             word, _, number = line.partition(" ")
             if word == "status" and number.isdigit():
@@ -129,7 +129,7 @@ class Session:
 
     def _tail(self) -> str:
         tail = ""
-        # The programs' own chatter matters only when QEMU found something amiss.
+        # What the programs wrote matters only if QEMU reported something.
         for name in LOGS if self._kept["qemu"] else LOGS[-1:]:
             text = self._kept[name].decode(errors="replace").replace("\r", "")
             lines = [line for line in text.splitlines() if line.strip()][-TAIL_LINES:]
@@ -145,7 +145,8 @@ def run(machine: qemu.Machine, initramfs: bytes, token: str, limits: Limits) -> 
     try:
         return _run(machine, initramfs, token, limits)
     except BootError as error:
-        # Seen on 7.3, QEMU 7.2 without KVM: an int3 oops at boot, where the kernel patches itself.
+        # Observed on 7.3 in QEMU 7.2 without KVM: an int3 oops at boot, where the kernel patches
+        # itself.
         print(f"scripts/vm: {str(error).splitlines()[0]}; booting once more", file=sys.stderr)
         return _run(machine, initramfs, token, limits)
 
@@ -164,7 +165,7 @@ def _run(machine: qemu.Machine, initramfs: bytes, token: str, limits: Limits) ->
         initrd = stack.enter_context(open(os.memfd_create("initramfs"), "wb", buffering=0))
         _write(initrd.fileno(), initramfs)
         stack.enter_context(_ended(_start(machine, initrd.fileno(), theirs)))
-        # Only QEMU may hold the other ends, or its end would go unnoticed.
+        # Only QEMU may hold the other ends, or they would stay open when it ends.
         for end in theirs.values():
             end.close()
         return Session(ours, token.encode(), limits).run()
@@ -179,8 +180,8 @@ def _start(
     machine: qemu.Machine, initrd: int, ends: dict[str, socket.socket]
 ) -> subprocess.Popen[bytes]:
     channels = {name: end.fileno() for name, end in ends.items() if name in qemu.CHARDEVS}
-    # The machine must not outlive its runner, even when that is killed. A session of its own keeps
-    # the terminal's Ctrl-C from it: it is ended by us, after which nothing else wants it.
+    # The machine must not outlive this process, even if that is killed. In its own session the
+    # machine does not get the terminal's Ctrl-C: this process ends it, after all else.
     return subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", *machine.command(initrd, channels)],
         pass_fds=[initrd, *channels.values()],

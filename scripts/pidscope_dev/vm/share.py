@@ -14,8 +14,8 @@ from .errors import VmError
 TAG = "shared"
 READONLY = Path(__file__).resolve().parent / "readonly.py"
 
-# Since Debian 13 virtiofsd is a package and a program of its own, with other options. It shows
-# mounts below the root as such unless told not to, and overlayfs refuses those (EREMOTE).
+# Since Debian 13 virtiofsd is its own package and program, with other options. Without the last one
+# it shows mounts below the root as mounts, and overlayfs refuses those (EREMOTE).
 _OPTIONS = {
     "/usr/libexec/virtiofsd": [
         *("--shared-dir=/", "--sandbox=chroot", "--cache=always", "--no-announce-submounts"),
@@ -43,10 +43,10 @@ def best() -> str:
 
 
 def start_virtiofsd(log: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start virtiofsd on / seen read-only; return it and the connection for QEMU.
+    """Start virtiofsd on a read-only view of /; return it and the connection for QEMU.
 
-    Its messages go to the descriptor ``log``. The socket's path is gone before this returns: nobody
-    else can connect, nothing is left behind.
+    Its messages go to the descriptor ``log``. The socket's path is gone before this returns, so no
+    other process can connect and nothing is left behind.
     """
     command = virtiofsd()
     if not command:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from . import apt, bccs, cache, kernels, requirements, runtimes, versions
 from .errors import VmError
@@ -19,6 +19,8 @@ _IMAGES = ("boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz")
 _OS_RELEASE = Path("/etc/os-release")
 _MODULES = ("usr/lib/modules/*", "lib/modules/*")
 
+Found = TypeVar("Found", kernels.Kernel, versions.Offer)
+
 
 @dataclass(frozen=True)
 class Unpacked:
@@ -28,26 +30,53 @@ class Unpacked:
     modules: Path
 
 
+@dataclass(frozen=True)
+class _Wanted(Generic[Found]):
+    """What to get from the archive, and how."""
+
+    what: str
+    newest: Callable[[apt.Archive], Found | None]
+    place: Callable[[Path, Found], Path]
+    fetch: Callable[[apt.Archive, Found, Path], None]
+
+
 def obtain_kernel(root: Path, request: str, share: str, refresh: bool) -> Unpacked:
     """Return the kernel that answers the request, from the cache or else from the archive.
 
     What was once chosen stays chosen until the caller asks for a refresh. Raises VmError.
     """
     flavour = FLAVOUR[share]
-    name = f"{request}-{flavour}"
-    unpacked = _chosen(root, name, refresh, lambda: _fetch_kernel(root, request, flavour))
+    wanted = _Wanted(
+        f"kernel {request} ({flavour})",
+        newest=lambda archive: kernels.newest(archive.kernel_offers(), request, flavour),
+        place=_kernel_place,
+        fetch=lambda archive, kernel, target: archive.fetch_kernel(kernel, target),
+    )
+    unpacked = _chosen(root, f"{request}-{flavour}", refresh, wanted)
     return Unpacked(_first(unpacked, _IMAGES), _first(unpacked, _MODULES))
 
 
 def obtain_bcc(root: Path, request: str, refresh: bool) -> Path:
     """Return the bcc that answers the request, unpacked, as `obtain_kernel` does a kernel."""
-    return _chosen(root, f"bcc-{request}", refresh, lambda: _fetch_bcc(root, request))
+    wanted = _Wanted(
+        f"bcc {request}",
+        newest=lambda archive: bccs.newest(archive.bcc_offers(), request),
+        place=_bcc_place,
+        fetch=lambda archive, bcc, target: archive.fetch_bcc(bcc, target),
+    )
+    return _chosen(root, f"bcc-{request}", refresh, wanted)
 
 
 def obtain_runtimes(root: Path, refresh: bool) -> Path:
     """Return runc and crun of the machine's Debian, unpacked, as `obtain_kernel` does a kernel."""
     suite = runtimes.suite(_OS_RELEASE.read_text(), apt.SUITES)
-    return _chosen(root, f"oci-{suite}", refresh, lambda: _fetch_runtimes(root, suite))
+    wanted = _Wanted(
+        f"runc in {suite}",
+        newest=lambda archive: runtimes.newest(archive.runtime_offers(), suite),
+        place=lambda root, runc: root / "oci" / f"{runc.version}_{suite}",
+        fetch=lambda archive, _runc, target: archive.fetch_runtimes(suite, target),
+    )
+    return _chosen(root, f"oci-{suite}", refresh, wanted)
 
 
 def offered(root: Path) -> list[str]:
@@ -88,62 +117,30 @@ def _line(series: str, version: str, suite: str, name: str, place: Path) -> str:
     return f"{series:6} {version:20} {suite:19} {name}{cached}"
 
 
-def _chosen(root: Path, name: str, refresh: bool, fetch: Callable[[], Path]) -> Path:
+def _chosen(root: Path, name: str, refresh: bool, wanted: _Wanted[Found]) -> Path:
     link = root / "chosen" / name
     if refresh or not link.is_dir():
         with cache.locked(root):
-            # Whoever held the lock before may have fetched it meanwhile.
+            # Another run may have fetched it while it held the lock.
             if refresh or not link.is_dir():
-                cache.link(link, fetch(), root)
+                cache.link(link, _fetched(root, wanted), root)
     return link.resolve()
 
 
-def _fetch_kernel(root: Path, request: str, flavour: str) -> Path:
+def _fetched(root: Path, wanted: _Wanted[Found]) -> Path:
     archive = _archive(root)
-    complaints = _update(archive)
-    kernel = kernels.newest(archive.kernel_offers(), request, flavour)
-    if kernel is None:
-        raise _nothing(f"kernel {request} ({flavour})", complaints)
-    fetch = functools.partial(archive.fetch_kernel, kernel)
-    return _placed(root, _kernel_place(root, kernel), kernel.package, fetch)
-
-
-def _fetch_bcc(root: Path, request: str) -> Path:
-    archive = _archive(root)
-    complaints = _update(archive)
-    bcc = bccs.newest(archive.bcc_offers(), request)
-    if bcc is None:
-        raise _nothing(f"bcc {request}", complaints)
-    fetch = functools.partial(archive.fetch_bcc, bcc)
-    return _placed(root, _bcc_place(root, bcc), f"{bcc.package} {bcc.version}", fetch)
-
-
-def _fetch_runtimes(root: Path, suite: str) -> Path:
-    archive = _archive(root)
-    complaints = _update(archive)
-    runc = runtimes.newest(archive.runtime_offers(), suite)
-    if runc is None:
-        raise _nothing(f"runc in {suite}", complaints)
-    place = root / "oci" / f"{runc.version}_{suite}"
-    return _placed(root, place, "runc and crun", functools.partial(archive.fetch_runtimes, suite))
-
-
-def _update(archive: apt.Archive) -> str:
-    _say("reading the lists of the Debian archive")
-    return archive.update().strip()
-
-
-def _nothing(what: str, complaints: str) -> VmError:
-    told = f":\n{complaints}" if complaints else "; see --list"
-    return VmError(f"the Debian archive offers no {what}{told}")
-
-
-def _placed(root: Path, place: Path, what: str, fetch: Callable[[Path], None]) -> Path:
+    _report("reading the lists of the Debian archive")
+    complaints = archive.update().strip()
+    found = wanted.newest(archive)
+    if found is None:
+        why = f":\n{complaints}" if complaints else "; see --list"
+        raise VmError(f"the Debian archive offers no {wanted.what}{why}")
+    place = wanted.place(root, found)
     if not place.is_dir():
-        _say(f"fetching {what}")
+        _report(f"fetching {found.package} {found.version}")
         place.parent.mkdir(exist_ok=True)
         with cache.scratch(root) as part:
-            fetch(part)
+            wanted.fetch(archive, found, part)
             cache.publish(part, place)
     return place
 
@@ -168,7 +165,7 @@ def _first(directory: Path, patterns: Iterable[str]) -> Path:
     raise VmError(f"the cached kernel {directory} is not whole: remove it")
 
 
-def _say(text: str) -> None:
-    # CMD's error output must come back byte for byte: talk to people only.
+def _report(text: str) -> None:
+    # CMD's error output must come back byte for byte, so this is for a terminal only.
     if sys.stderr is not None and sys.stderr.isatty():
         print(f"scripts/vm: {text}", file=sys.stderr)

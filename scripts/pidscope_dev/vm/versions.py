@@ -1,4 +1,4 @@
-"""Debian's versions, what apt says of them, and which answers a request (text in, names out)."""
+"""Debian's versions, apt's lists of them, and which answers a request (text in, names out)."""
 
 from __future__ import annotations
 
