@@ -45,7 +45,7 @@ def said(*arguments: str) -> Answer:
     return answer
 
 
-@pytest.fixture(scope="module", params=["runc", "crun"])
+@pytest.fixture(scope="module", params=["runc", pytest.param("crun", marks=pytest.mark.matrix)])
 def held(request: pytest.FixtureRequest) -> Iterator[Held]:
     command = [sys.executable, CONTAINERS, "--runtime", request.param]
     with subprocess.Popen(

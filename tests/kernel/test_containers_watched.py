@@ -33,6 +33,7 @@ from pidscope.sources.watch import LiveHost
 from .conftest import pidscope
 from .test_containers import CONTAINERS, SCHEMA, TIME_LIMIT_S, inum, numbers, said
 
+pytestmark = pytest.mark.matrix
 CGROUPS = Path("/sys/fs/cgroup")
 FORK = """
 /bin/busybox mkfifo /tmp/go /tmp/done; echo ready

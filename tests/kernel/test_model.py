@@ -46,7 +46,10 @@ def features(theatre: Theatre) -> Features:
     return replace(find_features(theatre), freed_after_unlock=_freed_after_unlock())
 
 
-@pytest.mark.parametrize("seed", range(WORLDS))
+@pytest.mark.parametrize(
+    "seed",
+    [0, 1, *(pytest.param(seed, marks=pytest.mark.matrix) for seed in range(2, WORLDS))],
+)
 def test_the_same_numbers_and_events(
     host: Host, theatre: Theatre, features: Features, seed: int
 ) -> None:

@@ -15,7 +15,7 @@ from .conftest import WORKLOAD, Host, expected
 STEPS = (PidAllocated, PidFreed, TaskCreated)
 
 
-@pytest.fixture(scope="module", params=("fentry", "kprobe"))
+@pytest.fixture(scope="module", params=("fentry", pytest.param("kprobe", marks=pytest.mark.matrix)))
 def stepless(request: pytest.FixtureRequest) -> Iterator[Host]:
     host = Host()
     with live_session(ProcFs(), host.listen, request.param, steps=False) as host.session:
