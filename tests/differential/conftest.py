@@ -16,7 +16,7 @@ from pidscope.model.features import Features
 
 @pytest.fixture(scope="session")
 def puppet() -> Iterator[str]:
-    """The compiled puppet, where everybody can execute it."""
+    """The compiled puppet, where every user can execute it."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         yield build(Path(directory))

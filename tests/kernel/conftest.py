@@ -25,7 +25,7 @@ WORKLOAD = str(CHECKOUT / "scripts" / "workload")
 
 
 class Host:
-    """A live session, and who listens to it."""
+    """A live session, its events, and the counts of one command."""
 
     def __init__(self) -> None:
         self.counts: Counts | None = None
@@ -39,12 +39,12 @@ class Host:
             self.counts.add(event)
 
     def judge(self, command: list[str]) -> tuple[int, Tally, dict[str, int]]:
-        """Run a command under the judge's eyes, then judge once more; its counts by its tree."""
+        """Judge all tasks while a command runs, and once more; count the events of its tree."""
         tally = Tally()
         self.session.pump()
         if self.session.suspect or self.session.ungrammatical:
-            # While other tests had the kernel nobody read the ring, and whenever they attached to
-            # copy_process() as well, whoever was in it missed its return (README, Limits).
+            # While other tests used the kernel, no test read this ring. When they attached to
+            # copy_process() as well, the returns of tasks inside it were missed (README, Limits).
             self.session.faults = Faults()
             self.session.begin()
         self.lost = self.session.stream.lost
@@ -66,7 +66,7 @@ def host() -> Iterator[Host]:
 
 
 def expected(*workload: str) -> dict[str, int]:
-    """What the workload says that it will do, to the last fork."""
+    """What the workload will do, exact to the last fork, as it prints itself."""
     said = subprocess.run([WORKLOAD, *workload, "--expect"], capture_output=True, check=True)
     counts: dict[str, int] = json.loads(said.stdout)
     return counts

@@ -1,4 +1,4 @@
-"""Processes whose forks fail for a known cause, and who hold that cause until they are let go.
+"""Processes whose forks fail for a known cause, and that hold that cause until the test lets go.
 
 A scene runs in a child of the test, which it forks itself: what must not be disturbed later, such
 as a limit of the whole machine, is set by the child and taken back by it.
@@ -33,13 +33,13 @@ Make = Callable[[], int]
 class Done(NamedTuple):
     """What a scene did."""
 
-    by: int  # who forked, in the initial PID namespace
+    by: int  # the process that forked, by its PID in the initial PID namespace
     children_ns: int  # inum
     errnos: list[int]  # of the forks that failed, in order
 
 
 class Scene:
-    """Inside the child: forks that fail, and what is told of them."""
+    """Inside the child: forks that fail, and the report about them."""
 
     def __init__(self, lifeline: int, report: int) -> None:
         self._lifeline = lifeline
@@ -74,14 +74,14 @@ class Scene:
             os._exit(0)
 
     def tell(self, errnos: list[int], by: int = 0, children_ns: int = 0) -> None:
-        """Report what was done, if nothing else is said by the calling process."""
+        """Report what was done: by the calling process, unless another one is given."""
         by = by or int(Path("/proc/self").readlink().name)  # this /proc is the host's
         ns = children_ns or inum("/proc/self/ns/pid_for_children")
         os.write(self._report, json.dumps([by, ns, errnos]).encode() + b"\n")
 
     def hold(self) -> None:
         """Wait until the test lets go, then for all children."""
-        os.close(self._report)  # whose end tells the test that all is over
+        os.close(self._report)  # its end of file tells the test that all is over
         os.read(self._lifeline, 1)
         with suppress(ChildProcessError):
             while True:
@@ -90,7 +90,7 @@ class Scene:
 
 @contextmanager
 def playing(body: Callable[[Scene], None]) -> Iterator[Done]:
-    """Let a child play a scene, which tells once; it is held until the end."""
+    """Let a child play a scene, which reports once; it is held until the end."""
     (lifeline, keeps), (told, report) = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
@@ -147,7 +147,7 @@ def in_cgroup(scene: Scene, cgroup: PidsCgroup) -> None:
 
 
 def by_one_that_goes(scene: Scene, prepare: Callable[[], None]) -> None:
-    """Who forked has been reaped when this is told; its children stay."""
+    """The process that forked has been reaped when this is reported; its children stay."""
     syscalls.become_subreaper()
     prepare()
     pid = os.fork()

@@ -1,6 +1,6 @@
-"""Real containers, by runc and by crun: what pidscope says of them, against what was started.
+"""Real containers, by runc and by crun: what pidscope prints about them, against what was started.
 
-What the kernel says is read here by plain means: NSpid, the link of a namespace, the cgroup. The
+These tests read the kernel's view by plain means: NSpid, the link of a namespace, the cgroup. The
 runtimes come with ``scripts/vm --oci``.
 """
 
@@ -29,7 +29,7 @@ Answer = dict[str, Any]
 
 
 class Held(NamedTuple):
-    """Containers that run, as scripts/containers tells of them, and what pidscope says."""
+    """Containers that run, as scripts/containers describes them, and what pidscope prints."""
 
     facts: Answer
     tree: Answer
@@ -69,7 +69,7 @@ def held(request: pytest.FixtureRequest) -> Iterator[Held]:
 
 
 def members(number: str) -> list[int]:
-    """The processes whose cgroup ends with a container's own, as the host numbers them."""
+    """The host's PIDs of the processes whose cgroup ends with the container's own."""
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
@@ -77,7 +77,7 @@ def members(number: str) -> list[int]:
                 text = (process / "cgroup").read_text()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            # In cgroup v1 a container in a container may have a path of its own in some only.
+            # In cgroup v1 a container in a container may have its own path in some only.
             deepest = max(text.splitlines(), key=len).removesuffix("/container")
             if deepest.endswith((number, f"{number}.scope")):
                 found.append(int(process.name))
@@ -94,7 +94,7 @@ def inum(process: int) -> int:
 
 
 def ids(process: Answer) -> list[str | None]:
-    """Whose own the namespace at each level is."""
+    """The container that owns the namespace at each level."""
     return [level["container"] and level["container"]["id"] for level in process["levels"]]
 
 
@@ -172,7 +172,7 @@ def test_every_member_and_nobody_else(held: Held) -> None:
 
 
 def test_of_one_that_was_gone_before_anyone_looked_nothing_lives(held: Held) -> None:
-    """Until it is reaped its init is there as a zombie, and is said to be one, by its name."""
+    """Until it is reaped, its init is there as a zombie, and pidscope shows it as one."""
     number = held.facts["gone"]["id"]
     told = [it for it in held.processes.values() if number in json.dumps(it)]
     assert {process["state"] for process in told} <= {"Z"}
@@ -181,7 +181,7 @@ def test_of_one_that_was_gone_before_anyone_looked_nothing_lives(held: Held) -> 
 
 
 def test_a_container_is_where_it_says(held: Held) -> None:
-    """``--in`` by the first digits of an id; the one that shares is told of."""
+    """``--in`` by the first digits of an id; a note reports the container that shares."""
     number = held.facts["one"]["id"][:12]
     done = subprocess.run(
         pidscope("ps", "--in", f"id:{number}", "-n", "-o", "PID"),

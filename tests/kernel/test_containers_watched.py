@@ -1,7 +1,7 @@
-"""What watch and verify say of real containers, by runc and by crun, while these do what they do.
+"""What watch and verify print about real containers, by runc and by crun, while these run.
 
-The containers fork as often as they are told to, and say when they have: the watch ends with the
-command that asked them, so what it shows is all that they did, and has to be just that.
+The containers fork as often as they are asked to, and answer when they have: the watch ends with
+the command that asked them, so it must show all that they did and nothing else.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def running(runtime: Runtime, name: str) -> Iterator[Running]:
 
 
 def watched(*arguments: str) -> list[Answer]:
-    """The lines of a watch, whose head says that nothing is missing from it."""
+    """The lines of a watch; its head states that it is complete."""
     done = subprocess.run(
         pidscope("watch", "-J", "--all", *arguments),
         stdout=subprocess.PIPE,
@@ -110,7 +110,7 @@ def test_the_births_in_a_container_and_no_others(one: Running, two: Running) -> 
         outermost, innermost = birth["pid"]["numbers"]
         assert (birth["tid"], birth["by"], birth["pid"]["ns"]) == (outermost, one.init, one.ns)
         inner.append(innermost)
-    assert inner == list(range(inner[0], inner[0] + 23))  # nobody else took a number there
+    assert inner == list(range(inner[0], inner[0] + 23))  # no other process took a number there
 
 
 def test_forks_are_counted_by_container(one: Running, two: Running) -> None:
@@ -136,14 +136,14 @@ def test_who_is_moved_is_in_the_other_container(
 
 
 def container_of(number: int) -> list[str | None]:
-    """In which container a process is, and whose its namespace is, as ps says."""
+    """The container of a process, and the one that owns its namespace, as ps prints them."""
     [process] = [it for it in said("ps", "-J")["processes"] if it["pid"] == number]
     assert process["levels"][1]["pid"] == numbers(number)[1]
     return [it and it["id"] for it in (process["container"], process["levels"][1]["container"])]
 
 
 class Counting:
-    """A watch that counts by namespace, drained when a test says so."""
+    """A watch that counts by namespace, drained when a test calls for it."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -194,7 +194,7 @@ def test_one_whose_first_process_is_moved_into_it_after_birth_has_its_name() -> 
             assert read_line(outside.stdout, "moved") == "\n"
             children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text()
             init = int(children)
-            session.pump()  # seen in no container
+            session.pump()  # observed in no container
             (cgroup / "cgroup.procs").write_text(children)
             outside.stdin.write(b"\n")
             deadline = time.monotonic() + TIME_LIMIT_S
@@ -225,7 +225,7 @@ def test_verify_is_exact_while_containers_come_and_go(name: str) -> None:
     assert (done.returncode, summary["cmd_status"], summary["complete"]) == (0, 0, True)
     silent = ("missing", "ghost", "wrong", "lost", "repairs", "ungrammatical", "unjudged")
     assert {name: summary[name] for name in silent} == dict.fromkeys(silent, 0)
-    # one, two, outer, inner and gone; the others have somebody else's. crun in a container first
-    # tries to clone into a cgroup that takes nobody, and the namespace is made before that fails.
+    # one, two, outer, inner and gone; the others have another's. crun in a container first tries to
+    # clone into a cgroup that takes no task, and the namespace is made before that fails.
     counts = summary["cmd_counts"]
     assert counts["namespaces"] - counts["failed_forks"] == 5

@@ -18,8 +18,8 @@ from .conftest import WORKLOAD, expected, pidscope
 VALIDATOR = Draft202012Validator(json.loads((CHECKOUT / "pidscope" / "schema.json").read_text()))
 Done = subprocess.CompletedProcess[bytes]
 
-# The container's own /proc at /proc, the host's at $1. Its process group is one of the host, which
-# has no number inside: so are those of nsenter.
+# The container's own /proc at /proc, the host's at $1. Its process group is the host's and has no
+# number inside, as with nsenter.
 CONTAINER = 'mount --bind /proc "$1"; shift; exec unshare -p -f --mount-proc "$@"'
 
 TIME_NAMESPACE = """
@@ -34,7 +34,7 @@ os._exit(os.spawnvp(os.P_WAIT, sys.argv[2], sys.argv[2:]))
 
 
 def in_container(host_proc: Path, command: Sequence[str]) -> Done:
-    """Run it in a PID namespace of its own, with the host's /proc at ``host_proc``."""
+    """Run it in its own PID namespace, with the host's /proc at ``host_proc``."""
     container = ["unshare", "-m", "sh", "-c", CONTAINER, "container", str(host_proc)]
     return subprocess.run([*container, *command], capture_output=True, check=False)
 

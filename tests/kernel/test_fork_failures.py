@@ -1,4 +1,4 @@
-"""Why forks failed, as `watch --failed` says, against causes that were made, to the last fork."""
+"""The cause of each failed fork, as `watch --failed` prints it, against causes made on purpose."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Watch:
         return found
 
     def failures(self) -> list[Object]:
-        """All that was told until now: a failed fork of our own is the last of it."""
+        """All that was reported until now, up to a failed fork of this test."""
         with pytest.raises(OSError):
             syscalls.clone3(set_tid=[os.getpid()])
         found: list[Object] = []
@@ -59,7 +59,7 @@ class Watch:
         """The failures of a scene, which are as many as there were.
 
         Args:
-            refused: the errnos of ``alloc_pid()``, which tells of them itself.
+            refused: the errnos of ``alloc_pid()``, which reports them itself.
         """
         told = [event for event in self.failures() if event["by"] == done.by]
         for event in {(it["type"], it["errno"]): it for it in told}.values():
@@ -182,7 +182,7 @@ def full(outer: PidsCgroup) -> Object:
 
 
 def once_full(outer: PidsCgroup, inner: PidsCgroup) -> Object:
-    """What the kernel's counters leave to be said."""
+    """What can be concluded from the kernel's counters."""
     path = "/" + outer.path.name
     if (outer.path / "pids.events.local").exists():
         text = f"pids.max of {path}, which has refused {FAILURES} forks so far"
@@ -346,10 +346,10 @@ def test_as_text(text: subprocess.Popen[str], inner: PidsCgroup) -> None:
 def test_before_alloc_pid_no_pids_max_can_be_it(
     text: subprocess.Popen[str], inner: PidsCgroup
 ) -> None:
-    """Who forked has gone, and with it its RLIMIT_NPROC: then the stage tells more."""
+    """The process that forked has gone, and its RLIMIT_NPROC with it: the stage tells the cause."""
 
     def prepare() -> None:
-        inner.enter()  # the same reason is told once in each
+        inner.enter()  # the same reason is printed once in each
         refusals.of_five_at_most()
 
     with ExitStack() as held:

@@ -1,4 +1,4 @@
-"""The start by the task iterator: exact, as /proc has it, and with who is who after a loss."""
+"""The start by the task iterator: exact, as /proc has it, and with identities kept after a loss."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HELD = ["unshare", "--pid", "--fork", "sh", "-c", SHELL]
 
 @contextmanager
 def killed(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """It runs, and says a line, before it is yielded; the whole of its group ends."""
+    """Run a command until it has printed a line; at the end kill its whole process group."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None and process.stdout.readline()
         try:
@@ -98,7 +98,7 @@ def test_both_ways_give_the_same_table(
                 host.session.begin()
             assert host.session.table is not None
             tables.append(host.session.table)
-        for event in host.events:  # told since the first start
+        for event in host.events:  # since the first start
             tables[0].apply(event)
         assert of_table(tables[0]) == of_table(tables[1])
 
@@ -160,7 +160,7 @@ def test_a_number_born_again_in_the_gap_is_another(host: Host) -> None:
     host.session.begin()
     assert host.session.table is not None
     before = host.session.table.root.pids[first]
-    host.session.suspect = True  # from here on the table is told of nothing
+    host.session.suspect = True  # from here on the table gets no event
     end(first)
     again = 0
     while again != first:  # others fork too

@@ -56,7 +56,7 @@ def test_returns_of_a_crowd_are_all_seen(kprobe_host: Host) -> None:
 
 
 def test_no_tracefs_is_needed() -> None:
-    """It gives the returns more room and tells of misses, but it need not be mounted."""
+    """It gives the returns more room and counts misses, but it need not be mounted."""
     code = (
         "import ctypes, os\n"
         "libc = ctypes.CDLL(None, use_errno=True)\n"

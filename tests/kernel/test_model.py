@@ -32,7 +32,7 @@ from .conftest import Host
 
 WORLDS = 6
 STEPS = 60
-LEVEL = 1  # of the world: its numbers are known, those of level 0 are other people's too
+LEVEL = 1  # of the world: its numbers are known; those of level 0 are shared with other tasks
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_the_same_numbers_and_events(
 
 
 def _freed_after_unlock() -> bool:
-    """Nobody can tell from outside: functions that collect what is to be freed since 6.15."""
+    """Not visible from outside: since 6.15 functions collect what is to be freed."""
     return "pids" in (Btf(BTF_PATH.read_bytes()).function_args("detach_pid") or ())
 
 
@@ -145,7 +145,7 @@ class Names:
         self._inner[nr] = inner
 
     def acts(self, events: Iterable[Event]) -> dict[int, list[tuple[Any, ...]]]:
-        """What each task did, in its own order: who runs first after a call is not promised."""
+        """What each task did, in its own order: the order of tasks is not promised."""
         acts: dict[int, list[tuple[Any, ...]]] = {}
         for event in events:
             told = self.of(event)
@@ -153,7 +153,7 @@ class Names:
         return acts
 
     def of(self, event: Event) -> tuple[Any, ...]:
-        """The event without times, names, cgroups, and what else a puppet has of its own."""
+        """The event without times, names, cgroups, and what else only a puppet has."""
         if isinstance(event, PidAttached) and event.birth is not None:
             self.know(event.tid, event.pid.numbers[LEVEL])
         fields = event._asdict()

@@ -1,4 +1,4 @@
-"""The self-test of a start, with real hooks: all of them tell, and one taken out is named."""
+"""The self-test of a start, with real hooks: all report, and those taken out are named."""
 
 from __future__ import annotations
 

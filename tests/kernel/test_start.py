@@ -17,7 +17,7 @@ SHELL_STORM = ["sh", "-c", "while :; do (exit 0); done"]
 
 @contextmanager
 def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Kill it at the end, whatever happens: nobody else would."""
+    """Kill it at the end, whatever happens."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The stream without its single steps, as `watch` has it: as exact, and told of every failure."""
+"""The stream without intermediate events, as `watch` has it: exact, with every failure."""
 
 from __future__ import annotations
 

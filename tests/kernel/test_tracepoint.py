@@ -23,7 +23,7 @@ from .conftest import WORKLOAD, Host
 from .test_workloads import WORKLOADS
 
 STORM_S = 2
-# What no tracepoint tells of: releases, changes when they happen, exchanges, forks that fail,
+# What no tracepoint reports: releases, changes when they happen, exchanges, forks that fail,
 # namespaces before their first process. What is counted is the rest of `scripts/workload --expect`.
 TOLD = ("births", "processes", "threads")
 
@@ -36,12 +36,12 @@ def tracing() -> Iterator[Host]:
 
 
 def workload(*arguments: str) -> list[str]:
-    """Its command line without what a python3 of the path may be: a script that forks itself."""
+    """Its command line with this Python: a python3 on PATH may be a script that forks itself."""
     return [sys.executable, WORKLOAD, *arguments]
 
 
 def check_living(host: Host, tally: Tally) -> None:
-    """Judge everybody who was born since the workload began; all of the host would be slow."""
+    """Judge the tasks born since the workload began; all of the host would be slow."""
     session = host.session
     if session.suspect:
         session.begin()
@@ -58,7 +58,7 @@ def check_living(host: Host, tally: Tally) -> None:
 
 
 def follow(host: Host, command: list[str]) -> tuple[int, Tally, dict[str, int]]:
-    """Run a command and judge its tasks meanwhile, everybody at the end; its counts by its tree."""
+    """Judge a command's tasks while it runs, all tasks at the end; count the events of its tree."""
     tally = Tally()
     host.events.clear()
     with subprocess.Popen(command) as child:
@@ -129,7 +129,7 @@ def test_who_rests_agrees_to_the_last_number(tracing: Host) -> None:
     ) as child:
         assert child.stdout is not None
         assert b"ready" in child.stdout.readline()
-        session.check_all(Tally())  # looks at everybody
+        session.check_all(Tally())  # looks at every task
         family = psutil.Process(child.pid).children(recursive=True)
         numbers = [thread.id for process in family for thread in process.threads()]
         judgements = [session.check(number) for number in numbers]

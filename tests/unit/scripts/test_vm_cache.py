@@ -1,4 +1,4 @@
-"""The cache: nobody else writes it, nothing half done is in it."""
+"""The cache: no other user writes it, nothing half done is in it."""
 
 import os
 from pathlib import Path

@@ -126,7 +126,7 @@ def test_the_time_limit_is_its_own_error(guest):
 
 
 class Guest:
-    """A guest with a clock of its own: it writes at given times, and nothing waits for real."""
+    """A guest with its own clock: it writes at given times, and nothing waits for real."""
 
     def __init__(self, monkeypatch, ends, writes):
         self.now = 0.0

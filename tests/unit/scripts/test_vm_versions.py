@@ -1,4 +1,4 @@
-"""Debian's versions: their order, what they answer, and what apt says of them."""
+"""Debian's versions: their order, what they answer, and apt's lists of them."""
 
 import itertools
 
