@@ -14,7 +14,7 @@ from pidscope_dev.fuzz.campaign import MEMORY_LIMIT_MIB, TIME_LIMIT_S, Result, r
 from pidscope_dev.fuzz.registry import TARGETS
 
 INPUTS = 10_000_000
-HINT = "hint: .venv/bin/pip install -e '.[fuzz]', then .venv/bin/python scripts/fuzz"
+HINT = "hint: .venv/bin/pip install -e '.[fuzz]', then scripts/fuzz"
 
 EPILOG = f"""\
 targets: {", ".join(TARGETS)}
@@ -29,9 +29,9 @@ atheris, which does the work, has wheels for some Pythons only and is an extra o
   .venv/bin/pip install -e '.[fuzz]'
 
 examples:
-  .venv/bin/python scripts/fuzz
-  .venv/bin/python scripts/fuzz --target btf --target wire --inputs 200000 --seed 7
-  .venv/bin/python scripts/fuzz --target btf --replay DIR/btf-crash-0a1b      (no atheris)
+  scripts/fuzz
+  scripts/fuzz --target btf --target wire --inputs 200000 --seed 7
+  scripts/fuzz --target btf --replay DIR/btf-crash-0a1b      (no atheris)
 
 exit codes: 0 no finding; 1 a finding; 2 wrong usage; 3 atheris is not installed.
 """
