@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from pidscope.events import Event
 from pidscope.host.proc import ProcFs
@@ -22,6 +24,8 @@ from pidscope.verify.verdicts import Tally
 from tests import CHECKOUT
 
 WORKLOAD = str(CHECKOUT / "scripts" / "workload")
+SCHEMA = json.loads((CHECKOUT / "pidscope" / "schema.json").read_text())
+VALIDATOR = Draft202012Validator(SCHEMA)
 
 
 class Host:
@@ -70,6 +74,23 @@ def expected(*workload: str) -> dict[str, int]:
     said = subprocess.run([WORKLOAD, *workload, "--expect"], capture_output=True, check=True)
     counts: dict[str, int] = json.loads(said.stdout)
     return counts
+
+
+def valid(lines: Iterable[bytes]) -> list[Any]:
+    """The objects of these lines, each valid by the definition of its type.
+
+    The whole schema tries every definition and takes five times as long, which under emulation was
+    most of a test's time; it is for the first object of each type.
+    """
+    objects = [json.loads(line) for line in lines]
+    by_type: dict[str, Draft202012Validator] = {}
+    for each in objects:
+        kind = each["type"]
+        if kind not in by_type:
+            VALIDATOR.validate(each)
+            by_type[kind] = Draft202012Validator({**SCHEMA, "oneOf": [{"$ref": f"#/$defs/{kind}"}]})
+        by_type[kind].validate(each)
+    return objects
 
 
 def pidscope(*arguments: str) -> list[str]:

@@ -7,13 +7,7 @@ import json
 import signal
 import subprocess
 
-from jsonschema import Draft202012Validator
-
-from tests import CHECKOUT
-
-from .conftest import WORKLOAD, expected, pidscope
-
-VALIDATOR = Draft202012Validator(json.loads((CHECKOUT / "pidscope" / "schema.json").read_text()))
+from .conftest import VALIDATOR, WORKLOAD, expected, pidscope, valid
 
 
 def loaded_programs() -> set[int]:
@@ -46,10 +40,7 @@ def test_watch_streams_valid_json_and_hostile_names_harm_nothing() -> None:
     done = subprocess.run(
         pidscope("watch", "-v", "-J", "--", WORKLOAD, "hostile"), capture_output=True, check=True
     )
-    lines = done.stdout.splitlines()
-    assert lines
-    for line in lines:
-        VALIDATOR.validate(json.loads(line))
+    assert valid(done.stdout.splitlines())
     assert b"\x1b" not in done.stdout
 
 

@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from jsonschema import Draft202012Validator
 from pidscope_dev.containers.runtime import read_line
 
 from tests import CHECKOUT
 
-from .conftest import pidscope
+from .conftest import VALIDATOR, pidscope
 
 CONTAINERS = str(CHECKOUT / "scripts" / "containers")
-SCHEMA = json.loads((CHECKOUT / "pidscope" / "schema.json").read_text())
 TIME_LIMIT_S = 240.0  # ten times what anything here has taken, emulated
 HOST_NS = Path("/proc/self/ns/pid").stat().st_ino
 Answer = dict[str, Any]
@@ -41,7 +39,7 @@ def said(*arguments: str) -> Answer:
         pidscope(*arguments), capture_output=True, check=True, timeout=TIME_LIMIT_S
     )
     answer: Answer = json.loads(done.stdout)
-    Draft202012Validator(SCHEMA).validate(answer)
+    VALIDATOR.validate(answer)
     return answer
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from jsonschema import Draft202012Validator
 from pidscope_dev.containers.bundle import Bundle
 from pidscope_dev.containers.runtime import NAMES, Runtime, read_line
 
@@ -30,8 +29,8 @@ from pidscope.render.fork_counts import rows_json
 from pidscope.session.session import Session
 from pidscope.sources.watch import LiveHost
 
-from .conftest import pidscope
-from .test_containers import CONTAINERS, SCHEMA, TIME_LIMIT_S, inum, numbers, said
+from .conftest import VALIDATOR, pidscope, valid
+from .test_containers import CONTAINERS, TIME_LIMIT_S, inum, numbers, said
 
 pytestmark = pytest.mark.matrix
 CGROUPS = Path("/sys/fs/cgroup")
@@ -91,9 +90,7 @@ def watched(*arguments: str) -> list[Answer]:
         check=True,
         timeout=TIME_LIMIT_S,
     )
-    lines: list[Answer] = [json.loads(line) for line in done.stdout.splitlines()]
-    for line in lines:
-        Draft202012Validator(SCHEMA).validate(line)
+    lines = valid(done.stdout.splitlines())
     assert lines[0]["probes"] in ("fentry", "kprobe") and lines[0]["complete"]
     return lines[1:]
 
@@ -221,7 +218,7 @@ def test_verify_is_exact_while_containers_come_and_go(name: str) -> None:
         timeout=TIME_LIMIT_S,
     )
     summary = json.loads(done.stdout.splitlines()[-1])
-    Draft202012Validator(SCHEMA).validate(summary)
+    VALIDATOR.validate(summary)
     assert (done.returncode, summary["cmd_status"], summary["complete"]) == (0, 0, True)
     silent = ("missing", "ghost", "wrong", "lost", "repairs", "ungrammatical", "unjudged")
     assert {name: summary[name] for name in silent} == dict.fromkeys(silent, 0)

@@ -9,13 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from jsonschema import Draft202012Validator
+from .conftest import VALIDATOR, WORKLOAD, expected, pidscope
 
-from tests import CHECKOUT
-
-from .conftest import WORKLOAD, expected, pidscope
-
-VALIDATOR = Draft202012Validator(json.loads((CHECKOUT / "pidscope" / "schema.json").read_text()))
 Done = subprocess.CompletedProcess[bytes]
 
 # The container's own /proc at /proc, the host's at $1. Its process group is the host's and has no

@@ -12,17 +12,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.cgroup import PidsCgroup, pids_cgroup
 
-from tests import CHECKOUT
-
 from . import refusals
-from .conftest import pidscope
+from .conftest import VALIDATOR, pidscope
 from .refusals import FAILURES, Done, inum, playing
 
-SCHEMA = json.loads((CHECKOUT / "pidscope" / "schema.json").read_text())
 HOST_NS = inum("/proc/self/ns/pid")
 Object = dict[str, Any]
 
@@ -34,7 +30,6 @@ class Watch:
         self._process = process
         assert process.stdout is not None
         self._lines = process.stdout
-        self._validator = Draft202012Validator(SCHEMA)
 
     @contextmanager
     def late(self) -> Iterator[None]:
@@ -63,7 +58,7 @@ class Watch:
         """
         told = [event for event in self.failures() if event["by"] == done.by]
         for event in {(it["type"], it["errno"]): it for it in told}.values():
-            self._validator.validate(event)  # which takes a while: one of each kind
+            VALIDATOR.validate(event)  # which takes a while: one of each kind
         failed = [event for event in told if event["type"] == "ForkFailed"]
         assert [event["errno"] for event in failed] == done.errnos
         before = [event["errno"] for event in told if event["type"] == "PidRefused"]
