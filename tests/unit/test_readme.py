@@ -1,4 +1,7 @@
-"""The README's tables of situations and of words: every command in them is one, and every place."""
+"""The README and its tables: of situations, and, in docs/model.md, of the kernel's words.
+
+Every command in them is one, and every place.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from pidscope import cli
 from tests import CHECKOUT
 
 README = (CHECKOUT / "README.md").read_text()
+TABLES = README + (CHECKOUT / "docs" / "model.md").read_text()
+MOST_LINES = 240  # of the README; the rest belongs to docs/
 MODEL = Path(pidscope.model.__file__).parent
 _QUOTED = re.compile(r"`([^`]+)`")
 _OURS = re.compile(r"pidscope ([^`)<]+)")
@@ -22,7 +27,7 @@ _PLACE = re.compile(r"`(\w+\.py)`(?:: ((?:`[\w.]+`(?:, )?)+))?")
 
 
 def rows(heading: str) -> Iterator[list[str]]:
-    _, _, rest = README.partition(f"\n| {heading} |")
+    _, _, rest = TABLES.partition(f"\n| {heading} |")
     assert rest, heading
     for line in rest.splitlines()[2:]:
         if not line.startswith("|"):
@@ -75,3 +80,7 @@ def test_each_word_of_the_kernel_is_one_of_the_models() -> None:
 
 def test_the_tables_are_read() -> None:
     assert len(situations()) > 10 and len(on_the_screen()) > 15 and len(places()) > 15
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= MOST_LINES

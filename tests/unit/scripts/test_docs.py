@@ -1,0 +1,159 @@
+"""README and docs/ against the code: transcripts, the picture of the rooms, module names, links."""
+
+import datetime
+import re
+import subprocess
+
+import pytest
+from pidscope_dev.docs import modules, picture, transcripts
+
+from tests import CHECKOUT
+
+PAGES = [*transcripts.pages(), CHECKOUT / "CONTRIBUTING.md"]
+CAPTURED = """\
+Captured by `scripts/vm -- scripts/demo` on Linux 6.1, 2026-01-01:
+
+```
+$ pidscope ps --in pid:40
+old
+```
+"""
+CAPTURE = "booting\n$ uname -r\n6.2\n\n$ pidscope ns\nNS\n\n$ pidscope ps --in pid:51\n{}\n"
+NEW_YEAR = datetime.date(2027, 1, 1)
+
+
+@pytest.mark.parametrize("page", transcripts.pages(), ids=lambda path: path.name)
+def test_transcripts_are_what_the_commands_print(page):
+    text = page.read_text()
+    assert transcripts.renewed(text, transcripts.rerun) == text, "scripts/docs transcripts"
+
+
+def test_a_stale_transcript_is_made_again():
+    command = "pidscope lookup 35 --to pid:19 --source simulated"
+    output = {command: transcripts.rerun(command), "cat x": "x"}
+    fresh = f"before\n```\n$ {command}\n{output[command]}\n\n$ cat x\nx\n```\nafter\n"
+    stale = fresh.replace("nginx", "nginX")
+    assert stale != fresh
+    assert transcripts.renewed(stale, output.__getitem__) == fresh
+    assert transcripts.renewed(fresh, output.__getitem__) == fresh
+
+
+def test_a_status_that_is_not_0_is_shown():
+    output = transcripts.rerun("pidscope ps --in pid:99 --source simulated")
+    assert output.startswith("pidscope: ") and output.endswith("\n[exit status 1]")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pidscope watch -- make",
+        "pidscope ps",
+        "pidscope ps --source simulated; reboot",
+        "pidscope ps --source simulated > x",
+        "pidscope ps --source simulated | sh",
+        "cat ../x",
+        "true",
+    ],
+)
+def test_only_what_needs_no_real_kernel_is_run(command):
+    with pytest.raises(ValueError, match="needs a real kernel"):
+        transcripts.rerun(command)
+
+
+def test_a_captured_transcript_is_made_again_by_its_capture_alone():
+    assert transcripts.renewed(CAPTURED, transcripts.rerun) == CAPTURED
+    asked = []
+
+    def taken(by):
+        asked.append(by)
+        return CAPTURE.format("new")
+
+    head, _, body = transcripts.recaptured(CAPTURED, taken, NEW_YEAR).partition("\n\n")
+    assert head == "Captured by `scripts/vm -- scripts/demo` on Linux 6.2, 2027-01-01:"
+    assert body == "```\n$ pidscope ps --in pid:51\nnew\n```\n"
+    assert asked == ["scripts/vm -- scripts/demo"]
+    rerun = CAPTURED.partition("\n\n")[2]
+    assert transcripts.recaptured(rerun, taken, NEW_YEAR) == rerun
+
+
+def test_a_long_capture_is_cut_in_the_middle():
+    lines = [f"line {number}" for number in range(100)]
+    text = transcripts.recaptured(CAPTURED, lambda by: CAPTURE.format("\n".join(lines)), NEW_YEAR)
+    kept = text.splitlines()[4:-1]
+    assert len(kept) == transcripts.MOST_LINES + 1
+    assert kept[16] == "…"
+    assert kept[:16] + kept[17:] == lines[:16] + lines[-8:]
+
+
+def test_a_capture_without_a_command_of_the_page_is_refused():
+    with pytest.raises(ValueError, match=r"printed no transcript of pidscope ps --in pid:N"):
+        transcripts.recaptured(CAPTURED, lambda by: "$ uname -r\n6.2\n", NEW_YEAR)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_each_block_with_a_prompt_is_a_transcript(page):
+    fenced = re.findall(r"^```.*?\n(.*?)^```$", page.read_text(), re.M | re.S)
+    prompts = sum(bool(re.search(r"^\$ ", block, re.M)) for block in fenced)
+    assert prompts == len(transcripts._BLOCK.findall(page.read_text()))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_picture_is_what_the_imports_are():
+    [(path, made)] = picture.renewed()
+    assert path.read_text() == made, "scripts/docs picture"
+
+
+def test_the_picture_shows_each_import_that_no_longer_way_implies():
+    imports = {"a": {"b", "c"}, "b": {"c"}, "c": set()}
+    made = picture.drawn({room: frozenset(names) for room, names in imports.items()})
+    assert made.count('marker-end="url(#head)"') == 2
+    assert re.findall(r"<text[^>]*>(\w)</text>", made) == ["a", "b", "c"]
+
+
+def test_a_circle_is_no_picture():
+    with pytest.raises(ValueError, match="circle"):
+        picture.drawn({"a": frozenset("b"), "b": frozenset("a")})
+
+
+def test_imports_are_read_from_the_sources(tmp_path):
+    package = tmp_path / "pidscope"
+    (package / "high").mkdir(parents=True)
+    (package / "__init__.py").write_text("import pidscope.low\n")
+    (package / "low.py").write_text("import os\nfrom pidscope import high_not\n")
+    (package / "high" / "inner.py").write_text("def f():\n    from pidscope.low import it\n")
+    (package / "top.py").write_text("import importlib as i\ni.import_module('pidscope.high.x')\n")
+    assert picture.imports(package) == {"low": set(), "high": {"low"}, "top": {"high"}}
+
+
+def test_each_new_name_of_a_module_is_one():
+    table = dict(modules._ROW.findall(modules.PAGE.read_text()))
+    assert len(table) > 60
+    new = {path for cell in table.values() for path in re.findall(r"`(pidscope/\S+\.py)`", cell)}
+    assert [path for path in new if not (CHECKOUT / path).exists()] == [], "scripts/docs modules"
+    assert not any((CHECKOUT / path).exists() for path in table)
+
+
+def test_a_module_is_followed_through_renames():
+    log = "R090\ta.py\tb.py\nR100\tx.c\ty.c\n\nR080\tb.py\tc/b.py\nD\tgone.py\n"
+    places = modules.followed(["a.py", "gone.py", "here.py", "x.c"], log)
+    assert places == {"a.py": "c/b.py", "gone.py": "", "here.py": "here.py"}
+    page = f"{modules.BEGIN}| `gone.py` | `c/d.py`, in parts |\n{modules.END}\n"
+    rows = "| `a.py` | `c/b.py` |\n| `gone.py` | `c/d.py`, in parts |\n"
+    assert rows in modules.written(page, places)
+    assert modules.written(modules.written(page, places), places) == modules.written(page, places)
+    with pytest.raises(ValueError, match="no place for the table"):
+        modules.written("", places)
+
+
+def test_the_script_has_help_and_refuses_what_it_does_not_know():
+    def docs(*arguments):
+        script = CHECKOUT / "scripts" / "docs"
+        return subprocess.run([script, *arguments], capture_output=True, text=True, check=False)
+
+    assert "examples:" in docs("--help").stdout
+    assert docs("paint").returncode == 2
