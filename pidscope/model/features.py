@@ -21,17 +21,11 @@ class Features:
     dead_ancestor_refuses: bool = True  # since 7.1: not only the innermost namespace must live
     first_fork_may_fail: bool = True  # since 7.1; before, that ended the namespace for good
     entered_before_init: bool = True  # since 7.1: ns/pid_for_children can be read at once
-    last_thread_exit_code: bool = (
-        True  # observed on 6.1, not 5.10: of the last, not the leader
-    )
-    killed_from_leader: bool = (
-        True  # observed on 6.12, not 6.1: it ends first, not the target
-    )
+    last_thread_exit_code: bool = True  # observed on 6.1, not 5.10: of the last, not the leader
+    killed_from_leader: bool = True  # observed on 6.12, not 6.1: it ends first, not the target
     exits_overlap: bool = False  # observed on 7.3: all killed tasks begin to exit before one ends
     leader_gets_group_exit_code: bool = True  # since 6.15: if it was dead before its threads
-    zap_is_idle: bool = (
-        True  # observed on 7.3 and late 6.1: a waiting init is in state I
-    )
+    zap_is_idle: bool = True  # observed on 7.3 and late 6.1: a waiting init is in state I
     thread_pidfd: bool = True  # observed on 6.18, not 6.12: CLONE_PIDFD goes with CLONE_THREAD
 
 
