@@ -20,7 +20,7 @@ from pidscope.wire.hooks import AUTO, TRACEPOINT, UNSEEN_BY_TRACEPOINTS, WAYS
 
 
 class LiveWorld:
-    """A `pidscope.session.session.World`: attached programs, and the /proc of the same kernel.
+    """A `pidscope.session.world.World`: attached programs, and the /proc of the same kernel.
 
     Raises:
         Refused: it is by tracepoints, from inside a container.
