@@ -103,6 +103,13 @@ def test_links_lead_to_files(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", sorted({*PAGES} - {modules.PAGE}), ids=lambda path: path.name)
+def test_files_that_a_page_names_are_there(page):
+    names = r"`((?:pidscope|scripts|tests|bpf|docs)/[\w./-]+)[` ]"
+    files = re.findall(names, page.read_text())
+    assert [file for file in files if not (CHECKOUT / file).exists()] == []
+
+
 def test_the_picture_is_what_the_imports_are():
     [(path, made)] = picture.renewed()
     assert path.read_text() == made, "scripts/docs picture"
