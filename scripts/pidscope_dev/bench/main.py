@@ -1,4 +1,4 @@
-"""Measure what pidscope sustains and what it costs, side by side with its peers in one run."""
+"""Measure what pidscope sustains and what it costs, beside its peers or beside an earlier build."""
 
 from __future__ import annotations
 
@@ -8,46 +8,96 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pidscope_dev.bench import machine, picture, run, text
+from pidscope_dev.bench import against, machine, picture, run, text
 from pidscope_dev.bench.row import to_json
 from pidscope_dev.bench.sections import SECTIONS
+from pidscope_dev.builds import BuildError, earlier_and_present
 
 EPILOG = (
     """\
-A figure is the median of several repetitions, in each of which all contenders of a row have their
-turn; its spread is the least and the greatest of them. A ratio below 1 stands as a fraction.
+A figure is the median of several repetitions. In each repetition all contenders of a row run once,
+in turn. The spread is the least and the greatest figure. A ratio below 1 is printed as a fraction.
 Lives, events, the collector, the loops and the tables are measured in CPU time, commands by the
-clock. "The loop" is not charged for what is done in an interrupt, nor for whoever reads.
+clock. "The loop" does not include work done in interrupts, nor the reader's time.
 
-Those whose name ends in -functions, and live-start, need a kernel that lets functions be hooked: if
-this machine's does not, they run in a VM by scripts/vm (emulated without KVM, so that only the
-ratios count). Most need root and a C compiler; peers come from packages, which scripts/install
---bench installs. What cannot be measured says why, in its place.
+Sections whose name ends in -functions, and live-start, need a kernel that allows function hooks. If
+this machine's kernel does not, scripts/vm runs them in a VM (emulated without KVM, so that only the
+ratios count). Most sections need root and a C compiler. The peers come from packages, which
+scripts/install --bench installs. A row that cannot be measured gives its reason.
 
 sections:
 """
     + "".join(f"  {section.name:17}{section.summary}\n" for section in SECTIONS)
+    + f"""
+--against REV installs that git revision and this checkout, uncommitted changes included, each
+into a temporary virtual environment. Each row runs one command by both builds in --pairs pairs,
+one build after the other, in the other order in every second pair. COST is time by the clock or
+CPU time, USER is user CPU time, both in milliseconds; RATIO is present divided by earlier. SPREAD
+leaves out the outermost tenth of the pairs at each end. A row is WORSE if all of its spread is
+above 1. It is MORE USER CPU if the median ratio of user CPU time is above {against.USER_LIMIT},
+and FAILS if only the present build cannot run it. On a busy machine give it more pairs.
+
+rows of --against:
+"""
+    + "".join(f"  {measure.name:17}{measure.summary}\n" for measure in against.MEASURES)
     + """
-exit status: 0, whatever was reached; 2 wrong usage.
+exit status:
+  0    measured, whatever was reached; with --against: no row is worse
+  1    with --against: a row is WORSE, MORE USER CPU or FAILS
+  2    wrong usage, or --against cannot make a build
 """
 )
 
 
 def main(argv: Sequence[str]) -> int:
     """Print the table, or JSON, and draw the picture."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    known = [each.name for each in (against.MEASURES if args.against else SECTIONS)]
+    for name in args.sections:
+        if name not in known:
+            parser.error(f"no section {name!r}; see --help")
+    if args.against is None:
+        return _beside_peers(args)
+    try:
+        return _against(args)
+    except BuildError as error:
+        print(f"scripts/bench: {error}", file=sys.stderr)
+        return 2
+
+
+def _beside_peers(args: argparse.Namespace) -> int:
     chosen = [each for each in SECTIONS if not args.sections or each.name in args.sections]
     rows = run.here(chosen) if args.here else run.everywhere(chosen)
     measured_on = machine.described()
     if args.picture is not None:
         args.picture.write_text(picture.drawn(rows, machine.line(measured_on)), encoding="utf-8")
     if args.json:
-        told = [to_json(row) for row in rows]
-        print(json.dumps({"type": "bench", "machine": measured_on, "rows": told}))
+        made = [to_json(row) for row in rows]
+        print(json.dumps({"type": "bench", "machine": measured_on, "rows": made}))
     else:
         print(machine.line(measured_on))
         print("\n".join(text.shown(rows)))
     return 0
+
+
+def _against(args: argparse.Namespace) -> int:
+    """Compare both builds; 1: a row is worse."""
+    rows = []
+    with earlier_and_present(args.against) as builds:
+        for measure in against.MEASURES:
+            if not args.sections or measure.name in args.sections:
+                print(f"scripts/bench: {measure.name}", file=sys.stderr, flush=True)
+                rows.append(against.compared(measure, builds, args.pairs))
+    measured_on = machine.described()
+    if args.json:
+        made = [against.to_json(row) for row in rows]
+        print(json.dumps({"type": "against", "machine": measured_on, "rows": made}))
+    else:
+        print(machine.line(measured_on))
+        print(f"{builds[1].name} against {builds[0].name}, {args.pairs} pairs")
+        print(against.shown(rows))
+    return int(any(row.is_worse for row in rows))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,18 +108,25 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("sections", nargs="*", metavar="SECTION", type=_section, help="only these (default: all)")
+    add("sections", nargs="*", metavar="SECTION", help="only these sections or rows (default: all)")
     add("--here", action="store_true", help="no VM: only what this kernel can")
     add("--json", action="store_true", help="every sample, as JSON in one line")
     add("--picture", metavar="FILE.svg", type=Path, help="draw the goals, too")
+    add("--against", metavar="REV", help="compare this checkout with an earlier revision")
+    add(
+        "--pairs",
+        metavar="N",
+        type=_pairs,
+        default=against.PAIRS,
+        help="pairs a row (default: %(default)s)",
+    )
     return parser
 
 
-def _section(name: str) -> str:
-    """A word that is one (`choices` would refuse that there is none, before Python 3.12)."""
-    if name not in {section.name for section in SECTIONS}:
-        raise argparse.ArgumentTypeError(f"no section {name!r}; see --help")
-    return name
+def _pairs(given: str) -> int:
+    if not given.isdecimal() or int(given) < 1:
+        raise argparse.ArgumentTypeError(f"not a number of pairs: {given!r}")
+    return int(given)
 
 
 if __name__ == "__main__":
