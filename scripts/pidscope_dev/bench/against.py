@@ -20,8 +20,7 @@ from typing import Any, Callable, NamedTuple
 from tabulate import tabulate
 
 from pidscope_dev.bench.programs import compiled, crowd
-from pidscope_dev.bench.taken import Taken, figures_in_turn
-from pidscope_dev.bench.unable import Unable
+from pidscope_dev.bench.taken import Taken, Unable, figures_in_turn
 from pidscope_dev.bench.watchers import watching
 from pidscope_dev.builds import Build, environment
 

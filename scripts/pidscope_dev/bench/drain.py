@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from pidscope.wire.hooks import TRACEPOINT
 from pidscope_dev.bench.collector import CALLBACK, OURS
-from pidscope_dev.bench.programs import compiled, environment, python
+from pidscope_dev.bench.programs import compiled
 from pidscope_dev.bench.row import Goal, Row
-from pidscope_dev.bench.taken import Take, Taken, in_turn
-from pidscope_dev.bench.unable import Unable
-
-_LIVES, _REPETITIONS = 10_000, 5
-_FUNCTION_LIVES, _FUNCTION_REPETITIONS = 1_000, 3
-
-
-def measure() -> Taken:
-    """In tracepoint mode."""
-    return _measure(TRACEPOINT, _LIVES, _REPETITIONS)
-
-
-def measure_functions() -> Taken:
-    """With function hooks."""
-    return _measure("fentry", _FUNCTION_LIVES, _FUNCTION_REPETITIONS)
+from pidscope_dev.bench.taken import Take, Taken, Unable, in_turn
 
 
 def _measure(way: str, lives: int, repetitions: int) -> Taken:
@@ -50,8 +38,7 @@ def _taking(kind: str, way: str, storm: list[str]) -> Take:
 @contextmanager
 def _collector(kind: str, way: str) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
-        [python(), "-m", "pidscope_dev.bench.collector", kind, way],
-        env=environment(),
+        [sys.executable, "-m", "pidscope_dev.bench.collector", kind, way],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -76,21 +63,16 @@ def _spent_ns(process: subprocess.Popen[bytes]) -> int:
 def _ended(process: subprocess.Popen[bytes]) -> Unable:
     process.kill()
     assert process.stderr is not None
-    said = process.stderr.read().decode(errors="replace").strip().splitlines()
-    return Unable("".join(said[-1:]) or f"the collector ended with {process.wait()}")
-
-
-def rows(taken: Taken) -> list[Row]:
-    """In tracepoint mode."""
-    return _rows(taken, Goal(1 / 2))
-
-
-def function_rows(taken: Taken) -> list[Row]:
-    """With function hooks."""
-    return _rows(taken, Goal(1 / 10))
+    lines = process.stderr.read().decode(errors="replace").strip().splitlines()
+    return Unable("".join(lines[-1:]) or f"the collector ended with {process.wait()}")
 
 
 def _rows(taken: Taken, goal: Goal) -> list[Row]:
     what = "CPU of the collector per process born and gone, table included"
-    row = taken.row(what, "µs", OURS, CALLBACK, goal)
-    return [row]
+    return [taken.row(what, "µs", OURS, CALLBACK, goal)]
+
+
+measure = partial(_measure, TRACEPOINT, lives=10_000, repetitions=5)
+rows = partial(_rows, goal=Goal(1 / 2))
+measure_functions = partial(_measure, "fentry", lives=1_000, repetitions=3)
+function_rows = partial(_rows, goal=Goal(1 / 10))

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pidscope_dev.bench.programs import environment, python
 from pidscope_dev.bench.replay import Recording, Replay, cpu_ns, inner_number
 
 _LOOKUPS, _REPEATED = 100_000, 1_000
@@ -32,8 +31,7 @@ class Grown(NamedTuple):
 def grown(recording: Recording) -> Grown:
     """Make a table of the births, in another process."""
     done = subprocess.run(
-        [python(), "-m", "pidscope_dev.bench.grown", *map(str, recording)],
-        env=environment(),
+        [sys.executable, "-m", "pidscope_dev.bench.grown", *map(str, recording)],
         pass_fds=[recording.fd],
         stdout=subprocess.PIPE,
         check=True,

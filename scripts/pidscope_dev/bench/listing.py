@@ -1,11 +1,12 @@
-"""Listing everybody: 5,000 processes in ten namespaces, and an idle host."""
+"""Listing all processes: 5,000 in ten namespaces, and those of an idle host."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
-from pidscope_dev.bench.programs import crowd, find, pidscope, python, wall_ms
+from pidscope_dev.bench.programs import crowd, find, pidscope, wall_ms
 from pidscope_dev.bench.row import By, Goal, Row
 from pidscope_dev.bench.taken import Take, Taken, in_turn
 
@@ -26,7 +27,7 @@ def measure_crowd() -> Taken:
                 OURS: wall_ms(pidscope("ps")),
                 LSNS: _peer("lsns", "util-linux", "-t", "pid"),
                 PS: _peer("ps", "procps", "-e", "-o", _COLUMNS),
-                PSUTIL: wall_ms([python(), "-c", _ALL]),
+                PSUTIL: wall_ms([sys.executable, "-c", _ALL]),
                 DRGN: _peer("drgn", "python3-drgn", "-q", _DRGN_SCRIPT),
             },
             _CROWD_REPETITIONS,
@@ -38,7 +39,7 @@ def measure_idle() -> Taken:
     return in_turn(
         {
             OURS: wall_ms(pidscope("ps")),
-            BARE: wall_ms([python(), "-c", "pass"]),
+            BARE: wall_ms([sys.executable, "-c", "pass"]),
             LSNS: _peer("lsns", "util-linux", "-t", "pid"),
         }
     )

@@ -13,7 +13,7 @@ from html import escape
 from itertools import groupby
 from typing import NamedTuple
 
-from pidscope_dev.bench import words
+from pidscope_dev.bench import text
 from pidscope_dev.bench.row import Row
 
 _WIDTH, _LEFT, _RIGHT = 960, 320, 740  # of the picture; of the part with bars
@@ -121,7 +121,7 @@ def _scale() -> Iterator[str]:
 
 
 def _ruled(top: int) -> Iterator[str]:
-    """The scale behind one bar: it crosses no words."""
+    """The scale behind one bar: it crosses no text."""
     for score, style in ((0.1, "line"), (10, "line"), (1, "goal")):
         yield f'<path class="{style}" d="M{_x(score):.1f} {top}v{_ROW}"/>'
 
@@ -148,8 +148,8 @@ def _drawn_row(row: Row, top: int) -> Iterator[str]:
         f'<rect class="{style}" x="{begin:.1f}" y="{top + 4}" width="{max(end - begin, 2):.1f}" '
         f'height="{_BAR}"/>'
     )
-    yield _text(_RIGHT + 16, top + 14, words.figure(row, row.figure), f"{style} what")
-    yield _text(_WIDTH - 24, top + 14, words.goal(row), "dim", "end")
+    yield _text(_RIGHT + 16, top + 14, text.figure(row, row.figure), f"{style} what")
+    yield _text(_WIDTH - 24, top + 14, text.goal(row), "dim", "end")
 
 
 def _text(x: float, y: float, said: str, style: str, anchor: str = "start") -> str:

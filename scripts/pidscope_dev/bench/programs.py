@@ -17,26 +17,14 @@ from pidscope.errors import PidscopeError
 from pidscope.live.program import Program, expect_root
 from pidscope.wire.hooks import TRACEPOINT
 from pidscope_dev import CHECKOUT
-from pidscope_dev.bench.taken import Take
-from pidscope_dev.bench.unable import Unable
+from pidscope_dev.bench.taken import Take, Unable
 
-_SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not in everybody's PATH
-
-
-def python() -> str:
-    """The interpreter that has what pidscope needs."""
-    own = CHECKOUT / ".venv" / "bin" / "python"
-    return os.fspath(own) if own.exists() else sys.executable
+_SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not in every user's PATH
 
 
 def pidscope(*arguments: str) -> list[str]:
     """The command line of pidscope."""
-    return [python(), "-m", "pidscope", *arguments]
-
-
-def environment() -> dict[str, str]:
-    """In which children find pidscope and this package."""
-    return {**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'scripts'}"}
+    return [sys.executable, "-m", "pidscope", *arguments]
 
 
 def find(program: str, package: str) -> str:
@@ -85,7 +73,7 @@ def crowd(tasks: int, containers: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def attached() -> Iterator[Program]:
-    """Pidscope's programs of tracepoint mode; nobody reads what they write. Raises Unable."""
+    """Pidscope's programs of tracepoint mode; nothing reads what they write. Raises Unable."""
     try:
         expect_root()
         program = Program(TRACEPOINT, steps=False)
@@ -98,9 +86,9 @@ def attached() -> Iterator[Program]:
 
 
 def cpu_ns_of(loop: Sequence[str]) -> float:
-    """Nanoseconds of CPU time that a loop says it takes; the least of three: noise only adds."""
-    said = (subprocess.run(loop, check=True, capture_output=True).stdout for _ in range(3))
-    return min(map(float, said))
+    """Nanoseconds of CPU time that a loop prints; the least of three: noise only adds."""
+    printed = (subprocess.run(loop, check=True, capture_output=True).stdout for _ in range(3))
+    return min(map(float, printed))
 
 
 def wall_ms(command: Sequence[str]) -> Take:

@@ -15,8 +15,7 @@ from pidscope_dev import CHECKOUT
 from pidscope_dev.bench.machine import kernel_name
 from pidscope_dev.bench.row import Row, from_json
 from pidscope_dev.bench.sections import Section
-from pidscope_dev.bench.taken import Taken
-from pidscope_dev.bench.unable import Unable
+from pidscope_dev.bench.taken import Taken, Unable
 
 _KERNEL = "6.1"  # whose headers are in the same suite as its bcc
 _TIMEOUT_S = "3000"

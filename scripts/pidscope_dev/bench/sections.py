@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, NamedTuple
 
-from pidscope_dev.bench import (
-    drain,
-    events,
-    listing,
-    lives,
-    model,
-    snapshots,
-    syscalls,
-    tables,
-    watched,
-)
+from pidscope_dev.bench import drain, growth, listing, lives, model, snapshots, syscalls, watched
 from pidscope_dev.bench.row import Row
 from pidscope_dev.bench.taken import Taken
 
@@ -62,8 +52,8 @@ SECTIONS = (
     Section("syscalls", "other system calls, tracepoint mode", syscalls.measure, syscalls.rows),
     Section("ps", "listing 5,000 processes", listing.measure_crowd, listing.crowd_rows),
     Section("snapshot", "all tasks by the iterator", snapshots.measure, snapshots.rows),
-    Section("lookup", "one task of a million", tables.measure, tables.lookup_rows),
-    Section("memory", "bytes per live task", tables.measure, tables.memory_rows),
+    Section("lookup", "one task of a million", growth.measure, growth.lookup_rows),
+    Section("memory", "bytes per live task", growth.measure, growth.memory_rows),
     Section("start", "ps on an idle host", listing.measure_idle, listing.idle_rows),
     Section(
         "live-start",
@@ -72,7 +62,9 @@ SECTIONS = (
         watched.start_rows,
         True,
     ),
-    Section("tasks", "the cost of a birth as tasks grow", tables.measure, tables.growth_rows),
-    Section("events", "the cost of an event as events grow", events.measure, events.rows),
+    Section("tasks", "the cost of a birth as tasks grow", growth.measure, growth.growth_rows),
+    Section(
+        "events", "the cost of an event as events grow", growth.measure_events, growth.event_rows
+    ),
     Section("model", "the model's lives, without a goal", model.measure, model.rows),
 )

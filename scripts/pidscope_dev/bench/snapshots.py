@@ -13,8 +13,7 @@ from pidscope.table.snapshot_rows import Row as TaskRow
 from pidscope.table.snapshot_rows import rows as rows_of
 from pidscope_dev.bench.programs import attached, crowd
 from pidscope_dev.bench.row import Goal, Row
-from pidscope_dev.bench.taken import Taken, in_turn
-from pidscope_dev.bench.unable import Unable
+from pidscope_dev.bench.taken import Taken, Unable, in_turn
 
 TASKS, _CONTAINERS = 5_000, 10
 ITERATOR, PROC = "task iterator", "/proc"

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Callable
 
 from pidscope_dev.bench.row import By, Goal, Row
-from pidscope_dev.bench.unable import Unable
 
 REPETITIONS = 7
 
 Take = Callable[[], float]
 TakeFigures = Callable[[], "Mapping[str, float]"]  # several figures of one repetition, by name
 Samples = Mapping[tuple[str, str], Sequence[float]]  # of a contender's figure
+
+
+class Unable(Exception):
+    """This host does not allow a measurement, or lacks what it needs; the message gives why."""
 
 
 class Taken:
@@ -24,7 +27,7 @@ class Taken:
         unable: Mapping[str, str] | None = None,
         otherwise: str = "it was not measured",
     ) -> None:
-        """``unable`` is why, by contender; ``otherwise``, of those who are in neither."""
+        """``unable`` is why, by contender; ``otherwise``, of contenders that are in neither."""
         self._samples = samples
         self._unable = unable or {}
         self._otherwise = otherwise
@@ -68,7 +71,7 @@ def _single(take: Take) -> TakeFigures:
 def figures_in_turn(contenders: Mapping[str, TakeFigures], repetitions: int = REPETITIONS) -> Taken:
     """Take the figures of each, then again, every second time the other way round.
 
-    What grows or falls steadily favours nobody. Whoever raises Unable is not asked again, and has
+    A steady rise or fall favours no contender. One that raises Unable is not asked again, and has
     no samples.
     """
     samples: dict[tuple[str, str], list[float]] = {}

@@ -9,7 +9,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from pidscope_dev.bench.unable import Unable
+from pidscope_dev.bench.taken import Unable
 
 EVENTS = ("sys_exit_setpgid", "sys_exit_setsid")
 _TRACEFS = Path("/sys/kernel/tracing")

@@ -1,6 +1,6 @@
 """What being watched costs, by pidscope and its peers: each is started once a repetition.
 
-- ``start``: from its command to the first process that it tells of, in seconds;
+- ``start``: from its command to the first process that it reports, in seconds;
 - ``loop``: a fork, exec and wait meanwhile, in microseconds of the loop's CPU time. What is done in
   an interrupt (the end of a task, a grace period later) is not in it, nor is the reader's time;
 - ``hooks``: the time in all its programs of a fork, exec and exit, as the kernel counts it while
@@ -12,64 +12,56 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from pidscope.wire.hooks import AUTO, TRACEPOINT
 from pidscope_dev.bench import watchers
 from pidscope_dev.bench.programs import compiled, cpu_ns_of
 from pidscope_dev.bench.row import By, Goal, Row
-from pidscope_dev.bench.taken import TakeFigures, Taken, figures_in_turn
-from pidscope_dev.bench.unable import Unable
+from pidscope_dev.bench.taken import TakeFigures, Taken, Unable, figures_in_turn
 from pidscope_dev.bench.watchers import OURS, PEERS
 
 NOTHING = "nothing attached"
 START, LOOP, HOOKS = "start", "loop", "hooks"
 _STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
-_LIVES, _REPETITIONS = 300, 7
-_FUNCTION_LIVES, _FUNCTION_REPETITIONS = 300, 3
+_LIVES = 300
 
 
-def measure() -> Taken:
-    """Pidscope in tracepoint mode, and nothing."""
+def _measure(names: Sequence[str], probes: str, repetitions: int) -> Taken:
+    """These watchers, and nothing."""
     with compiled("loops") as loops:
-        contenders = {
-            NOTHING: _bare(loops, _LIVES),
-            OURS: _watched(OURS, loops, _LIVES, TRACEPOINT),
-        }
-        return figures_in_turn(contenders, _REPETITIONS)
+        contenders = {NOTHING: _bare(loops)}
+        contenders.update((name, _watched(name, loops, probes)) for name in names)
+        return figures_in_turn(contenders, repetitions)
 
 
-def measure_functions() -> Taken:
-    """Every watcher, pidscope in its best way, and nothing."""
-    with compiled("loops") as loops:
-        contenders = {NOTHING: _bare(loops, _FUNCTION_LIVES)}
-        for name in (OURS, *PEERS):
-            contenders[name] = _watched(name, loops, _FUNCTION_LIVES)
-        return figures_in_turn(contenders, _FUNCTION_REPETITIONS)
+measure = partial(_measure, (OURS,), TRACEPOINT, repetitions=7)
+measure_functions = partial(_measure, (OURS, *PEERS), AUTO, repetitions=3)
 
 
-def _bare(loops: str, lives: int) -> TakeFigures:
-    return lambda: {LOOP: _us(loops, lives)}
+def _bare(loops: str) -> TakeFigures:
+    return lambda: {LOOP: _us(loops)}
 
 
-def _watched(name: str, loops: str, lives: int, probes: str = AUTO) -> TakeFigures:
+def _watched(name: str, loops: str, probes: str) -> TakeFigures:
     def take() -> dict[str, float]:
         with watchers.watching(watchers.command(name, probes), loops) as watcher:
-            loop_us = _us(loops, lives)
+            loop_us = _us(loops)
             with _counted():
                 before = run_time_ns(watcher.pid)
-                subprocess.run([loops, "exec", str(lives)], check=True, capture_output=True)
+                subprocess.run([loops, "exec", str(_LIVES)], check=True, capture_output=True)
                 spent_ns = run_time_ns(watcher.pid) - before
         if not spent_ns:
             raise Unable(f"{name} holds no descriptor of a program that ran")
-        return {START: watcher.first_event_s, LOOP: loop_us, HOOKS: spent_ns / lives / 1e3}
+        return {START: watcher.first_event_s, LOOP: loop_us, HOOKS: spent_ns / _LIVES / 1e3}
 
     return take
 
 
-def _us(loops: str, lives: int) -> float:
-    return cpu_ns_of([loops, "exec", str(lives)]) / 1e3
+def _us(loops: str) -> float:
+    return cpu_ns_of([loops, "exec", str(_LIVES)]) / 1e3
 
 
 @contextlib.contextmanager
@@ -95,11 +87,11 @@ def run_time_ns(pid: int, proc: Path = Path("/proc")) -> int:
             lines = file.read_text().splitlines()
         except FileNotFoundError:
             continue  # closed meanwhile
-        told = dict(line.split(":", 1) for line in lines if ":" in line)
-        if "run_time_ns" in told:
-            programs[int(told["prog_id"])] = int(told["run_time_ns"])
-        elif told.get("link_type", "").strip() == "iter":
-            iterators.add(int(told["prog_id"]))
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        if "run_time_ns" in fields:
+            programs[int(fields["prog_id"])] = int(fields["run_time_ns"])
+        elif fields.get("link_type", "").strip() == "iter":
+            iterators.add(int(fields["prog_id"]))
     return sum(run_ns for number, run_ns in programs.items() if number not in iterators)
 
 

@@ -1,4 +1,4 @@
-"""Whoever watches processes: pidscope and its peers, each as a program that prints what it sees."""
+"""Programs that watch processes and print what they observe: pidscope and its peers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from typing import Callable, NamedTuple
 
 from pidscope.live.program import read_btf
 from pidscope_dev import CHECKOUT
-from pidscope_dev.bench import headers
 from pidscope_dev.bench.programs import find, pidscope
-from pidscope_dev.bench.unable import Unable
+from pidscope_dev.bench.taken import Unable
 
 OURS, EXECSNOOP, BCC_EXECSNOOP, BPFTRACE = (
     "pidscope watch",
@@ -33,7 +32,7 @@ _STEADY_MS = "20"
 
 
 class Watcher(NamedTuple):
-    """One that has told of a process: how long that took, and which process it is itself."""
+    """One that has reported a process: how long that took, and which process it is itself."""
 
     pid: int
     first_event_s: float
@@ -47,10 +46,17 @@ def command(name: str, probes: str = "auto") -> list[str]:
         return [find("execsnoop", "libbpf-tools")]
     if name == BCC_EXECSNOOP:
         program = find("execsnoop-bpfcc", "bpfcc-tools")
-        headers.expect()
+        expect_headers()
         return [program]
     numbers = read_btf().offset("pid", "numbers")  # an array that bpftrace may hold for empty
     return [find("bpftrace", "bpftrace"), os.fspath(_SCRIPT), str(numbers)]
+
+
+def expect_headers(modules: Path = Path("/lib/modules")) -> None:
+    """Raise Unable unless the running kernel's headers are where bcc looks for them."""
+    release = os.uname().release
+    if not (modules / release / "build" / "include").is_dir():
+        raise Unable(f"no kernel headers (package linux-headers-{release})")
 
 
 @contextlib.contextmanager
@@ -59,7 +65,7 @@ def watching(arguments: Sequence[str], loops: str) -> Iterator[Watcher]:
 
     It prints to a terminal, as for a person, and all of it is read.
 
-    Raises Unable: it ended, or told of nobody.
+    Raises Unable: it ended, or reported no process.
     """
     with _steadily(loops) as stop_load, _spawned(arguments) as (process, output, begun):
         _await(process, output, os.path.basename(loops).encode())  # noqa: PTH119
@@ -69,7 +75,7 @@ def watching(arguments: Sequence[str], loops: str) -> Iterator[Watcher]:
             try:
                 yield Watcher(process.pid, first_event_s)
             finally:
-                _end(process)  # while it is read: it may have much to say yet
+                _end(process)  # while it is read: it may have more to print
 
 
 @contextlib.contextmanager
@@ -122,20 +128,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _await(process: subprocess.Popen[bytes], output: int, name: bytes) -> None:
-    """Read until a line tells of a process of that name."""
-    said, end = b"", time.monotonic() + _WAIT_S
-    while name not in said:
+    """Read until a line reports a process of that name."""
+    printed, end = b"", time.monotonic() + _WAIT_S
+    while name not in printed:
         left = end - time.monotonic()
         chunk = _read(output) if left > 0 and select.select([output], [], [], left)[0] else b""
-        said += chunk
+        printed += chunk
         if not chunk:
-            words = " ".join(said.decode(errors="replace").split())
-            raise Unable(f"{process.args!r} told of nobody: {words[-300:]}")
+            words = " ".join(printed.decode(errors="replace").split())
+            raise Unable(f"{process.args!r} reported no process: {words[-300:]}")
 
 
 @contextlib.contextmanager
 def _drained(output: int) -> Iterator[None]:
-    """Read on, so that nobody has to wait for a reader."""
+    """Read on, so that the watcher never waits for a reader."""
     stopping = threading.Event()
 
     def drain() -> None:

@@ -11,7 +11,6 @@ import pidscope_dev.bench.main as bench_main
 import pytest
 from pidscope_dev.bench import (
     grown,
-    headers,
     machine,
     picture,
     programs,
@@ -20,12 +19,10 @@ from pidscope_dev.bench import (
     text,
     watched,
     watchers,
-    words,
 )
 from pidscope_dev.bench.row import By, Goal, Row, from_json, to_json
 from pidscope_dev.bench.sections import SECTIONS, Section
-from pidscope_dev.bench.taken import Taken, figures_in_turn, in_turn
-from pidscope_dev.bench.unable import Unable
+from pidscope_dev.bench.taken import Taken, Unable, figures_in_turn, in_turn
 
 from pidscope.errors import WireError
 from pidscope.events import PidAttached, PidDetached
@@ -218,14 +215,14 @@ def test_a_vm_that_is_lost_is_said_in_the_place_of_its_rows(monkeypatch, status,
     [(1 / 12, "1/12"), (0.5, "1/2"), (0.96, "0.96"), (1.05, "1.05"), (1234.0, "1,234")],
 )
 def test_a_ratio_in_words(value, said):
-    assert words.ratio(value) == said
+    assert text.ratio(value) == said
 
 
 def test_figures_have_the_sign_and_the_unit_of_their_kind():
-    assert words.figure(RATIO._replace(by=By.DIFFERENCE), 61.0) == "+61 ms"
-    assert words.figure(RATIO._replace(by=By.DIFFERENCE), -61.0) == "-61 ms"
-    assert words.figure(RATIO._replace(by=By.VALUE), 0.012) == "0.012 ms"
-    assert words.goal(RATIO._replace(goal=Goal(5, at_least=True))) == "≥ 5.00"
+    assert text.figure(RATIO._replace(by=By.DIFFERENCE), 61.0) == "+61 ms"
+    assert text.figure(RATIO._replace(by=By.DIFFERENCE), -61.0) == "-61 ms"
+    assert text.figure(RATIO._replace(by=By.VALUE), 0.012) == "0.012 ms"
+    assert text.goal(RATIO._replace(goal=Goal(5, at_least=True))) == "≥ 5.00"
 
 
 def test_the_table_shows_verdict_spread_and_reason():
@@ -368,9 +365,9 @@ def test_a_missing_program_is_said_with_its_package():
 def test_missing_headers_are_said_with_their_package(tmp_path):
     release = os.uname().release
     with pytest.raises(Unable, match=re.escape(f"(package linux-headers-{release})")):
-        headers.expect(tmp_path)
+        watchers.expect_headers(tmp_path)
     (tmp_path / release / "build" / "include").mkdir(parents=True)
-    headers.expect(tmp_path)
+    watchers.expect_headers(tmp_path)
 
 
 def test_the_machine_is_described(tmp_path):
@@ -448,7 +445,7 @@ def test_a_watcher_is_awaited_until_it_tells_of_a_process(loops):
 
 def test_a_watcher_that_tells_of_nobody_is_said_with_its_words(loops):
     with (
-        pytest.raises(Unable, match="told of nobody: it needs headers"),
+        pytest.raises(Unable, match="reported no process: it needs headers"),
         watchers.watching(["sh", "-c", "echo it needs headers"], loops),
     ):
         raise AssertionError("nobody told of anything")

@@ -10,7 +10,7 @@ import pytest
 from pidscope_dev import builds
 from pidscope_dev.bench import against
 from pidscope_dev.bench.against import CPU, MEASURES, USER, WALL, Compared, Measure, compared
-from pidscope_dev.bench.unable import Unable
+from pidscope_dev.bench.taken import Unable
 from pidscope_dev.builds import Build, BuildError, earlier_and_present
 
 FIFTEEN = (100.0,) * 15
