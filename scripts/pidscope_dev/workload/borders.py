@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pidscope_dev.workload import syscalls
-from pidscope_dev.workload.family import Channel, Family, check
+from pidscope_dev.workload.family import Channel, Family, check, stay
 from pidscope_dev.workload.workload import Options, Workload, exactly
 
 MEMBERS = 4
@@ -59,8 +59,7 @@ def run_dying_init(family: Family, options: Options) -> str:
     signs = _Signs(*(family.channel() for _ in range(5)))
     intruder = family.fork(lambda: _intrude(family, namespace, signs))
     owner = family.fork(lambda: _own(family, namespace, signs))
-    family.reap(owner)
-    family.reap(intruder)
+    family.reap(owner, intruder)
     return ""
 
 
@@ -85,7 +84,7 @@ def _intrude(family: Family, namespace: _Passed, signs: _Signs) -> None:
     ready, never = family.channel(), family.channel()
     signs.populated.receive()
     namespace.enter()
-    child = family.fork(lambda: _stay(ready, never))
+    child = family.fork(lambda: stay(ready, never))
     ready.receive()
     signs.entered.send()
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
@@ -101,16 +100,11 @@ def _populate(family: Family, namespace: _Passed, populated: Channel) -> None:
     """The init: members, and a deeper namespace with members."""
     ready, never = family.channel(), family.channel()
     for _ in range(MEMBERS):
-        family.fork(lambda: _stay(ready, never))
+        family.fork(lambda: stay(ready, never))
     family.fork(lambda: _populate_deeper(family, ready, never))
     ready.collect(MEMBERS + DEEP_MEMBERS)
     namespace.send_own()
     populated.send()
-    never.receive()
-
-
-def _stay(ready: Channel, never: Channel) -> None:
-    ready.send()
     never.receive()
 
 
@@ -119,7 +113,7 @@ def _populate_deeper(family: Family, ready: Channel, never: Channel) -> None:
 
     def init() -> None:
         for _ in range(DEEP_MEMBERS):
-            family.fork(lambda: _stay(ready, never))
+            family.fork(lambda: stay(ready, never))
         never.receive()
 
     syscalls.unshare_pid_namespace()
@@ -136,8 +130,7 @@ def run_injected(family: Family, options: Options) -> str:
     ready.receive()
     for level in ENTERED_LEVELS:
         _inject(family, namespaces[level])
-    for _ in range(LEVELS):
-        finish.send()
+    finish.give(LEVELS)
     family.reap(outside)
     return ""
 
@@ -145,7 +138,7 @@ def run_injected(family: Family, options: Options) -> str:
 def _descend(
     family: Family, level: int, namespaces: dict[int, _Passed], ready: Channel, finish: Channel
 ) -> None:
-    """Make the namespaces of levels 1 to 3; each init reaps what comes to it until told to end."""
+    """Make the namespaces of levels 1 to 3; each init reaps what comes to it until the sign."""
 
     def init() -> None:
         if level in namespaces:
@@ -157,8 +150,7 @@ def _descend(
         finish.receive()
         _reap_all()
 
-    syscalls.unshare_pid_namespace()
-    family.reap(family.fork(init))
+    family.in_new_namespace(init)
 
 
 def _reap_all() -> None:

@@ -1,4 +1,4 @@
-"""A workload without exact counts: PID namespaces made and destroyed, until told to end."""
+"""A workload without exact counts: PID namespaces made and destroyed, until asked to end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.family import Channel, Family
 from pidscope_dev.workload.forks import MAX_DEPTH
-from pidscope_dev.workload.storm import add_storm_arguments, expect_storm, run_jobs
+from pidscope_dev.workload.storm import HOW_LONG_AND_MUCH, expect_storm, run_jobs
 from pidscope_dev.workload.workload import Options, Workload
 
 DEPTHS = (1, 3, 2, 6, MAX_DEPTH, 1, 4, 12)
@@ -17,7 +17,7 @@ DEPTHS = (1, 3, 2, 6, MAX_DEPTH, 1, 4, 12)
 
 
 def run_churn(family: Family, options: Options) -> str:
-    """Several processes make chains of namespaces in a loop; at the end says how many births."""
+    """Several processes make chains of namespaces in a loop; at the end prints how many births."""
     return run_jobs(family, options, _churn)
 
 
@@ -63,5 +63,5 @@ CHURN = Workload(
     run_churn,
     "namespaces made and destroyed, down to level 32",
     expect_storm,
-    add_storm_arguments,
+    HOW_LONG_AND_MUCH,
 )

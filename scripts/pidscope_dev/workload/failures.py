@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 
@@ -64,8 +63,7 @@ def _fail_nested(family: Family) -> None:
         family.refuse_fork(errno.EINVAL, _sibling)
         _fork_after_failures(family)
 
-    syscalls.unshare_pid_namespace()
-    family.reap(family.fork(init))
+    family.in_new_namespace(init)
 
 
 def _fork_after_failures(family: Family) -> None:
@@ -127,13 +125,7 @@ def _fork_beyond_limit(family: Family, cgroup: PidsCgroup) -> None:
         cgroup.set_max(None)
         _fork_after_failures(family)
 
-    syscalls.unshare_pid_namespace()
-    family.reap(family.fork(init))
-
-
-def add_failed_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to leave out."""
-    parser.add_argument("--no-cgroup", action="store_true", help="leave out pids.max")
+    family.in_new_namespace(init)
 
 
 def expect_failed(options: Options) -> Counts:
@@ -148,5 +140,5 @@ FAILED = Workload(
     run_failed,
     "forks the kernel refuses, also as first of a namespace",
     expect_failed,
-    add_failed_arguments,
+    {"--no-cgroup": {"action": "store_true", "help": "leave out pids.max"}},
 )

@@ -4,8 +4,8 @@ Nothing may outlive the main process, and nothing may hang:
 
 - every process dies with the one that made it (PR_SET_PDEATHSIG), or, where it is meant to outlive
   that one, ends when the *lifeline* does: a pipe whose writing end only the main process keeps;
-- a process that fails says why and writes to the *trouble* pipe, which is never emptied;
-- whoever waits for a message watches all three, so one failure ends the whole family;
+- a process that fails prints why and writes to the *trouble* pipe, which is never emptied;
+- a process that waits for a message watches all three, so one failure ends the whole family;
 - the main process is the subreaper: orphans of its own level come to it.
 
 No process is made but by an explicit fork, so the counts of a workload can be exact.
@@ -56,6 +56,11 @@ class Channel:
         """Send one line; short enough to be atomic (PIPE_BUF)."""
         os.write(self._write, " ".join(map(str, numbers)).encode() + b"\n")
 
+    def give(self, signs: int) -> None:
+        """Send so many signs."""
+        for _ in range(signs):
+            self.send()
+
     def receive(self) -> list[int]:
         """Wait for one line; raises Failure when the family is ending. One reader of numbers only.
 
@@ -74,7 +79,7 @@ class Channel:
             self.receive()
 
     def is_readable(self) -> bool:
-        """True once something was sent that nobody has read."""
+        """True once something was sent that no process has read."""
         return bool(select.select([self._read], [], [], 0)[0])
 
     def descriptors(self) -> tuple[int, int]:
@@ -134,14 +139,17 @@ class Family:
         os.waitpid(pid, 0)
         return 0
 
-    def reap(self, pid: int, *, killed_by: int = 0) -> None:
-        """Wait for a child; raises Failure unless it ended well, or by the signal named."""
-        _, status = os.waitpid(pid, 0)
-        if killed_by:
-            good = os.WIFSIGNALED(status) and os.WTERMSIG(status) == killed_by
-        else:
-            good = status == 0
-        check(good, f"child {pid} ended with wait status {status:#x}")
+    def reap(self, *pids: int, killed_by: int = 0) -> None:
+        """Wait for children in turn; raises Failure unless each ended well, or by the signal."""
+        for pid in pids:
+            _, status = os.waitpid(pid, 0)
+            good = os.waitstatus_to_exitcode(status) == -killed_by
+            check(good, f"child {pid} ended with wait status {status:#x}")
+
+    def in_new_namespace(self, init: Callable[[], object]) -> None:
+        """Make a PID namespace and its first process, and wait for the end of that."""
+        syscalls.unshare_pid_namespace()
+        self.reap(self.fork(init))
 
     def wait_readable(self, descriptor: int) -> None:
         """Wait until a descriptor can be read; raises Failure when the family is ending."""
@@ -155,7 +163,7 @@ class Family:
     def hold(self, seconds: float | None, *, say: str = "") -> None:
         """Wait: so many seconds, or until SIGTERM or SIGINT, or the end of a standard input pipe.
 
-        Whoever reads what is to be said may send a signal. Raises Failure if a process fails.
+        The program that reads what is printed may send a signal. Raises Failure if a process fails.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         with contextlib.suppress(Stopped):
@@ -214,7 +222,7 @@ class Family:
             raise Failure("")
 
     def _tell(self, problem: BaseException) -> None:
-        """Say what went wrong, once, and let the others know."""
+        """Print what went wrong, once, and let the others know."""
         text = describe(problem)
         if text:
             sys.stderr.write(f"workload {self._name}: {text}\n")
@@ -251,6 +259,12 @@ def _pipe() -> Iterator[tuple[int, int]]:
             os.close(end)
 
 
+def stay(there: Channel, go: Channel) -> None:
+    """Give a sign that this process is there, then wait for a sign."""
+    there.send()
+    go.receive()
+
+
 def check(good: bool, otherwise: str) -> None:
     """Raise Failure unless good."""
     if not good:
@@ -268,7 +282,7 @@ def refuse(error: int, call: Callable[[], object], what: str) -> None:
 
 
 def describe(problem: BaseException) -> str:
-    """One line for a problem; empty for a failure that another process has told already."""
+    """One line for a problem; empty for a failure that another process has reported already."""
     if isinstance(problem, Failure):
         return str(problem)
     trace = problem.__traceback__

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-from collections.abc import Callable
 from functools import partial
 
 from pidscope_dev.workload import syscalls
-from pidscope_dev.workload.family import Channel, Family, check, fork_undisturbed, refuse
+from pidscope_dev.workload.family import Channel, Family, check, fork_undisturbed, refuse, stay
 from pidscope_dev.workload.workload import Counts, Options, Workload, counts, exactly, positive
 
 SHORT_LIVES = 2000
@@ -27,9 +26,7 @@ def run_short(family: Family, options: Options) -> str:
     shares = [options.lives // options.jobs] * options.jobs
     for index in range(options.lives % options.jobs):
         shares[index] += 1
-    forkers = [family.fork(partial(live_shortly, share)) for share in shares]
-    for forker in forkers:
-        family.reap(forker)
+    family.reap(*[family.fork(partial(live_shortly, share)) for share in shares])
     return ""
 
 
@@ -47,20 +44,12 @@ def expect_short(options: Options) -> Counts:
     return counts(options.lives + (options.jobs if options.jobs > 1 else 0))
 
 
-def add_short_arguments(parser: argparse.ArgumentParser) -> None:
-    """How many lives, in how many forkers."""
-    parser.add_argument("lives", nargs="?", type=positive, default=SHORT_LIVES, metavar="COUNT")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="J")
-
-
 def run_nested(family: Family, options: Options) -> str:
     """Three namespaces, one in the other, all 23 processes alive at the same time."""
     ready, finish = family.channel(), family.channel()
-    outside = family.fork(lambda: _fork_into_new(family, lambda: _nest(family, 1, ready, finish)))
-    leaves = sum(LEAVES)
-    ready.collect(leaves)
-    for _ in range(leaves):
-        finish.send()
+    outside = family.fork(lambda: family.in_new_namespace(lambda: _nest(family, 1, ready, finish)))
+    ready.collect(sum(LEAVES))
+    finish.give(sum(LEAVES))
     family.reap(outside)
     return ""
 
@@ -68,23 +57,11 @@ def run_nested(family: Family, options: Options) -> str:
 def _nest(family: Family, level: int, ready: Channel, finish: Channel) -> None:
     """The init of a level: its leaves, then the next level."""
     check(os.getpid() == 1, f"level {level}: the first process is not number 1")
-    leaves = [family.fork(lambda: _wait(ready, finish)) for _ in range(LEAVES[level - 1])]
+    leaves = [family.fork(lambda: stay(ready, finish)) for _ in range(LEAVES[level - 1])]
     check(leaves == list(range(2, len(leaves) + 2)), f"level {level}: numbers {leaves}")
     if level < len(LEAVES):
-        _fork_into_new(family, lambda: _nest(family, level + 1, ready, finish))
-    for leaf in leaves:
-        family.reap(leaf)
-
-
-def _fork_into_new(family: Family, init: Callable[[], object]) -> None:
-    """Make a PID namespace and its first process, and wait for the end of that."""
-    syscalls.unshare_pid_namespace()
-    family.reap(family.fork(init))
-
-
-def _wait(ready: Channel, finish: Channel) -> None:
-    ready.send()
-    finish.receive()
+        family.in_new_namespace(lambda: _nest(family, level + 1, ready, finish))
+    family.reap(*leaves)
 
 
 def run_deep(family: Family, options: Options) -> str:
@@ -108,9 +85,9 @@ def _descend(family: Family, level: int, depth: int, bottom: Channel, finish: Ch
     if level > depth:
         if depth == MAX_DEPTH:
             _refuse_deeper()
-        _wait(bottom, finish)
+        stay(bottom, finish)
     elif level % 2:
-        _fork_into_new(family, next_init)
+        family.in_new_namespace(next_init)
     else:
         family.reap(family.fork(next_init, make=_clone_into_new))
 
@@ -123,11 +100,6 @@ def _clone_into_new() -> int:
 def _refuse_deeper() -> None:
     """No namespace below level 32: ENOSPC from create_pid_namespace."""
     refuse(errno.ENOSPC, syscalls.unshare_pid_namespace, f"unshare at level {MAX_DEPTH}")
-
-
-def add_deep_arguments(parser: argparse.ArgumentParser) -> None:
-    """How deep."""
-    parser.add_argument("--depth", type=_depth, default=MAX_DEPTH, metavar="LEVELS")
 
 
 def _depth(text: str) -> int:
@@ -147,7 +119,10 @@ SHORT = Workload(
     run_short,
     "short lives, 2,000 or COUNT, from one forker or several",
     expect_short,
-    add_short_arguments,
+    {
+        "lives": {"nargs": "?", "type": positive, "default": SHORT_LIVES, "metavar": "COUNT"},
+        "--jobs": {"type": positive, "default": 1, "metavar": "J"},
+    },
 )
 NESTED = Workload(
     "nested",
@@ -160,5 +135,5 @@ DEEP = Workload(
     run_deep,
     "namespaces down to level 32, a session in each",
     expect_deep,
-    add_deep_arguments,
+    {"--depth": {"type": _depth, "default": MAX_DEPTH, "metavar": "LEVELS"}},
 )

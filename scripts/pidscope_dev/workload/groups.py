@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pidscope_dev.workload import syscalls
-from pidscope_dev.workload.family import Channel, Family, check, refuse
+from pidscope_dev.workload.family import Channel, Family, check, refuse, stay
 from pidscope_dev.workload.workload import Counts, Options, Workload, counts, exactly, positive
 
 ROUNDS = 2000
@@ -57,8 +56,7 @@ def _outside(family: Family, signs: _Signs, rounds: int) -> None:
     signs.leader.send(init)
     _change_until_exec(family, signs, home)
     signs.ready.collect(FLIPPERS)
-    for _ in range(FLIPPERS):
-        signs.go.send()
+    signs.go.give(FLIPPERS)
     family.reap(joiner)
     signs.finish.send()
     family.reap(init)
@@ -67,8 +65,7 @@ def _outside(family: Family, signs: _Signs, rounds: int) -> None:
 def _join(signs: _Signs, rounds: int, home: int) -> None:
     """An outside process joins the group of a nested leader, whose struct pid is deeper."""
     (leader,) = signs.leader.receive()
-    signs.ready.send()
-    signs.go.receive()
+    stay(signs.ready, signs.go)
     _flip(rounds, (leader, home))
 
 
@@ -108,16 +105,13 @@ def _level_one(family: Family, signs: _Signs, rounds: int) -> None:
     led.receive()
     session = family.fork(os.setsid)
     flipper = family.fork(lambda: _flip_deeper(family, signs, rounds, leader))
-    family.reap(session)
-    family.reap(flipper)
-    family.reap(leader)
+    family.reap(session, flipper, leader)
 
 
 def _lead(led: Channel, finish: Channel) -> None:
     """A group leader, until the end."""
     os.setpgid(0, 0)
-    led.send()
-    finish.receive()
+    stay(led, finish)
 
 
 def _flip_deeper(family: Family, signs: _Signs, rounds: int, leader: int) -> None:
@@ -126,8 +120,7 @@ def _flip_deeper(family: Family, signs: _Signs, rounds: int, leader: int) -> Non
     finish = family.channel()
     deeper = family.fork(lambda: _level_two(family, signs, rounds, finish))
     signs.deeper.receive()
-    signs.ready.send()
-    signs.go.receive()
+    stay(signs.ready, signs.go)
     _flip(rounds, (deeper, leader))
     finish.send()
     family.reap(deeper)
@@ -143,8 +136,7 @@ def _level_two(family: Family, signs: _Signs, rounds: int, finish: Channel) -> N
     signs.deeper.send()
 
     def flip() -> None:
-        signs.ready.send()
-        signs.go.receive()
+        stay(signs.ready, signs.go)
         _flip(rounds, (leader, 1))
         os.setsid()
 
@@ -154,11 +146,6 @@ def _level_two(family: Family, signs: _Signs, rounds: int, finish: Channel) -> N
     end_leader.send()
     family.reap(leader)
     finish.receive()
-
-
-def add_group_arguments(parser: argparse.ArgumentParser) -> None:
-    """How many changes each flipper makes."""
-    parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N")
 
 
 def expect_groups(options: Options) -> Counts:
@@ -182,8 +169,7 @@ def _hold_nested(family: Family, level: int) -> None:
         if level == 1:
             _hold_nested(family, 2)
 
-    syscalls.unshare_pid_namespace()
-    family.reap(family.fork(init))
+    family.in_new_namespace(init)
 
 
 def _hold_number(family: Family) -> None:
@@ -260,8 +246,7 @@ def _hold_from_outside(family: Family) -> None:
     check(pid == leader, f"number {leader} was free, got {pid}")
     family.reap(pid)
     finish.send()
-    family.reap(init)
-    family.reap(joiner)
+    family.reap(init, joiner)
 
 
 GROUPS = Workload(
@@ -269,7 +254,7 @@ GROUPS = Workload(
     run_groups,
     "fast setpgid at 3 levels at once; setsid at each",
     expect_groups,
-    add_group_arguments,
+    {"--rounds": {"type": positive, "default": ROUNDS, "metavar": "N"}},  # of each flipper
 )
 HELD = Workload(
     "held",

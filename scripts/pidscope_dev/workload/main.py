@@ -28,7 +28,7 @@ examples:
   scripts/workload tree --seconds 60 & # something to look at with pidscope ns, ps, top
 
 exit codes: 0 did exactly what it promises; 1 did not; 2 wrong usage; 3 this host does not allow
-it; 143 stopped by SIGTERM or SIGINT. Needs root. What is said goes to standard error.
+it; 143 stopped by SIGTERM or SIGINT. Needs root. Messages go to standard error.
 """
 
 
@@ -80,7 +80,8 @@ def _add_arguments(parser: argparse.ArgumentParser, workloads: Sequence[Workload
         help="fail after S seconds (default %(default)s)",
     )
     for workload in workloads:
-        workload.add_arguments(parser)
+        for name, options in workload.arguments.items():
+            parser.add_argument(name, **options)
 
 
 def _print_list() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 
@@ -22,8 +21,8 @@ def run_reuse(family: Family, options: Options) -> str:
     """The same nested number by the cursor; the same host number by set_tid; then both at once.
 
     The cursor of the host is left alone: between a write of ns_last_pid and the fork, another
-    process could take the number, and whoever forks next would start from there. set_tid moves no
-    cursor (alloc_pid), and asks for a number far ahead of it.
+    process could take the number, and the next fork of any process would start from there. set_tid
+    moves no cursor (alloc_pid), and asks for a number far ahead of it.
     """
     family.reap(family.fork(lambda: _reuse_nested(family, options.repeats)))
     number = _free_host_number()
@@ -43,8 +42,7 @@ def _reuse_nested(family: Family, lives: int) -> None:
             check(pid == NESTED_NUMBER, f"ns_last_pid: got {pid}, not {NESTED_NUMBER}")
             family.reap(pid)
 
-    syscalls.unshare_pid_namespace()
-    family.reap(family.fork(init))
+    family.in_new_namespace(init)
 
 
 def _set_last_pid(number: int) -> None:
@@ -99,11 +97,6 @@ def _exists(number: int) -> bool:
     return True
 
 
-def add_reuse_arguments(parser: argparse.ArgumentParser) -> None:
-    """How often."""
-    parser.add_argument("--repeats", type=positive, default=LIVES, metavar="N")
-
-
 def expect_reuse(options: Options) -> Counts:
     """Three times the lives; an outside process and an init for two of them."""
     return counts(3 * options.repeats + 4, namespaces=2)
@@ -114,5 +107,5 @@ REUSE = Workload(
     run_reuse,
     "the same numbers again and again, nested and not",
     expect_reuse,
-    add_reuse_arguments,
+    {"--repeats": {"type": positive, "default": LIVES, "metavar": "N"}},
 )

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from pidscope_dev.workload import syscalls
-from pidscope_dev.workload.family import Channel, Family, check
-from pidscope_dev.workload.workload import Counts, Options, Workload, counts, exactly, positive
+from pidscope_dev.workload.family import Channel, Family, check, stay
+from pidscope_dev.workload.workload import (
+    SECONDS,
+    Counts,
+    Options,
+    Workload,
+    counts,
+    exactly,
+    positive,
+)
 
 ZOMBIES = (5, 4, 3)
 """How many zombies at host level, at level 1, at level 2."""
@@ -49,11 +56,8 @@ def run_zombies(family: Family, options: Options) -> str:
     else:
         for _ in range(GETPPID_ROUNDS):
             os.getppid()
-    for _ in ZOMBIES[1:]:
-        finish.send()
-    family.reap(nested)
-    for zombie in zombies:
-        family.reap(zombie)
+    finish.give(len(ZOMBIES) - 1)
+    family.reap(nested, *zombies)
     return ""
 
 
@@ -66,11 +70,9 @@ def _zombies_below(family: Family, level: int, held: Channel, finish: Channel) -
         if level + 1 < len(ZOMBIES):
             _zombies_below(family, level + 1, held, finish)
         finish.receive()
-        for zombie in zombies:
-            family.reap(zombie)
+        family.reap(*zombies)
 
-    syscalls.unshare_pid_namespace()
-    family.reap(family.fork(init))
+    family.in_new_namespace(init)
 
 
 def _make_zombies(family: Family, number: int) -> list[int]:
@@ -82,16 +84,6 @@ def _make_zombies(family: Family, number: int) -> list[int]:
     return zombies
 
 
-def add_zombie_arguments(parser: argparse.ArgumentParser) -> None:
-    """How long the zombies stay."""
-    parser.add_argument(
-        "--hold-ms",
-        type=positive,
-        metavar="MS",
-        help="keep them so long, or until the end of a standard input pipe",
-    )
-
-
 def run_hostile(family: Family, options: Options) -> str:
     """Processes with hostile names, alive together in two namespaces."""
     ready, finish = family.channel(), family.channel()
@@ -100,8 +92,7 @@ def run_hostile(family: Family, options: Options) -> str:
     ready.collect(lives)
     for _ in range(GETPPID_ROUNDS):
         os.getppid()
-    for _ in range(lives):
-        finish.send()
+    finish.give(lives)
     family.reap(outside)
     return ""
 
@@ -113,11 +104,9 @@ def _hostile_below(family: Family, level: int, ready: Channel, finish: Channel) 
         lives = [_named(family, comm, ready, finish) for comm in HOSTILE_COMMS]
         if level == 1:
             _hostile_below(family, 2, ready, finish)
-        for pid in lives:
-            family.reap(pid)
+        family.reap(*lives)
 
-    syscalls.unshare_pid_namespace()
-    family.reap(family.fork(init))
+    family.in_new_namespace(init)
 
 
 def _named(family: Family, comm: bytes, ready: Channel, finish: Channel) -> int:
@@ -126,8 +115,7 @@ def _named(family: Family, comm: bytes, ready: Channel, finish: Channel) -> int:
     def live() -> None:
         syscalls.set_comm(comm)
         check(syscalls.get_comm() == comm, f"comm {comm!r} became {syscalls.get_comm()!r}")
-        ready.send()
-        finish.receive()
+        stay(ready, finish)
 
     return family.fork(live)
 
@@ -137,23 +125,22 @@ TREE_THREADS = 5
 
 
 def run_tree(family: Family, options: Options) -> str:
-    """Three nested namespaces with named processes, a session and threads, until told to end."""
+    """Three nested namespaces with named processes, a session and threads, until asked to end."""
     ready, finish = family.channel(), family.channel()
     outside = family.fork(lambda: _Tree(family, ready, finish).outside())
     ready.collect(TREE_PROCESSES)
     family.hold(options.seconds, say="ready")
-    for _ in range(TREE_PROCESSES):
-        finish.send()
+    finish.give(TREE_PROCESSES)
     family.reap(outside)
     return ""
 
 
 class _Tree:
-    """The processes of `tree`; each tells that it is there and waits for the end."""
+    """The processes of `tree`; each gives a sign that it is there and waits for the end."""
 
     def __init__(self, family: Family, ready: Channel, finish: Channel) -> None:
         self._fork = family.fork
-        self._reap_one = family.reap
+        self._reap = family.reap
         self._ready = ready
         self._finish = finish
 
@@ -199,13 +186,8 @@ class _Tree:
         if below is not None:
             syscalls.unshare_pid_namespace()
             pids.append(self._fork(below))
-        self._ready.send()
-        self._finish.receive()
+        stay(self._ready, self._finish)
         self._reap(*pids)
-
-    def _reap(self, *pids: int) -> None:
-        for pid in pids:
-            self._reap_one(pid)
 
 
 def start_named_thread(comm: bytes) -> None:
@@ -221,16 +203,6 @@ def start_named_thread(comm: bytes) -> None:
     named.wait()
 
 
-def add_tree_arguments(parser: argparse.ArgumentParser) -> None:
-    """How long the tree stays."""
-    parser.add_argument(
-        "--seconds",
-        type=positive,
-        metavar="S",
-        help="end after S seconds; without it at SIGTERM or the end of a standard input pipe",
-    )
-
-
 def expect_tree(options: Options) -> Counts:
     """The same however long it stays: two sessions, three namespaces."""
     return counts(TREE_PROCESSES, TREE_THREADS, change_pid=4, namespaces=3)
@@ -241,7 +213,13 @@ ZOMBIE = Workload(
     run_zombies,
     "zombies at 3 levels, some in groups of their own",
     exactly(sum(ZOMBIES) + 3, change_pid=3, namespaces=2),
-    add_zombie_arguments,
+    {
+        "--hold-ms": {
+            "type": positive,
+            "metavar": "MS",
+            "help": "keep them so long, or until the end of a standard input pipe",
+        }
+    },
 )
 HOSTILE = Workload(
     "hostile",
@@ -254,5 +232,5 @@ TREE = Workload(
     run_tree,
     "containers in containers, to look at; prints 'ready'",
     expect_tree,
-    add_tree_arguments,
+    SECONDS,
 )

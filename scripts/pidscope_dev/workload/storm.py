@@ -1,8 +1,7 @@
-"""A workload without exact counts: everything at once, until told to end."""
+"""A workload without exact counts: everything at once, until asked to end."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Callable
 
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.family import Channel, Family
-from pidscope_dev.workload.workload import Counts, Options, Workload, positive
+from pidscope_dev.workload.workload import SECONDS, Counts, Options, Workload, positive
 
 JOBS = 2
 
@@ -19,12 +18,12 @@ Job = Callable[[Family, Channel, Channel], None]  # until it may stop; then how 
 
 
 def run_storm(family: Family, options: Options) -> str:
-    """Several processes fork in a loop; at the end says how many births there were."""
+    """Several processes fork in a loop; at the end prints how many births there were."""
     return run_jobs(family, options, _storm)
 
 
 def run_jobs(family: Family, options: Options, job: Job) -> str:
-    """Several processes make births in a loop; at the end says how many there were."""
+    """Several processes make births in a loop; at the end prints how many there were."""
     stop, made = family.channel(), family.channel()
     jobs = [family.fork(lambda: job(family, stop, made)) for _ in range(options.jobs)]
     family.hold(options.seconds)
@@ -91,28 +90,13 @@ def _change(family: Family) -> int:
 def _nest(family: Family) -> int:
     """A namespace with two members, one of which dies with it."""
 
-    def outside() -> None:
-        syscalls.unshare_pid_namespace()
-        family.reap(family.fork(init))
-
     def init() -> None:
         os.setsid()
         family.reap(family.fork(lambda: None))
         family.fork(lambda: None)
 
-    family.reap(family.fork(outside))
+    family.reap(family.fork(lambda: family.in_new_namespace(init)))
     return 4
-
-
-def add_storm_arguments(parser: argparse.ArgumentParser) -> None:
-    """How long, how much."""
-    parser.add_argument(
-        "--seconds",
-        type=positive,
-        metavar="S",
-        help="end after S seconds; without it at SIGTERM or the end of a standard input pipe",
-    )
-    parser.add_argument("--jobs", type=positive, default=JOBS, metavar="J")
 
 
 def expect_storm(options: Options) -> Counts:
@@ -120,10 +104,11 @@ def expect_storm(options: Options) -> Counts:
     return {}
 
 
+HOW_LONG_AND_MUCH = {**SECONDS, "--jobs": {"type": positive, "default": JOBS, "metavar": "J"}}
 STORM = Workload(
     "storm",
     run_storm,
-    "forks, threads, sessions, namespaces until told to end",
+    "forks, threads, sessions, namespaces until asked to end",
     expect_storm,
-    add_storm_arguments,
+    HOW_LONG_AND_MUCH,
 )

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from typing import NoReturn
 
 from pidscope_dev.workload import syscalls
@@ -26,7 +25,7 @@ def run_threads(family: Family, options: Options) -> str:
     family.reap(family.fork(lambda: _have_threads(8, 20)))
     family.reap(family.fork(lambda: _fork_in_thread(family)))
     _lose_leader(family)
-    family.reap(family.fork(lambda: _into_new(family, lambda: _threads_level_one(family))))
+    family.reap(family.fork(lambda: family.in_new_namespace(lambda: _threads_level_one(family))))
     return ""
 
 
@@ -36,12 +35,7 @@ def _threads_level_one(family: Family) -> None:
     family.reap(family.fork(lambda: _have_threads(5, 5)))
     _lose_leader(family)
     # Last: with another namespace for its children, a process can start no thread (copy_process).
-    _into_new(family, lambda: _have_threads(4, 4))
-
-
-def _into_new(family: Family, init: Callable[[], object]) -> None:
-    syscalls.unshare_pid_namespace()
-    family.reap(family.fork(init))
+    family.in_new_namespace(lambda: _have_threads(4, 4))
 
 
 def _have_threads(together: int, in_turn: int) -> None:
@@ -115,14 +109,14 @@ def _see_leader_gone(child: int, gone: Channel, finish: Channel) -> NoReturn:
 def run_exec_thread(family: Family, options: Options) -> str:
     """A thread that is not the leader executes a program, at host level and in two namespaces."""
     family.reap(family.fork(lambda: _execute_in_thread(3, session=True)))
-    family.reap(family.fork(lambda: _into_new(family, lambda: _exec_level_one(family))))
+    family.reap(family.fork(lambda: family.in_new_namespace(lambda: _exec_level_one(family))))
     return ""
 
 
 def _exec_level_one(family: Family) -> None:
     """In level 1: a process, the init of level 2, and at last the init itself."""
     family.reap(family.fork(lambda: _execute_in_thread(2, session=True)))
-    deeper = family.fork(lambda: _into_new(family, lambda: _execute_in_thread(1)))
+    deeper = family.fork(lambda: family.in_new_namespace(lambda: _execute_in_thread(1)))
     family.reap(deeper)
     _execute_in_thread(2)
 

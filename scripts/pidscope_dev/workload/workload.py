@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from pidscope_dev.workload.family import Family
 
@@ -40,11 +41,12 @@ class Workload:
 
     name: str
     run: Callable[[Family, Options], str]
-    """Do it; returns what is to be told about it, or ''. Raises Failure or OSError."""
+    """Do it; returns a note to be printed, or ''. Raises Failure or OSError."""
     summary: str
     expect: Callable[[Options], Counts]
     """The exact counts for these options; empty when they are not known before."""
-    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Its own arguments, each with the options of `argparse.ArgumentParser.add_argument`."""
 
 
 def counts(
@@ -78,3 +80,13 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"not a number above 0: {text}")
     return number
+
+
+SECONDS = {
+    "--seconds": {
+        "type": positive,
+        "metavar": "S",
+        "help": "end after S seconds; without it at SIGTERM or the end of a standard input pipe",
+    }
+}
+"""The argument of a workload that lasts until it is asked to end."""
