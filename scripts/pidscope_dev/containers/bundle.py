@@ -28,7 +28,7 @@ class Bundle(NamedTuple):
     """What is particular to one container."""
 
     id: str
-    cgroup: str  # relative: below that of whoever starts it
+    cgroup: str  # relative to that of the process that starts it
     script: str = SEVENTEEN
     pid_ns: str | None = ""  # "": its own; a path: that one; None: its creator's
     inside: Sequence[Path] = ()  # not busybox's root, but /usr and these, to run containers in it

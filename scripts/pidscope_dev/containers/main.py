@@ -1,4 +1,4 @@
-"""Start real containers with runc or crun, tell of them, and hold them until standard input ends.
+"""Start real containers with runc or crun, print them, and hold them until standard input ends.
 
 The first line of output is a JSON object: by name the id, the cgroup and the init of each
 container, as the host numbers it. Each but the last two has a process 17.
@@ -8,8 +8,8 @@ container, as the host numbers it. Each but the last two has a process 17.
   shared       has the PID namespace of one (docker run --pid=container:one)
   host         has the host's (docker run --pid=host)
 
-"executed" is the number of a process that was executed in one. A container that had ended before
-anyone could look is "gone".
+"executed" is the number of a process that was executed in one. A container that ended before it
+could be read is "gone".
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def number_of(name: str) -> str:
 
 
 def start(runtime: Runtime, kept: contextlib.ExitStack) -> dict[str, Any]:
-    """Start them all; what is told. Raises RuntimeFailed."""
+    """Start them all; the object to print. Raises RuntimeFailed."""
     facts: dict[str, Any] = {}
 
     def run(name: str, form: str, lines: int = 1, **more: Any) -> Bundle:
@@ -85,9 +85,11 @@ def stop(number: int, frame: object) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Start, tell, hold, remove."""
+    """Start, print, hold, remove."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="scripts/containers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--runtime", choices=NAMES, default=NAMES[0])
     arguments = parser.parse_args(argv)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from .bundle import Bundle
+from pidscope_dev.containers.bundle import Bundle
 
 TIME_LIMIT_S = 120
 _OPTIONS = {"runc": [], "crun": ["--cgroup-manager", "cgroupfs"]}
@@ -78,9 +78,9 @@ class Runtime:
 
     def _call(self, *arguments: str, stdout: int = subprocess.DEVNULL) -> None:
         # Not a pipe: the container would hold it open.
-        said = self.directory / "said"
+        printed = self.directory / "printed"
         try:
-            with open(said, "wb") as stderr:
+            with open(printed, "wb") as stderr:
                 done = subprocess.run(
                     [*self._base, *arguments],
                     env=self._environment,
@@ -94,7 +94,7 @@ class Runtime:
         except subprocess.TimeoutExpired:
             ended = f"was killed after {TIME_LIMIT_S} s"
         if ended:
-            text = said.read_text(errors="replace").strip()
+            text = printed.read_text(errors="replace").strip()
             raise RuntimeFailed(f"{self.path.name} {shlex.join(arguments)} {ended}: {text}")
 
 
@@ -122,5 +122,5 @@ def _remove_cgroups(cgroup: str) -> None:
     """
     for hierarchy in (_CGROUPS, *_CGROUPS.iterdir()):
         for place, _, _ in os.walk(hierarchy / cgroup, topdown=False):
-            with contextlib.suppress(OSError):  # somebody is in it
+            with contextlib.suppress(OSError):  # a process is in it
                 Path(place).rmdir()

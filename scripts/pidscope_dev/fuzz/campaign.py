@@ -1,4 +1,4 @@
-"""Runs targets one after another, each in a process of its own, and reads what they tell."""
+"""Runs targets one after another, each in its own process, and reads what they print."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Result(NamedTuple):
     covered: int  # edges of the reader's bytecode
     peak_mib: int
     finding: str
-    said: bytes  # by libFuzzer and the traceback
+    printed: bytes  # by libFuzzer and the traceback
 
 
 def run(target: Target, inputs: int, seed: int, crashers: Path) -> Result:
@@ -69,7 +69,7 @@ def _child(target: Target, counts: Path, *arguments: str) -> subprocess.Complete
         "-mutate_depth=1",  # each is several edits already: with more, hardly any is accepted
         "-print_final_stats=1",
     ]
-    # TMPDIR, since libFuzzer's exit lets nobody clean up.
+    # TMPDIR, since libFuzzer's exit skips every clean-up.
     environment = {"TMPDIR": os.fspath(counts.parent)}
     return subprocess.run(
         command,
@@ -81,5 +81,5 @@ def _child(target: Target, counts: Path, *arguments: str) -> subprocess.Complete
     )
 
 
-def _last(pattern: re.Pattern[bytes], said: bytes) -> int:
-    return int((pattern.findall(said) or [b"0"])[-1])
+def _last(pattern: re.Pattern[bytes], printed: bytes) -> int:
+    return int((pattern.findall(printed) or [b"0"])[-1])

@@ -1,4 +1,4 @@
-"""Fuzz what reads bytes that others wrote: each is refused with a typed error, or read right."""
+"""Fuzz each reader of foreign bytes: it must refuse them with a typed error, or read them well."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from tabulate import tabulate
 
 from pidscope_dev.fuzz.campaign import MEMORY_LIMIT_MIB, TIME_LIMIT_S, Result, run
 from pidscope_dev.fuzz.registry import TARGETS
@@ -81,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _replay(parser: argparse.ArgumentParser, name: str, path: Path) -> int:
-    """Let the traceback tell."""
+    """Check one input; a finding is its traceback."""
     try:
         data = path.read_bytes()
     except OSError as problem:
@@ -99,7 +101,7 @@ def _campaign(names: Sequence[str], inputs: int, seed: int, crashers: Path) -> i
     print(_table(results))
     for result in results:
         if result.finding:
-            print(f"\n{result.target}: {result.finding}\n{_shown(result.said)}")
+            print(f"\n{result.target}: {result.finding}\n{_shown(result.printed)}")
     if any(result.finding for result in results):
         print(f"\nThe inputs are in {crashers}; --replay runs one again.")
         return 1
@@ -107,8 +109,6 @@ def _campaign(names: Sequence[str], inputs: int, seed: int, crashers: Path) -> i
 
 
 def _table(results: Sequence[Result]) -> str:
-    from tabulate import tabulate  # a Python without it is told first what else it lacks
-
     rows = [_row(result) for result in results]
     total = sum(result.inputs for result in results)
     rows.append(("all", total, round(total / sum(result.seconds for result in results))))
@@ -129,9 +129,9 @@ def _row(result: Result) -> tuple[object, ...]:
     )
 
 
-def _shown(said: bytes) -> str:
-    """What tells of the finding: the traceback, without libFuzzer's progress and dumps."""
-    lines = said.decode("utf-8", "backslashreplace").splitlines()
+def _shown(printed: bytes) -> str:
+    """The traceback of the finding, without libFuzzer's progress and dumps."""
+    lines = printed.decode("utf-8", "backslashreplace").splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith(" === ")]
     return "\n".join(lines[starts[0] : starts[0] + 30] if starts else lines[-8:])
 

@@ -22,3 +22,23 @@ class Target(NamedTuple):
     repair: Callable[[bytes], bytes] = lambda data: data
     """Make lengths and types agree again after an edit, so that the reader goes on behind them."""
     max_bytes: int = 4096
+
+
+def agrees(
+    read: Callable[[], object],
+    expected: object,
+    refusal: type[Exception],
+    lines: int | None = None,
+) -> bool:
+    """Whether a reader accepts its bytes: it must, with this value, unless None is expected.
+
+    ``lines``: the refusal names one of so many.
+    """
+    try:
+        value = read()
+    except refusal as error:
+        assert expected is None, f"refused: {error}"
+        assert lines is None or 1 <= getattr(error, "line_number", 0) <= lines
+        return False
+    assert value == expected
+    return True

@@ -23,7 +23,7 @@ exit status: 0 good; 1 a mode that the kernel allows was wrong, or none works; 2
 
 
 def main() -> int:
-    """Do what the arguments say, and tell failures in words."""
+    """Do what the arguments ask for, and print failures in words."""
     options = _parser().parse_args()
     try:
         return _try_here(options.native) if options.here else _make(options.rows, options.write)

@@ -35,7 +35,7 @@ class Row(NamedTuple):
 
 
 def refusal(detail: str) -> str:
-    """Return the kernel's refusal in a word: its errno, if it told one."""
+    """Return the kernel's refusal in a word: its errno, if it gave one."""
     words = _WORD.findall(detail)
     return next((word for word in words if word in errno.errorcode.values()), "no")
 
@@ -46,8 +46,8 @@ def to_line(row: Row) -> str:
 
 
 def from_lines(lines: Iterable[str]) -> Iterator[Row]:
-    """Find the rows among all that was said in between."""
+    """Find the rows among all other lines."""
     for line in lines:
         if line.startswith(f'{{"type": "{_TYPE}"'):
-            told = json.loads(line)
-            yield Row(told["kernel"], told["bcc"], told["cells"])
+            read = json.loads(line)
+            yield Row(read["kernel"], read["bcc"], read["cells"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from .row import MODES, Row
+from pidscope_dev.matrix.row import MODES, Row
 
 BEGIN, END = "<!-- matrix -->", "<!-- /matrix -->"
 HEAD = ("kernel", *MODES, "bcc")

@@ -8,12 +8,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Callable
 
 from pidscope.wire.hooks import TRACEPOINT, WAYS
 from pidscope_dev import CHECKOUT
-
-from .row import ITERATOR, UNTRIED, WRONG, YES, Row, refusal
+from pidscope_dev.matrix.row import ITERATOR, UNTRIED, WRONG, YES, Row, refusal
 
 WORKLOAD = ("scripts/workload", "nested")
 FAULTS = ("missing", "ghost", "wrong", "ungrammatical")
@@ -22,14 +22,15 @@ _VERSION = re.compile(r"\d+(\.\d+)*")
 
 
 def tried(native: bool) -> Row:
-    """Run pidscope in every mode; the row of this kernel. Raises ValueError: it said nothing.
+    """Run pidscope in every mode; the row of this kernel. Raises ValueError: there is no bcc.
 
     A native kernel is named by its version alone: the rest of its release is its machine's own.
     """
-    _code, said = _pidscope("doctor", "-J")
-    checks = {check["name"]: check for check in said["checks"]}
-    cells = {way: _way(way, checks.get(way)) for way in WAYS}
-    cells[ITERATOR] = _iterator(checks.get(ITERATOR), cells)
+    _code, answer = _pidscope("doctor", "-J")
+    checks = {check["name"]: check for check in answer["checks"]}
+    cells = {way: _cell(checks.get(way), partial(_verified, way)) for way in WAYS}
+    # Every start reads all tasks by the iterator if it is there: a verified mode began so.
+    cells[ITERATOR] = _cell(checks.get(ITERATOR), lambda: YES in cells.values())
     return Row(kernel_name(os.uname().release, native), bcc_version(checks["bcc"]), cells)
 
 
@@ -47,40 +48,35 @@ def bcc_version(check: Mapping[str, Any]) -> str:
     return version[0]
 
 
-def _way(way: str, check: Mapping[str, Any] | None) -> str:
+def _cell(check: Mapping[str, Any] | None, works: Callable[[], bool]) -> str:
     if check is None:
         return UNTRIED
     if not check["ok"]:
         return refusal(check["detail"])
-    code, said = _pidscope("verify", "-J", "--probes", way, "--", *WORKLOAD)
-    return YES if passed(way, code, said, _expected_births()) else WRONG
+    return YES if works() else WRONG
 
 
-def passed(way: str, code: int, said: Mapping[str, Any], births: int) -> bool:
-    """Whether this very way was verified, on a workload that it saw do at least so many births."""
-    if said.get("type") != "verification" or said["probes"] != way or said["cmd_status"] != 0:
+def _verified(way: str) -> bool:
+    code, answer = _pidscope("verify", "-J", "--probes", way, "--", *WORKLOAD)
+    return passed(way, code, answer, _expected_births())
+
+
+def passed(way: str, code: int, answer: Mapping[str, Any], births: int) -> bool:
+    """Whether this very way was verified, on a workload with at least so many births counted."""
+    if answer.get("type") != "verification" or answer["probes"] != way or answer["cmd_status"] != 0:
         return False
-    judged = said["compared"] > 0 and not any(said[fault] for fault in FAULTS)
-    # What tracepoints tell is judged, but never complete, and only that is exit code 0.
-    return judged and said["cmd_counts"]["births"] >= births and (code == 0 or way == TRACEPOINT)
-
-
-def _iterator(check: Mapping[str, Any] | None, cells: Mapping[str, str]) -> str:
-    """Every start reads all tasks by the iterator if it is there: what was verified began so."""
-    if check is None:
-        return UNTRIED
-    if not check["ok"]:
-        return refusal(check["detail"])
-    return YES if YES in cells.values() else WRONG
+    judged = answer["compared"] > 0 and not any(answer[fault] for fault in FAULTS)
+    # What tracepoints report is judged, but never complete, and only that is exit code 0.
+    return judged and answer["cmd_counts"]["births"] >= births and (code == 0 or way == TRACEPOINT)
 
 
 def _expected_births() -> int:
-    said = subprocess.run([*WORKLOAD, "--expect"], cwd=CHECKOUT, stdout=subprocess.PIPE, check=True)
-    return int(json.loads(said.stdout)["births"])
+    done = subprocess.run([*WORKLOAD, "--expect"], cwd=CHECKOUT, stdout=subprocess.PIPE, check=True)
+    return int(json.loads(done.stdout)["births"])
 
 
 def _pidscope(*arguments: str) -> tuple[int, dict[str, Any]]:
-    """Run pidscope; its exit code, and the last object that it told."""
+    """Run pidscope; its exit code, and the last object that it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "pidscope", *arguments],
         cwd=CHECKOUT,
@@ -88,7 +84,7 @@ def _pidscope(*arguments: str) -> tuple[int, dict[str, Any]]:
         text=True,
         check=False,
     )
-    # What goes wrong is to be seen, and said in the row only as a word.
+    # The row has one word for what went wrong; this has all of it.
     sys.stderr.write(f"pidscope {' '.join(arguments)}: {done.returncode}\n{done.stdout}")
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
-    return done.returncode, told
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
+    return done.returncode, answer

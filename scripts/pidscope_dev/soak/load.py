@@ -50,7 +50,7 @@ class Load:
             process.wait(_END_S)
 
     def begin(self) -> None:
-        """Start all that does not run, and wait until the kernel has seen it fork."""
+        """Start all that does not run, and wait until it has forked."""
         if self._running:
             return
         before = self._procfs.forks()
@@ -76,7 +76,7 @@ class Load:
             self._check(process, (0, 128 + signal.SIGTERM, -signal.SIGTERM))
 
     def full_speed(self) -> None:
-        """From now on nobody has to stand back for the collector, which has its programs loaded."""
+        """Let the workloads run at full priority: the collector has its programs loaded now."""
         self._nice = 0
         for process in self._running:
             os.setpriority(os.PRIO_PGRP, process.pid, self._nice)
@@ -95,9 +95,9 @@ class Load:
     def _check(process: subprocess.Popen[bytes], good: Sequence[int]) -> None:
         assert process.stderr is not None
         with process.stderr as stderr:
-            said = stderr.read().decode(errors="replace").strip()
+            printed = stderr.read().decode(errors="replace").strip()
         if process.returncode not in good:
-            raise LoadError(f"{process.args!r} ended with {process.returncode}: {said}")
+            raise LoadError(f"{process.args!r} ended with {process.returncode}: {printed}")
 
 
 @contextlib.contextmanager
@@ -124,7 +124,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 def _stop_again_and_again(collector: int, stopped_s: float, running_s: float) -> None:
     """The stopper's life; whatever happens to it, the collector goes on.
 
-    Being told to end happens to it at any moment, the one after SIGSTOP included.
+    SIGTERM may come at any moment, the one after SIGSTOP included.
     """
     try:
         signal.signal(signal.SIGTERM, _end)

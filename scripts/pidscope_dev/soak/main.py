@@ -10,6 +10,8 @@ import platform
 import sys
 from collections.abc import Sequence
 
+from tabulate import tabulate
+
 from pidscope.errors import PidscopeError
 from pidscope.verify.verdicts import BUGS, Verdict
 from pidscope.wire.hooks import WAYS
@@ -28,8 +30,8 @@ The programs are loaded under each stress, once. Each run starts anew and lasts 
 one snapshot more is judged, whole, and the hooks are counted. `runs` has those in which every run
 of every hook was a record read or a lost one, of all; `exact s` the longest wait for that last
 snapshot, from the end of the load where that ends first; `MiB` the memory at the begin and at the
-end. `skipped` are runs of hooks that the kernel left out, `faults` what the stream lacked besides.
-Whatever may not be, and each stress when it is done, is told on standard error.
+end. `skipped` are runs of hooks that the kernel skipped, `faults` what else the stream lacked.
+What must not be, and each stress when it is done, is printed on standard error.
 
 examples:
   scripts/soak                                        each of them, for a minute
@@ -85,8 +87,6 @@ def _runs(name: str, args: argparse.Namespace) -> Result:
 
 
 def _table(results: dict[str, Result], probes: str) -> str:
-    from tabulate import tabulate  # not there for --help before scripts/install
-
     headers = (
         *("stress", "runs", "events", "lost", "repairs", "compared", "unjudged"),
         *("bugs", "skipped", "faults", "exact s", "MiB"),

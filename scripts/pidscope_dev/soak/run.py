@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+
+import psutil
 
 from pidscope.host.proc import ProcFs
 from pidscope.live.program import RING_BYTES, Program
@@ -53,7 +54,7 @@ class Result:
     accounted: int = 0  # runs in which every hook's hits were
     exact_after_s: float = 0.0  # the longest time from the load's end to a snapshot judged whole
     rss_kib: tuple[int, int] = (0, 0)  # at the begin, at the end
-    wrongs: list[str] = field(default_factory=list)  # whatever may not be
+    wrongs: list[str] = field(default_factory=list)  # what must not be
 
     def __add__(self, other: Result) -> Result:
         return Result(
@@ -134,7 +135,7 @@ def _sum_up(result: Result, witness: Witness, stress: Stress, so_far: _SoFar) ->
     so_far.accounted += session.stream.accounted
     for name, hook in hooks.items():
         hook["accounted"] = so_far.accounted[name]
-    at_rest = at_rest or not session.proves  # it tells no rest from a loss
+    at_rest = at_rest or not session.proves  # it cannot distinguish rest from a loss
     agree = at_rest and hooks_agree(hooks, session.stream.lost)
     result.accounted = int(agree)
     result.events = session.stream.events
@@ -151,7 +152,7 @@ def _sum_up(result: Result, witness: Witness, stress: Stress, so_far: _SoFar) ->
         *([] if agree else [f"at rest {at_rest}, {so_far.lost} lost: {_uneven(hooks)}"]),
     ]
     if session.proves and (forks is None or forks[0] != forks[1]):
-        result.wrongs.append(f"births in /proc/stat and told of: {forks}")
+        result.wrongs.append(f"births in /proc/stat and reported: {forks}")
     if stress.loses != bool(result.lost):
         result.wrongs.append(f"{result.lost} records lost")
 
@@ -162,7 +163,4 @@ def _uneven(hooks: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
 
 def _rss_kib() -> int:
     """The memory of this process (VmRSS)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    return 0
+    return int(psutil.Process().memory_info().rss) // 1024

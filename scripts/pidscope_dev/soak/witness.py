@@ -1,4 +1,4 @@
-"""Verdicts that are watched themselves: none may be given while the table is suspect."""
+"""Verdicts that are checked themselves: none may be given while the table is suspect."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ class Witness(Tally):
         super().__init__()
         kind = Observer if world.way == TRACEPOINT else Session
         self.session = kind(world, self._listen)
-        self.session.tells_all = (
-            False  # so the stream goes the quick way (pidscope.session.fast_path)
-        )
+        self.session.tells_all = False  # so records take the fast path (session/fast_path.py)
         self.wrongs: list[str] = []
         self._lost_at_first = world.lost
         self._lost_when_exact = self._lost_before = 0
