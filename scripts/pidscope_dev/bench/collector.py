@@ -1,6 +1,6 @@
-"""A collector whose CPU time is measured, in a process of its own: ``collector KIND WAY``.
+"""A collector whose CPU time is measured, in its own process: ``collector KIND WAY``.
 
-It says "ready", and at each byte of standard input what CPU time it has taken so far, everything
+It prints "ready", and at each byte of standard input what CPU time it has taken so far, everything
 written until then included.
 """
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * crowd N C: N sleeping processes in C PID namespaces, each inside this one; says "ready", and ends
- * them when standard input ends.
+ * crowd N C: N sleeping processes in C PID namespaces, each inside this one; prints "ready", and
+ * ends them when standard input ends.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* The init of a namespace: all in it die with it, and it dies with its parent. */
-static void contain(long members, int told)
+static void contain(long members, int ready)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (--members > 0) {
@@ -24,45 +24,45 @@ static void contain(long members, int told)
 		if (pid < 0)
 			err(1, "fork");
 		if (!pid) {
-			close(told);
+			close(ready);
 			for (;;)
 				pause();
 		}
 	}
-	if (write(told, "", 1) != 1)
+	if (write(ready, "", 1) != 1)
 		exit(1);
 	for (;;)
 		pause();
 }
 
-static void spawn(long members, int told)
+static void spawn(long members, int ready)
 {
 	pid_t pid = fork();
 
 	if (pid < 0)
 		err(1, "fork");
 	if (!pid)
-		contain(members, told);
+		contain(members, ready);
 }
 
 int main(int argc, char **argv)
 {
 	long n = argc > 2 ? atol(argv[1]) : 0, containers = argc > 2 ? atol(argv[2]) : 0;
-	int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC), told[2];
+	int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC), ready[2];
 	char byte;
 
-	if (containers < 1 || own < 0 || pipe(told))
+	if (containers < 1 || own < 0 || pipe(ready))
 		err(1, "crowd N C");
 	for (long c = 0; c < containers; c++) {
 		if (unshare(CLONE_NEWPID))
 			err(1, "unshare");
-		spawn(n / containers + (c < n % containers), told[1]);
+		spawn(n / containers + (c < n % containers), ready[1]);
 		if (setns(own, CLONE_NEWPID))	/* else the next would be inside this one */
 			err(1, "setns");
 	}
-	close(told[1]);
+	close(ready[1]);
 	for (long c = 0; c < containers; c++)
-		if (read(told[0], &byte, 1) != 1)
+		if (read(ready[0], &byte, 1) != 1)
 			errx(1, "a fork failed");
 	puts("ready");
 	fflush(stdout);

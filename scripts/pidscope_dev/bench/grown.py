@@ -1,6 +1,6 @@
-"""What a table of N tasks takes and needs, in a process of its own: ``grown FD SIZE END N``.
+"""What a table of N tasks takes and needs, in its own process: ``grown FD SIZE END N``.
 
-The recording of the births is inherited as a descriptor, so that making it is in nobody's figures.
+The recording of the births is inherited as a descriptor, so that making it is in no figure.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Grown(NamedTuple):
     """Of one table: CPU time of a birth and of look-ups, anonymous memory of a task."""
 
     ns_per_birth: float
-    ns_per_lookup: float  # of anyone, once
+    ns_per_lookup: float  # of any task, once
     ns_per_repeated_lookup: float  # of the same thousand, over and over
     bytes_per_task: float
 
@@ -40,7 +40,7 @@ def grown(recording: Recording) -> Grown:
 
 
 def main() -> None:
-    """Measure, and tell in JSON."""
+    """Measure, and print JSON."""
     recording = Recording(*map(int, sys.argv[1:]))
     follower, tasks = Replay(), recording.events
     chance = random.Random(7)

@@ -64,7 +64,7 @@ def name(count: int) -> str:
 
 
 def lookup_rows(taken: Taken) -> list[Row]:
-    """The biggest table against the smallest: of anyone, out of no cache, and of who is in one."""
+    """The biggest table against the smallest: of any task, out of no cache, and of tasks in one."""
     goal = Goal(1.5)
     return [
         _against_smallest(taken, "ns_per_lookup", BIGGEST, "look-up of anyone", goal),

@@ -18,7 +18,7 @@ from pidscope_dev.bench.row import Row
 
 _WIDTH, _LEFT, _RIGHT = 960, 320, 740  # of the picture; of the part with bars
 _TOP, _GROUP, _ROW, _BAR = 112, 34, 22, 12
-_DECADES = 1.5  # to each side of the goal; what is beyond is cut, and its figure tells
+_DECADES = 1.5  # to each side of the goal; what is beyond is cut; its figure stands beside it
 _REASON = 84  # characters
 
 _LIGHT = {
@@ -152,6 +152,6 @@ def _drawn_row(row: Row, top: int) -> Iterator[str]:
     yield _text(_WIDTH - 24, top + 14, text.goal(row), "dim", "end")
 
 
-def _text(x: float, y: float, said: str, style: str, anchor: str = "start") -> str:
+def _text(x: float, y: float, words: str, style: str, anchor: str = "start") -> str:
     attributes = f' class="{style}" text-anchor="{anchor}"'
-    return f'<text x="{x:.1f}" y="{y}"{attributes}>{escape(said)}</text>'
+    return f'<text x="{x:.1f}" y="{y}"{attributes}>{escape(words)}</text>'

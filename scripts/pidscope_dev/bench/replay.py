@@ -1,7 +1,7 @@
 """A recorded fork storm, and what pidscope makes of it: the only file that knows the drain's API.
 
 The records lie as in a ring buffer's memory: 8 bytes of the kernel's, then one that
-`pidscope.wire.decode` encodes. They tell of processes in a container in a container, whose group
+`pidscope.wire.decode` encodes. They are of processes in a container in a container, whose group
 and session are their shell's; two shells fork at once, as on two cores, so that some dozens live at
 any moment.
 """
@@ -51,7 +51,7 @@ class Recording(NamedTuple):
 class Replay:
     """A table that knows the two containers, and follows recordings as a session does.
 
-    Somebody is reading the file of a shell meanwhile, so its versions are kept.
+    The judge is reading the file of a shell meanwhile, so its versions are kept.
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class _Recorded:
 
 
 def storm(lives: int) -> Recording:
-    """So many births and releases, after which nobody is left."""
+    """So many births and releases, after which no task is left."""
     return recorded(map(encode, _lives(lives)))
 
 
@@ -163,7 +163,7 @@ def _birth(born: int, shell: int, ts_ns: int) -> PidAttached:
 
 
 def _containers() -> Iterator[Event]:
-    """The inits of both containers, and the two shells, each with a session of its own."""
+    """The inits of both containers, and the two shells, each with its own session."""
     yield _leader(PidNumbers((100, 1), _OUTER), _ROOT, 0)
     yield _leader(PidNumbers((101, 2, 1), _INNER), _OUTER, 100)
     for nr in _SHELLS:

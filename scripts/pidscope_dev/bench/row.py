@@ -89,8 +89,8 @@ def to_json(row: Row) -> dict[str, Any]:
     }
 
 
-def from_json(told: Mapping[str, Any]) -> Row:
+def from_json(made: Mapping[str, Any]) -> Row:
     """The row of which `to_json` made this."""
-    fields = {name: told[name] for name in Row._fields}
-    fields.update(ours=tuple(told["ours"]), theirs=tuple(told["theirs"]), by=By(told["by"]))
-    return Row(**{**fields, "goal": told["goal"] and Goal(**told["goal"])})
+    fields = {name: made[name] for name in Row._fields}
+    fields.update(ours=tuple(made["ours"]), theirs=tuple(made["theirs"]), by=By(made["by"]))
+    return Row(**{**fields, "goal": made["goal"] and Goal(**made["goal"])})

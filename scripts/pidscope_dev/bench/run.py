@@ -78,10 +78,10 @@ def _in_vm(sections: Sequence[Section]) -> list[Row]:
         check=False,
     )
     try:
-        told = json.loads(done.stdout.splitlines()[-1])["rows"]
+        made = json.loads(done.stdout.splitlines()[-1])["rows"]
     except (IndexError, ValueError):
         return list(_without(sections, f"scripts/vm ended with {done.returncode}, without rows"))
-    rows = map(from_json, told)
+    rows = map(from_json, made)
     return [row._replace(kernel=f"{row.kernel} in a VM") for row in rows]
 
 

@@ -29,17 +29,17 @@ def shown(rows: Sequence[Row]) -> Iterator[str]:
 def _line(row: Row) -> Iterator[str]:
     against = row.label or "the goal itself"
     if row.unable:
-        said = f"{against}: cannot run: {row.unable}"
-        yield from textwrap.wrap(said, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        reason = f"{against}: cannot run: {row.unable}"
+        yield from textwrap.wrap(reason, WIDTH, initial_indent="  ", subsequent_indent="    ")
         return
     theirs = number(statistics.median(row.theirs)) if row.theirs else ""
     ours, middle = statistics.median(row.ours), statistics.median(row.figures)
-    told = "" if row.by is By.VALUE else figure(row, middle)
+    compared = "" if row.by is By.VALUE else figure(row, middle)
     yield _FORMAT.format(
         against,
         number(ours),
         theirs,
-        told,
+        compared,
         spread(row),
         goal(row),
         verdict(row),

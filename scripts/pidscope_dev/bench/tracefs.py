@@ -49,7 +49,7 @@ def _open_event(config: int, cpu: int) -> int:
 
 
 def _ids() -> list[int]:
-    """The ids of `EVENTS`, read in a mount namespace of a child's own."""
+    """The ids of `EVENTS`, read in a child's own mount namespace."""
     receiving, sending = os.pipe()
     pid = os.fork()
     if not pid:
@@ -57,11 +57,11 @@ def _ids() -> list[int]:
         os._exit(0)
     os.close(sending)
     with open(receiving, encoding="utf-8") as pipe:
-        said = pipe.read()
+        answer = pipe.read()
     os.waitpid(pid, 0)
-    if not said.replace(" ", "").isdigit():
-        raise Unable(said or "the ids of the tracepoints could not be read")
-    return [int(word) for word in said.split()]
+    if not answer.replace(" ", "").isdigit():
+        raise Unable(answer or "the ids of the tracepoints could not be read")
+    return [int(word) for word in answer.split()]
 
 
 def _read_ids() -> str:

@@ -46,7 +46,7 @@ class Chaos:
         self._spares_init = rng.random() < 0.9
 
     def __iter__(self) -> Iterator[Step]:
-        """Steps until nobody is left to act. Some mean nothing: a name without a number there."""
+        """Steps until no task is left to act. Some mean nothing: a name without a number there."""
         play = self._play
         if self._tight:
             yield Step(0, "one", "sysctl", ("pid_max", str(self._rng.choice((301, 303, 310, 330)))))

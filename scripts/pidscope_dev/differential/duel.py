@@ -19,7 +19,7 @@ from pidscope_dev.differential.state import NotAtRest, State, read_state
 from pidscope_dev.differential.translate import concerns_host, translate
 
 FIRST = parse_step("init: clone NEWPID -> one")
-"""What makes the world: `one` is the first puppet; nobody outside acts after that."""
+"""What makes the world: `one` is the first puppet; no process outside acts after that."""
 _MAKES = ("FORK", "VFORK", "CLONE", "CLONE3")
 
 
@@ -50,7 +50,7 @@ class Duel:
         self.play = Play(self.kernel)
         self.play.perform(FIRST)
         self._channels: dict[TaskStruct, int] = {self.play.names["one"]: world.first}
-        self._vforks: dict[TaskStruct, int] = {}  # who waits for a vfork child; what they will get
+        self._vforks: dict[TaskStruct, int] = {}  # waiting tasks, and what they will get
 
     def step(self, step: Step) -> Played | None:
         """Make a step on both sides; None if it is not for puppets.
@@ -69,7 +69,7 @@ class Duel:
             outcome = self.play.perform(step._replace(result=ANYTHING))
         except (AssertionError, LookupError, AttributeError, ValueError) as bug:
             raise Difference(f"the model failed: {bug!r}") from bug
-        self.world.tell(channel, command, child)
+        self.world.send(channel, command, child)
         if child >= 0:
             self._know_child(current, outcome, child)
         self._compare_replies(self._expected_replies(current, command, outcome, channel))
@@ -78,7 +78,7 @@ class Duel:
         return Played(command.call, errno.errorcode[outcome.errno] if outcome.errno else "")
 
     def _know_child(self, current: TaskStruct, outcome: Outcome, channel: int) -> None:
-        """Note who listens to the channel, if anyone was born."""
+        """Note which task listens to the channel, if one was born."""
         if outcome.errno:
             self.world.give_back(channel)
             return
@@ -90,7 +90,7 @@ class Duel:
     def _expected_replies(
         self, current: TaskStruct, command: Command, outcome: Outcome, channel: int
     ) -> dict[int, Reply]:
-        """The caller's reply if it returns, and those of who waited for a vfork child until now."""
+        """The caller's reply if it returns, and those of tasks whose vfork child has let go."""
         replies = {}
         if current.vfork_child is not None:
             assert outcome.value is not None
@@ -115,19 +115,19 @@ class Duel:
             raise Difference(f"kernel: {self._named(heard)}; model: {self._named(expected)}")
 
     def _compare_states(self) -> None:
-        """Wait until everybody rests and is what the model says; others may be dying still."""
+        """Wait until all tasks rest and are what the model has; some may still be dying."""
         expected = expected_state(self.kernel)
         deadline = time.monotonic() + self.world.patience
         while True:
             try:
-                seen: State | None = read_state(self.world.proc)
+                found: State | None = read_state(self.world.proc)
                 problem = ""
             except NotAtRest as why:
-                seen, problem = None, str(why)
-            if seen == expected:
+                found, problem = None, str(why)
+            if found == expected:
                 return
             if time.monotonic() > deadline:
-                raise Difference(problem if seen is None else tell_states(seen, expected))
+                raise Difference(problem if found is None else state_difference(found, expected))
 
     def _bury(self) -> None:
         """The channels of the dead can be used again."""
@@ -138,15 +138,15 @@ class Duel:
     def _named(self, replies: dict[int, Reply]) -> str:
         names = {task: name for name, task in self.play.names.items()}
         callers = {channel: names.get(task, "?") for task, channel in self._channels.items()}
-        told = [f"{callers.get(channel, '?')} got {reply}" for channel, reply in replies.items()]
-        return ", ".join(told) or "nobody got anything"
+        heard = [f"{callers.get(channel, '?')} got {reply}" for channel, reply in replies.items()]
+        return ", ".join(heard) or "no task got anything"
 
 
-def tell_states(seen: State, expected: State) -> str:
+def state_difference(found: State, expected: State) -> str:
     """The tasks that differ, as both sides have them."""
     lines = ["the states differ:"]
-    for tid in sorted({*seen, *expected}):
-        sides = seen.get(tid), expected.get(tid)
+    for tid in sorted({*found, *expected}):
+        sides = found.get(tid), expected.get(tid)
         if sides[0] != sides[1]:
-            lines += [f"  kernel: {sides[0] or 'nobody'}", f"  model:  {sides[1] or 'nobody'}"]
+            lines += [f"  kernel: {sides[0] or 'no task'}", f"  model:  {sides[1] or 'no task'}"]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What the model says must be seen: its tasks in the form of `pidscope_dev.differential.state`."""
+"""What the model expects: its tasks in the form of `pidscope_dev.differential.state`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ LEVEL = 1
 
 def expected_state(kernel: Kernel) -> State:
     """Every task from level 1 inwards, by its number there."""
-    tasks = {}
-    for task in kernel.tasks():
-        number = number_at(task.thread_pid)
-        if number:
-            tasks[number] = task
+    numbered = ((number_at(task.thread_pid), task) for task in kernel.tasks())
+    tasks = {number: task for number, task in numbered if number}
     labels = Labels()
     return {tid: _row(tasks[tid], labels) for tid in sorted(tasks)}
 

@@ -1,7 +1,7 @@
 """Faults to plant in the model: the differential test must find each within a minute.
 
-Each is a mistake that somebody who knows the kernel less well could make. They are functions to put
-in the place of the model's, by name.
+Each is a mistake that an author who knows the kernel less well could make. They are functions to
+put in the place of the model's, by name.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ def _any_session(p: TaskStruct, group_leader: TaskStruct) -> None:
 
 def _group_of_any_session(current: TaskStruct, nr: int, pgid: int) -> int:
     """setpgid() into a group of another session."""
-    seen = iter((True, True))  # what _may_setpgid() asks for: the target's and the caller's
+    asked = iter((True, True))  # what _may_setpgid() asks for: the target's and the caller's
 
     def forgets(task: TaskStruct) -> Pid | None:
-        return task_session(task) if next(seen, False) else None
+        return task_session(task) if next(asked, False) else None
 
     child = find_task_by_vpid(nr, current)
     if child is None or not same_thread_group(child.real_parent, current):
-        next(seen), next(seen)  # it will not ask
+        next(asked), next(asked)  # it will not ask
     with mock.patch.object(sys, "task_session", forgets):
         return _sys_setpgid(current, nr, pgid)
 

@@ -98,7 +98,7 @@ def play_random(
     fewest = minimise(made, still_differs)
     again = replay(theatre, features, fewest)
     if again is None:
-        return Finding(seed, f"{what}\n(seen once: it did not come again)", tuple(made))
+        return Finding(seed, f"{what}\n(observed once: it did not come again)", tuple(made))
     return Finding(seed, again, tuple(fewest))
 
 

@@ -16,8 +16,8 @@ from pidscope_dev.differential.puppets import build
 from pidscope_dev.differential.theatre import Theatre
 
 EPILOG = """\
-Root makes the worlds in PID namespaces, others in user namespaces besides. A difference is made as
-short as possible and printed as a scenario, which --replay takes.
+Root makes the worlds in PID namespaces, other users also in user namespaces. A difference is made
+as short as possible and printed as a scenario, which --replay takes.
 
 exit status: 0 no difference, 1 a difference, 2 wrong usage
 """
@@ -41,11 +41,11 @@ def _run(theatre: Theatre, options: argparse.Namespace) -> int:
             print(difference or "no difference")
             return 1 if difference else 0
         score, finding = hunt(theatre, features, options.seed, options.calls, options.seconds)
-    tell(score, finding)
+    _print(score, finding)
     return 1 if finding else 0
 
 
-def tell(score: Score, finding: Finding | None) -> None:
+def _print(score: Score, finding: Finding | None) -> None:
     """Print what was done and found."""
     rate = score.total / score.seconds if score.seconds else 0.0
     print(

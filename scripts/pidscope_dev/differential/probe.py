@@ -1,4 +1,4 @@
-"""Which kernel is this: its features found by experiment, each in a world of its own."""
+"""Which kernel is this: its features found by experiment, each in its own world."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def _last_thread_exit_code(world: World) -> bool:
     leader, thread = world.take_channel(), world.take_channel()
     process = world.call(world.first, Command("FORK"), leader)
     world.call(leader, Command("CLONE", CLONE_THREAD), thread)
-    world.tell(leader, Command("EXIT", 1))
+    world.send(leader, Command("EXIT", 1))
     while not _rested(world)[process].zombie:
         pass
-    world.tell(thread, Command("EXIT", 0))
+    world.send(thread, Command("EXIT", 0))
     while _rested(world)[process].threads > 1:
         pass
-    world.tell(world.first, Command("WAIT4", -1))
+    world.send(world.first, Command("WAIT4", -1))
     return world.hear([world.first])[world.first].status == 0
 
 
@@ -118,13 +118,13 @@ def _last_orphan_is_first(world: World, end: Command | None) -> bool:
     for thread in threads:
         child = world.take_channel()
         number = world.call(thread, Command("FORK"), child)
-        world.tell(child, Command("EXIT", 0))
+        world.send(child, Command("EXIT", 0))
         while not _rested(world)[number].zombie:
             pass
     if end is None:
         world.call(world.first, Command("KILL", tids[-1], 9))
     else:
-        world.tell(threads[-1], end)
+        world.send(threads[-1], end)
     while True:
         reaped = world.call(world.first, Command("WAIT4", -1))
         if reaped > tids[-1]:
@@ -146,7 +146,7 @@ def _zap_is_idle(world: World) -> bool:
     number = world.call(world.first, Command("CLONE", CLONE_NEWPID), init)
     world.call(world.first, Command("SETNS", path=f"{number}/ns/pid"))
     zombie = world.call(world.first, Command("FORK"), joined)
-    world.tell(init, Command("EXIT", 0))
+    world.send(init, Command("EXIT", 0))
     while not _rested(world)[zombie].zombie:
         pass
     file = os.open(f"{number}/status", os.O_RDONLY, dir_fd=world.proc)

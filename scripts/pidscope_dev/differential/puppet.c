@@ -1,8 +1,8 @@
 /*
- * A puppet: does one system call of the differential test at a time, as it is told.
+ * A puppet: does one system call of the differential test at a time, as it is asked.
  *
  *   puppet world CONTROL REPLIES CHANNEL [UID GID]   see world.c
- *   puppet play REPLIES PROC SELF CHANNEL            the first puppet, and whoever executes
+ *   puppet play REPLIES PROC SELF CHANNEL            the first puppet, and one that executes
  *
  * A puppet reads commands from its own channel, a pipe; one that makes a child says which channel and
  * which stack the child uses. Results of all go into one pipe. Nothing here makes a task, opens or
@@ -10,7 +10,7 @@
  *
  * Threads and vfork children share memory and even the C library's thread control block with their
  * maker. That is harmless: a puppet runs only while the others wait inside a system call, and each has
- * a stack of its own. At the end of the pipe, when the driver is gone, a puppet ends.
+ * its own stack. At the end of the pipe, when the driver is gone, a puppet ends.
  */
 #define _GNU_SOURCE
 #include <errno.h>

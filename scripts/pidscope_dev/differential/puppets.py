@@ -1,8 +1,8 @@
 """Puppets: the processes of a fresh PID namespace on the real kernel, driven over pipes.
 
-A `World` is made by ``world.c``: its first puppet is number 1 of a new namespace (level 1), with a
-proc mount of its own. Nobody else is in it, so every number from level 1 inwards is known.
-`pidscope_dev.differential.theatre` sees to it that everything is at rest between two calls.
+A `World` is made by ``world.c``: its first puppet is number 1 of a new namespace (level 1), with
+its own proc mount. No other process is in it, so every number from level 1 inwards is known.
+`pidscope_dev.differential.theatre` ensures that everything is at rest between two calls.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class World:
 
     @property
     def init_pid(self) -> int:
-        """The number of the first puppet as the driver sees it."""
+        """The number of the first puppet in the driver's namespace."""
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         return int(children.read_text())
 
@@ -120,7 +120,7 @@ class World:
         """The channel's puppet is dead, or was never born: use it again."""
         self._free.append(channel)
 
-    def tell(self, channel: int, command: Command, child: int = -1) -> None:
+    def send(self, channel: int, command: Command, child: int = -1) -> None:
         """Let a puppet make a call; `child` is the channel for the one that is made by it."""
         numbers = [*command.set_tid, *[0] * (LEVELS - len(command.set_tid))]
         packed = _COMMAND.pack(
@@ -157,7 +157,7 @@ class World:
 
     def call(self, channel: int, command: Command, child: int = -1) -> int:
         """Make a call that must return; its value, or a negative errno. Raises NoAnswer."""
-        self.tell(channel, command, child)
+        self.send(channel, command, child)
         return self.hear([channel])[channel].value
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Everything that can be seen of a world: one row for each task, threads and zombies too.
+"""Everything that can be read of a world: one row for each task, threads and zombies too.
 
 Both sides are brought to this form; `read_state` reads it from the world's own proc mount, which is
 of level 1. Rows are equal or they are not, there is no tolerance. A namespace is a label, the order

@@ -86,7 +86,7 @@ def _setns(play: Play, step: Step) -> Command | None:
 
 
 def _strands(current: TaskStruct, pid: int, pgid: int) -> bool:
-    """Whether an init would join a group of its own namespace, which would keep it for ever.
+    """Whether an init would join a group of its namespace, which would keep it for ever.
 
     The group's number stays taken as long as the init is in it, and the init waits at its end until
     all numbers are free (zap_pid_ns_processes): nothing can kill it any more.

@@ -1,5 +1,5 @@
 /*
- * A fresh world: a PID namespace with a proc mount of its own, and its first puppet in it.
+ * A fresh world: a PID namespace with its own proc mount, and its first puppet in it.
  *
  * It is made by a process outside that stays until the driver lets go of the other end of CONTROL, and
  * ends the world then. The directory of the proc mount is handed over through CONTROL.
@@ -80,7 +80,7 @@ static void begin(int control, int channel)
 
 /*
  * The init's parent stays outside. A helper between them leaves its group and session to the init:
- * nobody else is in it, so no signal of a puppet to its own group leaves the world.
+ * no other process is in it, so no signal of a puppet to its own group leaves the world.
  */
 static void make_world(int control, int channel)
 {
@@ -104,7 +104,7 @@ static void make_world(int control, int channel)
         _exit(0);
     }
     check(waitpid(helper, NULL, 0) == helper, "wait");
-    /* Nobody waits for the init before the driver is done: it can be seen as a zombie. */
+    /* No process waits for the init before the driver is done: it can be read as a zombie. */
     check(read(control, &end, 1) == 0, "the driver");
     check(kill(*init, SIGKILL) == 0 && waitpid(*init, NULL, 0) == *init, "the end");
     _exit(0);

@@ -29,7 +29,7 @@ class Result(NamedTuple):
     target: str
     inputs: int
     seconds: float
-    accepted: float | None  # the share; None: too few inputs to tell
+    accepted: float | None  # the share; None: too few inputs
     covered: int  # edges of the reader's bytecode
     peak_mib: int
     finding: str

@@ -1,4 +1,4 @@
-"""One target under atheris: a process of its own, since libFuzzer ends the process it runs in.
+"""One target under atheris: its own process, since libFuzzer ends the process it runs in.
 
 usage: python -m fuzzing.child TARGET COUNTS LIBFUZZER-ARGUMENT…
 How many of so many inputs were accepted is written to the file COUNTS as JSON, now and then:

@@ -27,7 +27,7 @@ It ends its target, and the input is kept. `accepted` is the share of inputs tha
 check of form; `edges` counts what was reached of the readers' bytecode, `MiB` is the most that the
 process had.
 
-atheris, which does the work, has wheels for some Pythons only and is an extra of its own:
+atheris, which does the work, has wheels for some Pythons only and is its own extra:
   .venv/bin/pip install -e '.[fuzz]'
 
 examples:

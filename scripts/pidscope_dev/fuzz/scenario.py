@@ -56,7 +56,7 @@ def _play(scenario: Scenario) -> None:
 
 
 def _check_event(event: Event) -> None:
-    """Whatever is played can be told."""
+    """Every event of a play can be encoded."""
     assert decode(encode(event)).event == event
 
 

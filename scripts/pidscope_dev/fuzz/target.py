@@ -13,7 +13,7 @@ class Target(NamedTuple):
     check: Callable[[bytes], bool]
     """Read these bytes: True if they were accepted, False if refused with the documented error.
 
-    Any other exception is a finding; an AssertionError says that the answer was not right.
+    Any other exception is a finding; an AssertionError means that the answer was not right.
     """
     seeds: tuple[bytes, ...]
     """Whole inputs, all accepted."""

@@ -43,7 +43,7 @@ def repair(data: bytes) -> bytes:
 
 
 def _record(record_type: RecordType) -> bytes:
-    """One of this type, every field of which has a value of its own."""
+    """One of this type, every field of which has its own value."""
     level = 32 if record_type.name.endswith("_DEEP") else 1
     known = {"type": record_type, "level": level, "pgid_level": 1, "sid_level": 0, "pid_type": 3}
     values: list[int | bytes] = []

@@ -39,7 +39,7 @@ class _Passed:
 
 @dataclass(frozen=True)
 class _Signs:
-    """What the processes of `dying-init` tell each other, in this order."""
+    """What the processes of `dying-init` signal to each other, in this order."""
 
     populated: Channel
     """The init to the intruder: all are there, and the namespace was passed."""
@@ -165,7 +165,7 @@ def _reap_all() -> None:
 
 def _inject(family: Family, namespace: _Passed) -> None:
     """Make one injected process with a child; see where each goes when its parent dies."""
-    told, orphaned, orphan_is_well = family.channel(), family.channel(), family.channel()
+    born, orphaned, orphan_is_well = family.channel(), family.channel(), family.channel()
     left, child_is_well = family.channel(), family.channel()
 
     def child() -> None:
@@ -182,8 +182,8 @@ def _inject(family: Family, namespace: _Passed) -> None:
         check(os.getppid() == 0, "an injected orphan did not go to the outside reaper")
         orphan_is_well.send()
 
-    family.reap(family.fork(lambda: _enter_and_leave(family, namespace, injected, told)))
-    (pid,) = told.receive()
+    family.reap(family.fork(lambda: _enter_and_leave(family, namespace, injected, born)))
+    (pid,) = born.receive()
     orphaned.send()
     orphan_is_well.receive()
     family.reap(pid)
@@ -192,11 +192,11 @@ def _inject(family: Family, namespace: _Passed) -> None:
 
 
 def _enter_and_leave(
-    family: Family, namespace: _Passed, injected: Callable[[], None], told: Channel
+    family: Family, namespace: _Passed, injected: Callable[[], None], born: Channel
 ) -> None:
     """The parent that dies at once."""
     namespace.enter()
-    told.send(family.fork(injected, outlives=True))
+    born.send(family.fork(injected, outlives=True))
 
 
 DYING_INIT = Workload(

@@ -1,4 +1,4 @@
-"""A cgroup of its own for a workload, with the pids controller, version 2 or 1."""
+"""A workload's own cgroup, with the pids controller, version 2 or 1."""
 
 from __future__ import annotations
 

@@ -94,9 +94,9 @@ def _fail_first(family: Family, stays_usable: Channel) -> None:
     with open("/proc/self/ns/pid") as own:
         syscalls.unshare_pid_namespace()
         family.refuse_fork(errno.EFAULT, bad_pidfd)
-        seen = [family.try_fork(bad_pidfd) for _ in range(IN_A_ROW)]
-        usable = seen == [errno.EFAULT] * IN_A_ROW
-        check(usable or seen == [errno.ENOMEM] * IN_A_ROW, f"failures in a row: errnos {seen}")
+        errnos = [family.try_fork(bad_pidfd) for _ in range(IN_A_ROW)]
+        usable = errnos == [errno.EFAULT] * IN_A_ROW
+        check(usable or errnos == [errno.ENOMEM] * IN_A_ROW, f"failures in a row: errnos {errnos}")
         if usable:
             family.reap(family.fork(_be_first))
         else:

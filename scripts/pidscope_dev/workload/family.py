@@ -125,8 +125,8 @@ class Family:
 
     def refuse_fork(self, error: int, make: Callable[[], int] = os.fork) -> None:
         """Try to make a process; raises Failure unless the kernel refuses with this errno."""
-        seen = self.try_fork(make)
-        check(seen == error, f"fork: expected {_errno_name(error)}, got {_errno_name(seen)}")
+        got = self.try_fork(make)
+        check(got == error, f"fork: expected {_errno_name(error)}, got {_errno_name(got)}")
 
     def try_fork(self, make: Callable[[], int]) -> int:
         """Try to make a process that ends at once; the errno, or 0 if it was born (and reaped)."""
@@ -232,7 +232,7 @@ class Family:
 
 
 def fork_undisturbed(make: Callable[[], int] = os.fork) -> int:
-    """Fork so that no child ever sees a stopping signal: the main process decides for all.
+    """Fork so that no child ever gets a stopping signal: the main process decides for all.
 
     Terminals and timeout(1) send it to the whole group. Raises OSError as `make` does.
     """
@@ -273,12 +273,12 @@ def check(good: bool, otherwise: str) -> None:
 
 def refuse(error: int, call: Callable[[], object], what: str) -> None:
     """Make a call that must fail with this errno; raises Failure otherwise. Not for forks."""
-    seen = 0
+    got = 0
     try:
         call()
     except OSError as refused:
-        seen = refused.errno or 0
-    check(seen == error, f"{what}: expected {_errno_name(error)}, got {_errno_name(seen)}")
+        got = refused.errno or 0
+    check(got == error, f"{what}: expected {_errno_name(error)}, got {_errno_name(got)}")
 
 
 def describe(problem: BaseException) -> str:

@@ -23,7 +23,7 @@ EXECUTED = (
 
 @dataclass(frozen=True)
 class _Signs:
-    """What the processes of `groups` tell each other."""
+    """What the processes of `groups` signal to each other."""
 
     ready: Channel
     go: Channel
@@ -77,14 +77,14 @@ def _flip(rounds: int, groups: Sequence[int]) -> None:
 
 def _change_until_exec(family: Family, signs: _Signs, home: int) -> None:
     """Change the group of a nested child from outside, as a shell does, until it has executed."""
-    told, end = signs.executed.descriptors()[1], signs.end_executed.descriptors()[0]
+    executed, end = signs.executed.descriptors()[1], signs.end_executed.descriptors()[0]
     execute = family.channel()
 
     def child() -> None:
         execute.receive()
-        os.set_inheritable(told, True)
+        os.set_inheritable(executed, True)
         os.set_inheritable(end, True)
-        program = (sys.executable, "-I", "-S", "-c", EXECUTED, str(told), str(end))
+        program = (sys.executable, "-I", "-S", "-c", EXECUTED, str(executed), str(end))
         os.execv(sys.executable, program)
 
     pid = family.fork(child)
@@ -174,15 +174,15 @@ def _hold_nested(family: Family, level: int) -> None:
 
 def _hold_number(family: Family) -> None:
     """A session leader dies before the other member; the caller becomes that one's parent."""
-    told, leave = family.channel(), family.channel()
+    born, leave = family.channel(), family.channel()
 
     def lead() -> None:
         os.setsid()
-        told.send(family.fork(lambda: leave.receive(), outlives=True))
+        born.send(family.fork(lambda: leave.receive(), outlives=True))
 
     leader = family.fork(lead)
     family.reap(leader)
-    (member,) = told.receive()
+    (member,) = born.receive()
     check((os.getpgid(member), os.getsid(member)) == (leader, leader), "group or session is gone")
     refuse(errno.ESRCH, lambda: os.kill(leader, 0), "kill of the dead leader")
     refuse(errno.ESRCH, lambda: os.getpgid(leader), "getpgid of the dead leader")

@@ -46,7 +46,7 @@ HOSTILE_COMMS: tuple[bytes, ...] = (
 
 
 def run_zombies(family: Family, options: Options) -> str:
-    """Zombies at three levels, one at each with a group of its own; then all are reaped."""
+    """Zombies at three levels, one at each with its own group; then all are reaped."""
     held, finish = family.channel(), family.channel()
     zombies = _make_zombies(family, ZOMBIES[0])
     nested = family.fork(lambda: _zombies_below(family, 1, held, finish))
@@ -211,7 +211,7 @@ def expect_tree(options: Options) -> Counts:
 ZOMBIE = Workload(
     "zombies",
     run_zombies,
-    "zombies at 3 levels, some in groups of their own",
+    "zombies at 3 levels, some in their own groups",
     exactly(sum(ZOMBIES) + 3, change_pid=3, namespaces=2),
     {
         "--hold-ms": {

@@ -66,7 +66,7 @@ def _lead(family: Family) -> int:
 
 
 def _thread(family: Family) -> int:
-    """Two threads in a process of their own: this one has to be able to unshare."""
+    """Two threads in another process: this one has to be able to unshare."""
 
     def run() -> None:
         threads = [threading.Thread(target=int) for _ in range(2)]
