@@ -17,7 +17,8 @@ from pidscope.containers.container import brief
 from pidscope.escape import escape
 from pidscope.limits.failure import Reason, errno_name
 from pidscope.render.event_names import event_name
-from pidscope.verify.verdicts import Judgement, hooks_agree
+from pidscope.verify.hook_counts import hooks_agree
+from pidscope.verify.verdicts import Judgement
 from pidscope.wire.hooks import TRACEPOINT
 
 HEADING = f"{'TIME':<12} {'EVENT':<9} {'PID':<18} {'COMM':<15} DETAIL"

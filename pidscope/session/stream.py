@@ -9,8 +9,8 @@ from typing import Any
 from pidscope.events import Event, Lost, PidAttached
 from pidscope.session.fast_path import Follower
 from pidscope.session.world import World
+from pidscope.verify.hook_counts import accounted
 from pidscope.wire.decode import decode
-from pidscope.wire.hooks import accounted
 
 _STRETCH = 256 << 10  # bytes
 

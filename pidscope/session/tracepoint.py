@@ -21,8 +21,9 @@ from pidscope.session.world import World
 from pidscope.snapshot import TaskReading
 from pidscope.table.tracepoint import SeenTable
 from pidscope.verify.grammar import KEPT, Fault
+from pidscope.verify.hook_counts import hooks_agree
 from pidscope.verify.tracepoint import judge_seen
-from pidscope.verify.verdicts import Judgement, Tally, Verdict, Window, hooks_agree
+from pidscope.verify.verdicts import Judgement, Tally, Verdict, Window
 
 _SWEEP_NS = 1_000_000_000
 # An exec renames after the exchange and before it is told, by the number of a dead leader.

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -291,28 +291,6 @@ def _parent(task: Task) -> int | None:
     if parent is None or parent.tgid is None or parent.exits != task.group.parent_exits:
         return None
     return parent.tgid.nr
-
-
-_CALLS = {"attach_pid": 4, "detach_pid": 4}  # that a process's record stands for; a thread's: 1
-
-
-def hooks_agree(hooks: Mapping[str, Mapping[str, int]], lost: int = 0) -> bool:
-    """Whether the runs of all hooks are the records that were read and the ``lost`` ones.
-
-    All of it read at rest. A lost record may have been a process's or a thread's, so the lost ones
-    have bounds. One fork and one release may have been in the middle of their four calls when the
-    hook came on (one of each, since all of it is done under one lock): up to three calls were not
-    seen.
-    """
-    least = most = 0
-    for name, hook in hooks.items():
-        missing, calls = hook["hits"] - hook["accounted"], _CALLS.get(name, 1)
-        unseen = calls - 1
-        if missing < -unseen:
-            return False
-        least += -(-max(missing, 0) // calls)
-        most += missing + unseen
-    return least <= lost <= most
 
 
 @dataclass

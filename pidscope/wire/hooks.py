@@ -92,8 +92,11 @@ def hooks_of(way: str, steps: bool = True) -> tuple[Hook, ...]:
     return tuple(hook for hook in hooks if steps or not hook.step)
 
 
-_TYPES = 4  # of enum pid_type
-_FUNCTION_OF: dict[type, str] = {
+# The hook that reports each kind of event. `PidAttached` is a birth here; where it is not one,
+# ``change_pid`` reports it, and no tracepoint does.
+FUNCTION_OF: dict[type, str] = {
+    events.PidAttached: "attach_pid",
+    events.PidDetached: "detach_pid",
     events.TidsExchanged: "exchange_tids",
     events.PidTransferred: "transfer_pid",
     events.PidAllocated: "alloc_pid",
@@ -108,7 +111,7 @@ _FUNCTION_OF: dict[type, str] = {
     events.TaskExited: "sched_process_exit",
     events.TaskMoved: "cgroup_attach_task",
 }
-_TRACEPOINT_OF: dict[type, str] = {
+TRACEPOINT_OF: dict[type, str] = {
     events.PidAttached: "task_newtask",
     events.TaskCreated: "task_newtask",
     events.TaskExecuted: "sched_process_exec",
@@ -121,31 +124,20 @@ _TRACEPOINT_OF: dict[type, str] = {
 
 
 def events_of(way: str) -> frozenset[type]:
-    """The kinds of events that a way of probing can tell of; none attaches but at a birth."""
-    kinds = _TRACEPOINT_OF if way == TRACEPOINT else _FUNCTION_OF
-    return frozenset(
-        (*kinds, events.PidAttached, *(() if way == TRACEPOINT else (events.PidDetached,)))
-    )
+    """The kinds of events that a probe mode can report; in tracepoint mode only births attach."""
+    return frozenset(TRACEPOINT_OF if way == TRACEPOINT else FUNCTION_OF)
 
 
-def accounted(event: events.Event, way: str) -> tuple[str, int]:
-    """The hook that told of ``event``, and how many counts of that hook its record accounts for.
-
-    A process is attached, and detached, as PID, TGID, PGID and SID by one call each, a thread as
-    PID alone, and one record tells of all four.
+def hook_of(event: events.Event, way: str) -> str:
+    """The hook that reported ``event``.
 
     Raises:
-        WireError: no tracepoint tells of such an event.
+        WireError: no tracepoint reports such an event.
     """
-    if way == TRACEPOINT:
-        name = _TRACEPOINT_OF.get(type(event))
-        if name is None or (isinstance(event, events.PidAttached) and event.birth is None):
-            raise WireError(f"no tracepoint tells of {event}")
-        return name, 1
-    if isinstance(event, events.PidAttached):
-        if event.birth is None:
-            return "change_pid", 1
-        return "attach_pid", _TYPES if event.birth.tgid == event.tid else 1
-    if isinstance(event, events.PidDetached):
-        return "detach_pid", _TYPES if event.tgid == event.tid else 1
-    return _FUNCTION_OF[type(event)], 1
+    attached = isinstance(event, events.PidAttached) and event.birth is None
+    if way != TRACEPOINT:
+        return "change_pid" if attached else FUNCTION_OF[type(event)]
+    hook = None if attached else TRACEPOINT_OF.get(type(event))
+    if hook is None:
+        raise WireError(f"no tracepoint tells of {event}")
+    return hook

@@ -12,7 +12,7 @@ from pidscope.host.proc import ProcFs
 from pidscope.live.program import Program
 from pidscope.live.session import LiveWorld
 from pidscope.session.session import Session
-from pidscope.verify.verdicts import hooks_agree
+from pidscope.verify.hook_counts import hooks_agree
 
 from .conftest import WORKLOAD, Host, expected
 

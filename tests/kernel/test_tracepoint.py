@@ -17,7 +17,8 @@ from pidscope.host.proc import ProcFs
 from pidscope.live.session import live_session
 from pidscope.query.descendants import Counts
 from pidscope.session.tracepoint import Observer
-from pidscope.verify.verdicts import Tally, Verdict, hooks_agree
+from pidscope.verify.hook_counts import hooks_agree
+from pidscope.verify.verdicts import Tally, Verdict
 
 from .conftest import WORKLOAD, Host
 from .test_workloads import WORKLOADS

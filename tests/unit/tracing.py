@@ -17,8 +17,9 @@ from pidscope.model.kernel import Kernel
 from pidscope.model.sched import TaskStruct
 from pidscope.simulated.ring import RING_BYTES
 from pidscope.simulated.world import SimulatedWorld
+from pidscope.verify.hook_counts import accounted
 from pidscope.wire.encode import encode
-from pidscope.wire.hooks import TRACEPOINT, TRACEPOINT_HOOKS, accounted
+from pidscope.wire.hooks import TRACEPOINT, TRACEPOINT_HOOKS
 
 _SOON = 0.3  # how likely what is due is told at the next act of anybody
 

@@ -12,7 +12,8 @@ import psutil
 from pidscope.host.proc import ProcFs
 from pidscope.live.program import RING_BYTES, Program
 from pidscope.live.session import LiveWorld
-from pidscope.verify.verdicts import Verdict, hooks_agree
+from pidscope.verify.hook_counts import hooks_agree
+from pidscope.verify.verdicts import Verdict
 from pidscope_dev.soak.load import Load, stopped_again_and_again
 from pidscope_dev.soak.witness import Witness
 

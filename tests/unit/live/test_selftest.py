@@ -12,7 +12,8 @@ import pidscope.live.selftest as selftest
 from pidscope.events import Event
 from pidscope.live.session import LiveWorld
 from pidscope.session.stream import Stream
-from pidscope.wire.hooks import FUNCTION_HOOKS, accounted
+from pidscope.verify.hook_counts import accounted
+from pidscope.wire.hooks import FUNCTION_HOOKS
 from tests.unit.fake_kernel import FakeKernel, FakeProcFs, FakeProgram, never
 
 NAMES = [hook.name for hook in FUNCTION_HOOKS]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pidscope.events import Event, PidAttached, PidDetached, Repaired, TaskExited
 from pidscope.verify.grammar import KEPT
-from pidscope.verify.verdicts import hooks_agree
+from pidscope.verify.hook_counts import hooks_agree
 from tests.unit.fake_kernel import never
 from tests.unit.watched import Watch
 

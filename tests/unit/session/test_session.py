@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pidscope import events
 from pidscope.errors import HostError
 from pidscope.live.session import LiveWorld
-from pidscope.verify.verdicts import Verdict, hooks_agree
+from pidscope.verify.hook_counts import hooks_agree
+from pidscope.verify.verdicts import Verdict
 from tests.unit.fake_kernel import never
 from tests.unit.machine import nr
 from tests.unit.watched import Watch

@@ -19,7 +19,8 @@ from pidscope.session.session import Session
 from pidscope.session.tracepoint import Observer
 from pidscope.simulated.random_workload import random_play
 from pidscope.simulated.ring import RING_BYTES
-from pidscope.verify.verdicts import Judgement, Tally, Verdict, hooks_agree
+from pidscope.verify.hook_counts import hooks_agree
+from pidscope.verify.verdicts import Judgement, Tally, Verdict
 from tests.unit.compare import of_table
 from tests.unit.model_state import of_model
 from tests.unit.tracing import TracedWorld

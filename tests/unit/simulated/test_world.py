@@ -21,7 +21,8 @@ from pidscope.simulated.random_workload import random_play
 from pidscope.simulated.ring import HEADER, SimulatedRing
 from pidscope.simulated.scenario import parse_scenario
 from pidscope.simulated.world import SimulatedWorld
-from pidscope.verify.verdicts import Tally, Verdict, hooks_agree
+from pidscope.verify.hook_counts import hooks_agree
+from pidscope.verify.verdicts import Tally, Verdict
 from pidscope.wire.hooks import FUNCTION_HOOKS
 
 
