@@ -16,7 +16,7 @@ from typing import Any
 from pidscope.events import TaskSeen
 from pidscope.gc_pause import gc_paused
 from pidscope.live.compiler import explain, stderr_kept
-from pidscope.wire.batch import decode_walk
+from pidscope.wire.batch import decode_batch
 
 _BPF_PROG_TYPE_TRACING = 26  # enum bpf_prog_type, include/uapi/linux/bpf.h
 _CHUNK = 1 << 18
@@ -53,7 +53,7 @@ class TaskIterator:
         finally:
             os.close(fd)
         with gc_paused():
-            return decode_walk(b"".join(chunks))
+            return decode_batch(b"".join(chunks))
 
     def close(self) -> None:
         """Take it out of the kernel."""

@@ -1,34 +1,37 @@
-"""What the task iterator writes in one walk: records of every task, one behind the other.
+"""What the task iterator writes in one reading: a record of each task, one behind the other.
 
-`pidscope.wire.decode.decode` knows each of them. Here they are unpacked in runs, since a walk gives
-thousands at once and a start, or a repair, waits for them. Most tasks are in the group and session
-of others, so what a record says of these two is kept in its bytes and looked up.
+`pidscope.wire.decode.decode` knows each of them. Here they are unpacked in runs, because a reading
+has thousands at once, and a start or a repair waits for them. Most tasks are in the group and
+session of others, so these two are looked up by their bytes in the record.
 """
 
 from __future__ import annotations
 
-from struct import Struct
-
 from pidscope.errors import WireError
 from pidscope.events import Birth, PidNumbers, TaskSeen
 from pidscope.wire.decode import decode
-from pidscope.wire.layout import BIRTH_LEVELS, LAYOUTS, RecordType
+from pidscope.wire.layout import BIRTH_LEVELS, LAYOUTS, STRUCTS, RecordType
 
-# `pidscope.wire.layout.LAYOUTS`, with the levels, the inums and the numbers of both links as bytes.
-_SEEN = Struct(f"=xB2s4xQIIQII16sII8s{BIRTH_LEVELS}I{8 * BIRTH_LEVELS}s")
-_LINKS = Struct(f"=2B2I{2 * BIRTH_LEVELS}I").unpack
-_SIZES = {int(kind): layout.compile().size for kind, layout in LAYOUTS.items()}
-
-_Links = tuple[PidNumbers, PidNumbers]
+# A record's bytes that name its group and session: their levels, their inums, their numbers.
+LINK_LEVELS, LINK_INUMS, LINK_NUMBERS = (
+    ("pgid_level", "sid_level"),
+    ("pgid_ns", "sid_ns"),
+    ("pgid", "sid"),
+)
+_LINKS = LAYOUTS[RecordType.BIRTH].pick(*LINK_LEVELS, *LINK_INUMS, *LINK_NUMBERS).unpack_from
+_SEEN = LAYOUTS[RecordType.SEEN].pick(
+    *("level", LINK_LEVELS, "ts_ns", "by", "tid", "start_ns", "tgid", "ppid", "comm"),
+    *("ns", "ns_parent", LINK_INUMS, "pid", LINK_NUMBERS),
+)
 
 _new = tuple.__new__  # a NamedTuple's own constructor takes three times as long
 
 
-def decode_walk(data: bytes) -> list[TaskSeen]:
-    """Decode all that one walk wrote, in its order.
+def decode_batch(data: bytes) -> list[TaskSeen]:
+    """Decode all that one reading wrote, in its order.
 
     Raises:
-        WireError: as `decode`; a record is cut off, or is none of a task that was seen.
+        WireError: as `decode`; a record is cut off, or is not one of a task that was read.
     """
     view, at = memoryview(data), 0
     tasks: list[TaskSeen] = []
@@ -38,10 +41,11 @@ def decode_walk(data: bytes) -> list[TaskSeen]:
             tasks += _shallow(view[at : at + run])
             at += run
         else:
-            size = _SIZES.get(view[at], len(view))
+            layout = STRUCTS.get(view[at])
+            size = layout.size if layout is not None else len(view)
             event = decode(view[at : at + size]).event
             if not isinstance(event, TaskSeen):
-                raise WireError(f"a walk told {type(event).__name__}")
+                raise WireError(f"the task iterator wrote a {type(event).__name__}")
             tasks.append(event)
             at += size
     return tasks
@@ -56,9 +60,9 @@ def _run(view: memoryview, at: int) -> int:
 
 
 def _shallow(view: memoryview) -> list[TaskSeen]:
-    links: dict[bytes, _Links] = {}
+    links: dict[bytes, tuple[PidNumbers, PidNumbers]] = {}
     names: dict[bytes, bytes] = {}
-    tasks = []
+    tasks: list[TaskSeen] = []
     for values in _SEEN.iter_unpack(view):
         level, levels, ts_ns, by, tid, start_ns, tgid, ppid, comm, ns, outer, inums = values[:12]
         if level >= BIRTH_LEVELS:
@@ -66,7 +70,7 @@ def _shallow(view: memoryview) -> list[TaskSeen]:
         key = levels + inums + values[-1]
         known = links.get(key)
         if known is None:
-            known = links[key] = _links(key)
+            known = links[key] = read_links(view, len(tasks) * _SEEN.size)
         name = names.get(comm)
         if name is None:
             name = names[comm] = comm.partition(b"\0")[0]
@@ -76,9 +80,13 @@ def _shallow(view: memoryview) -> list[TaskSeen]:
     return tasks
 
 
-def _links(key: bytes) -> _Links:
-    """The group and the session that are told of in these bytes."""
-    pgid_level, sid_level, pgid_ns, sid_ns, *numbers = _LINKS(key)
+def read_links(memory: memoryview, at: int) -> tuple[PidNumbers, PidNumbers]:
+    """The group and the session in the record of a birth, or of a task that was read, at ``at``.
+
+    Raises:
+        WireError: a level is out of range.
+    """
+    pgid_level, sid_level, pgid_ns, sid_ns, *numbers = _LINKS(memory, at)
     if max(pgid_level, sid_level) >= BIRTH_LEVELS:
         raise WireError(f"levels {pgid_level} and {sid_level} in a record of {BIRTH_LEVELS}")
     pgid, sid = numbers[: pgid_level + 1], numbers[BIRTH_LEVELS : BIRTH_LEVELS + sid_level + 1]

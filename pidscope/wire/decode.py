@@ -6,7 +6,7 @@ from typing import Any, Callable, NamedTuple
 
 from pidscope import events
 from pidscope.errors import WireError
-from pidscope.wire.layout import LAYOUTS, RecordType
+from pidscope.wire.layout import STRUCTS, RecordType
 
 
 class Record(NamedTuple):
@@ -104,8 +104,7 @@ _DECODE[RecordType.CHANGED_DEEP] = _DECODE[RecordType.CHANGED]
 _DECODE[RecordType.ALLOCATED_DEEP] = _DECODE[RecordType.ALLOCATED]
 _DECODE[RecordType.FREED_DEEP] = _DECODE[RecordType.FREED]
 
-_STRUCTS = {int(record_type): layout.compile() for record_type, layout in LAYOUTS.items()}
-_DECODERS = {int(record_type): _DECODE[record_type] for record_type in LAYOUTS}
+_DECODERS = {int(record_type): decoder for record_type, decoder in _DECODE.items()}
 
 
 def decode(data: bytes | memoryview) -> Record:
@@ -116,7 +115,7 @@ def decode(data: bytes | memoryview) -> Record:
             is out of range. Anything else is a bug.
     """
     record_type = data[0] if len(data) else 0
-    layout = _STRUCTS.get(record_type)
+    layout = STRUCTS.get(record_type)
     if layout is None:
         raise WireError(f"unknown record type {record_type}, {len(data)} bytes")
     if layout.size != len(data):

@@ -9,7 +9,7 @@ from typing import Any, Callable
 from pidscope import events
 from pidscope.errors import WireError
 from pidscope.wire.decode import _pid_type
-from pidscope.wire.layout import BIRTH_LEVELS, COMM_LEN, LAYOUTS, NR_LEVELS, PID_LEVELS, RecordType
+from pidscope.wire.layout import BIRTH_LEVELS, COMM_LEN, NR_LEVELS, PID_LEVELS, STRUCTS, RecordType
 
 
 def _pack(
@@ -20,7 +20,9 @@ def _pack(
     *values: Any,
     levels: tuple[int, int, int] = (0, 0, 0),
 ) -> bytes:
-    return _PACK[record_type](record_type, *levels, lost, event.ts_ns, event.by, tid, *values)
+    return STRUCTS[record_type].pack(
+        record_type, *levels, lost, event.ts_ns, event.by, tid, *values
+    )
 
 
 def _padded(pid: events.PidNumbers, width: int) -> tuple[int, ...]:
@@ -101,9 +103,6 @@ _DEEP = {
     RecordType.ALLOCATED: RecordType.ALLOCATED_DEEP,
     RecordType.FREED: RecordType.FREED_DEEP,
 }
-
-
-_PACK = {record_type: layout.compile().pack for record_type, layout in LAYOUTS.items()}
 
 
 _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {

@@ -134,10 +134,11 @@ def hook_of(event: events.Event, way: str) -> str:
     Raises:
         WireError: no tracepoint reports such an event.
     """
-    attached = isinstance(event, events.PidAttached) and event.birth is None
     if way != TRACEPOINT:
-        return "change_pid" if attached else FUNCTION_OF[type(event)]
-    hook = None if attached else TRACEPOINT_OF.get(type(event))
-    if hook is None:
+        if isinstance(event, events.PidAttached) and event.birth is None:
+            return "change_pid"
+        return FUNCTION_OF[type(event)]
+    hook = TRACEPOINT_OF.get(type(event))
+    if hook is None or (isinstance(event, events.PidAttached) and event.birth is None):
         raise WireError(f"no tracepoint tells of {event}")
     return hook

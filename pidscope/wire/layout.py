@@ -12,14 +12,8 @@ import struct
 from typing import NamedTuple
 
 NR_LEVELS = 33
-
-
 BIRTH_LEVELS = 4
-
-
 PID_LEVELS = 6
-
-
 COMM_LEN = 16
 
 
@@ -61,6 +55,38 @@ class Layout(NamedTuple):
         """The format of the whole record; ``=`` since the header leaves no padding to guess."""
         return struct.Struct("=" + "".join(code for _, code in self.fields))
 
+    def offset(self, name: str) -> int:
+        """The place of a field, by the last part of its path, in bytes; raises KeyError."""
+        return self._places()[name][0]
+
+    def pick(self, *wanted: str | tuple[str, str]) -> struct.Struct:
+        """The format of the whole record that unpacks only the ``wanted`` fields.
+
+        A field is named by the last part of its path, ``NAME[0]`` is the first of its numbers. A
+        pair of fields is one value: the bytes from the first to the last.
+
+        Raises:
+            KeyError: the record has no such field.
+            struct.error: the fields are not in the order of the record.
+        """
+        places, picked, at = self._places(), "=", 0
+        for one in wanted:
+            first, last = (one, one) if isinstance(one, str) else one
+            (start, _, code), (_, end, _) = places[first], places[last]
+            picked += f"{start - at}x" + (code if first == last else f"{end - start}s")
+            at = end
+        return struct.Struct(f"{picked}{self.compile().size - at}x")
+
+    def _places(self) -> dict[str, tuple[int, int, str]]:
+        """Where each field begins and ends, and its format."""
+        places, at = {}, 0
+        for path, code in self.fields:
+            name, end = path.rpartition(".")[2], at + struct.calcsize("=" + code)
+            places[name] = (at, end, code)
+            places[f"{name}[0]"] = (at, at + struct.calcsize("=" + code[-1]), code[-1])
+            at = end
+        return places
+
 
 def _head(path: str) -> tuple[tuple[str, str], ...]:
     names = ("type", "level", "pgid_level", "sid_level", "lost", "ts_ns", "by", "tid")
@@ -93,23 +119,11 @@ def _of(struct_name: str, *fields: tuple[str, str]) -> Layout:
 
 
 _BIRTH = _birth("birth", BIRTH_LEVELS, ())
-
-
 _BIRTH_DEEP = _birth("birth_deep", NR_LEVELS, (("pad", "36x"),))
-
-
 _NS_AND_TYPE = (("ns", "I"), ("pid_type", "I"))
-
-
 _ONE = _of("one_pid", *_NS_AND_TYPE, ("nr", f"{PID_LEVELS}I"))
-
-
 _ONE_DEEP = _of("one_pid_deep", *_NS_AND_TYPE, ("nr", f"{NR_LEVELS}I"), ("pad", "20x"))
-
-
 _RELEASED = _of("released", ("tgid", "I"), ("exit_code", "I"), ("pad", "24x"))
-
-
 _CREATED = _of(
     "created",
     ("flags", "Q"),
@@ -118,11 +132,7 @@ _CREATED = _of(
     ("error", "I"),
     ("pad", "8x"),
 )
-
-
 _NS = _of("ns_event", ("ns", "I"), ("ns_parent", "I"), ("pad", "24x"))
-
-
 _NAMED = _of("named", ("old_tid", "I"), ("comm", f"{COMM_LEN}s"), ("pad", "12x"))
 
 
@@ -160,3 +170,4 @@ LAYOUTS: dict[RecordType, Layout] = {
     ),
     RecordType.REFUSED: _of("refused", ("error", "I"), ("pad", "28x")),
 }
+STRUCTS = {int(record_type): layout.compile() for record_type, layout in LAYOUTS.items()}

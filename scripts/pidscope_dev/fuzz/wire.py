@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pidscope.errors import WireError
 from pidscope.events import PidAllocated, PidFreed, PidType, TaskSeen
-from pidscope.wire.batch import decode_walk
+from pidscope.wire.batch import decode_batch
 from pidscope.wire.decode import decode
 from pidscope.wire.encode import encode
 from pidscope.wire.layout import COMM_LEN, LAYOUTS, RecordType
@@ -25,7 +25,7 @@ def check(data: bytes) -> bool:
     assert decode(again) == (lost, event), "another event after one more turn"
     assert decode(memoryview(data)) == (lost, event), "another event from a view"
     if isinstance(event, TaskSeen):
-        assert decode_walk(data + again) == [event] * 2, "others in a row"
+        assert decode_batch(data + again) == [event] * 2, "others in a row"
     assert len(again) <= len(data), "a larger record"
     if again[0] == data[0]:
         same = bytearray(again)

@@ -107,6 +107,33 @@ def test_the_enum_has_no_type_that_python_lacks() -> None:
     assert set(LAYOUTS) == set(RecordType)
 
 
+@pytest.mark.parametrize("kind", RecordType, ids=lambda kind: kind.name)
+def test_picked_fields_are_those_of_the_whole_record(kind: RecordType) -> None:
+    """Each field alone, the first number of each, and the bytes from each to the last."""
+    layout, values, at = LAYOUTS[kind], [], 0
+    record = bytes(number & 0xFF for number in range(1, layout.compile().size + 1))
+    names = [path.rpartition(".")[2] for path, code in layout.fields if code[-1] != "x"]
+    for path, code in layout.fields:
+        name, of_field = path.rpartition(".")[2], struct.unpack_from("=" + code, record, at)
+        assert layout.offset(name) == at
+        at += struct.calcsize("=" + code)
+        if of_field:
+            assert layout.pick(name).unpack(record) == of_field
+        if of_field and at > 1:
+            assert layout.pick((names[0], name)).unpack(record) == (record[:at],)
+        if code[-1] not in "sx":
+            assert layout.pick(f"{name}[0]").unpack(record) == of_field[:1]
+        values += of_field
+    assert layout.pick(*names).unpack(record) == tuple(values) == layout.compile().unpack(record)
+
+
+def test_fields_that_a_record_lacks_or_in_another_order_are_refused() -> None:
+    with pytest.raises(KeyError):
+        LAYOUTS[RecordType.EXITED].pick("comm")
+    with pytest.raises(struct.error):
+        LAYOUTS[RecordType.EXITED].pick("tgid", "tid")
+
+
 def test_records_fill_whole_slots() -> None:
     for kind, layout in LAYOUTS.items():
         assert (layout.compile().size - 56) % 64 == 0, kind
