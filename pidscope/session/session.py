@@ -14,8 +14,8 @@ from typing import Any, Callable
 from pidscope.errors import HostError, IllegalEvent
 from pidscope.events import Event, Lost, Repaired
 from pidscope.gc_pause import gc_paused
-from pidscope.session.fast_path import Follower
-from pidscope.session.fast_path_hooks import HookFollower
+from pidscope.session.fast_path import FastPath
+from pidscope.session.fast_path_hooks import HookFastPath
 from pidscope.session.read_tasks import Walk
 from pidscope.session.stream import Stream
 from pidscope.session.world import World
@@ -60,7 +60,7 @@ class Session:
         self._procfs = world.procfs
         self._listener = listener
         self.tells_all = listener is not None
-        self._follower: Follower[Any] | None = None  # until the first start
+        self._fast_path: FastPath[Any] | None = None  # until the first start
         self.table: Table | None = None
         self.starts = 0
         self.iterator_refused = ""  # why a start had to read all in /proc
@@ -134,10 +134,10 @@ class Session:
             return False
         return True
 
-    def _follows(self) -> Follower[Any]:
+    def _new_fast_path(self) -> FastPath[Any]:
         """Who applies the plain records."""
         assert self.table is not None
-        return HookFollower(self.table, self._grammar, self.faults)
+        return HookFastPath(self.table, self._grammar, self.faults)
 
     def _doubt(self) -> None:
         """From here on nothing is judged, until a start has succeeded."""
@@ -155,7 +155,7 @@ class Session:
         self.starts += 1
         self._lost_before = self.stream.lost
         self._grammar = Grammar(self.world.sees, self.world.steps)
-        self._follower = self._follows()
+        self._fast_path = self._new_fast_path()
         self._forks_before = self._forks_at_rest()
 
     # The stream
@@ -169,8 +169,8 @@ class Session:
         stream = self.stream
         until = stream.position if until is None else until
         while stream.consumed < until:
-            if self._may_follow():
-                self._follow(until, window)
+            if self._may_take_fast_path():
+                self._apply_plain(until, window)
                 records = stream.records(min(until, stream.consumed + 1))
             else:
                 records = stream.records(until)
@@ -179,13 +179,13 @@ class Session:
         for event in stream.unrecorded():
             self._happened(event, window)
 
-    def _may_follow(self) -> bool:
+    def _may_take_fast_path(self) -> bool:
         """Whether nobody has to be told of each event, and the table may have them."""
         return not (self.suspect or self.tells_all)
 
-    def _follow(self, until: int, window: Window | None) -> None:
-        assert self._follower is not None
-        self.stream.follow(until, self._follower, window.watched if window else frozenset())
+    def _apply_plain(self, until: int, window: Window | None) -> None:
+        assert self._fast_path is not None
+        self.stream.apply_plain(until, self._fast_path, window.watched if window else frozenset())
 
     def _happened(self, event: Event, window: Window | None) -> None:
         self._tell(event)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pidscope.events import Event, Lost, PidAttached
-from pidscope.session.fast_path import Follower
+from pidscope.session.fast_path import FastPath
 from pidscope.session.world import World
 from pidscope.verify.hook_counts import accounted
 from pidscope.wire.decode import decode
@@ -58,20 +58,20 @@ class Stream:
             self.lost = self._world.lost
             yield Lost(self._world.now_ns(), self.lost)
 
-    def follow(self, until: int, follower: Follower[Any], watched: frozenset[int]) -> None:
-        """Let ``follower`` have what lies before ``until``, up to what is not plain.
+    def apply_plain(self, until: int, fast_path: FastPath[Any], watched: frozenset[int]) -> None:
+        """Let ``fast_path`` have what lies before ``until``, up to what is not plain.
 
         The ring gets its room back now and then, since it fills meanwhile.
         """
         ring, plain = self._world.ring, True
         while plain and self.consumed < until:
             with ring.stretch(min(until, self.consumed + _STRETCH)) as memory:
-                followed = follower.follow(memory, self.lost & 0xFFFFFFFF, watched)
-            ring.advance(followed.size)
-            self.events += followed.events
-            self.births += followed.births
-            self.accounted.update(followed.accounted)
-            plain = followed.events > 0
+                applied = fast_path.apply(memory, self.lost & 0xFFFFFFFF, watched)
+            ring.advance(applied.size)
+            self.events += applied.events
+            self.births += applied.births
+            self.accounted.update(applied.accounted)
+            plain = applied.events > 0
 
     def skip(self) -> set[str]:
         """Read to the end for nothing but the account; the hooks that told of something."""

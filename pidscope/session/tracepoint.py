@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping
 
 from pidscope import events
 from pidscope.errors import HostError
-from pidscope.session.fast_path_tracepoints import TraceFollower
+from pidscope.session.fast_path_tracepoints import TracepointFastPath
 from pidscope.session.session import ATTEMPTS, Listener, Session
 from pidscope.session.world import World
 from pidscope.snapshot import TaskReading
-from pidscope.table.tracepoint import SeenTable
+from pidscope.table.tracepoint import TracepointTable
 from pidscope.verify.grammar import KEPT, Fault
 from pidscope.verify.hook_counts import hooks_agree
 from pidscope.verify.tracepoint import judge_seen
@@ -41,7 +41,7 @@ class Observer(Session):
 
     def __init__(self, world: World, listener: Listener | None = None) -> None:
         super().__init__(world, listener)
-        self._seen: SeenTable
+        self._seen: TracepointTable
         self._touched: set[int] = set()  # whom events told of since the last look
         self._unheard: deque[Judgement] = deque(maxlen=KEPT)  # whose birth was not told
         self._looked_ns = 0
@@ -55,7 +55,7 @@ class Observer(Session):
 
     def _build(self, rows: list[events.TaskSeen], window: Iterable[events.Event]) -> None:
         world = self.world
-        self._seen = self.table = table = SeenTable(
+        self._seen = self.table = table = TracepointTable(
             world.root_ns, world.ns_per_tick, self.table, world.start_offset_ns
         )
         table.start(rows, self._read_hidden({row.tid for row in rows}))
@@ -85,8 +85,8 @@ class Observer(Session):
 
     # The stream
 
-    def _follows(self) -> TraceFollower:
-        return TraceFollower(self._seen, self._touched)
+    def _new_fast_path(self) -> TracepointFastPath:
+        return TracepointFastPath(self._seen, self._touched)
 
     def pump(self, until: int | None = None, window: Window | None = None) -> None:
         """Follow the stream; every second, look at everything besides."""

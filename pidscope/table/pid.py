@@ -102,22 +102,6 @@ class Pid:
         """The level of its innermost known namespace."""
         return len(self.numbers) - 1
 
-    def join_group(self, group: ThreadGroup) -> None:
-        """``attach_pid()`` of a process, as PGID."""
-        self.groups = _with(self.groups, group)
-
-    def leave_group(self, group: ThreadGroup) -> None:
-        """``detach_pid()`` of a process, as PGID."""
-        self.groups = _without(self.groups, group)
-
-    def join_session(self, group: ThreadGroup) -> None:
-        """``attach_pid()`` of a process, as SID."""
-        self.sessions = _with(self.sessions, group)
-
-    def leave_session(self, group: ThreadGroup) -> None:
-        """``detach_pid()`` of a process, as SID."""
-        self.sessions = _without(self.sessions, group)
-
     def nr_in(self, ns: Namespace) -> int | None:
         """``pid_nr_ns()``: the number in ``ns``, 0 if it has none there, None if not known."""
         if ns.level < len(self.numbers):
@@ -135,14 +119,32 @@ class ThreadGroup:
 
     __slots__ = ("_threads", "exits", "parent", "parent_exits", "pgid", "sid", "tgid")
 
-    def __init__(self, tgid: Pid, pgid: Pid | None, sid: Pid | None) -> None:
+    def __init__(self, tgid: Pid) -> None:
         self.tgid: Pid | None = tgid  # None once released
-        self.pgid = pgid
-        self.sid = sid
+        self.pgid: Pid | None = None
+        self.sid: Pid | None = None
         self._threads: Task | dict[Task, None] | None = None  # most have one, and no room to spare
         self.exits = 0  # exits of threads seen so far
         self.parent: ThreadGroup | None = None  # at birth, if it is the process that forked
         self.parent_exits = 0  # its exits then: unchanged means nothing was reparented
+
+    def attach(self, pgid: Pid | None, sid: Pid | None) -> None:
+        """``attach_pid()`` as PGID and as SID, to what is known of them."""
+        self.pgid, self.sid = pgid, sid
+        if pgid is not None:
+            pgid.groups = _with(pgid.groups, self)
+        if sid is not None:
+            sid.sessions = _with(sid.sessions, self)
+
+    def detach(self) -> tuple[Pid | None, Pid | None]:
+        """``detach_pid()`` as PGID and as SID; returns the two that it was attached to."""
+        pgid, sid = self.pgid, self.sid
+        if pgid is not None:
+            pgid.groups = _without(pgid.groups, self)
+        if sid is not None:
+            sid.sessions = _without(sid.sessions, self)
+        self.pgid = self.sid = None
+        return pgid, sid
 
     @property
     def threads(self) -> Collection[Task]:

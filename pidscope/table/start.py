@@ -45,8 +45,8 @@ from dataclasses import dataclass
 from pidscope.errors import HostError, IllegalEvent
 from pidscope.events import Event, PidAttached, PidDetached, PidNumbers, PidType, TidsExchanged
 from pidscope.snapshot import Snapshot
-from pidscope.table.identity import keep
-from pidscope.table.pid import Namespace, Pid, Task, ThreadGroup
+from pidscope.table.carry_over import carry_over
+from pidscope.table.pid import Namespace, Pid, ThreadGroup
 from pidscope.table.snapshot_rows import Link, Row, parents, rows
 from pidscope.table.table import Table
 
@@ -127,7 +127,7 @@ class _Base:
         self._window = window
         self._rows = list(rows(snapshot, window.born, table.root.inum))
         self._parents = parents(snapshot, window.born)
-        self._kept = keep(before, self._rows)
+        self._kept = carry_over(before, self._rows)
         self._unset: list[tuple[ThreadGroup, Row]] = []
 
     def build(self) -> None:
@@ -172,19 +172,13 @@ class _Base:
         pid = Pid(row.numbers, ns, self._generation(row.nr))
         self._table.enter(pid)
         if group is None:
-            group = pid.process = ThreadGroup(pid, None, None)
-        task = pid.task = Task(pid, group, row.comm)
-        task.start_ns, task.start_ticks = row.start_ns, row.start_ticks
-        group.add_thread(task)
+            group = self._table.add_process(pid, (None, None), None, 0)
+        self._table.add_task(pid, group, row.start_ns, row.comm).start_ticks = row.start_ticks
         return group
 
     def _link(self, group: ThreadGroup, row: Row) -> None:
-        group.pgid = self._find(row, PidType.PGID, row.pgid)
-        group.sid = self._find(row, PidType.SID, row.sid)
-        if group.pgid is not None:
-            group.pgid.join_group(group)
-        if group.sid is not None:
-            group.sid.join_session(group)
+        pgid = self._find(row, PidType.PGID, row.pgid)
+        group.attach(pgid, self._find(row, PidType.SID, row.sid))
 
     def _find(self, row: Row, pid_type: PidType, link: Link) -> Pid | None:
         nr = link.nr if isinstance(link, PidNumbers) else link[0]

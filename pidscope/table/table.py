@@ -31,7 +31,7 @@ class Table:
         root: inum of the initial PID namespace.
         ns_per_tick: 1e9 / USER_HZ, to tell start times as /proc does.
         before: the table that this one repairs. No generation and no ordinal of it is given out
-            again; who keeps theirs is for `pidscope.table.identity` to say.
+            again; `pidscope.table.carry_over` finds which go on.
         start_offset_ns: what /proc adds to each start time (`pidscope.host.ticks`).
     """
 
@@ -109,9 +109,9 @@ class Table:
         parent = self.group(birth.ppid)
         if parent is None and birth.ppid and not self.replay:
             raise IllegalEvent(f"birth of {event.tid} to unknown parent {birth.ppid}")
-        pid = self._new_pid(event.pid, birth)
-        group = self.add_process(pid, self.resolve(birth.pgid), self.resolve(birth.sid))
-        self.set_parent(group, parent, event.by)
+        pid = self._add_born(event.pid, birth)
+        links = (self.resolve(birth.pgid), self.resolve(birth.sid))
+        group = self.add_process(pid, links, parent, event.by)
         self.add_task(pid, group, birth.start_ns, birth.comm)
 
     def _thread_born(self, event: events.PidAttached, birth: events.Birth) -> None:
@@ -121,7 +121,7 @@ class Table:
             if self.replay:
                 return  # released before the snapshot came to it, with all its threads
             raise IllegalEvent(f"birth of thread {event.tid} in unknown process {birth.tgid}")
-        self.add_task(self._new_pid(event.pid, birth), group, birth.start_ns, birth.comm)
+        self.add_task(self._add_born(event.pid, birth), group, birth.start_ns, birth.comm)
 
     def _changed(self, event: events.PidAttached) -> None:
         task = self.task(event.tid)
@@ -132,19 +132,11 @@ class Table:
         if event.pid_type not in (events.PidType.PGID, events.PidType.SID):
             raise IllegalEvent(f"change of {event.pid_type.name} of task {event.tid}")
         self._check(event, event.pid)
-        group = task.group
         new = self.resolve(event.pid)
         if event.pid_type is events.PidType.PGID:
-            old, group.pgid = group.pgid, new
-            if old is not None:
-                old.leave_group(group)
-            new.join_group(group)
+            self._relink(task.group, new, task.group.sid)
         else:
-            old, group.sid = group.sid, new
-            if old is not None:
-                old.leave_session(group)
-            new.join_session(group)
-        self._put(old)
+            self._relink(task.group, task.group.pgid, new)
 
     def _detached(self, event: events.PidDetached) -> None:
         task = self.task(event.tid)
@@ -180,18 +172,15 @@ class Table:
             task.comm = event.comm
 
     def _exited(self, event: events.TaskExited) -> None:
-        task = self.task(event.tid)
-        if task is not None:
-            task.group.exits += 1
+        self.note_exit(event.tid)
 
     # Their parts
 
-    def add_process(self, pid: Pid, pgid: Pid, sid: Pid) -> ThreadGroup:
-        """A process that is called by an entered struct pid, in a group and a session."""
-        group = pid.process = ThreadGroup(pid, pgid, sid)
-        pgid.join_group(group)
-        sid.join_session(group)
-        return group
+    def note_exit(self, nr: int) -> None:
+        """Count the exit of a thread, if it is known."""
+        task = self.task(nr)
+        if task is not None:
+            task.group.exits += 1
 
     def release(self, task: Task) -> None:
         """``__unhash_process()``: a leader's process ends with it."""
@@ -200,9 +189,17 @@ class Table:
         pid.task = task.pid = None
         group.remove_thread(task)
         if group.tgid is pid:
-            pid.process = None
-            self._end(group)
+            pid.process = group.tgid = group.parent = None
+            for link in group.detach():
+                self._put(link)
         self._put(pid)
+
+    def _relink(self, group: ThreadGroup, pgid: Pid | None, sid: Pid | None) -> None:
+        """``change_pid()``: a process leaves its group and session for these."""
+        before = group.detach()
+        group.attach(pgid, sid)
+        for link in before:
+            self._put(link)
 
     def group(self, tgid: int) -> ThreadGroup | None:
         """The process with this number in the initial namespace."""
@@ -233,6 +230,22 @@ class Table:
                 raise IllegalEvent(f"birth of {pid.numbers} in {parent!r}, where it is in use")
             parent = parent.parent
 
+    def is_plain_birth(self, numbers: tuple[int, ...], ns: Namespace, parent_inum: int) -> bool:
+        """Whether `_expect_free` has nothing against it, and it makes no namespace.
+
+        That is asked of each birth in a fork storm; of what is rare it may be False as well.
+        """
+        if len(numbers) != ns.level + 1 or numbers[-1] == 1:
+            return False
+        if ns.level and (ns.parent is None or self.namespaces.get(parent_inum) is not ns.parent):
+            return False
+        outer: Namespace | None = ns
+        while outer is not None:
+            if numbers[outer.level] in outer.pids:
+                return False
+            outer = outer.parent
+        return True
+
     def _namespace(self, pid: events.PidNumbers, parent_inum: int) -> Namespace:
         """The namespace of a birth; number 1 makes it."""
         ns = self.namespaces.get(pid.ns)
@@ -258,7 +271,7 @@ class Table:
         ns = self.namespaces[inum] = Namespace(inum, ordinal, parent, level)
         return ns
 
-    def _new_pid(self, pid: events.PidNumbers, birth: events.Birth) -> Pid:
+    def _add_born(self, pid: events.PidNumbers, birth: events.Birth) -> Pid:
         return self.add_pid(pid.numbers, self._namespace(pid, birth.ns_parent))
 
     def add_pid(self, numbers: tuple[int, ...], ns: Namespace) -> Pid:
@@ -278,23 +291,28 @@ class Table:
         # A replay may not know how the namespace hangs together; the root always has the number.
         self.root.pids[numbers[0]] = pid
 
-    def add_task(self, pid: Pid, group: ThreadGroup, start_ns: int, comm: bytes) -> None:
-        """A thread of a process, that is called by an entered struct pid."""
-        task = Task(pid, group, comm)
-        task.start_ns = start_ns
-        pid.task = task
-        group.add_thread(task)
+    def add_process(
+        self, pid: Pid, links: tuple[Pid | None, Pid | None], parent: ThreadGroup | None, by: int
+    ) -> ThreadGroup:
+        """Attach a process to an entered struct pid, and to its group and session.
 
-    def set_parent(self, group: ThreadGroup, parent: ThreadGroup | None, by: int) -> None:
-        """Remember the parent if its stay can be told: if it was running, for it was forking.
-
-        Whoever was exiting before the start has no `TaskExited` here, so another parent
-        (CLONE_PARENT) may be replaced by a reaper without notice.
+        ``parent`` is remembered if it is known to stay the parent: if it was running, because it
+        was forking. A task that was exiting before the start has no `TaskExited` here, so another
+        parent (CLONE_PARENT) may be replaced by a reaper without notice.
         """
+        group = pid.process = ThreadGroup(pid)
+        group.attach(*links)
         forker = self.task(by)
         if parent is not None and forker is not None and forker.group is parent:
-            group.parent = parent
-            group.parent_exits = parent.exits
+            group.parent, group.parent_exits = parent, parent.exits
+        return group
+
+    def add_task(self, pid: Pid, group: ThreadGroup, start_ns: int | None, comm: bytes) -> Task:
+        """Attach a thread of a process to an entered struct pid."""
+        task = pid.task = Task(pid, group, comm)
+        task.start_ns = start_ns
+        group.add_thread(task)
+        return task
 
     def _check(self, event: events.PidAttached, link: events.PidNumbers) -> None:
         """Refuse a group or session that is not there, or is called otherwise."""
@@ -337,17 +355,6 @@ class Table:
             return  # a namespace that no task is in, and whose parents cannot be told
         pid.numbers, pid.ns, pid.outside = link.numbers, ns, None
         self.enter(pid)
-
-    def _end(self, group: ThreadGroup) -> None:
-        """The leader is released: its process is no more, its group and session are left."""
-        pgid, sid = group.pgid, group.sid
-        group.tgid = group.pgid = group.sid = group.parent = None
-        if pgid is not None:
-            pgid.leave_group(group)
-        if sid is not None:
-            sid.leave_session(group)
-        self._put(pgid)
-        self._put(sid)
 
     def _put(self, pid: Pid | None) -> None:
         """``free_pid()``: take an unused struct pid out of all its namespaces."""

@@ -30,7 +30,7 @@ from pidscope.table.pid import Namespace, Pid, Task, ThreadGroup
 from pidscope.table.table import Table
 
 
-class SeenTable(Table):
+class TracepointTable(Table):
     """All tasks as they were when they were last looked at."""
 
     def __init__(
@@ -89,7 +89,7 @@ class SeenTable(Table):
         assert birth is not None
         if task is None or not self._is(task, event.pid, birth) or task.group.tgid is not task.pid:
             return []
-        return self._relink(task.group, birth)
+        return self._take_links(task.group, birth)
 
     def _told(self, event: events.TaskSeen | events.PidAttached) -> None:
         self.see(event)
@@ -117,15 +117,14 @@ class SeenTable(Table):
         if birth.tgid != event.tid and self.group(birth.tgid) is None:
             return  # its leader is gone, so it is about to be
         self._make_room(event.pid, birth)
-        group = self.group(birth.tgid)
+        group, parent = self.group(birth.tgid), self.group(birth.ppid)
         if birth.tgid == event.tid:
-            pid = self._new_pid(event.pid, birth)
-            group = pid.process = ThreadGroup(pid, None, None)
-            self.set_parent(group, self.group(birth.ppid), event.by)
+            pid = self._add_born(event.pid, birth)
+            group = self.add_process(pid, (None, None), parent, event.by)
         elif group is None:
-            return  # what made room was its own process: out of date, and the next look tells
+            return  # what made room was its own process: out of date, until the next reading
         else:
-            pid = self._new_pid(event.pid, birth)
+            pid = self._add_born(event.pid, birth)
         self.add_task(pid, group, birth.start_ns, birth.comm)
 
     def _make_room(self, pid: events.PidNumbers, birth: events.Birth) -> None:
@@ -179,21 +178,12 @@ class SeenTable(Table):
             self.forget(other)
         return self.resolve(numbers)
 
-    def _relink(self, group: ThreadGroup, birth: events.Birth) -> list[events.PidType]:
+    def _take_links(self, group: ThreadGroup, birth: events.Birth) -> list[events.PidType]:
         before = (group.pgid, group.sid)
-        group.pgid, group.sid = self._link(birth.pgid), self._link(birth.sid)
-        if before[0] is not None and before[0] is not group.pgid:
-            before[0].leave_group(group)
-        if before[1] is not None and before[1] is not group.sid:
-            before[1].leave_session(group)
-        if group.pgid is not None:
-            group.pgid.join_group(group)
-        if group.sid is not None:
-            group.sid.join_session(group)
-        for pid in before:
-            self._put(pid)
-        linked = ((events.PidType.PGID, group.pgid), (events.PidType.SID, group.sid))
-        return [kind for (kind, now), old in zip(linked, before) if now not in (None, old)]
+        now = (self._link(birth.pgid), self._link(birth.sid))
+        self._relink(group, *now)
+        kinds = (events.PidType.PGID, events.PidType.SID)
+        return [kind for kind, new, old in zip(kinds, now, before) if new not in (None, old)]
 
     # A task goes
 
@@ -219,10 +209,17 @@ class SeenTable(Table):
             self.ended.add(task.pid.nr)
             self.release(task)
 
-    def _exited(self, event: events.TaskExited) -> None:
-        super()._exited(event)
-        if self.task(event.tid) is not None:
-            self.exited.add(event.tid)
+    def note_exit(self, nr: int) -> None:
+        """Count the exit of a thread, if it is known, and keep in mind that it is leaving."""
+        task = self.task(nr)
+        if task is not None:
+            task.group.exits += 1
+            self.exited.add(nr)
+
+    def has_acted(self, nr: int) -> None:
+        """A task did something, so it has not exited."""
+        self.exited.discard(nr)
+        self.unsure.discard(nr)
 
     @property
     def leaving(self) -> set[int]:

@@ -19,14 +19,13 @@ def accounted(event: events.Event, way: str) -> tuple[str, int]:
         WireError: no tracepoint reports such an event.
     """
     hook = hook_of(event, way)
-    calls = CALLS.get(hook)
-    if calls is None:
+    if hook not in CALLS:
         return hook, 1
     if isinstance(event, events.PidAttached):
         leads = event.birth is not None and event.birth.tgid == event.tid
     else:
         leads = isinstance(event, events.PidDetached) and event.tgid == event.tid
-    return hook, calls if leads else 1
+    return hook, CALLS[hook] if leads else 1
 
 
 def hooks_agree(hooks: Mapping[str, Mapping[str, int]], lost: int = 0) -> bool:

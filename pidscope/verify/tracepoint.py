@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pidscope.snapshot import Status
 from pidscope.table.pid import Task
-from pidscope.table.tracepoint import SeenTable
+from pidscope.table.tracepoint import TracepointTable
 from pidscope.verify.verdicts import BUGS, Judgement, Verdict
 
 
 def judge_seen(
-    table: SeenTable, number: int, before: Task | None, status: Status | None, ticks: int | None
+    table: TracepointTable,
+    number: int,
+    before: Task | None,
+    status: Status | None,
+    ticks: int | None,
 ) -> Judgement:
     """Judge one reading of ``/proc/N/status``, once all is applied that was told before its end.
 
@@ -31,7 +35,7 @@ def judge_seen(
 
 
 def _judge_numbers(
-    table: SeenTable, number: int, task: Task, status: Status | None, ticks: int | None
+    table: TracepointTable, number: int, task: Task, status: Status | None, ticks: int | None
 ) -> Judgement:
     group, row = task.group, task.pid
     assert row is not None and group.tgid is not None

@@ -20,7 +20,7 @@ from typing import NamedTuple, cast
 from pidscope.errors import WireError
 from pidscope.events import Birth, Event, PidAttached, PidDetached, PidNumbers, PidType
 from pidscope.live.ring import Ring
-from pidscope.session.fast_path_hooks import HookFollower
+from pidscope.session.fast_path_hooks import HookFastPath
 from pidscope.session.session import Session
 from pidscope.session.stream import Stream
 from pidscope.session.world import World
@@ -59,7 +59,7 @@ class Replay:
         for event in _containers():
             self._table.apply(event)
         grammar = Grammar(lambda hook: hook in ("attach_pid", "detach_pid"), False)
-        self._follower = HookFollower(self._table, grammar, Faults())
+        self._fast_path = HookFastPath(self._table, grammar, Faults())
         self._window = Window(self._table, _SHELLS[0])
 
     def play(self, recording: Recording) -> None:
@@ -68,7 +68,7 @@ class Replay:
         with contextlib.closing(Ring(recording.fd, recording.size)) as ring:
             stream = Stream(cast(World, _Recorded(ring)))
             until = stream.position
-            stream.follow(until, self._follower, self._window.watched)
+            stream.apply_plain(until, self._fast_path, self._window.watched)
             if stream.events != recording.events:
                 raise WireError(f"{stream.events} of {recording.events} records were plain")
 

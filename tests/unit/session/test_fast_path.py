@@ -21,7 +21,7 @@ from pidscope.session.tracepoint import Observer
 from pidscope.simulated.random_workload import random_play
 from pidscope.simulated.ring import SimulatedRing
 from pidscope.simulated.world import SimulatedWorld
-from pidscope.table.tracepoint import SeenTable
+from pidscope.table.tracepoint import TracepointTable
 from pidscope.verify.verdicts import Window
 from pidscope.wire.encode import encode
 from pidscope.wire.layout import LAYOUTS, RecordType
@@ -89,7 +89,7 @@ def outcome(session: Session, window: Window | None = None) -> dict[str, Any]:
         "counts": (stream.events, stream.births, stream.lost, dict(stream.accounted)),
         "doubts": (session.suspect, session.broken, session.breaks),
         "faults": [str(fault) for fault in session.faults.latest({})],
-        "seen": isinstance(table, SeenTable) and (table.exited, table.unsure, table.ended),
+        "seen": isinstance(table, TracepointTable) and (table.exited, table.unsure, table.ended),
         "touched": getattr(session, "_touched", None),
         "versions": window and (versions_told(window), window.absent, window.exchanged),
     }

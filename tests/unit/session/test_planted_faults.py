@@ -84,8 +84,8 @@ def no_group_kept(patch: pytest.MonkeyPatch) -> None:
     """A child starts in a group of its own."""
     add_process = Table.add_process
 
-    def own(self: Table, pid: Pid, pgid: Pid, sid: Pid) -> ThreadGroup:
-        return add_process(self, pid, pid, sid)
+    def own(self: Table, pid: Pid, links: tuple[Pid, Pid], *rest: Any) -> ThreadGroup:
+        return add_process(self, pid, (pid, links[1]), *rest)
 
     patch.setattr(Table, "add_process", own)
 

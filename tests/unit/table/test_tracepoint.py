@@ -16,7 +16,7 @@ from pidscope.simulated.iterator import iterate
 from pidscope.simulated.procfs import SimulatedProcFs
 from pidscope.simulated.random_workload import random_play
 from pidscope.snapshot import Status, TaskReading
-from pidscope.table.tracepoint import SeenTable
+from pidscope.table.tracepoint import TracepointTable
 from pidscope.verify.tracepoint import judge_seen
 from pidscope.verify.verdicts import BUGS, Judgement, Verdict
 from pidscope.wire.decode import decode
@@ -42,7 +42,7 @@ class Watched:
             self.play.step()
         self.tracer = Tracer(self.kernel, self._told, self.rng)
         self.kernel.listener = self.tracer.hooked
-        self.table = SeenTable(self.kernel.init_pid_ns.inum, NS_PER_TICK)
+        self.table = TracepointTable(self.kernel.init_pid_ns.inum, NS_PER_TICK)
         self.table.start(self.rows(), [])
 
     def _told(self, event: events.Event) -> None:
@@ -113,7 +113,7 @@ def test_a_start_in_the_middle_shows_everybody(seed: int) -> None:
     w = Watched(seed)
     for _ in w.run(300):
         if w.rng.random() < 0.05:
-            w.table = SeenTable(w.table.root.inum, NS_PER_TICK, w.table)
+            w.table = TracepointTable(w.table.root.inum, NS_PER_TICK, w.table)
             w.table.start(w.rows(), [])
             w.expect_equal()
 
@@ -214,13 +214,13 @@ def born(seen: events.TaskSeen) -> events.PidAttached:
     return events.PidAttached(9, 1, seen.tid, events.PidType.PID, seen.pid, seen.birth)
 
 
-def table_of(*rows: events.TaskSeen) -> SeenTable:
-    table = SeenTable(ROOT, NS_PER_TICK)
+def table_of(*rows: events.TaskSeen) -> TracepointTable:
+    table = TracepointTable(ROOT, NS_PER_TICK)
     table.start(rows, [])
     return table
 
 
-def numbers(table: SeenTable) -> dict[int, tuple[int, ...]]:
+def numbers(table: TracepointTable) -> dict[int, tuple[int, ...]]:
     return {task.pid.nr: task.pid.numbers for task in table.tasks() if task.pid}
 
 
@@ -273,7 +273,7 @@ def test_in_a_time_namespace_a_hidden_task_is_itself() -> None:
     """Its start comes from /proc as its reader is shown it."""
     offset_ns = 1000 * NS_PER_TICK
     status = Status(b"init", "S", 0, 1, 1, (1,), (1,), (0,), (0,))
-    table = SeenTable(ROOT, NS_PER_TICK, None, offset_ns)
+    table = TracepointTable(ROOT, NS_PER_TICK, None, offset_ns)
     table.start([], [TaskReading(1, status, 1024, ROOT)])
     task = table.task(1)
     assert task is not None and table.start_ticks(task) == 1024

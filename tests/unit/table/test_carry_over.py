@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import pidscope.table.identity as identity_module
+import pidscope.table.carry_over as carry_over_module
 from pidscope.snapshot import Snapshot
-from pidscope.table.identity import keep
+from pidscope.table.carry_over import carry_over
 from pidscope.table.pid import Pid
 from pidscope.table.snapshot_rows import Row, rows
 from pidscope.table.start import start
@@ -95,7 +95,7 @@ def any_session(row: Row, old: Pid) -> Pid | None:
 def test_without_its_conditions_it_is_mistaken(
     monkeypatch: pytest.MonkeyPatch, what: str, blind: Callable[[Row, Pid], object]
 ) -> None:
-    monkeypatch.setattr(identity_module, what, blind)
+    monkeypatch.setattr(carry_over_module, what, blind)
     with pytest.raises(Mistaken):
         for seed in range(300):
             live(seed, everybody, 40)
@@ -218,7 +218,7 @@ def test_a_thread_that_took_its_leaders_start_is_not_trusted() -> None:
     table = start(m.seen(), [], ROOT, NS_PER_TICK, m.table)
     assert table.root.pids[number].generation != before
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(identity_module, "_touched", lambda row, leader: False)
+        patch.setattr(carry_over_module, "_touched", lambda row, leader: False)
         mistaken = start(m.seen(), [], ROOT, NS_PER_TICK, m.table)
     assert mistaken.root.pids[number].generation == before
 
@@ -270,5 +270,5 @@ def test_ticks_prove_nothing() -> None:
     task = m.fork(m.kernel.init)
     found = drive(readers.task_reading(m.kernel, nr(task)), m.kernel, random.Random(0), 0)
     assert found is not None
-    assert keep(m.table, rows(Snapshot((found,)), (), ROOT)).generations == {}
-    assert keep(m.table, rows(m.seen(), (), ROOT)).generations.keys() == {1, nr(task)}
+    assert carry_over(m.table, rows(Snapshot((found,)), (), ROOT)).generations == {}
+    assert carry_over(m.table, rows(m.seen(), (), ROOT)).generations.keys() == {1, nr(task)}

@@ -37,7 +37,7 @@ class Kept(NamedTuple):
     ordinals: dict[int, int]  # by inum
 
 
-def keep(before: Table | None, rows: Iterable[Row]) -> Kept:
+def carry_over(before: Table | None, rows: Iterable[Row]) -> Kept:
     """Find in ``rows`` what the table before had already."""
     kept: dict[int, Pid] = {}
     if before is not None:
