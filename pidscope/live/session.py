@@ -109,9 +109,9 @@ def _initial_ns(procfs: ProcFs) -> int:
 def _kind_of(way: str) -> type[Session]:
     if way != TRACEPOINT:
         return Session
-    from pidscope.session.tracepoint import Observer  # hardly any host needs it
+    from pidscope.session.tracepoint import TracepointSession  # hardly any host needs it
 
-    return Observer
+    return TracepointSession
 
 
 @contextlib.contextmanager

@@ -1,15 +1,15 @@
 """Reading every task while the stream goes on, for a start: by the task iterator, or in /proc.
 
-The iterator is believed in what it shows, not in what it does not: a kernel may leave processes
-out of it (one that was met leaves out process 1 with all its threads). So /proc is asked as well
-who is there, and a process whose leader the iterator did not show is read in /proc, with its
-threads. A process born or ended between the two is read for nothing; its event is in the window.
+What the iterator shows is believed; what it does not show may exist all the same, because a kernel
+may leave processes out of it (observed: process 1 with all its threads). So /proc is listed too,
+and a process whose leader the iterator did not show is read in /proc, with its threads. A process
+born or ended between the two is read for nothing; its event is in the window.
 
 The threads of a process that was shown are not counted again in /proc. It would take one listing a
-process, a good part of what the iterator saves, and nothing in the kernel's way speaks for it: the
-walk goes from number to number, whoever has them, so that a thread can be left out only by intent,
-and intent concerns processes, as in /proc. If it happened all the same, it would not stay unseen:
-the thread's release could not follow, and `pidscope.verify.verdicts` judges each thread that /proc
+process, a good part of what the iterator saves, and nothing in how the kernel iterates calls for
+it: it goes from number to number, whatever task has them, so that a thread is left out only by
+intent, and intent concerns processes, as in /proc. If it happened all the same, it would be found:
+the thread's release would be illegal, and `pidscope.verify.verdicts` judges each thread that /proc
 lists.
 
 A process that execs meanwhile is read again in /proc, and one that loses a thread while its threads
@@ -28,7 +28,7 @@ from pidscope.table.start import cut_short, to_read_again
 _ATTEMPTS = 100
 
 
-class Walk:
+class ReadTasks:
     """One reading of all tasks, after a fence.
 
     ``window`` is every event from the first reading to the last. ``refused``: why the task
@@ -91,7 +91,7 @@ class Walk:
         for tid in tids:
             reading = self._procfs.read(tid)
             if reading is None or reading.status.ns_tgid[0] != number:
-                continue  # gone, or born again as a thread of one that has a listing of its own
+                continue  # gone, or another process's thread by now: that has its own listing
             self._read[number].append(reading)
             if reading.ns is not None and reading.ns not in self._ns_parents:
                 self._ns_parents.update(self._procfs.ns_chain(tid))

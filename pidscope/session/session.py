@@ -16,7 +16,7 @@ from pidscope.events import Event, Lost, Repaired
 from pidscope.gc_pause import gc_paused
 from pidscope.session.fast_path import FastPath
 from pidscope.session.fast_path_hooks import HookFastPath
-from pidscope.session.read_tasks import Walk
+from pidscope.session.read_tasks import ReadTasks
 from pidscope.session.stream import Stream
 from pidscope.session.world import World
 from pidscope.snapshot import Snapshot
@@ -41,15 +41,16 @@ Listener = Callable[[Event, "Session"], None]
 
 
 class Session:
-    """A table that follows the kernel.
+    """A table that is kept equal to the kernel's.
 
     Args:
         world: the session reads its ring from the beginning.
         listener: is called with each event, `Lost` included, before the table has it; those of
             the start's window come once the table stands behind them all. Unless ``tells_all`` it
-            may be told of losses and repairs only, which is cheaper.
+            may get losses and repairs only, which is cheaper.
 
-    After a loss the table is ``suspect`` until a `repair` succeeds, which is told as `Repaired`.
+    After a loss the table is ``suspect`` until a `repair` succeeds, which the listener gets as
+    `Repaired`.
     """
 
     proves = True  # it can be shown to be complete
@@ -64,13 +65,13 @@ class Session:
         self.table: Table | None = None
         self.starts = 0
         self.iterator_refused = ""  # why a start had to read all in /proc
-        self.skipped: Mapping[str, int] = {}  # runs of hooks that the kernel left out
+        self.skipped: Mapping[str, int] = {}  # runs of hooks that the kernel skipped
         self.suspect = True
         self._suspect_since_ns = 0
         self._lost_before = 0  # the last exact start
-        self.broken: list[str] = []  # the latest events that could not follow, though none was lost
+        self.broken: list[str] = []  # the latest illegal events, though none was lost
         self.breaks = 0  # how many there were
-        self.faults = Faults()  # what hooks did not tell, though none was lost
+        self.faults = Faults()  # what hooks did not report, though none was lost
         self._grammar = Grammar(world.sees, world.steps)
         self._forks_before: tuple[int, int] | None = None  # /proc/stat's and ours, of one moment
 
@@ -97,9 +98,9 @@ class Session:
         Raises HostError as `begin`.
         """
         self._doubt()
-        self.pump()  # what lies before the start still counts, and may tell of losses
+        self.pump()  # what lies before the start still counts, and may hold losses
         for event in self._rebuild(self.stream.lost):
-            self._tell(event)
+            self._report(event)
         if not self.suspect:
             self._exact()
         return not self.suspect
@@ -111,9 +112,9 @@ class Session:
         Returns the events of the start's window.
         """
         self.world.fence()
-        walk = Walk(self.world, self.stream)
-        snapshot, window = walk.read_all(), walk.window
-        self.iterator_refused = self.iterator_refused or walk.refused
+        reading = ReadTasks(self.world, self.stream)
+        snapshot, window = reading.read_all(), reading.window
+        self.iterator_refused = self.iterator_refused or reading.refused
         if self.stream.lost == lost:
             self.suspect = not self._start(snapshot, window)
         return window
@@ -135,7 +136,7 @@ class Session:
         return True
 
     def _new_fast_path(self) -> FastPath[Any]:
-        """Who applies the plain records."""
+        """What applies the plain records to this table."""
         assert self.table is not None
         return HookFastPath(self.table, self._grammar, self.faults)
 
@@ -151,7 +152,7 @@ class Session:
         if self.starts:
             now_ns, tasks = self.world.now_ns(), sum(1 for _ in self.table.tasks())
             lost = self.stream.lost - self._lost_before
-            self._tell(Repaired(now_ns, tasks, now_ns - self._suspect_since_ns, lost))
+            self._report(Repaired(now_ns, tasks, now_ns - self._suspect_since_ns, lost))
         self.starts += 1
         self._lost_before = self.stream.lost
         self._grammar = Grammar(self.world.sees, self.world.steps)
@@ -161,10 +162,10 @@ class Session:
     # The stream
 
     def pump(self, until: int | None = None, window: Window | None = None) -> None:
-        """Let the table follow the stream up to a position, by default to its end.
+        """Apply the stream to the table up to a position, by default to its end.
 
-        ``window`` is told of each event. A loss or an event that cannot follow makes the table
-        suspect; nothing after it is applied.
+        ``window`` gets each event. A loss or an illegal event makes the table suspect; nothing
+        after it is applied.
         """
         stream = self.stream
         until = stream.position if until is None else until
@@ -180,7 +181,7 @@ class Session:
             self._happened(event, window)
 
     def _may_take_fast_path(self) -> bool:
-        """Whether nobody has to be told of each event, and the table may have them."""
+        """Whether no listener wants each event, and the table may have them."""
         return not (self.suspect or self.tells_all)
 
     def _apply_plain(self, until: int, window: Window | None) -> None:
@@ -188,7 +189,7 @@ class Session:
         self.stream.apply_plain(until, self._fast_path, window.watched if window else frozenset())
 
     def _happened(self, event: Event, window: Window | None) -> None:
-        self._tell(event)
+        self._report(event)
         if isinstance(event, Lost):
             self._doubt()
         elif not self.suspect:
@@ -213,7 +214,7 @@ class Session:
         self.broken.append(str(error))
         del self.broken[:-KEPT]
 
-    def _tell(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         if self._listener is not None:
             self._listener(event, self)
 
@@ -250,7 +251,7 @@ class Session:
     def check_all(self, tally: Tally) -> None:
         """Judge every number that /proc lists or the table knows; repair first what is suspect.
 
-        ``tally.complete`` tells whether this snapshot was judged whole.
+        ``tally.complete`` becomes whether this snapshot was judged whole.
         """
         tally.complete = False
         if self.suspect and not self.repair():
@@ -277,15 +278,16 @@ class Session:
 
     @property
     def ungrammatical(self) -> list[Fault]:
-        """The latest faults that are not explained by runs which the kernel left out."""
+        """The latest faults that are not explained by runs which the kernel skipped."""
         return self.faults.latest(self.skipped)
 
     def look_for_skipped(self) -> None:
-        """A run that the kernel left out is a record lost, though nothing in the stream tells.
+        """Make the table suspect if the kernel skipped a run of a hook that makes state.
 
-        It leaves out a program that is running on that CPU already, for a task that was preempted
-        in it. Nobody is preempted in the hooks that make state, which run under tasklist_lock; so
-        if one of theirs is left out after all, the table has to be built anew.
+        A skipped run is a lost record, though nothing in the stream shows it. The kernel skips a
+        program that is running on that CPU already, for a task that was preempted in it. No task is
+        preempted in the hooks that make state, which run under tasklist_lock; so if a run of
+        theirs is skipped after all, the table has to be built anew.
         """
         before, self.skipped = self.skipped, self.world.skipped
         if any(
@@ -296,7 +298,7 @@ class Session:
             self._doubt()
 
     def forks(self) -> tuple[int, int] | None:
-        """Births since the last start, as /proc/stat counts them and as the stream told of them.
+        """Births since the last start, as /proc/stat counts them and as the stream has them.
 
         None: there was no moment at which both could be read, at the start or now.
         """
@@ -304,10 +306,10 @@ class Session:
         return (now[0] - before[0], now[1] - before[1]) if now and before else None
 
     def _forks_at_rest(self) -> tuple[int, int] | None:
-        """Both counts, of a moment at which nobody was being born.
+        """Both counts, of a moment at which no task was being born.
 
         A birth's record and ``total_forks`` are written under one hold of tasklist_lock. The fence
-        has waited for whose record came before; none came until the count was read.
+        has waited for the births whose record came before; none came until the count was read.
         """
         for _ in range(_MOMENTS):
             self.pump()
@@ -323,7 +325,7 @@ class Session:
         """Each hook's runs, how many of them the records account for, and whether at rest.
 
         At rest: no record was reserved, or lost, between the two readings of the position, and the
-        fence has waited for whoever had been counted but had not come to its record.
+        fence has waited for the runs that had been counted but had not come to their record.
         """
         for _ in range(ATTEMPTS):
             position, lost = self.stream.position, self.world.lost

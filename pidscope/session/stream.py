@@ -42,26 +42,26 @@ class Stream:
         yield from self.unrecorded()
 
     def records(self, until: int) -> Iterator[Event]:
-        """Yield what lies before ``until``, and each loss where a record tells of it."""
+        """Yield what lies before ``until``, and each loss before the first record after it."""
         for data in self._world.ring.drain(until):
             record = decode(data)
             behind = (record.lost - self.lost) & 0xFFFFFFFF
-            if 0 < behind < 1 << 31:  # else the map has told it already
+            if 0 < behind < 1 << 31:  # else the map has shown it already
                 self.lost += behind
                 yield Lost(record.event.ts_ns, self.lost)
             self._count(record.event)
             yield record.event
 
     def unrecorded(self) -> Iterator[Event]:
-        """Yield the loss that no record has told of yet: the last record may be the lost one."""
+        """Yield the loss that no record has shown yet: the last record may be the lost one."""
         if self._world.lost != self.lost:
             self.lost = self._world.lost
             yield Lost(self._world.now_ns(), self.lost)
 
     def apply_plain(self, until: int, fast_path: FastPath[Any], watched: frozenset[int]) -> None:
-        """Let ``fast_path`` have what lies before ``until``, up to what is not plain.
+        """Let ``fast_path`` apply what lies before ``until``, up to what is not plain.
 
-        The ring gets its room back now and then, since it fills meanwhile.
+        It gets the ring in parts, so that their room is given back while the ring fills.
         """
         ring, plain = self._world.ring, True
         while plain and self.consumed < until:
@@ -74,7 +74,7 @@ class Stream:
             plain = applied.events > 0
 
     def skip(self) -> set[str]:
-        """Read to the end for nothing but the account; the hooks that told of something."""
+        """Read to the end and only count; returns the hooks that reported something."""
         before = self.accounted.copy()
         for _ in self.read(self.position):
             pass

@@ -27,9 +27,10 @@ class RecordRing(Protocol):
         """Yield each record that begins before ``until`` and was not yielded yet."""
 
     def stretch(self, until: int) -> memoryview:
-        """The same as they lie in the ring, each behind its length and 4 bytes (`follow`).
+        """The same as they lie in the ring, each behind its length and 4 bytes.
 
-        What has another length there than its type has is being written, or for `drain` to read.
+        A record with another length there than its type has is being written, or left to `drain`.
+        `pidscope.session.fast_path` reads this.
         """
 
     def advance(self, size: int) -> None:
@@ -65,11 +66,11 @@ class World(Protocol):
 
     @property
     def steps(self) -> bool:
-        """Whether the single steps are told, too (`pidscope.wire.hooks.Hook`)."""
+        """Whether the intermediate events are reported too (`pidscope.wire.hooks.Hook`)."""
 
     @property
     def missing(self) -> Sequence[str]:
-        """What the watch cannot observe, since a hook is missing."""
+        """What the watch cannot report, because a hook is missing."""
 
     @property
     def lost(self) -> int:
@@ -77,10 +78,10 @@ class World(Protocol):
 
     @property
     def skipped(self) -> Mapping[str, int]:
-        """Runs of each hook that the kernel left out, if it tells: neither hits nor records."""
+        """Runs of each hook that the kernel skipped, if it counts them; they are no hits."""
 
     def tasks(self) -> Sequence[TaskSeen] | None:
-        """Every task, threads too, read without a lock like /proc; None: only /proc can tell."""
+        """Every task, threads too, read without a lock like /proc; None: only /proc can be read."""
 
     def sees(self, name: str) -> bool:
         """Whether the hook of this name is attached."""

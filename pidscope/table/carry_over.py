@@ -1,20 +1,20 @@
 """Identity across a gap in the stream: which struct pids of the table before are still there.
 
-A number alone tells nothing, since it may have been given out again in the gap. With the start of
-its task in nanoseconds it does. Without an exchange a task's start is the moment at which its
-struct pid was born: two struct pids of one number are born one after the other, with a release in
-between, so their starts differ. An exchange (``de_thread()``, fs/exec.c) gives the exec'ing thread
-the leader's start first and the leader's struct pid then, so
+A number alone proves nothing, because it may have been given out again in the gap. Together with
+the start of its task in nanoseconds it does. Without an exchange a task's start is the moment at
+which its struct pid was born: two struct pids of one number are born one after the other, with a
+release in between, so their starts differ. An exchange (``de_thread()``, fs/exec.c) gives the
+exec'ing thread the leader's start first and the leader's struct pid then, so
 
 - under a process's own number the start stays that of the struct pid's birth;
-- under a thread's number it may be the leader's start, which is nobody's birth there: a thread
-  that started with its leader is taken for a new one.
+- under a thread's number it may be the leader's start, at which no struct pid of that number was
+  born: a thread that started with its leader is taken for a new one.
 
 What is not proved is new: a row without a start in nanoseconds (/proc gives ticks), and a struct
 pid without a task. Of the latter one can be proved. A process is in the session it was born in
-until it makes its own (``ksys_setsid()``, kernel/sys.c), whose struct pid is its own: so one that
-is still there, and still in a session that is not called by its own number, is in the same one.
-(A group it may have left, and come back to another of the same number.)
+until it makes its own (``ksys_setsid()``, kernel/sys.c), whose struct pid is its own: so a process
+that is still there, and still in a session that has another number than its own, is in the same
+one. (A group it may have left, and joined another of the same number.)
 
 A struct pid never changes its namespaces and keeps them: where one is still there, they are.
 """
@@ -30,14 +30,14 @@ from pidscope.table.snapshot_rows import Row
 from pidscope.table.table import Table
 
 
-class Kept(NamedTuple):
+class CarriedOver(NamedTuple):
     """The identities that go on."""
 
     generations: dict[int, int]  # by number in the initial namespace
     ordinals: dict[int, int]  # by inum
 
 
-def carry_over(before: Table | None, rows: Iterable[Row]) -> Kept:
+def carry_over(before: Table | None, rows: Iterable[Row]) -> CarriedOver:
     """Find in ``rows`` what the table before had already."""
     kept: dict[int, Pid] = {}
     if before is not None:
@@ -49,7 +49,7 @@ def carry_over(before: Table | None, rows: Iterable[Row]) -> Kept:
                 session = _session(row, old)
                 if session is not None:
                     kept[session.nr] = session
-    return Kept(
+    return CarriedOver(
         {nr: pid.generation for nr, pid in kept.items()},
         {ns.inum: ns.ordinal for pid in kept.values() for ns in _outwards(pid.ns)},
     )

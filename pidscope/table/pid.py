@@ -1,6 +1,6 @@
 """The kernel's structures of a task's identity, reduced to what numbers need.
 
-- `Pid` is a ``struct pid``: numbers at every level, and who is attached to it as what;
+- `Pid` is a ``struct pid``: numbers at every level, and what is attached to it as what;
 - `Task` is a ``task_struct``: one thread, attached to one `Pid`;
 - `ThreadGroup` is a ``signal_struct``: what a process's threads share, so TGID, PGID and SID;
 - `Namespace` is a ``pid_namespace`` with its IDR, the map from number to `Pid`.
@@ -38,7 +38,7 @@ class Namespace:
 
     def __init__(self, inum: int, ordinal: int, parent: Namespace | None, level: int) -> None:
         self.inum = inum
-        self.ordinal = ordinal  # of creation, or of first sight
+        self.ordinal = ordinal  # in the order of creation, or of first reading
         self.parent = parent  # None: the initial one, or (in a replay only) not yet known
         self.level = level
         self.pids: dict[int, Pid] = {}  # the IDR
@@ -124,7 +124,7 @@ class ThreadGroup:
         self.pgid: Pid | None = None
         self.sid: Pid | None = None
         self._threads: Task | dict[Task, None] | None = None  # most have one, and no room to spare
-        self.exits = 0  # exits of threads seen so far
+        self.exits = 0  # exits of its threads so far
         self.parent: ThreadGroup | None = None  # at birth, if it is the process that forked
         self.parent_exits = 0  # its exits then: unchanged means nothing was reparented
 

@@ -1,4 +1,4 @@
-"""The tasks of a snapshot as rows, whoever told of them: the task iterator, or files of /proc."""
+"""The tasks of a snapshot as rows, whether the task iterator or files of /proc showed them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Row(NamedTuple):
     comm: bytes
     pgid: Link
     sid: Link
-    start_ns: int | None  # the iterator tells it
-    start_ticks: int | None  # /proc tells it
+    start_ns: int | None  # from the iterator
+    start_ticks: int | None  # from /proc
 
     @property
     def nr(self) -> int:
@@ -86,10 +86,10 @@ def _inum(reading: TaskReading, root: int) -> int:
 
 
 def parents(snapshot: Snapshot, born: Container[int]) -> dict[int, int]:
-    """The parent inum of each namespace that was told of.
+    """The parent inum of each namespace that was read.
 
-    Whoever was not born in the window was there at its beginning, so the namespaces of all of
-    them existed at one time: no inum is two namespaces'.
+    Every task that was not born in the window was there at its beginning, so the namespaces of all
+    of them existed at one time: no inum is two namespaces'.
     """
     seen = (row for row in snapshot.seen if row.tid not in born)
     return {**snapshot.ns_parents, **{row.pid.ns: row.birth.ns_parent for row in seen}}

@@ -21,20 +21,20 @@ Tasks are read in two ways, which may be mixed in one start: by the task iterato
 The iterator (kernel/bpf/task_iter.c) finds the next number that has a struct pid, then its task,
 and runs the program on it, without a lock. So each of its rows is as torn as a file of /proc, and
 no more: the argument above is the same. The program leaves out a task that has a pointer cleared:
-it was released, and its event is in the window. It knows no place in a list that could be lost, so
+it was released, and its event is in the window. It holds no place in a list that could be lost, so
 no task is left out because another one ended. In an exchange the row may be of two struct pids.
 
-Of a link the iterator tells the whole struct pid, dead leaders' too. In a file of /proc a struct
+Of a link the iterator shows the whole struct pid, dead leaders' too. In a file of /proc a struct
 pid that lives only as a group or a session is known from its members' lines, as far inwards as
 they reach, and marked partial. Where a member's line has a 0, it has no number in that namespace.
 By the iterator it stays partial in one case: deeper than level 1, in a namespace that no task is
-in any more, so that nobody tells of its parents.
+in any more, so that nothing shows its parents.
 
 Two things cannot be mended by replaying, and are the caller's. A process that lost a thread while
 its threads were listed in /proc has to be listed again (`cut_short`), since the kernel's listing
 ends early when the thread it stands at is released (``next_tid()``, fs/proc/base.c). And a process
 that did an exchange has to be read again (`to_read_again`), since NSpid, or the row, may be of two
-struct pids; in /proc, since nobody iterates over one process.
+struct pids; in /proc, because the iterator cannot be run on one process.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class _Window:
 def cut_short(process: int, events: Iterable[Event]) -> bool:
     """Whether a listing of the process's threads may be cut short, if made during these events.
 
-    A fence has to stand before the listing, for releases told of earlier but not done yet.
+    A fence has to stand before the listing, for releases reported before but not done yet.
     """
     return any(
         isinstance(event, PidDetached) and event.tgid == process and event.tid != process
@@ -100,7 +100,7 @@ def start(
         window: every event in (p0, b], in order.
         root: inum of the initial PID namespace.
         ns_per_tick: 1e9 / USER_HZ.
-        before: the table that lost its way, if this is a repair.
+        before: the suspect table, if this is a repair.
         start_offset_ns: what /proc adds to each start time (`pidscope.host.ticks`).
 
     Raises:
@@ -127,7 +127,7 @@ class _Base:
         self._window = window
         self._rows = list(rows(snapshot, window.born, table.root.inum))
         self._parents = parents(snapshot, window.born)
-        self._kept = carry_over(before, self._rows)
+        self._carried = carry_over(before, self._rows)
         self._unset: list[tuple[ThreadGroup, Row]] = []
 
     def build(self) -> None:
@@ -142,7 +142,7 @@ class _Base:
             self._link(group, row)
 
     def _namespace(self, inum: int, level: int) -> Namespace | None:
-        """The namespace; None: its place cannot be told, as if all in it were released."""
+        """The namespace; None: its parents are not known, as if all in it were released."""
         ns = self._table.namespaces.get(inum)
         if ns is not None or level == 0:
             return ns if ns is not None and ns.level == level else None
@@ -150,10 +150,10 @@ class _Base:
         parent = self._namespace(outer, level - 1) if outer else None
         if parent is None:
             return None
-        return self._table.add_namespace(inum, parent, level, self._kept.ordinals.get(inum))
+        return self._table.add_namespace(inum, parent, level, self._carried.ordinals.get(inum))
 
     def _generation(self, nr: int) -> int:
-        return self._kept.generations.get(nr, self._table.generation)
+        return self._carried.generations.get(nr, self._table.generation)
 
     def _add_leader(self, row: Row) -> None:
         group = self._add_task(row, None)
@@ -200,7 +200,7 @@ class _Base:
         return self._partial(row, link, known)
 
     def _partial(self, row: Row, numbers: tuple[int, ...], known: Pid | None) -> Pid:
-        """The same, as far as a member sees it."""
+        """The same, as far as a member's lines of /proc reach."""
         inside = self._table.namespaces[row.ns]
         visible = numbers[: numbers.index(0)] if 0 in numbers else numbers
         ns = inside.at(len(visible) - 1)

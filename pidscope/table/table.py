@@ -9,8 +9,8 @@ or session is still called by it. It leaves the namespaces when its last user le
 
 Four acts make state: birth, change, release, exchange. Each is checked whole before anything is
 touched, so an event that cannot follow raises `IllegalEvent` and changes nothing. While a start is
-replayed (`replay`) the same events may tell of what the snapshot never saw: then removals and
-changes of the unknown are ignored.
+replayed (`replay`) the same events may name tasks that the snapshot does not have: then removals
+and changes of the unknown are ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Table:
 
     Args:
         root: inum of the initial PID namespace.
-        ns_per_tick: 1e9 / USER_HZ, to tell start times as /proc does.
+        ns_per_tick: 1e9 / USER_HZ, to give start times as /proc does.
         before: the table that this one repairs. No generation and no ordinal of it is given out
             again; `pidscope.table.carry_over` finds which go on.
         start_offset_ns: what /proc adds to each start time (`pidscope.host.ticks`).
@@ -43,7 +43,7 @@ class Table:
         start_offset_ns: int = 0,
     ) -> None:
         self.generation: int = before.generation + 1 if before else 0  # of what was there already
-        self._namespaces_seen: int = before._namespaces_seen + 1 if before else 0
+        self._namespaces_made: int = before._namespaces_made + 1 if before else 0
         self.root = Namespace(root, 0, None, 0)
         self.init_struct_pid = Pid((0,), self.root, 0)
         self.namespaces: dict[int, Namespace] = {root: self.root}  # by inum, the living ones
@@ -85,7 +85,7 @@ class Table:
     # Acts
 
     def apply(self, event: events.Event) -> None:
-        """Let one event happen; those that make no state here are passed over.
+        """Apply one event; those that make no state here are passed over.
 
         Raises:
             IllegalEvent: it cannot follow from what the table holds; nothing was changed.
@@ -153,7 +153,7 @@ class Table:
     def _exchanged(self, event: events.TidsExchanged) -> None:
         thread, leader = self.task(event.tid), self.task(event.leader)
         if self.replay:
-            # The snapshot may have seen either side of it: rows stay, start times are told.
+            # The snapshot may have either side of it: rows stay, start times are set.
             if thread is not None:
                 thread.start_ns = event.leader_start_ns
             return
@@ -207,7 +207,7 @@ class Table:
         return pid.process if pid is not None else None
 
     def _expect_free(self, event: events.PidAttached) -> None:
-        """Refuse a birth on a row in use, or in a namespace nobody has heard of."""
+        """Refuse a birth on a number in use, or in an unknown namespace."""
         pid, birth = event.pid, event.birth
         assert birth is not None
         if event.tid in self.root.pids:
@@ -266,8 +266,8 @@ class Table:
         ``ordinal`` is its own from the table before, if it had one there.
         """
         if ordinal is None:
-            self._namespaces_seen += 1
-            ordinal = self._namespaces_seen
+            self._namespaces_made += 1
+            ordinal = self._namespaces_made
         ns = self.namespaces[inum] = Namespace(inum, ordinal, parent, level)
         return ns
 
@@ -288,7 +288,7 @@ class Table:
         while ns is not None:
             ns.pids[numbers[ns.level]] = pid
             ns = ns.parent
-        # A replay may not know how the namespace hangs together; the root always has the number.
+        # A replay may not know the parents of the namespace; the root always has the number.
         self.root.pids[numbers[0]] = pid
 
     def add_process(
@@ -315,7 +315,7 @@ class Table:
         return task
 
     def _check(self, event: events.PidAttached, link: events.PidNumbers) -> None:
-        """Refuse a group or session that is not there, or is called otherwise."""
+        """Refuse a group or session that does not exist, or has other numbers."""
         pid = self.init_struct_pid if link.nr == 0 else self.root.pids.get(link.nr)
         if pid is None:
             if not self.replay:
@@ -331,15 +331,15 @@ class Table:
             return self.init_struct_pid
         pid = self.root.pids.get(link.nr)
         if pid is None:
-            pid = self._unseen(link)
+            pid = self._unknown(link)
         elif pid.partial:
             self._complete(pid, link)
         return pid
 
-    def _unseen(self, link: events.PidNumbers) -> Pid:
-        """A struct pid that a replay hears of first as somebody's group or session.
+    def _unknown(self, link: events.PidNumbers) -> Pid:
+        """A struct pid that a replay meets first as the group or session of a process.
 
-        Its namespace may have nobody left in it whose place in the tree could have been read.
+        Its namespace may have no task left in it from which its parents could have been read.
         """
         ns = self.namespaces.get(link.ns)
         if ns is None or ns.level != link.level:
@@ -352,7 +352,7 @@ class Table:
     def _complete(self, pid: Pid, link: events.PidNumbers) -> None:
         ns = self.namespaces.get(link.ns)
         if ns is None or ns.level != link.level or ns.at(pid.level) is not pid.ns:
-            return  # a namespace that no task is in, and whose parents cannot be told
+            return  # a namespace that no task is in, and whose parents are not known
         pid.numbers, pid.ns, pid.outside = link.numbers, ns, None
         self.enter(pid)
 

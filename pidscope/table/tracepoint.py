@@ -1,22 +1,23 @@
-"""A table of what tracepoints and the task iterator saw, where no function can be hooked.
+"""A table of what tracepoints and the task iterator report, where no function can be hooked.
 
-No tracepoint runs under ``tasklist_lock``: births are told of after they happened, ends a grace
+No tracepoint runs under ``tasklist_lock``: births are reported after they happened, ends a grace
 period after the release, and setpgid and setsid not at all. So nothing here is checked before it
-is done, and no event is ever illegal; each `TaskSeen` says how a task is now, and what contradicts
+is done, and no event is ever illegal; each `TaskSeen` has a task as it is now, and what contradicts
 it is out of date and goes. Three facts are certain all the same, because the kernel does these
 things one after the other:
 
 - ``task_newtask`` comes before a task first runs (``copy_process()``, then
-  ``wake_up_new_task()``), so whoever has run was told of;
+  ``wake_up_new_task()``), so every task that has run was reported;
 - ``sched_process_exit`` comes before the release, and the release before the number can be given
-  out again: a task whose exit was not told of still has its number. Two have no exit of their own
-  told: a thread that execs gives its number to the old leader, whose exit was told of; and who
-  was there at the start may have exited before it, so of them nothing bad is said (``unsure``)
-  until they are told to have done something;
+  out again: a task whose exit was not reported still has its number. For two kinds of tasks no exit
+  of their own is reported. A thread that execs gives its number to the old leader, whose exit was
+  reported. A task of the start may have exited before it, so it is not judged (``unsure``) until a
+  record shows that it did something;
 - ``sched_process_exec`` comes after the exchange of an exec by another thread, whose old leader had
   to exit first and has been released by then.
 
-Nothing rests on the ends that are told: whoever has exited and is not shown any more is released.
+Nothing rests on the ends that are reported: a task that has exited, and that the iterator does not
+show any more, is released.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from pidscope.table.table import Table
 
 
 class TracepointTable(Table):
-    """All tasks as they were when they were last looked at."""
+    """All tasks as they were when they were last read."""
 
     def __init__(
         self,
@@ -41,12 +42,12 @@ class TracepointTable(Table):
         start_offset_ns: int = 0,
     ) -> None:
         super().__init__(root, ns_per_tick, before, start_offset_ns)
-        self.exited: set[int] = set()  # whose exit was told of, and that were not freed yet
-        self.ended: set[int] = set()  # who was taken out since the last look
-        self.unsure: set[int] = set()  # who was there at the start, and has not been told of since
+        self.exited: set[int] = set()  # tasks whose exit was reported, and that were not freed yet
+        self.ended: set[int] = set()  # tasks that were taken out since the last sweep
+        self.unsure: set[int] = set()  # tasks of the start that have done nothing since
         self._apply = {
             events.PidAttached: self._born,  # type: ignore[dict-item]
-            events.TaskSeen: self._told,  # type: ignore[dict-item]
+            events.TaskSeen: self._reported,  # type: ignore[dict-item]
             events.TaskExecuted: self._executed,  # type: ignore[dict-item]
             events.TaskRenamed: self._named,  # type: ignore[dict-item]
             events.TaskExited: self._exited,  # type: ignore[dict-item]
@@ -54,8 +55,11 @@ class TracepointTable(Table):
         }
 
     def start(self, rows: Sequence[events.TaskSeen], hidden: Sequence[TaskReading]) -> None:
-        """Take everybody, the ``hidden`` from /proc: leaders before threads, outer namespaces
-        before inner ones. Groups and sessions come last, when all who lead them are known."""
+        """Take all tasks, the ``hidden`` ones from /proc.
+
+        Leaders come before threads, outer namespaces before inner ones. Groups and sessions come
+        last, when the processes that lead them are known.
+        """
         for row in rows:
             self.see(row)
             self.unsure.add(row.tid)
@@ -72,11 +76,11 @@ class TracepointTable(Table):
         return task is not None and self._is(task, row.pid, row.birth)
 
     def see(self, event: events.TaskSeen | events.PidAttached) -> None:
-        """Take a task as it was seen, but for its group and session, which may come later."""
+        """Take a task as it was read, except its group and session, which may come later."""
         birth = event.birth
         assert birth is not None
         if event.tid != event.pid.nr:
-            return  # in the middle of an exchange; the exec tells
+            return  # in the middle of an exchange; the exec's record follows
         task = self.task(event.tid)
         if task is not None and self._is(task, event.pid, birth):
             task.comm, task.start_ns = birth.comm, birth.start_ns
@@ -84,14 +88,14 @@ class TracepointTable(Table):
             self._enter_task(event, birth)
 
     def see_links(self, event: events.TaskSeen | events.PidAttached) -> list[events.PidType]:
-        """Take the group and session of a process as they were seen; which of them changed."""
+        """Take the group and session of a process as they were read; returns which changed."""
         birth, task = event.birth, self.task(event.tid)
         assert birth is not None
         if task is None or not self._is(task, event.pid, birth) or task.group.tgid is not task.pid:
             return []
         return self._take_links(task.group, birth)
 
-    def _told(self, event: events.TaskSeen | events.PidAttached) -> None:
+    def _reported(self, event: events.TaskSeen | events.PidAttached) -> None:
         self.see(event)
         self.see_links(event)
 
@@ -99,8 +103,8 @@ class TracepointTable(Table):
         known = self.task(event.tid)
         if known is not None and known.start_ns is None:  # from /proc: a tick may hold two lives
             self.end_task(known)
-        self._told(event)
-        self.exited.discard(event.tid)  # that was told of another one of its number
+        self._reported(event)
+        self.exited.discard(event.tid)  # that was another task of its number
         self.unsure.discard(event.tid)
 
     def _is(self, task: Task, pid: events.PidNumbers, birth: events.Birth) -> bool:
@@ -128,7 +132,7 @@ class TracepointTable(Table):
         self.add_task(pid, group, birth.start_ns, birth.comm)
 
     def _make_room(self, pid: events.PidNumbers, birth: events.Birth) -> None:
-        """Whoever is still called by one of these numbers is no more."""
+        """End every task that still has one of these numbers."""
         known = self.root.pids.get(pid.nr)
         if known is not None:
             self.forget(known)
@@ -138,9 +142,9 @@ class TracepointTable(Table):
             self.forget(other)
 
     def _turn_over(self, pid: events.PidNumbers, birth: events.Birth) -> None:
-        """An inum was given out again: whoever is older than the namespace is no more.
+        """An inum was given out again: end every task that is older than the namespace.
 
-        Its number 1 may be told of late, when it has members already that came from outside.
+        Its number 1 may be reported late, when it has members already that came from outside.
         """
         ns = self.namespaces.get(pid.ns)
         if ns is None or ns is self.root:
@@ -167,7 +171,7 @@ class TracepointTable(Table):
         return found
 
     def _link(self, numbers: events.PidNumbers) -> Pid | None:
-        """The struct pid of a group or session; None: a task is in its way, and one of the two is
+        """The struct pid of a group or session; None: a task has its numbers, and one of the two is
         out of date."""
         if numbers.nr == 0:
             return self.init_struct_pid
@@ -188,7 +192,7 @@ class TracepointTable(Table):
     # A task goes
 
     def forget(self, pid: Pid) -> None:
-        """Take a struct pid out, whoever was attached to it."""
+        """Take a struct pid out, whatever was attached to it."""
         if pid.task is not None:
             self.end_task(pid.task)
         for group in pid.groups:
@@ -199,7 +203,7 @@ class TracepointTable(Table):
         self._put(pid)
 
     def end_task(self, task: Task) -> None:
-        """Release it; of a leader first the threads, whose ends may be told of later."""
+        """Release it; of a leader first the threads, whose ends may be reported later."""
         if task.pid is task.group.tgid:
             for thread in [other for other in task.group.threads if other is not task]:
                 self.end_task(thread)
@@ -223,12 +227,12 @@ class TracepointTable(Table):
 
     @property
     def leaving(self) -> set[int]:
-        """Who has exited or may have, and so can be released without another word."""
+        """The tasks that have exited or may have, and so can be released without another record."""
         return self.exited | self.unsure
 
-    def release_unseen(self, unseen: set[int]) -> None:
-        """End those of ``unseen`` who are leaving; a leader after its threads."""
-        for nr in unseen & self.leaving:
+    def release_absent(self, absent: set[int]) -> None:
+        """End those of ``absent`` that are leaving; a leader after its threads."""
+        for nr in absent & self.leaving:
             task = self.task(nr)
             if task is None or task.start_ns is None:
                 continue
@@ -285,7 +289,7 @@ class TracepointTable(Table):
         return events.TaskSeen(0, reading.number, reading.number, pid, birth)
 
     def _ns_of(self, reading: TaskReading) -> int:
-        """Its inum, which may be kept from us too, but not that it is the initial one's."""
+        """Its inum; if that may not be read, a single number still means the initial one."""
         if reading.ns is None:
             return self.root.inum if len(reading.status.ns_pid) == 1 else 0
         return reading.ns

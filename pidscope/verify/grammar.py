@@ -1,6 +1,6 @@
-"""The stream's grammar: what must have been told before what, whatever /proc shows.
+"""The stream's grammar: what must have been reported before what, whatever /proc shows.
 
-The second judge. /proc tells what is there, not how it came about: if `exchange_tids` falls silent,
+The second judge. /proc shows what is there, not how it came about: if `exchange_tids` falls silent,
 all numbers still agree. But every task does its own acts in the order that the kernel's code has,
 and all records lie in one ring. So for each struct pid::
 
@@ -14,8 +14,8 @@ and for each task that forks, execs or ends::
     [exchange_tids -> transfer_pid, three times ->] task_rename -> sched_process_exec
     sched_process_exit [-> zap_pid_ns_processes] -> detach_pid
 
-A stream is read from some position on, and what began before that is nobody's fault: a task's first
-fork and its first exec are passed over unless it was born since.
+A stream is read from some position on, and what began before that is no fault: a task's first fork
+and its first exec are passed over unless the task was born since.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Faults:
         return max(0, self._counts[hook] - explained.get(hook, 0))
 
 
-# What was told of a struct pid since it was allocated or born, and not freed.
+# What happened to a struct pid since it was allocated or born, and not freed.
 _BORN, _EXITED, _RELEASED = 1, 2, 4
 
 
@@ -79,9 +79,9 @@ class Grammar:
     """Reads a stream event by event.
 
     Args:
-        sees: whether there is a hook of this name; what hooks that are not there would have told
-            is not missed.
-        steps: whether ``alloc_pid`` and ``copy_process`` tell of more than errors.
+        sees: whether there is a hook of this name; what absent hooks would have reported is not
+            missed.
+        steps: whether ``alloc_pid`` and ``copy_process`` report more than errors.
     """
 
     def __init__(self, sees: Callable[[str], bool] = lambda name: True, steps: bool = True) -> None:
@@ -89,15 +89,16 @@ class Grammar:
         self._sees_alloc, self._sees_free = steps and sees("alloc_pid"), sees("free_pid")
         self._lives: dict[int, int] = {}  # by number in the initial namespace, until freed
         self._inits: dict[int, int] = {}  # the namespace (inum) whose number 1 it is
-        # By the forker, from alloc_pid() on: the new number, negative once freed; 0: in no fork,
-        # as whoever was born since the stream began and is not in here: most never fork.
+        # By the forker, from alloc_pid() on: the new number, negative once freed; 0: in no fork.
+        # A task that was born since the stream began, and is not in here, is in none: most never
+        # fork.
         self._forks: dict[int, int] = {}
         self._halves: set[int] = set()  # forkers whose fork began before the stream did
-        self._refused: dict[int, int] = {}  # by the forker that alloc_pid() gave nothing but errno
+        self._refused: dict[int, int] = {}  # by the forker, the errno of alloc_pid()
         self._exchanges: dict[int, int] = {}  # leader's number: the exec'ing thread's
         self._transfers: dict[int, set[events.PidType]] = {}  # by the exec'ing thread's old number
         self._renamed: set[int] = set()  # since the last exec
-        self._execs_known: set[int] = set()  # who has exec'd, but was not born, since it began
+        self._execs_known: set[int] = set()  # tasks older than the stream that have exec'd
         self._made_ns: set[int] = set()
         self._dying: set[int] = set()
         self._rules: dict[type, Callable[[Any], Fault | None]] = {
@@ -118,9 +119,9 @@ class Grammar:
         }
 
     def add(self, event: events.Event) -> Fault | None:
-        """Read one event; what is missing before it.
+        """Read one event; returns what is missing before it.
 
-        The frequent ones have a method each, for whoever reads them from the record itself.
+        The frequent ones have a method each, for the fast path, which has no event of them.
         """
         rule = self._rules.get(type(event))
         return rule(event) if rule is not None else None
@@ -218,7 +219,7 @@ class Grammar:
             name = errno.errorcode.get(refused, refused)
             return self._missed("copy_process", f"{by} was refused a number with {name}")
         if fork > 0:
-            self._forget_unseen_end(fork)
+            self._forget_if_no_free(fork)
             return self._missed("free_pid", f"the fork of {fork} failed")
         return None
 
@@ -293,7 +294,7 @@ class Grammar:
         if life is None:
             return None
         self._lives[nr] = life | _RELEASED
-        self._forget_unseen_end(nr)
+        self._forget_if_no_free(nr)
         if life & _BORN and not life & _EXITED:
             return self._missed("sched_process_exit", f"release of {nr}")
         if init_of and init_of not in self._dying:
@@ -301,7 +302,7 @@ class Grammar:
         self._dying.discard(init_of)
         return None
 
-    def _forget_unseen_end(self, nr: int) -> None:
+    def _forget_if_no_free(self, nr: int) -> None:
         if not self._sees_free:
             self._lives.pop(nr, None)
 

@@ -34,7 +34,7 @@ def hooks_agree(hooks: Mapping[str, Mapping[str, int]], lost: int = 0) -> bool:
     All of it read at rest. A lost record may have been a process's or a thread's, so the lost ones
     have bounds. One fork and one release may have been in the middle of their four calls when the
     hook came on (one of each, since all of it is done under one lock): up to three calls were not
-    seen.
+    counted.
     """
     least = most = 0
     for name, hook in hooks.items():

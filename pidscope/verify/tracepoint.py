@@ -8,17 +8,18 @@ from pidscope.table.tracepoint import TracepointTable
 from pidscope.verify.verdicts import BUGS, Judgement, Verdict
 
 
-def judge_seen(
+def judge_tracepoint_table(
     table: TracepointTable,
     number: int,
     before: Task | None,
     status: Status | None,
     ticks: int | None,
 ) -> Judgement:
-    """Judge one reading of ``/proc/N/status``, once all is applied that was told before its end.
+    """Judge one reading of ``/proc/N/status``, once all records before its end are applied.
 
-    ``before`` is who had the number before it was opened. Only what is certain is judged: if that
-    task is still there and its exit was not told of, it had the number all the time.
+    ``before`` is the task that had the number before the file was opened. Only what is certain is
+    judged: if that task is still there and its exit was not reported, it had the number all the
+    time.
     """
     task = table.task(number)
     if task is None or task is not before:

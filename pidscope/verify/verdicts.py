@@ -56,7 +56,7 @@ BUGS = frozenset({Verdict.MISSING, Verdict.GHOST, Verdict.WRONG})
 
 
 class Judgement(NamedTuple):
-    """A verdict on one number of the initial namespace, with what was expected and seen."""
+    """A verdict on one number of the initial namespace, with what was expected and read."""
 
     number: int
     verdict: Verdict
@@ -84,7 +84,7 @@ def _version(task: Task) -> Version:
 
 
 class Window:
-    """The versions of whoever is found under one number, from p0 on.
+    """The versions of the tasks that are found under one number, from p0 on.
 
     Make it when the table stands at p0, call `applied` after each event that is applied up to p1.
     """
@@ -190,7 +190,7 @@ def judge_status(window: Window, status: Status | None) -> Judgement:
         return Judgement(number, Verdict.UNJUDGED, "the other's of an exchange")
     if not window.histories:
         return Judgement(number, Verdict.MISSING, "in /proc, not in the table", "", _show(status))
-    if status.pid != number:  # told of the struct pid that was opened, not of a task
+    if status.pid != number:  # of the struct pid that was opened, not of a task
         return Judgement(number, Verdict.WRONG, "Pid", str(number), str(status.pid))
     judgements = [
         _judge_history(number, status, history, window.rows[task])
@@ -266,7 +266,7 @@ def judge_stable(
     ``window`` must have been drained past the reading of all of them. None: vanished meanwhile,
     or, of ``ppid``, that exits cannot be seen.
     The start does change in one case, before there is a record of it: ``de_thread()`` writes it,
-    then exchanges. Whoever finds a bug here has to put a fence and drain before believing it.
+    then exchanges. So before a bug found here is believed, a fence and a drain have to follow.
     """
     number, tasks = window.number, list(window.histories)
     inums = {row.ns.inum for row in window.rows.values()}

@@ -132,7 +132,7 @@ def encode(event: events.Event, lost: int = 0) -> bytes:
     """The one record that `decode` makes this event of; ``lost`` is taken modulo 2**32.
 
     Raises:
-        WireError: no record tells of such an event, or a value of it does not fit.
+        WireError: no record reports such an event, or a value of it does not fit.
     """
     encoder = _ENCODERS.get(type(event))
     if encoder is None:

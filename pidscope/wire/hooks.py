@@ -27,8 +27,8 @@ class Hook(NamedTuple):
 
     Attributes:
         makes_state: the table cannot be right without it, so it must attach.
-        step: it tells what others imply, and is there only where single steps are asked for.
-            Then ``alloc_pid`` and ``copy_process`` tell of success, too, else of errors alone.
+        step: it reports intermediate events, which others imply, and is there only where they are
+            asked for. Then ``alloc_pid`` and ``copy_process`` report success too, else errors only.
     """
 
     name: str
@@ -66,7 +66,7 @@ TRACEPOINT_HOOKS = (
     Hook("sched_process_free", Kind.TRACEPOINT, True, "ends"),
     *_ANNOTATING,
 )
-# What steps tell, and `alloc_pid` and `copy_process` where steps are asked for.
+# The intermediate events: those of the hooks that are steps, and success of the two others.
 STEPS = (
     events.PidAllocated,
     events.PidFreed,
@@ -74,9 +74,9 @@ STEPS = (
     events.PidTransferred,
     events.TaskRenamed,
 )
-FAILURES_TOLD_BY = "copy_process"  # the hook; without it a count of failed forks is not known
+FAILURES_TOLD_BY = "copy_process"  # the hook; without it the count of failed forks is not known
 TRACEPOINT = "tracepoint"
-WAYS = ("fentry", "kprobe", TRACEPOINT)  # of probing, the best first
+WAYS = ("fentry", "kprobe", TRACEPOINT)  # the probe modes, the best first
 AUTO = "auto"  # the first of them that works
 COUNTED_BY_TRACEPOINTS = ("births", "processes", "threads")
 UNSEEN_BY_TRACEPOINTS = (
@@ -87,7 +87,7 @@ UNSEEN_BY_TRACEPOINTS = (
 
 
 def hooks_of(way: str, steps: bool = True) -> tuple[Hook, ...]:
-    """The hooks of a way of probing: ``fentry``, ``kprobe``, ``simulated`` or ``tracepoint``."""
+    """The hooks of a probe mode: ``fentry``, ``kprobe``, ``simulated`` or ``tracepoint``."""
     hooks = TRACEPOINT_HOOKS if way == TRACEPOINT else FUNCTION_HOOKS
     return tuple(hook for hook in hooks if steps or not hook.step)
 
@@ -140,5 +140,5 @@ def hook_of(event: events.Event, way: str) -> str:
         return FUNCTION_OF[type(event)]
     hook = TRACEPOINT_OF.get(type(event))
     if hook is None or (isinstance(event, events.PidAttached) and event.birth is None):
-        raise WireError(f"no tracepoint tells of {event}")
+        raise WireError(f"no tracepoint reports {event}")
     return hook

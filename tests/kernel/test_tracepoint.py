@@ -16,7 +16,7 @@ from pidscope.events import PidAttached
 from pidscope.host.proc import ProcFs
 from pidscope.live.session import live_session
 from pidscope.query.descendants import Counts
-from pidscope.session.tracepoint import Observer
+from pidscope.session.tracepoint import TracepointSession
 from pidscope.verify.hook_counts import hooks_agree
 from pidscope.verify.verdicts import Tally, Verdict
 
@@ -54,7 +54,9 @@ def check_living(host: Host, tally: Tally) -> None:
         if session.table.task(number) is not None:
             tally.add(session.check(number))
     session.look_for_skipped()
-    if session.suspect:  # as `Observer.check_all`: a run was left out, as on preemptible kernels
+    if (
+        session.suspect
+    ):  # as `TracepointSession.check_all`: a run was left out, as on preemptible kernels
         del tally.bugs[known:]
 
 
@@ -73,7 +75,7 @@ def follow(host: Host, command: list[str]) -> tuple[int, Tally, dict[str, int]]:
 
 def expect_no_bug(host: Host, tally: Tally) -> None:
     session = host.session
-    assert isinstance(session, Observer)
+    assert isinstance(session, TracepointSession)
     assert tally.bugs == []
     assert session.ungrammatical == []
     assert session.broken == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pidscope.events import Event, Repaired
 from pidscope.render import events as lines
 from pidscope.session.session import Session
-from pidscope.session.tracepoint import Observer
+from pidscope.session.tracepoint import TracepointSession
 from pidscope.session.world import World
 from pidscope.verify.verdicts import Judgement, Tally, Verdict
 from pidscope.wire.hooks import TRACEPOINT
@@ -20,7 +20,7 @@ class Witness(Tally):
 
     def __init__(self, world: World) -> None:
         super().__init__()
-        kind = Observer if world.way == TRACEPOINT else Session
+        kind = TracepointSession if world.way == TRACEPOINT else Session
         self.session = kind(world, self._listen)
         self.session.tells_all = False  # so records take the fast path (session/fast_path.py)
         self.wrongs: list[str] = []

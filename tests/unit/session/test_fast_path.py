@@ -17,7 +17,7 @@ from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.kernel import Kernel
 from pidscope.model.syscalls import call
 from pidscope.session.session import Session
-from pidscope.session.tracepoint import Observer
+from pidscope.session.tracepoint import TracepointSession
 from pidscope.simulated.random_workload import random_play
 from pidscope.simulated.ring import SimulatedRing
 from pidscope.simulated.world import SimulatedWorld
@@ -38,7 +38,7 @@ HOOKS, TRACES = WORLDS = (SimulatedWorld, TracedWorld)
 
 
 def session_on(world: SimulatedWorld, tells_all: bool) -> Session:
-    session = Observer(world) if isinstance(world, TracedWorld) else Session(world)
+    session = TracepointSession(world) if isinstance(world, TracedWorld) else Session(world)
     session.tells_all = tells_all
     return session
 
@@ -311,7 +311,7 @@ def test_what_no_tracepoint_tells_of_is_an_error() -> None:
     for event in (PidDetached(1, 2, 3, 3, 0), PidAttached(1, 2, 3, PidType.PGID, INIT)):
         stage = Stage(False, TRACES)
         assert stage.world.ring.write(encode(event))
-        with pytest.raises(WireError, match="no tracepoint tells of"):
+        with pytest.raises(WireError, match="no tracepoint reports"):
             stage.session.pump()
 
 

@@ -16,7 +16,7 @@ from pidscope.model.pid import find_task_by_vpid
 from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import call
 from pidscope.session.session import Session
-from pidscope.session.tracepoint import Observer
+from pidscope.session.tracepoint import TracepointSession
 from pidscope.simulated.random_workload import random_play
 from pidscope.simulated.ring import RING_BYTES
 from pidscope.verify.hook_counts import hooks_agree
@@ -35,7 +35,7 @@ class Watch:
         self.world = world
         self.kernel = world.kernel
         self.told: list[events.Event] = []
-        self.observer = Observer(world, self._listen)
+        self.observer = TracepointSession(world, self._listen)
 
     def _listen(self, event: events.Event, session: Session) -> None:
         self.told.append(event)

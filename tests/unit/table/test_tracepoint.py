@@ -17,7 +17,7 @@ from pidscope.simulated.procfs import SimulatedProcFs
 from pidscope.simulated.random_workload import random_play
 from pidscope.snapshot import Status, TaskReading
 from pidscope.table.tracepoint import TracepointTable
-from pidscope.verify.tracepoint import judge_seen
+from pidscope.verify.tracepoint import judge_tracepoint_table
 from pidscope.verify.verdicts import BUGS, Judgement, Verdict
 from pidscope.wire.decode import decode
 from pidscope.wire.encode import encode
@@ -70,7 +70,7 @@ class Watched:
         for number in numbers:
             status = self.procfs.read_status(number)
             ticks = self.procfs.start_ticks(number)
-            yield judge_seen(self.table, number, self.table.task(number), status, ticks)
+            yield judge_tracepoint_table(self.table, number, self.table.task(number), status, ticks)
 
     def bugs(self) -> list[Judgement]:
         return [judgement for judgement in self.judge_all() if judgement.verdict in BUGS]
@@ -176,7 +176,7 @@ def test_nothing_rests_on_the_ends_that_are_told() -> None:
         if step % 40 == 39:
             w.tracer.settle()
             for _ in range(2):  # a leader goes after its threads
-                w.table.release_unseen(w.table.leaving - {row.tid for row in w.rows()})
+                w.table.release_absent(w.table.leaving - {row.tid for row in w.rows()})
             assert w.sweep() == []
             w.expect_equal()
 
