@@ -20,7 +20,7 @@ class Stream:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._way = world.way
+        self._mode = world.way
         self.events = 0
         self.lost = 0  # records that could not be written so far
         self.births = 0
@@ -83,5 +83,5 @@ class Stream:
     def _count(self, event: Event) -> None:
         self.events += 1
         self.births += isinstance(event, PidAttached) and event.birth is not None
-        hook, hits = accounted(event, self._way)
+        hook, hits = accounted(event, self._mode)
         self.accounted[hook] += hits

@@ -12,13 +12,13 @@ from pidscope.wire.hooks import hook_of
 CALLS = {"attach_pid": 4, "detach_pid": 4}
 
 
-def accounted(event: events.Event, way: str) -> tuple[str, int]:
+def accounted(event: events.Event, mode: str) -> tuple[str, int]:
     """The hook that reported ``event``, and how many runs of that hook its record accounts for.
 
     Raises:
         WireError: no tracepoint reports such an event.
     """
-    hook = hook_of(event, way)
+    hook = hook_of(event, mode)
     if hook not in CALLS:
         return hook, 1
     if isinstance(event, events.PidAttached):

@@ -86,9 +86,9 @@ UNSEEN_BY_TRACEPOINTS = (
 )
 
 
-def hooks_of(way: str, steps: bool = True) -> tuple[Hook, ...]:
+def hooks_of(mode: str, steps: bool = True) -> tuple[Hook, ...]:
     """The hooks of a probe mode: ``fentry``, ``kprobe``, ``simulated`` or ``tracepoint``."""
-    hooks = TRACEPOINT_HOOKS if way == TRACEPOINT else FUNCTION_HOOKS
+    hooks = TRACEPOINT_HOOKS if mode == TRACEPOINT else FUNCTION_HOOKS
     return tuple(hook for hook in hooks if steps or not hook.step)
 
 
@@ -123,18 +123,18 @@ TRACEPOINT_OF: dict[type, str] = {
 }
 
 
-def events_of(way: str) -> frozenset[type]:
+def events_of(mode: str) -> frozenset[type]:
     """The kinds of events that a probe mode can report; in tracepoint mode only births attach."""
-    return frozenset(TRACEPOINT_OF if way == TRACEPOINT else FUNCTION_OF)
+    return frozenset(TRACEPOINT_OF if mode == TRACEPOINT else FUNCTION_OF)
 
 
-def hook_of(event: events.Event, way: str) -> str:
+def hook_of(event: events.Event, mode: str) -> str:
     """The hook that reported ``event``.
 
     Raises:
         WireError: no tracepoint reports such an event.
     """
-    if way != TRACEPOINT:
+    if mode != TRACEPOINT:
         if isinstance(event, events.PidAttached) and event.birth is None:
             return "change_pid"
         return FUNCTION_OF[type(event)]
