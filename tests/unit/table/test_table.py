@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -151,36 +152,32 @@ TestTableFollowsKernel = TableFollowsKernel.TestCase
 TestTableFollowsKernel.settings = settings(max_examples=300, stateful_step_count=60)
 
 
+NOBODY = events.PidNumbers((999_999,), ROOT)
+
+
+def _stranger(pid: events.PidNumbers = NOBODY, nr: int = 999_999, **facts: Any) -> events.Event:
+    """The birth of a task that is not known, with other facts."""
+    birth = events.Birth(999_999, 1, 0, b"x", 0, ZERO, ZERO)._replace(**facts)
+    return events.PidAttached(0, 1, nr, events.PidType.PID, pid, birth)
+
+
 def _illegal(kernel: Kernel, task: Thread, pick: int) -> events.Event:
     """An event that cannot come now."""
     assert task.pid is not None
     nr, names = task.pid.nr, task.pid.names()
     tgid = task.process.pids[events.PidType.TGID]
-    assert tgid is not None
-    nobody = events.PidNumbers((999_999,), ROOT)
-    stranger = events.Birth(999_999, 1, 0, b"x", 0, ZERO, ZERO)
     leads = task.leads and len(task.process.threads) > 1
     somebody = kernel.init.pid
-    assert somebody is not None
+    assert tgid is not None and somebody is not None
     return (
-        events.PidAttached(0, 1, nr, events.PidType.PID, names, stranger._replace(tgid=nr)),
-        events.PidAttached(
-            0, 1, 999_999, events.PidType.PID, nobody, stranger._replace(tgid=888_888)
-        ),
-        events.PidAttached(
-            0, 1, 999_999, events.PidType.PID, nobody, stranger._replace(pgid=nobody)
-        ),
-        events.PidAttached(
-            0, 1, 999_999, events.PidType.PID, nobody, stranger._replace(ppid=888_888)
-        ),
-        events.PidAttached(
-            0, 1, 999_999, events.PidType.PID, events.PidNumbers((999_999, 2), 4711), stranger
-        ),
-        events.PidAttached(
-            0, 1, 999_999, events.PidType.PID, events.PidNumbers((999_999,), 4711), stranger
-        ),
-        events.PidAttached(0, 1, 999_999, events.PidType.PID, _taken(kernel, pick), stranger),
-        events.PidAttached(0, nr, nr, events.PidType.PGID, nobody),
+        _stranger(names, nr, tgid=nr),
+        _stranger(tgid=888_888),
+        _stranger(pgid=NOBODY),
+        _stranger(ppid=888_888),
+        _stranger(events.PidNumbers((999_999, 2), 4711)),
+        _stranger(events.PidNumbers((999_999,), 4711)),
+        _stranger(_taken(kernel, pick)),
+        events.PidAttached(0, nr, nr, events.PidType.PGID, NOBODY),
         events.PidAttached(0, nr, nr, events.PidType.PID, names),
         events.PidAttached(
             0, nr, nr, events.PidType.SID, events.PidNumbers((*names.numbers, 7), names.ns)
