@@ -189,3 +189,9 @@ class Task:
         self.comm = comm
         self.start_ns: int | None = None  # None: known from /proc only, see start_ticks
         self.start_ticks: int | None = None
+
+    def exchange(self, other: Task) -> None:
+        """``exchange_tids()``: two tasks that are not released take each other's struct pid."""
+        assert self.pid is not None and other.pid is not None
+        self.pid, other.pid = other.pid, self.pid
+        self.pid.task, other.pid.task = self, other

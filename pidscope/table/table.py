@@ -161,9 +161,7 @@ class Table:
             raise IllegalEvent(f"exchange of {event.tid} and {event.leader}: not one process")
         if leader.pid is not leader.group.tgid:
             raise IllegalEvent(f"exchange of {event.tid} and {event.leader}: not its leader")
-        assert thread.pid is not None and leader.pid is not None
-        thread.pid, leader.pid = leader.pid, thread.pid
-        thread.pid.task, leader.pid.task = thread, leader
+        thread.exchange(leader)
         thread.start_ns, leader.start_ns = event.start_ns, event.leader_start_ns
 
     def _named(self, event: events.TaskExecuted | events.TaskRenamed) -> None:

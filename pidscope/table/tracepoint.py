@@ -104,8 +104,7 @@ class TracepointTable(Table):
         if known is not None and known.start_ns is None:  # from /proc: a tick may hold two lives
             self.end_task(known)
         self._reported(event)
-        self.exited.discard(event.tid)  # that was another task of its number
-        self.unsure.discard(event.tid)
+        self.has_acted(event.tid)  # an exit before was that of another task of its number
 
     def _is(self, task: Task, pid: events.PidNumbers, birth: events.Birth) -> bool:
         row = task.pid
@@ -250,13 +249,10 @@ class TracepointTable(Table):
     def _executed(self, event: events.TaskExecuted) -> None:
         thread, leader = self.task(event.old_tid), self.task(event.tid)
         if event.old_tid != event.tid and thread and leader and thread.group is leader.group:
-            assert thread.pid is not None and leader.pid is not None
-            thread.pid, leader.pid = leader.pid, thread.pid
-            thread.pid.task, leader.pid.task = thread, leader
+            thread.exchange(leader)
             thread.start_ns, thread.start_ticks = leader.start_ns, leader.start_ticks
             self.end_task(leader)
-        self.exited.discard(event.tid)
-        self.unsure.discard(event.tid)
+        self.has_acted(event.tid)
         self._named(event)
 
     # /proc
