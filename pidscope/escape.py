@@ -21,6 +21,11 @@ def escape(raw: bytes) -> str:
     return "".join(map(_escape_character, text))
 
 
+def printable(text: str) -> str:
+    """Return a foreign string, as Python has decoded it, as it may be printed."""
+    return escape(text.encode("utf-8", "surrogateescape"))
+
+
 def _escape_character(character: str) -> str:
     if character == "\\":
         return r"\\"

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from pidscope.commands.one_task import see
-from pidscope.containers.container import brief
+from pidscope.containers.container import shorten_ids
 from pidscope.errors import NotFound
 from pidscope.gc_pause import gc_paused
 from pidscope.host.proc import ProcFs
@@ -17,6 +17,7 @@ from pidscope.query.process import Process
 from pidscope.query.where import bracketed
 from pidscope.render import limits as limits_shown
 from pidscope.render import tables as views
+from pidscope.render.text import WIDTH
 from pidscope.sources.listing import Listed, listed
 from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc
 from pidscope.sources.where import EXPLAINED, add_in, warn_shared
@@ -113,21 +114,21 @@ def _facts(world: Listed, number: int, everyone: Everyone) -> Facts | None:
 
 
 def _print_text(process: Process, found: Sequence[Bound]) -> None:
-    who = f"process {process['tid']} ({process['comm']}): {brief(limits.sentence(found))}"
-    print(textwrap.fill(who, views.WIDTH, subsequent_indent="  "), end="\n\n")
+    who = f"process {process['tid']} ({process['comm']}): {shorten_ids(limits.sentence(found))}"
+    print(textwrap.fill(who, WIDTH, subsequent_indent="  "), end="\n\n")
     rows = limits_shown.bound_rows(limits.by_room(found))
-    print(views.table(rows, limits_shown.BOUND_COLUMNS, width=views.WIDTH, give=1))
+    print(views.table(rows, limits_shown.BOUND_COLUMNS, width=WIDTH, give=1))
     counters = limits_shown.counter_rows(found)
     if counters:
         print()
-        print(views.table(counters, limits_shown.COUNTER_COLUMNS, width=views.WIDTH, give=0))
+        print(views.table(counters, limits_shown.COUNTER_COLUMNS, width=WIDTH, give=0))
     for hint in _hints(limits.unknown(found)):
         warn(f"not known: {hint}")
 
 
 def _hints(unknown: Sequence[Bound]) -> list[str]:
     """Say what is not known, and who could tell."""
-    hints = (f"{bound.name} of {brief(bound.of)}: {_hint(bound)}" for bound in unknown)
+    hints = (f"{bound.name} of {shorten_ids(bound.of)}: {_hint(bound)}" for bound in unknown)
     return list(dict.fromkeys(hints))
 
 

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pidscope.commands.elsewhere import warn_elsewhere
-from pidscope.containers.container import shown
 from pidscope.errors import HostError, NotFound, NotKnown, UsageError
+from pidscope.escape import printable
 from pidscope.gc_pause import gc_paused
 from pidscope.query import process as documents
 from pidscope.query.lookup import Answer, Numbers, answer_json
@@ -19,6 +19,7 @@ from pidscope.query.typed_pid import MAX_NUMBER, parse_pid
 from pidscope.query.where import Place, bracketed, parse_where
 from pidscope.render import lookup as answers
 from pidscope.render import tables as views
+from pidscope.render.text import WIDTH
 from pidscope.snapshot import TaskReading
 from pidscope.sources.listing import Listed, add_options, listed
 from pidscope.sources.options import SEE_SCENARIOS
@@ -127,7 +128,7 @@ def _number(word: str) -> int:
     number = parse_pid(word)
     if number is None:
         hint = f"a PID is a number from 1 to {MAX_NUMBER}; - reads them from standard input"
-        raise UsageError(f"'{shown(word)}': no PID", _ZERO if word.strip("0") == "" else hint)
+        raise UsageError(f"'{printable(word)}': no PID", _ZERO if word.strip("0") == "" else hint)
     return number
 
 
@@ -228,7 +229,7 @@ def _print_table(
     def clock(since_boot_ns: int) -> datetime:
         return datetime.fromtimestamp(boot_time + since_boot_ns / 1e9)
 
-    width = None if args.output is not None else views.WIDTH
+    width = None if args.output is not None else WIDTH
     headings = not args.noheadings
     text = answers.answer_table(found, columns, clock, headings=headings, width=width)
     if text:

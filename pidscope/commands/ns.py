@@ -9,6 +9,7 @@ from pidscope.gc_pause import gc_paused
 from pidscope.query import process as documents
 from pidscope.query.process import Process
 from pidscope.render import tables as views
+from pidscope.render.text import WIDTH
 from pidscope.sources.listing import Listed, add_options, listed
 from pidscope.sources.options import SEE_SCENARIOS
 from pidscope.sources.where import ROOT, containers_of, wants_containers
@@ -83,7 +84,7 @@ def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     if args.output is None and any(entry["container"] or entry["shared"] for entry in tree):
         columns = [*columns, "CONTAINER"]
     comms = {process["tid"]: process["comm"] for process in everyone}
-    width = None if args.output is not None else views.WIDTH
+    width = None if args.output is not None else WIDTH
     text = views.namespace_tree(
         tree, comms, columns, headings=not args.noheadings, width=width, told=told
     )

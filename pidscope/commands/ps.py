@@ -8,6 +8,7 @@ from pidscope.gc_pause import gc_paused
 from pidscope.query import process as documents
 from pidscope.query.process import Process
 from pidscope.render import tables as views
+from pidscope.render.text import WIDTH
 from pidscope.sources.listing import Listed, add_options, listed
 from pidscope.sources.options import SEE_SCENARIOS
 from pidscope.sources.where import (
@@ -101,7 +102,7 @@ def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
     if args.json:
         world.print_document("processes", chosen, complete, containers_known=told)
         return 0
-    width = None if args.output is not None else views.WIDTH
+    width = None if args.output is not None else WIDTH
     comms = {process["tid"]: process["comm"] for process in everyone}
     table = views.process_table(
         chosen, columns, comms, headings=not args.noheadings, width=width, told=told

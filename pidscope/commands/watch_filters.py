@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pidscope.containers.container import shown
 from pidscope.errors import HostError, NotFound, UsageError
+from pidscope.escape import printable
 from pidscope.events import Event
 from pidscope.query.descendants import TreeFilter, descendants
 from pidscope.query.in_namespace import NamespaceFilter
@@ -47,14 +47,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _process(text: str) -> int:
     number = parse_pid(text)
     if number is None:
-        raise UsageError(f"--tree: not a PID: '{shown(text)}'")
+        raise UsageError(f"--tree: not a PID: '{printable(text)}'")
     return number
 
 
 def _event_names(text: str) -> frozenset[str]:
     names = frozenset(text.split(","))
     for name in sorted(names.difference(CHOICES)):
-        raise UsageError(f"--type '{shown(name)}': no such event", f"one of {', '.join(CHOICES)}")
+        raise UsageError(
+            f"--type '{printable(name)}': no such event", f"one of {', '.join(CHOICES)}"
+        )
     return names
 
 

@@ -21,6 +21,7 @@ from pidscope.render.events import (
 )
 from pidscope.render.fork_counts import counts_json, counts_table
 from pidscope.render.json import event_json
+from pidscope.render.text import WIDTH
 from pidscope.session.session import Session
 from pidscope.terminal import warn
 from pidscope.wire.hooks import FAILURES_TOLD_BY
@@ -135,7 +136,7 @@ class Counted(Output):
     def end(self, session: Session) -> None:
         """Print the table."""
         cells, columns = counts_table(self._document(session)["rows"], self._counts.by)
-        cells = tables.fitted(cells, columns, self._headings, tables.WIDTH)
+        cells = tables.fitted(cells, columns, self._headings, WIDTH)
         if cells:
             print(tables.aligned(cells, columns))
         if self._counts.others.sum:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from pidscope.escape import escape
-
 _ID_SHOWN = 12  # hexadecimal digits of an id, as runtimes show it
 _LONG_ID = re.compile(
     rf"(?<![0-9a-f])([0-9a-f]{{{_ID_SHOWN}}})[0-9a-f]{{{64 - _ID_SHOWN}}}(?![0-9a-f])"
@@ -38,21 +36,21 @@ class Container(NamedTuple):
 Chain = tuple[Container, ...]  # the containers and services around a task, outermost first
 
 
-def own(chain: Chain) -> Container | None:
+def innermost(chain: Chain) -> Container | None:
     """Return the innermost container, with the service inside it as its ``unit``.
 
     Of no container but services, the innermost service. None: not even that.
     """
-    innermost: Container | None = None
+    found: Container | None = None
     for container in chain:
-        if container.is_service and innermost is not None and not innermost.is_service:
-            innermost = innermost._replace(unit=container.unit)
+        if container.is_service and found is not None and not found.is_service:
+            found = found._replace(unit=container.unit)
         else:
-            innermost = container
-    return innermost
+            found = container
+    return found
 
 
-def call(container: Container) -> str:
+def display_name(container: Container) -> str:
     """Return what people call it, in one word: its name, the start of its id, or its unit."""
     if container.is_service:
         return container.unit or "?"
@@ -62,11 +60,6 @@ def call(container: Container) -> str:
     return container.id[:_ID_SHOWN] if container.name is None else container.name
 
 
-def shown(text: str) -> str:
-    """Return a foreign string as it may be printed."""
-    return escape(text.encode("utf-8", "surrogateescape"))
-
-
-def brief(text: str) -> str:
-    """Return a cgroup path, or text with one, whose container ids are cut as `call` cuts them."""
+def shorten_ids(text: str) -> str:
+    """Return a cgroup path, or text with one, with its container ids cut as by `display_name`."""
     return _LONG_ID.sub(r"\1…", text)

@@ -24,8 +24,6 @@ from typing import Any, NamedTuple
 from pidscope.query.process import Outermost, Process
 
 TYPES = ("PID", "TGID", "PGID", "SID")  # enum pid_type, include/linux/pid_types.h
-_COMM = 24  # as much of a comm is drawn, which may be escaped
-_NAME = 40  # as wide may the numbers be that name a struct pid
 
 
 class StructPid(NamedTuple):
@@ -36,16 +34,6 @@ class StructPid(NamedTuple):
     ns: Sequence[int | None]
     partial: bool  # there may be more of them
     tasks: Mapping[str, Sequence[Process]]  # by name of the type
-
-    @property
-    def name(self) -> str:
-        """How it is called in the drawing: by its numbers, of very many the first and the last."""
-        words = [*map(str, self.numbers), *(["?"] if self.partial else [])]
-        cut = words
-        while len("/".join(cut)) > _NAME:
-            del words[1]
-            cut = [words[0], "…", *words[1:]]
-        return f"{'struct pid' if self.nr else 'init_struct_pid'} {'/'.join(cut)}"
 
 
 class Space(NamedTuple):
@@ -186,28 +174,6 @@ def _why(task: Process, ns_is_read: bool) -> str:
         return "not known: this user may not read it"
     # An init that waits for its namespace to empty is no zombie yet, and has no nsproxy either.
     return "not known: it is exiting, or the namespace there has had no number 1 yet"
-
-
-# What it is called
-
-
-def comm(task: Process | None) -> str:
-    """How a task calls itself, cut if it is long."""
-    if task is None:
-        return "?"
-    comm = task["comm"]
-    return comm if len(comm) <= _COMM else comm[: _COMM - 1] + "…"
-
-
-def inum(ns: int | None) -> str:
-    """A namespace, or that it is not known."""
-    return "?" if ns is None else str(ns)
-
-
-def called(it: Explained, space: Space) -> str:
-    """What a namespace is called."""
-    initial = it.outermost["initial"] and space.level == 0
-    return f"pid_namespace {inum(space.ns)}{' (init_pid_ns)' if initial else ''}"
 
 
 # JSON

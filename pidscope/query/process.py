@@ -11,8 +11,8 @@ from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypedDict, cast
 
-from pidscope.containers.container import Chain, Container, own, shown
-from pidscope.escape import escape, unescape_status_name
+from pidscope.containers.container import Chain, Container, innermost
+from pidscope.escape import escape, printable, unescape_status_name
 from pidscope.host.ticks import ticks_since_boot
 from pidscope.snapshot import Snapshot, TaskReading
 
@@ -141,13 +141,13 @@ def _process(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> 
 
 def _container(chain: Chain) -> ContainerJson | None:
     """Return the innermost container of a chain, with the service in it."""
-    container = own(chain)
+    container = innermost(chain)
     return None if container is None else container_json(container)
 
 
 def container_json(container: Container) -> ContainerJson:
     """Return a container as JSON has it, its foreign strings escaped."""
-    told = [None if text is None else shown(text) for text in container]
+    told = [None if text is None else printable(text) for text in container]
     return cast("ContainerJson", dict(zip(container._fields, told)))
 
 

@@ -13,8 +13,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Callable, NamedTuple
 
-from pidscope.containers.container import Chain, Container, call, shown
+from pidscope.containers.container import Chain, Container, display_name
 from pidscope.errors import AmbiguousError, HostError, NotFound, PidscopeError, UsageError
+from pidscope.escape import printable
 from pidscope.snapshot import Mount, Snapshot, TaskReading
 
 FORMS = (
@@ -110,7 +111,7 @@ def parse_where(word: str) -> Where:
     else:
         found = Where(Kind.BARE, word, text=word) if word else None
     if found is None:
-        raise UsageError(f"'{shown(word)}': no such place", f"WHERE is one of {FORMS}")
+        raise UsageError(f"'{printable(word)}': no such place", f"WHERE is one of {FORMS}")
     return found
 
 
@@ -161,7 +162,9 @@ def resolve(where: Where, scene: Scene) -> Place:
     """
     found = list(_distinct(_places(where, scene)))
     if len(found) > 1:
-        raise AmbiguousError(f"'{shown(where.word)}' is more than one place", _listed(found, where))
+        raise AmbiguousError(
+            f"'{printable(where.word)}' is more than one place", _listed(found, where)
+        )
     if not found:
         raise _not_found(where, scene)
     return _with_neighbours(found[0], scene)
@@ -285,16 +288,16 @@ def _with_neighbours(place: Place, scene: Scene) -> Place:
 def _not_found(where: Where, scene: Scene) -> PidscopeError:
     if where.kind is Kind.PID:
         return NotFound(no_process(where.number, scene.complete))
-    named = bracketed(where.number) if where.kind is Kind.NS else f"'{shown(where.word)}'"
+    named = bracketed(where.number) if where.kind is Kind.NS else f"'{printable(where.word)}'"
     what = f"{_NOUNS[where.kind]} {named}"
     if where.needs_containers and scene.containers is None:
         return HostError(f"no {what}: containers cannot be named here")
     if not scene.complete:
         return HostError(f"no {what} among what this user may read", _ROOT)
-    unnamed = sorted({call(it) for it in _nameless(where, scene)})
+    unnamed = sorted({display_name(it) for it in _nameless(where, scene)})
     if unnamed:
         others = f" and {len(unnamed) - 1} more" if len(unnamed) > 1 else ""
-        hint = f"no name is known of {shown(unnamed[0])}{others}: id:HEX, or pid:N, names one"
+        hint = f"no name is known of {printable(unnamed[0])}{others}: id:HEX, or pid:N, names one"
         return HostError(f"no {what} that is known", hint)
     return NotFound(f"no {what}", "pidscope ns lists the namespaces, and whose they are")
 
@@ -324,7 +327,7 @@ def _what(place: Place, where: Where) -> str:
     if place.container:
         return describe(place.container)
     named = where.text == str(place.ns)
-    return "the namespace itself" if named else f"that of process {shown(where.text)}"
+    return "the namespace itself" if named else f"that of process {printable(where.text)}"
 
 
 def bracketed(ns: int | None) -> str:
@@ -335,11 +338,11 @@ def bracketed(ns: int | None) -> str:
 def describe(chain: Chain) -> str:
     """Return what people call a container: ``docker container web``, ``pod default/web/nginx``."""
     container = chain[-1]
-    kind = f"{shown(container.runtime)} container"
+    kind = f"{printable(container.runtime)} container"
     if container.is_service:
         kind = "service"
     elif container.pod is not None:
         kind = "pod"
-    named = f"{kind} {shown(call(container))}"
+    named = f"{kind} {printable(display_name(container))}"
     outer = tuple(around for around in chain[:-1] if not around.is_service)
     return f"{named} in {describe(outer)}" if outer else named

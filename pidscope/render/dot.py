@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pidscope.query.explain import TYPES, Explained, Space, StructPid, called, comm, inum
+from pidscope.query.explain import TYPES, Explained, Space, StructPid
 from pidscope.query.process import Process
+from pidscope.render.drawing import called, comm, name
+from pidscope.render.text import known
 
 _MEMBERS = 20  # of a list are drawn
 
@@ -34,10 +36,10 @@ def _nodes(it: Explained) -> Iterator[str]:
         yield f"nsproxy [label={_label('nsproxy')}]"
     for pid in it.pids:
         numbers = [
-            f"numbers[{level}] = {nr} in {inum(ns)}"
+            f"numbers[{level}] = {nr} in {known(ns)}"
             for level, (nr, ns) in enumerate(zip(pid.numbers, pid.ns))
         ]
-        yield f"{_id('pid', pid.nr)} [label={_label(pid.name, *numbers)}, style=rounded]"
+        yield f"{_id('pid', pid.nr)} [label={_label(name(pid), *numbers)}, style=rounded]"
     for space in _all_spaces(it):
         yield f"{_id('ns', space.ns)} [label={_label(called(it, space))}, shape=ellipse]"
 

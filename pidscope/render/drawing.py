@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pidscope.query.explain import TYPES, Explained, Space, StructPid, called, comm, inum
+from pidscope.query.explain import TYPES, Explained, Space, StructPid
 from pidscope.query.process import Process
+from pidscope.render.text import WIDTH, cut, cut_middle, known
 
-WIDTH = 79
+_COMM = 24  # as much of a comm is drawn, which may be escaped
+_NAME = 40  # as wide may the numbers be that name a struct pid
 _INDENTED = 4  # as many namespaces; those further inwards stand below each other
 _LIST_WIDTH = 200  # of a list is drawn
 _STATES = {
@@ -69,8 +71,8 @@ def _flowed(head: str, pieces: Iterable[str], rest: str) -> Iterator[str]:
 
 def _task_lines(it: Explained) -> list[str]:
     task = it.task
-    state = f"{task['state']} ({_STATES.get(task['state'], '?')})"
-    pids = {pid.nr: pid.name for pid in it.pids}
+    state = f"{task['state']} ({known(_STATES.get(task['state']))})"
+    pids = {pid.nr: name(pid) for pid in it.pids}
     leader = "itself" if task["tid"] == task["pid"] else comm(it.leader)
     return [
         f"task_struct {task['tid']}  {comm(task)}, state {state}",
@@ -134,14 +136,14 @@ def _pid_lines(it: Explained, pid: StructPid) -> list[str]:
         nobody = "no task has" if sure else "no task is seen that has"
         last = f"its level is not known: {nobody} it for its own"
     numbers = [
-        _Branch(f"numbers[{first}{level}]", [f"{{nr {nr},", f"ns ▶ {inum(ns)}}}"], points=False)
+        _Branch(f"numbers[{first}{level}]", [f"{{nr {nr},", f"ns ▶ {known(ns)}}}"], points=False)
         for level, (nr, ns) in enumerate(zip(pid.numbers, pid.ns))
     ]
     if pid.partial:
         numbers.append(_Branch("numbers[…]", ["not known"], points=False))
     seen, is_its_group = bool(pid.tasks["PID"]), pid.nr == it.links["TGID"]
     lists = [_list(it, kind, pid.tasks[kind], seen, is_its_group) for kind in TYPES]
-    return [f"{pid.name}  {last}", *_tree([*numbers, *lists])]
+    return [f"{name(pid)}  {last}", *_tree([*numbers, *lists])]
 
 
 def _list(
@@ -191,7 +193,7 @@ def _space_lines(it: Explained) -> list[str]:
 
 
 def _level(it: Explained, space: Space) -> str:
-    return inum(space.level) if it.outermost["initial"] else f"n+{inum(space.level)}"
+    return known(space.level) if it.outermost["initial"] else f"n+{known(space.level)}"
 
 
 def _marks(it: Explained, space: Space) -> list[str]:
@@ -207,3 +209,24 @@ def _reaper(it: Explained, space: Space) -> str:
         return "NULL, or one that has exited" if it.all_read and space.ns else "not known"
     name = f"{space.init['tid']} {comm(space.init)}"
     return f"a thread of {name}" if space.init["state"] in "ZX" else name
+
+
+# The names of the structures, here and in the graph
+
+
+def name(pid: StructPid) -> str:
+    """Return a struct pid by its numbers, of very many the first and the last."""
+    words = [*map(str, pid.numbers), *(["?"] if pid.partial else [])]
+    numbers = cut_middle("/".join(words), _NAME, "/")
+    return f"{'struct pid' if pid.nr else 'init_struct_pid'} {numbers}"
+
+
+def comm(task: Process | None) -> str:
+    """Return what a task calls itself, cut if it is long."""
+    return known(None if task is None else cut(task["comm"], _COMM))
+
+
+def called(it: Explained, space: Space) -> str:
+    """Return what a namespace is called."""
+    initial = it.outermost["initial"] and space.level == 0
+    return f"pid_namespace {known(space.ns)}{' (init_pid_ns)' if initial else ''}"

@@ -13,19 +13,18 @@ from textwrap import wrap
 from typing import Any, Callable, NamedTuple
 
 from pidscope import events
-from pidscope.containers.container import brief
+from pidscope.containers.container import shorten_ids
 from pidscope.escape import escape
 from pidscope.limits.failure import Reason, errno_name
 from pidscope.render.event_names import event_name
+from pidscope.render.text import COMM_WIDTH, WIDTH, cut, cut_middle
 from pidscope.verify.hook_counts import hooks_agree
 from pidscope.verify.verdicts import Judgement
 from pidscope.wire.hooks import TRACEPOINT
 
 HEADING = f"{'TIME':<12} {'EVENT':<9} {'PID':<18} {'COMM':<15} DETAIL"
-WIDTH = 79
 _INDENT = " " * 13
 _PID = 18
-_COMM = 15
 _SIGNALS = {number.value: number.name.removeprefix("SIG") for number in signal.Signals}
 
 
@@ -58,15 +57,17 @@ def event_line(
     time = clock(event.ts_ns).strftime("%H:%M:%S.%f")[:-3]
     head = f"{time:<12} {event_name(event):<9} "
     if isinstance(event, (events.Lost, events.Repaired)):
-        return _cut(head + " ".join(_gap(event)), WIDTH)
+        return cut(head + " ".join(_gap(event)), WIDTH)
     cells = _cells(event, label, why)
-    comm = _cut(escape(cells.comm), _COMM)
-    return _cut(f"{head}{_narrow(cells.pid):<{_PID}} {comm:<{_COMM}} {cells.detail}", WIDTH)
+    pid = cut_middle(cells.pid, _PID, "/")
+    comm = cut(escape(cells.comm).rstrip(), COMM_WIDTH)
+    line = f"{head}{pid:<{_PID}} {comm:<{COMM_WIDTH}} {cells.detail}"
+    return cut(line.rstrip(), WIDTH)
 
 
 def reason_lines(why: Reason) -> list[str]:
     """Why a fork failed, as lines that stand below its own."""
-    return [_INDENT + line for line in _folded(brief(why.sentence))]
+    return [_INDENT + line for line in _folded(shorten_ids(why.sentence))]
 
 
 def _folded(text: str) -> list[str]:
@@ -76,21 +77,6 @@ def _folded(text: str) -> list[str]:
 def numbers_text(numbers: tuple[int, ...]) -> str:
     """The numbers of a struct pid, outermost first."""
     return "/".join(map(str, numbers))
-
-
-def _cut(text: str, room: int) -> str:
-    text = text.rstrip()
-    return text if len(text) <= room else text[: room - 1] + "…"
-
-
-def _narrow(numbers: str) -> str:
-    """Leave out inner levels, but neither the outermost nor the innermost nor part of a number."""
-    if len(numbers) <= _PID:
-        return numbers
-    first, *inner = numbers.split("/")
-    while len(inner) > 1 and len("/".join((first, "…", *inner))) > _PID:
-        del inner[0]
-    return "/".join((first, "…", *inner))
 
 
 def _pid(pid: events.PidNumbers) -> str:

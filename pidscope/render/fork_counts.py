@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
-from pidscope.containers.container import Container, call
+from pidscope.containers.container import Container, display_name
 from pidscope.escape import escape
 from pidscope.query.fork_counts import ByComm, ByNamespace, Counts, First, Row
 from pidscope.query.process import container_json
+from pidscope.render.text import known
 
 OwnerOf = Callable[[int, Optional[First], bool], Optional[Container]]
 """The container of a namespace, by its inum, its number 1, and whether it still has the inum."""
@@ -77,6 +78,6 @@ def counts_table(
 
 def _cell(row: Mapping[str, Any], by: str, column: str) -> str:
     if column == _CONTAINER:
-        return "-" if row["container"] is None else call(Container(**row["container"]))
+        return "-" if row["container"] is None else display_name(Container(**row["container"]))
     value = row[_COLUMNS[by][column]]
-    return "?" if value is None else str(value)
+    return known(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
-from pidscope.containers.container import brief
+from pidscope.containers.container import shorten_ids
 from pidscope.limits.bounds import (
     CHILDREN,
     INIT,
@@ -18,6 +18,7 @@ from pidscope.limits.bounds import (
     shown,
     tight,
 )
+from pidscope.render.text import known
 
 
 class BoundDocument(TypedDict):
@@ -91,7 +92,7 @@ COUNTER_COLUMNS = ("PIDS.EVENTS", "MAX", "LOCAL", "PEAK")
 def bound_rows(found: Iterable[Bound]) -> list[list[str]]:
     """Return the cells of `BOUND_COLUMNS`: ``?`` is not known, ``-`` there is none."""
     return [
-        [bound.name, brief(bound.of), *_counts(bound), _room_cell(bound), _errno(bound)]
+        [bound.name, shorten_ids(bound.of), *_counts(bound), _room_cell(bound), _errno(bound)]
         for bound in found
     ]
 
@@ -101,7 +102,7 @@ def counter_rows(found: Iterable[Bound]) -> list[list[str]]:
     cgroups = [bound.cgroup for bound in found if bound.cgroup is not None]
     return [
         [
-            brief(it.path),
+            shorten_ids(it.path),
             *("-" if n is None else str(n) for n in (it.events, it.events_local, it.peak)),
         ]
         for it in cgroups
@@ -115,7 +116,7 @@ def _counts(bound: Bound) -> tuple[str, str]:
 
 
 def _cell(amount: Amount) -> str:
-    return "?" if amount is None else str(shown(amount))
+    return known(shown(amount))
 
 
 def _room_cell(bound: Bound) -> str:

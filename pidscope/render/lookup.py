@@ -14,6 +14,7 @@ from pidscope.escape import escape
 from pidscope.query.lookup import Answer, Held, Numbered, level_in, number_in, signal_of
 from pidscope.query.process import Process
 from pidscope.render import tables as views
+from pidscope.render.text import known
 
 if TYPE_CHECKING:
     from pidscope.query.ended import Life
@@ -34,9 +35,9 @@ class Line(NamedTuple):
 
 _COLUMNS: Mapping[str, Callable[[Line], str]] = {
     "NUMBER": lambda it: str(it.number),
-    "TO": lambda it: views.known(it.to),
+    "TO": lambda it: known(it.to),
     "NSPID": lambda it: " ".join(str(level.number) for level in it.levels),
-    "NS": lambda it: views.known(it.levels[-1].ns),
+    "NS": lambda it: known(it.levels[-1].ns),
     "LEVEL": lambda it: str(len(it.levels) - 1),
     "COMM": lambda it: it.comm,
     "WHAT": lambda it: it.what,

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from pidscope.containers.container import Container, call
+from pidscope.containers.container import Container, display_name
 from pidscope.errors import UsageError
 from pidscope.query.process import ContainerJson, Namespace, Process
+from pidscope.render.text import COMM_WIDTH, cut, cut_front, cut_middle, known
 
-WIDTH = 79
-_COMM = 15  # TASK_COMM_LEN - 1
 _MIN_COMM = 8
 _MIN_NSPID = 15
 _GAP = 2  # tabulate's, between plain columns
@@ -112,7 +111,7 @@ def process_table(
     ``comms`` names parents by number. ``told``: who is shown in no container is in none.
     """
     particular: Mapping[str, Callable[[Process], str]] = {
-        "REAPER": lambda it: comms.get(it["levels"][0]["ppid"] or 0, "?"),
+        "REAPER": lambda it: known(comms.get(it["levels"][0]["ppid"] or 0)),
         "CONTAINER": lambda it: _called(it["container"], told),
         "NSCONTAINER": lambda it: _callings((at["container"] for at in it["levels"]), told),
     }
@@ -137,7 +136,7 @@ def namespace_tree(
 
     def cell(namespace: Namespace, column: str) -> str:
         if column == "COMM":
-            return comms.get(namespace["init"] or 0, "?")
+            return known(comms.get(namespace["init"] or 0))
         if column == "CONTAINER":
             return _callings([namespace["container"], *namespace["shared"]], told, " +")
         return NS_COLUMNS[column](namespace)
@@ -154,7 +153,7 @@ def table(rows: list[list[str]], columns: Sequence[str], *, width: int | None, g
         widths = list(map(_widest, zip(*rows)))
         excess = sum(widths) + _GAP * (len(columns) - 1) - width
         if excess > 0:
-            _shorten(rows, give, _cut_front, max(_MIN_COMM, widths[give] - excess))
+            _shorten(rows, give, cut_front, max(_MIN_COMM, widths[give] - excess))
     return aligned(rows, columns)
 
 
@@ -204,15 +203,15 @@ def _fit(rows: list[list[str]], columns: Sequence[str], width: int) -> None:
     """Shorten NSPID as far as whole comms need it, then names as far as the line needs it."""
     widths = dict(zip(columns, map(_widest, zip(*rows))))
     # What a name has beyond a comm (workqueues, containers, escapes) is no reason to cut numbers.
-    spare = sum(max(0, widths.get(column, 0) - _COMM) for column in _NAMES)
+    spare = sum(max(0, widths.get(column, 0) - COMM_WIDTH) for column in _NAMES)
     excess = sum(widths.values()) + _GAP * (len(columns) - 1) - width
     if "NSPID" in widths:
         room = max(_MIN_NSPID, widths["NSPID"] - excess + spare)
-        excess -= widths["NSPID"] - _shorten(rows, columns.index("NSPID"), _cut_middle, room)
+        excess -= widths["NSPID"] - _shorten(rows, columns.index("NSPID"), cut_middle, room)
     for column in _NAMES:
         if excess > 0 and widths.get(column, 0) > _MIN_COMM:
             room = max(_MIN_COMM, widths[column] - excess)
-            excess -= widths[column] - _shorten(rows, columns.index(column), _cut, room)
+            excess -= widths[column] - _shorten(rows, columns.index(column), cut, room)
 
 
 def _shorten(rows: list[list[str]], index: int, cut: Callable[[str, int], str], room: int) -> int:
@@ -227,25 +226,6 @@ def _widest(cells: Iterable[str]) -> int:
     return max(map(len, cells))
 
 
-def _cut(text: str, room: int) -> str:
-    return text[: room - 1] + "…"
-
-
-def _cut_front(text: str, room: int) -> str:
-    """Keep the end, which tells cgroups from each other."""
-    return "…" + text[1 - room :]
-
-
-def _cut_middle(numbers: str, room: int) -> str:
-    """Leave out inner levels but never the outermost, the innermost, or a part of a number."""
-    words = numbers.split(" ")
-    kept = words
-    while len(" ".join(kept)) > room and len(words) > 2:
-        words.pop(1)
-        kept = [words[0], "…", *words[1:]]
-    return " ".join(kept)
-
-
 def _numbers(numbers: Iterable[int | None]) -> str:
     return " ".join(map(known, numbers))
 
@@ -253,15 +233,10 @@ def _numbers(numbers: Iterable[int | None]) -> str:
 def _called(container: ContainerJson | None, told: bool = True) -> str:
     if container is None:
         return "-" if told else "?"
-    return call(Container(**container))
+    return display_name(Container(**container))
 
 
 def _callings(
     containers: Iterable[ContainerJson | None], told: bool = True, joint: str = " "
 ) -> str:
     return joint.join(_called(container, told) for container in containers)
-
-
-def known(number: int | None) -> str:
-    """Return a number, or what stands for one that is not known."""
-    return "?" if number is None else str(number)

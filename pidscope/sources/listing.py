@@ -13,6 +13,7 @@ from pidscope.host.proc import ProcFs
 from pidscope.host.time_namespace import Offsets, offsets_of_reader
 from pidscope.query import process as documents
 from pidscope.query.process import Outermost, Process
+from pidscope.query.where import bracketed
 from pidscope.render.json import envelope
 from pidscope.snapshot import Mount, ProcFiles, Snapshot
 from pidscope.sources.options import (
@@ -158,10 +159,9 @@ class Listed(NamedTuple):
         """Say on standard error if this is not the host's view, which looks just the same."""
         ns, initial, _ = self.mount
         if not initial:
-            inum = "?" if ns is None else ns
             host = "not from the host" if initial is False else "perhaps not from the host"
             warn(
-                f"seen from pid:[{inum}], {host}: these are its PIDs, "
+                f"seen from {bracketed(ns)}, {host}: these are its PIDs, "
                 "and who is outside it is not shown"
             )
 

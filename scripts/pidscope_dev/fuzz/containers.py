@@ -6,9 +6,10 @@ import json
 import re
 from typing import Any
 
-from pidscope.containers.container import Container, own, shown
+from pidscope.containers.container import Container, innermost
 from pidscope.containers.docker import NoAnswer, parse_answer
 from pidscope.containers.rules import cgroup_paths, parse_cgroup, parse_path
+from pidscope.escape import printable
 from pidscope_dev.fuzz.target import Target, agrees
 
 _A, _B = "0123456789abcdef" * 4, "fedcba9876543210" * 4
@@ -24,7 +25,7 @@ def check_cgroup(data: bytes) -> bool:
     paths = list(cgroup_paths(data))
     assert len(paths) <= data.count(b"\n") + 1
     assert chain in ([parse_path(path) for path in paths] or [()])
-    assert own(chain) is None or chain
+    assert innermost(chain) is None or chain
     for path in paths:
         around = parse_path(path)
         assert len(around) <= len(chain)
@@ -37,7 +38,7 @@ def _check_path(path: str, around: tuple[Container, ...]) -> None:
     """Each bare id is a container's, but a pod's of Podman; every name stands in the path."""
     at = 0
     for container in around:
-        assert all(text is None or shown(text).isprintable() for text in container)
+        assert all(text is None or printable(text).isprintable() for text in container)
         if _BARE.fullmatch(container.id):
             at = path.index(container.id, at) + len(container.id)
     parts = path.split("/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pidscope.containers.container import Chain, Container, own
+from pidscope.containers.container import Chain, Container, innermost
 from pidscope.errors import AmbiguousError, HostError, NotFound, UsageError
 from pidscope.query.where import Kind, Place, Scene, Where, describe, parse_where, resolve
 from pidscope.snapshot import Mount, Snapshot, Status, TaskReading
@@ -279,10 +279,10 @@ def test_a_hostile_name_is_escaped() -> None:
 
 
 def test_a_containers_own_service_is_its_unit() -> None:
-    assert own((UNIT,)) == UNIT
-    assert own((UNIT, WEB)) == WEB
-    assert own((WEB, UNIT)) == WEB._replace(unit="nginx.service")
-    assert own(()) is None
+    assert innermost((UNIT,)) == UNIT
+    assert innermost((UNIT, WEB)) == WEB
+    assert innermost((WEB, UNIT)) == WEB._replace(unit="nginx.service")
+    assert innermost(()) is None
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,10 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from pidscope import events
-from pidscope.containers.container import brief
+from pidscope.containers.container import shorten_ids
 from pidscope.limits.failure import Known, Reason
 from pidscope.render.event_names import ALWAYS, CHOICES, FAILED, STEPS, event_name
 from pidscope.render.events import (
-    WIDTH,
     TaskLabel,
     disagreement,
     event_line,
@@ -22,6 +21,7 @@ from pidscope.render.events import (
     reason_lines,
     verification,
 )
+from pidscope.render.text import WIDTH
 from pidscope.verify.verdicts import Judgement, Verdict
 from tests.unit.reference import ROOT
 from tests.unit.wire.test_wire import EVENTS
@@ -151,8 +151,8 @@ def test_a_long_reason_is_folded_below_its_line_and_nothing_is_left_out() -> Non
 def test_a_reason_has_ids_as_short_as_they_are_shown_elsewhere() -> None:
     reason = Reason(Known.LIKELY, ("pids.max",), f"pids.max 8 of /docker/{'0a' * 32}, full")
     assert reason_lines(reason) == [" " * 13 + "likely pids.max 8 of /docker/0a0a0a0a0a0a…, full"]
-    assert brief(f"/a/docker-{'0a' * 32}.scope/b") == "/a/docker-0a0a0a0a0a0a….scope/b"
-    assert brief("/" + "0a" * 33) == "/" + "0a" * 33  # no id of a container's
+    assert shorten_ids(f"/a/docker-{'0a' * 32}.scope/b") == "/a/docker-0a0a0a0a0a0a….scope/b"
+    assert shorten_ids("/" + "0a" * 33) == "/" + "0a" * 33  # no id of a container's
 
 
 def test_a_loss_is_told() -> None:

@@ -11,6 +11,7 @@ from pidscope.errors import UsageError
 from pidscope.escape import escape
 from pidscope.query.process import ContainerJson, Level, Namespace, Process
 from pidscope.render import tables as views
+from pidscope.render.text import WIDTH
 
 # A loaded machine is no fault of what is tested.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,7 +38,7 @@ def namespace(ns: int, level: int, init: int | None = 1, **more: Any) -> Namespa
     return made
 
 
-def table(*processes: Process, width: int | None = views.WIDTH, **more: Any) -> list[str]:
+def table(*processes: Process, width: int | None = WIDTH, **more: Any) -> list[str]:
     columns = more.pop("columns", views.PS_DEFAULT)
     comms, headings = more.pop("comms", {}), more.pop("headings", True)
     text = views.process_table(processes, columns, comms, headings=headings, width=width)
@@ -80,7 +81,7 @@ def test_the_container_gives_way_before_a_name() -> None:
     made = table(
         process(42, container=container, comm="c" * 15), columns=["PID", "CONTAINER", "COMM"]
     )
-    assert max(map(len, made)) == views.WIDTH and made[1].endswith("…  " + "c" * 15)
+    assert max(map(len, made)) == WIDTH and made[1].endswith("…  " + "c" * 15)
 
 
 def test_columns_that_show_every_level() -> None:
@@ -93,7 +94,7 @@ def test_columns_that_show_every_level() -> None:
 
 def test_a_long_name_is_cut_visibly_and_only_as_far_as_needed() -> None:
     made = table(process(42, comm="kworker/u8:2-events_unbound_and_more_of_that"))
-    assert max(map(len, made)) == views.WIDTH
+    assert max(map(len, made)) == WIDTH
     assert made[1].endswith("…")
     uncut = table(process(42, comm="k" * 60), width=None)
     assert uncut[1].endswith(" " + "k" * 60)
@@ -101,14 +102,14 @@ def test_a_long_name_is_cut_visibly_and_only_as_far_as_needed() -> None:
 
 def test_seven_digits_at_two_levels_fit() -> None:
     made = table(process(4194303, 1234, comm="a" * 15, joined=True))
-    assert max(map(len, made)) <= views.WIDTH
+    assert max(map(len, made)) <= WIDTH
     assert "4194303 1234 " in made[1]
 
 
 def test_a_deep_task_loses_inner_levels_but_no_digit_of_the_ends() -> None:
     numbers = [*range(4194000, 4194031), 17]
     made = table(process(*numbers, comm="a" * 15), process(3, 1, comm="shallow"))
-    assert max(map(len, made)) <= views.WIDTH
+    assert max(map(len, made)) <= WIDTH
     assert "4194000 … 17 " in made[1]
     assert "  3 1  " in made[2] and made[2].endswith("shallow")
 
@@ -124,7 +125,7 @@ def test_what_a_long_name_needs_is_not_taken_from_the_numbers() -> None:
 
 
 @steady
-@given(st.lists(st.binary(max_size=64), max_size=4), st.sampled_from([views.WIDTH, None]))
+@given(st.lists(st.binary(max_size=64), max_size=4), st.sampled_from([WIDTH, None]))
 def test_no_name_breaks_the_table(names: list[bytes], width: int | None) -> None:
     made = table(*[process(n + 1, comm=escape(name)) for n, name in enumerate(names)], width=width)
     assert len(made) == len(names) + 1
@@ -163,7 +164,7 @@ def test_the_tree() -> None:
         {1: "systemd", 42: "  nginx"},
         views.NS_DEFAULT,
         headings=True,
-        width=views.WIDTH,
+        width=WIDTH,
     )
     assert text.split("\n") == [
         "NS      LEVEL  INIT  PROCS  THREADS  ZOMBIES  COMM",
