@@ -6,6 +6,7 @@ The pids controller is in one hierarchy only: a v1 one of its own, or the unifie
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pidscope.errors import ProcError
@@ -90,6 +91,11 @@ def directories(path: bytes, mount: CgroupMount) -> list[Directory]:
         point = mount.point.rstrip(b"/")
         found.append(Directory(root + inside or b"/", point + inside or b"/"))
     return found
+
+
+def places(path: bytes, mounts: Iterable[CgroupMount]) -> Iterator[list[Directory]]:
+    """Yield the `directories` of a cgroup in each mount that shows it."""
+    return filter(None, (directories(path, mount) for mount in mounts))
 
 
 def parse_amount(data: bytes) -> int | None:

@@ -12,20 +12,16 @@ the errno:
 4. ``alloc_pid()``: a number at every level, innermost first; EAGAIN. Then ENOMEM if the namespace's
    number 1 has exited.
 5. ``pids_can_fork()`` (kernel/cgroup/pids.c): pids.max of the cgroup and all above it; EAGAIN.
-
-An amount is a number, `MAX` (no limit), or None: not known.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
+from pidscope.limits.tasks_limit import MAX, Amount, TasksLimit
 from pidscope.query.process import Process
-
-MAX = math.inf
-Amount = Optional[float]  # an int, MAX or None
+from pidscope.query.where import bracketed
 
 MAX_PID_NS_LEVEL = 32  # include/linux/pid_namespace.h
 _RESERVED_PIDS = 300  # include/linux/threads.h
@@ -50,7 +46,7 @@ class Everyone(NamedTuple):
         return [task["tid"] for task in self.processes if task["pid"] == pid]
 
 
-class Numbers(NamedTuple):
+class PidNsNumbers(NamedTuple):
     """One ``struct pid_namespace`` in which a new task needs a number."""
 
     ns: int | None  # inum
@@ -60,23 +56,10 @@ class Numbers(NamedTuple):
     last_pid: int | None  # the last that was given out
 
 
-class CgroupPids(NamedTuple):
-    """One cgroup with the pids controller."""
-
-    path: str  # escaped
-    max: Amount
-    current: int | None
-    peak: int | None = None  # None: an older kernel has no such file
-    events: int | None = None
-    events_local: int | None = None
-
-
 class UserTasks(NamedTuple):
     """RLIMIT_NPROC, and the tasks that count against it (``UCOUNT_RLIMIT_NPROC``)."""
 
-    uid: int
-    limit: Amount
-    tasks: int | None
+    limit: TasksLimit
     all_seen: bool  # no other counts
     exempt: bool | None
 
@@ -84,15 +67,14 @@ class UserTasks(NamedTuple):
 class Facts(NamedTuple):
     """All that is asked about one process, as far as it is known."""
 
-    numbers: Sequence[Numbers]  # of the namespace of its children and outwards
+    numbers: Sequence[PidNsNumbers]  # of the namespace of its children and outwards
     adding: bool | None  # the first of them takes new tasks: no number 1 of it has exited
     level: int | None  # of the first of them
     diverted: bool | None  # its children go elsewhere than where it lives
-    cgroups: Sequence[CgroupPids]  # its own and upwards
+    cgroups: Sequence[TasksLimit]  # its own and upwards
     cgroups_known: bool  # there is no other above them
     user: UserTasks | None  # None: the kernel has no such limit
-    threads: int | None
-    threads_max: Amount
+    threads: TasksLimit | None  # None: the kernel has no such limit
     pid_namespaces: int | None  # of its user
     max_pid_namespaces: Amount
 
@@ -109,7 +91,7 @@ class Bound(NamedTuple):
     errno: str  # of what it refuses
     exempt: bool | None = False
     stops: str = FORK
-    cgroup: CgroupPids | None = None
+    cgroup: TasksLimit | None = None
 
     @property
     def holds(self) -> bool:
@@ -125,32 +107,26 @@ class Bound(NamedTuple):
 def bounds(facts: Facts) -> list[Bound]:
     """Return every bound, in the order in which the kernel asks."""
     found = [*_of_user(facts)]
-    if facts.threads_max != MAX:  # which no kernel has, but the model
-        found.append(_left("threads-max", "this host", facts.threads_max, facts.threads))
+    if facts.threads is not None:
+        found.append(_of_limit(facts.threads))
     found += _of_new_namespace(facts)
     found += [_of_numbers(numbers) for numbers in facts.numbers]
     found.append(_of_init(facts))
-    found += [
-        _left("pids.max", it.path, it.max, it.current)._replace(cgroup=it) for it in facts.cgroups
-    ]
+    found += [_of_limit(it)._replace(cgroup=it) for it in facts.cgroups]
     if not facts.cgroups_known:
-        found.append(_left("pids.max", "cgroups not seen", None, None))
+        found.append(_of_limit(TasksLimit("cgroups not seen", None, None)))
     return found
 
 
-def _left(name: str, of: str, limit: Amount, used: int | None) -> Bound:
-    """Return a bound that counts; who was there before it was lowered may be too many."""
-    room: Amount = limit
-    if limit is not None and limit != MAX:
-        room = None if used is None else max(0, limit - used)
-    return Bound(name, of, limit, used, room, room or 0, "EAGAIN")
+def _of_limit(it: TasksLimit, errno: str = "EAGAIN", stops: str = FORK) -> Bound:
+    return Bound(it.name, it.of, it.max, it.current, it.room, it.room or 0, errno, stops=stops)
 
 
 def _of_user(facts: Facts) -> Iterable[Bound]:
     if facts.user is not None:
-        uid, limit, tasks, all_seen, exempt = facts.user
-        bound = _left("RLIMIT_NPROC", f"user {uid}", limit, tasks)
-        sure = bound.least if all_seen or limit == MAX else 0
+        limit, all_seen, exempt = facts.user
+        bound = _of_limit(limit)
+        sure = bound.least if all_seen or limit.max == MAX else 0
         yield bound._replace(exempt=exempt, least=sure)
 
 
@@ -158,16 +134,16 @@ def _of_new_namespace(facts: Facts) -> Iterable[Bound]:
     if facts.diverted:
         for stops in (THREAD, NAMESPACE):
             yield Bound(CHILDREN, f"new {stops}s", None, None, 0, 0, "EINVAL", stops=stops)
-    depth = _left("MAX_PID_NS_LEVEL", "new namespaces", MAX_PID_NS_LEVEL, facts.level)
-    limit = facts.max_pid_namespaces
-    count = _left("max_pid_namespaces", "new namespaces", limit, facts.pid_namespaces)
-    for bound in (depth, count):
-        yield bound._replace(errno="ENOSPC", stops=NAMESPACE)
+    for name, limit, used in (
+        ("MAX_PID_NS_LEVEL", MAX_PID_NS_LEVEL, facts.level),
+        ("max_pid_namespaces", facts.max_pid_namespaces, facts.pid_namespaces),
+    ):
+        yield _of_limit(TasksLimit("new namespaces", limit, used, name), "ENOSPC", NAMESPACE)
 
 
-def _of_numbers(numbers: Numbers) -> Bound:
+def _of_numbers(numbers: PidNsNumbers) -> Bound:
     used = None if numbers.ns is None else len(numbers.used)
-    bound = _left("pid_max", _named(numbers.ns), numbers.pid_max, used)
+    bound = _of_limit(TasksLimit(bracketed(numbers.ns), numbers.pid_max, used, "pid_max"))
     room = free_numbers(numbers)
     # With the cursor beyond 300 there are fewest.
     far = numbers if numbers.last_pid is not None else numbers._replace(last_pid=_RESERVED_PIDS)
@@ -178,14 +154,10 @@ def _of_numbers(numbers: Numbers) -> Bound:
 def _of_init(facts: Facts) -> Bound:
     ns = facts.numbers[0].ns if facts.numbers else None
     room: Amount = None if facts.adding is None else MAX if facts.adding else 0
-    return Bound(INIT, _named(ns), None, None, room, room or 0, "ENOMEM")
+    return Bound(INIT, bracketed(ns), None, None, room, room or 0, "ENOMEM")
 
 
-def _named(ns: int | None) -> str:
-    return f"pid:[{'?' if ns is None else ns}]"
-
-
-def free_numbers(numbers: Numbers) -> int | None:
+def free_numbers(numbers: PidNsNumbers) -> int | None:
     """Return how many forks find a number here if nobody ends; None: not known.
 
     Once the cursor has passed 300, those below are not given out again (``alloc_pid()``,

@@ -18,18 +18,17 @@ from __future__ import annotations
 
 import enum
 import errno
-import math
 from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
 from pidscope.events import ERESTARTNOINTR, ForkFailed
 from pidscope.limits.fork_stage import Facts, Stage
+from pidscope.limits.tasks_limit import MAX, PIDS_MAX, RLIMIT_NPROC, THREADS_MAX, Amount, TasksLimit
 
 _CLONE_THREAD = 0x00010000  # include/uapi/linux/sched.h
 _CLONE_NEWPID = 0x20000000
 _CLONE_INTO_CGROUP = 0x200000000
 _CLONE_OTHER_NEW = 0x5E020000  # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWNET
-RLIMIT_NPROC, THREADS_MAX, _PIDS_MAX = "RLIMIT_NPROC", "threads-max", "pids.max"
 _MAX_PID_NS_LEVEL = 32  # include/linux/pid_namespace.h
 # As include/uapi/asm-generic/errno.h has it; Python calls these two ENOTSUP and EDEADLOCK.
 _KERNELS_OWN = {
@@ -37,27 +36,6 @@ _KERNELS_OWN = {
     errno.EOPNOTSUPP: "EOPNOTSUPP",
     errno.EDEADLK: "EDEADLK",
 }
-
-
-class TasksLimit(NamedTuple):
-    """A limit of how many tasks there are, as it was read after the failure."""
-
-    of: str  # whose; a cgroup's path, escaped
-    max: int | None  # None: no limit
-    current: int | None  # None: it could not be read
-    name: str = _PIDS_MAX
-    refused: int = 0  # forks so far, by this very limit
-    refused_own: int = 0  # forks so far of tasks in this very cgroup, by whatever pids.max
-
-    @property
-    def room(self) -> float:
-        """How many more it lets in; infinite if that is not known, too."""
-        return math.inf if self.max is None or self.current is None else self.max - self.current
-
-    @property
-    def is_reached(self) -> bool:
-        """Whether it lets nobody in."""
-        return self.room <= 0
 
 
 class Known(enum.Enum):
@@ -182,12 +160,12 @@ def _of_limits(stage: Stage, counted: Counted, read: Cgroups) -> Reason:
         text = "pids.max of its cgroup or one above it, which is no longer reached"
         if cgroups is None:
             text = "pids.max of its cgroup or one above it, which could not be read"
-        return Reason(Known.LIKELY, (_PIDS_MAX,), text)
+        return Reason(Known.LIKELY, (PIDS_MAX,), text)
     if cgroups is None:
         text = "pids.max of a cgroup, which could not be read, RLIMIT_NPROC or threads-max"
-        return Reason(Known.NOT, (_PIDS_MAX, *names), text)
+        return Reason(Known.NOT, (PIDS_MAX, *names), text)
     text = "RLIMIT_NPROC of its user, threads-max, or pids.max: none is seen to be reached now"
-    return Reason(Known.NOT, (*names, _PIDS_MAX), text)
+    return Reason(Known.NOT, (*names, PIDS_MAX), text)
 
 
 def _refused(cgroups: Sequence[TasksLimit]) -> Reason | None:
@@ -196,15 +174,15 @@ def _refused(cgroups: Sequence[TasksLimit]) -> Reason | None:
     Which cgroup counts a refusal is another one since 6.11 (``pids_event()``,
     kernel/cgroup/pids.c): then that of the limit, before that of who forked.
     """
-    refusing = [it for it in cgroups if it.refused]
+    refusing = [it for it in cgroups if it.events_local]
     if refusing:
-        it = min(refusing, key=lambda it: it.room)
-        text = f"pids.max of {it.of}, which has refused {it.refused} forks so far"
-        return Reason(Known.LIKELY, (_PIDS_MAX,), text, it.of, it.max)
-    if cgroups and cgroups[0].refused_own:
-        own = cgroups[0]
-        text = f"pids.max of {own.of} or of one above it: {own.refused_own} forks refused so far"
-        return Reason(Known.LIKELY, (_PIDS_MAX,), text)
+        it = min(refusing, key=lambda it: MAX if it.room is None else it.room)
+        text = f"pids.max of {it.of}, which has refused {it.events_local} forks so far"
+        return Reason(Known.LIKELY, (PIDS_MAX,), text, it.of, _finite(it.max))
+    own = cgroups[0] if cgroups else None
+    if own is not None and own.events_local is None and own.events:
+        text = f"pids.max of {own.of} or of one above it: {own.events} forks refused so far"
+        return Reason(Known.LIKELY, (PIDS_MAX,), text)
     return None
 
 
@@ -213,9 +191,13 @@ def _reached(limits: Sequence[TasksLimit]) -> Reason | None:
     for it in limits:
         if it.is_reached:
             text = f"{it.name} {it.max} of {it.of}, which has {it.current} tasks"
-            cgroup = it.of if it.name == _PIDS_MAX else None
-            return Reason(Known.LIKELY, (it.name,), text, cgroup, it.max)
+            cgroup = it.of if it.name == PIDS_MAX else None
+            return Reason(Known.LIKELY, (it.name,), text, cgroup, _finite(it.max))
     return None
+
+
+def _finite(amount: Amount) -> int | None:
+    return None if amount is None or amount == MAX else int(amount)
 
 
 def _of_namespaces(event: ForkFailed, facts: Facts) -> Reason:

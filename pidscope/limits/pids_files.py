@@ -1,14 +1,15 @@
-"""pids.max of the cgroups around a task whose fork failed, as the cgroup file systems tell.
+"""The pids files of cgroups: pids.max, and how many tasks count against it and were refused.
 
-Read while a stream goes on, so it is bounded: what was read of a cgroup holds for a second, and in
-a second few are read.
+`CgroupFiles` reads them after a fork has failed, while a stream goes on, so it is bounded: what was
+read of a cgroup holds for a second, and few are read in a second.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pidscope.errors import ProcError
 from pidscope.escape import escape
@@ -20,9 +21,13 @@ from pidscope.host.cgroup import (
     parse_cgroup_mounts,
     parse_max_events,
     parse_pids_hierarchy,
+    places,
 )
-from pidscope.limits.failure import TasksLimit
+from pidscope.host.proc import ProcFs
+from pidscope.limits.tasks_limit import MAX, TasksLimit
 
+# ENODEV: the cgroup of an open file has been removed.
+UNREAD = frozenset({errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM, errno.ENODEV})
 _HOLDS_S = 1.0
 _MOST_READ = 20  # cgroups, in a second
 _MOST_WALKED = 1000  # directories, in a second
@@ -30,15 +35,53 @@ _MOST_WALKED = 1000  # directories, in a second
 Limits = Sequence[TasksLimit]
 
 
+def read_file(path: str | bytes) -> bytes | None:
+    """Return a file; None: it is not there, or may not be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        if error.errno not in UNREAD:
+            raise
+        return None
+
+
+def read_mounts(procfs: ProcFs, version: int) -> list[CgroupMount]:
+    """Return where this process sees the hierarchy of a cgroup version that has the controller."""
+    return parse_cgroup_mounts(read_file(f"{procfs.root}/self/mountinfo") or b"", version)
+
+
+def read_limits(found: Iterable[Directory]) -> list[TasksLimit]:
+    """Read the limits of cgroups, less those that have none: the root, or without controller."""
+    return [_read_limit(it) for it in found if os.path.lexists(it.directory + b"/pids.max")]
+
+
+def _read_limit(it: Directory) -> TasksLimit:
+    most, current, peak, events, local = (
+        read_file(it.directory + b"/pids." + name) or b""
+        for name in (b"max", b"current", b"peak", b"events", b"events.local")
+    )
+    events_local = parse_max_events(local)
+    return TasksLimit(
+        escape(it.path),
+        MAX if most.strip() == b"max" else parse_amount(most),
+        parse_amount(current),
+        peak=parse_amount(peak),
+        # With a local file that cannot be read, what this one counts is not known.
+        events=None if local and events_local is None else parse_max_events(events),
+        events_local=events_local,
+    )
+
+
 class CgroupFiles:
     """Reads limits of cgroups by the id that events tell.
 
     Args:
-        proc: where the /proc is mounted that has the numbers of events.
+        procfs: the mount that has the numbers of events.
     """
 
-    def __init__(self, proc: str) -> None:
-        self._proc = proc
+    def __init__(self, procfs: ProcFs) -> None:
+        self._procfs = procfs
         self._read: dict[int, Limits | None] = {}
         self._since_s = -_HOLDS_S
         self._to_walk = 0
@@ -56,27 +99,26 @@ class CgroupFiles:
         if cgroup_id not in self._read:
             if len(self._read) >= _MOST_READ:
                 return None
-            self._read[cgroup_id] = self._look(cgroup_id, by)
+            try:
+                self._read[cgroup_id] = self._look(cgroup_id, by)
+            except (ProcError, OSError):
+                self._read[cgroup_id] = None
         return self._read[cgroup_id]
 
     def _look(self, cgroup_id: int, by: int) -> Limits | None:
-        cgroup, mounts = _file(f"{self._proc}/{by}/cgroup"), _file(f"{self._proc}/self/mountinfo")
-        if mounts is None:
-            return None
-        try:
-            place = None if cgroup is None else parse_pids_hierarchy(cgroup, "cgroup")
-        except ProcError:
-            return None
-        if place is not None and place.version == 1:
-            # The id is of another hierarchy, so that it is still the same process is not checked.
-            return _of_path(place.path, parse_cgroup_mounts(mounts, 1))
-        unified = parse_cgroup_mounts(mounts, 2)
-        if place is not None and _is_one(cgroup_id, place.path, unified):
-            return _of_path(place.path, unified)
-        if parse_cgroup_mounts(mounts, 1) or not unified:
-            return None  # the limits are in the other hierarchy, and who forked has gone
+        cgroup = read_file(f"{self._procfs.root}/{by}/cgroup")
+        place = None if cgroup is None else parse_pids_hierarchy(cgroup, "cgroup")
+        if place is not None:
+            mounts = read_mounts(self._procfs, place.version)
+            found: list[Directory] = next(places(place.path, mounts), [])
+            # The id is not of version 1, so there it is not checked that the process is the same.
+            if place.version == 1 or (found and _inode(found[0].directory) == cgroup_id):
+                return read_limits(found) if found else None
+        unified = read_mounts(self._procfs, 2)
+        if read_mounts(self._procfs, 1) or not unified:
+            return None  # the limits are in the other hierarchy, and the forker has exited
         path = self._find(cgroup_id, unified[0])
-        return None if path is None else _of_path(path, unified[:1])
+        return None if path is None else read_limits(directories(path, unified[0]))
 
     def _find(self, cgroup_id: int, mount: CgroupMount) -> bytes | None:
         """Look for a cgroup in a mount, the outer ones first; None: not among the first."""
@@ -95,14 +137,6 @@ class CgroupFiles:
         return None
 
 
-def _file(path: str | bytes) -> bytes | None:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return None
-
-
 def _below(directory: bytes) -> Iterator[tuple[bytes, int]]:
     try:
         with os.scandir(directory) as entries:
@@ -111,40 +145,8 @@ def _below(directory: bytes) -> Iterator[tuple[bytes, int]]:
         return
 
 
-def _is_one(cgroup_id: int, path: bytes, mounts: Sequence[CgroupMount]) -> bool:
-    for mount in mounts:
-        for it in directories(path, mount)[:1]:
-            return _inode(it.directory) == cgroup_id
-    return False
-
-
 def _inode(directory: bytes) -> int | None:
     try:
         return os.stat(directory).st_ino  # noqa: PTH116 (bytes)
     except OSError:  # it has gone
         return None
-
-
-def _of_path(path: bytes, mounts: Sequence[CgroupMount]) -> Limits | None:
-    for mount in mounts:
-        found = directories(path, mount)
-        if found:
-            return [limit for it in found for limit in _limit(it)]
-    return None
-
-
-def _limit(it: Directory) -> Iterator[TasksLimit]:
-    """Yield nothing for one without the files, as the root is."""
-    most, current, events, local = (
-        _file(it.directory + name)
-        for name in (b"/pids.max", b"/pids.current", b"/pids.events", b"/pids.events.local")
-    )
-    if most is None:
-        return
-    limit = TasksLimit(escape(it.path), parse_amount(most), parse_amount(current or b""))
-    # The local file came when the limit's cgroup began to count instead of the forker's (6.11,
-    # unless it is mounted with pids_localevents).
-    if local is not None:
-        yield limit._replace(refused=parse_max_events(local) or 0)
-    else:
-        yield limit._replace(refused_own=parse_max_events(events or b"") or 0)

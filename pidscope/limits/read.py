@@ -6,33 +6,17 @@ inside it can its pid_max be read where each has its own (since 6.14).
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from pidscope.errors import BtfError
-from pidscope.escape import escape
-from pidscope.host.cgroup import (
-    Directory,
-    directories,
-    parse_amount,
-    parse_cgroup_mounts,
-    parse_max_events,
-    parse_pids_hierarchy,
-)
-from pidscope.host.proc import PROC_CGROUP_INIT_INO, ProcFs
-from pidscope.limits.bounds import (
-    MAX,
-    Amount,
-    CgroupPids,
-    Everyone,
-    Facts,
-    Numbers,
-    UserTasks,
-    numbers_in_use,
-)
+from pidscope.host.cgroup import Directory, parse_amount, parse_pids_hierarchy, places
+from pidscope.host.proc import ProcFs
+from pidscope.limits.bounds import Everyone, Facts, PidNsNumbers, UserTasks, numbers_in_use
+from pidscope.limits.pids_files import UNREAD, read_file, read_limits, read_mounts
+from pidscope.limits.tasks_limit import MAX, RLIMIT_NPROC, THREADS_MAX, Amount, TasksLimit
 from pidscope.query.process import Process
 from pidscope.snapshot import Mount
 
@@ -40,7 +24,6 @@ _BTF = "/sys/kernel/btf/vmlinux"
 _PROC_USER_INIT_INO = 0xEFFFFFFD  # include/linux/proc_ns.h
 _CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24  # include/uapi/linux/capability.h
 _PF_EXITING = 0x00000004  # include/linux/sched.h
-_UNREAD = frozenset({errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM, errno.ENODEV})
 
 _STATUS = re.compile(
     rb"\nUid:\t([0-9]{1,10})\t.*\nThreads:\t([0-9]{1,10})\n.*\nCapEff:\t([0-9a-f]{1,16})\n",
@@ -78,8 +61,7 @@ def fork_facts(procfs: ProcFs, number: int, everyone: Everyone) -> Facts | None:
         cgroups=cgroups,
         cgroups_known=known,
         user=_user_tasks(procfs, number, user, everyone, mount),
-        threads=threads(procfs),
-        threads_max=threads_max(procfs),
+        threads=threads_limit(procfs),
         pid_namespaces=None,
         max_pid_namespaces=_sysctl(procfs, "user/max_pid_namespaces")
         if user.user_ns == _inum(procfs, "self/ns/user")
@@ -87,19 +69,8 @@ def fork_facts(procfs: ProcFs, number: int, everyone: Everyone) -> Facts | None:
     )
 
 
-def _read(path: str | bytes) -> bytes | None:
-    """Return a file; None: it is not there, or may not be read."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        if error.errno not in _UNREAD:
-            raise
-        return None
-
-
 def _file(procfs: ProcFs, path: str) -> bytes | None:
-    return _read(f"{procfs.root}/{path}")
+    return read_file(f"{procfs.root}/{path}")
 
 
 def _sysctl(procfs: ProcFs, name: str) -> int | None:
@@ -110,20 +81,19 @@ def _inum(procfs: ProcFs, link: str) -> int | None:
     try:
         return os.stat(f"{procfs.root}/{link}").st_ino  # noqa: PTH116 (pathlib takes a while to import)
     except OSError as error:
-        if error.errno not in _UNREAD:
+        if error.errno not in UNREAD:
             raise
         return None
 
 
-def threads_max(procfs: ProcFs) -> int | None:
-    """Return how many tasks the machine has room for; None: this /proc does not tell."""
-    return _sysctl(procfs, "kernel/threads-max")
+def threads_limit(procfs: ProcFs) -> TasksLimit:
+    """Return the limit of this host's tasks, and how many there are.
 
-
-def threads(procfs: ProcFs) -> int | None:
-    """``nr_threads``, which /proc/loadavg has behind the slash (fs/proc/loadavg.c)."""
+    That is ``nr_threads``, which /proc/loadavg has after the slash (fs/proc/loadavg.c).
+    """
     fields = (_file(procfs, "loadavg") or b"").split()
-    return parse_amount(fields[3].partition(b"/")[2]) if len(fields) == 5 else None
+    threads = parse_amount(fields[3].partition(b"/")[2]) if len(fields) == 5 else None
+    return TasksLimit("this host", _sysctl(procfs, "kernel/threads-max"), threads, THREADS_MAX)
 
 
 # Numbers
@@ -154,7 +124,7 @@ def _level(ns: int | None, everyone: Everyone) -> int | None:
 
 def _numbers(
     procfs: ProcFs, chain: list[int | None], everyone: Everyone, mount: Mount
-) -> list[Numbers]:
+) -> list[PidNsNumbers]:
     own = mount.ns if mount.inside is None else mount.inside
     pid_max = _sysctl(procfs, "kernel/pid_max")  # of the reader's namespace, whatever mount it is
     everywhere = None if set(chain) <= {own} or _has_pid_max_per_ns() is not False else pid_max
@@ -167,9 +137,9 @@ def _numbers(
         all_seen = everyone.all_read or (ns == mount.ns and everyone.nobody_hidden)
         all_seen = all_seen and ns is not None and mount.initial is True
         last_pid = procfs.last_pid() if is_own else None
-        found.append(Numbers(ns, used, all_seen, pid_max if is_own else everywhere, last_pid))
+        found.append(PidNsNumbers(ns, used, all_seen, pid_max if is_own else everywhere, last_pid))
     if not mount.initial:
-        found.append(Numbers(None, (), False, None, None))  # those around the mount's
+        found.append(PidNsNumbers(None, (), False, None, None))  # those around the mount's
     return found
 
 
@@ -177,7 +147,7 @@ def _has_pid_max_per_ns() -> bool | None:
     """Whether each namespace has its own pid_max, as the kernel's types tell; None: not known."""
     from pidscope.host.btf import Btf  # for another namespace than the reader's only
 
-    data = _read(_BTF)
+    data = read_file(_BTF)
     try:
         btf = None if data is None else Btf(data)
         if btf is None:
@@ -228,10 +198,9 @@ def _user_tasks(
     procfs: ProcFs, number: int, user: User, everyone: Everyone, mount: Mount
 ) -> UserTasks:
     tasks, alike = count_tasks(procfs, user, {task["pid"] for task in everyone.processes})
+    counted = tasks if user.user_ns is not None else None
     return UserTasks(
-        user.uid,
-        nproc(procfs, number),
-        tasks if user.user_ns is not None else None,
+        TasksLimit(f"user {user.uid}", nproc(procfs, number), counted, RLIMIT_NPROC),
         alike and everyone.nobody_hidden and mount.initial is True,
         is_exempt(procfs, user),
     )
@@ -276,43 +245,18 @@ def is_exempt(procfs: ProcFs, user: User) -> bool | None:
 # Cgroups
 
 
-def _cgroups(procfs: ProcFs, number: int) -> tuple[list[CgroupPids], bool]:
+def _cgroups(procfs: ProcFs, number: int) -> tuple[list[TasksLimit], bool]:
     """Return the cgroups upwards that have a limit to be set, and whether no other is above."""
-    data = _file(procfs, f"{number}/cgroup")
-    hierarchy = parse_pids_hierarchy(data, f"{procfs.root}/{number}/cgroup") if data else None
-    if hierarchy is None:
+    data = procfs.read_cgroup(number)
+    place = None if data is None else parse_pids_hierarchy(data, f"{procfs.root}/{number}/cgroup")
+    if place is None:
         return [], data is not None  # a kernel without the controller
-    mounts = parse_cgroup_mounts(_file(procfs, "self/mountinfo") or b"", hierarchy.version)
-    for mount in mounts:
-        found = directories(hierarchy.path, mount)
-        if found and all(map(_is_directory, found)):
+    for found in places(place.path, read_mounts(procfs, place.version)):
+        if all(map(_is_directory, found)):
             to_the_root = found[-1].path == b"/"
-            known = to_the_root and _inum(procfs, "self/ns/cgroup") == PROC_CGROUP_INIT_INO
-            return list(_with_limits(found)), known
+            return read_limits(found), to_the_root and procfs.sees_cgroups_whole()
     return [], False
 
 
 def _is_directory(it: Directory) -> bool:
     return os.path.isdir(it.directory)  # noqa: PTH112 (bytes)
-
-
-def _with_limits(found: Iterable[Directory]) -> Iterable[CgroupPids]:
-    """Leave out those without the files: the root, and where v2 does not have it turned on."""
-    for path, directory in found:
-        limit = directory + b"/pids.max"
-        if not os.path.lexists(limit):
-            continue
-        data = _read(limit)
-        most: Amount = None if data is None else MAX if data.strip() == b"max" else None
-        yield CgroupPids(
-            escape(path),
-            parse_amount(data or b"") if most is None else most,
-            *(
-                parse_amount(_read(directory + name) or b"")
-                for name in (b"/pids.current", b"/pids.peak")
-            ),
-            *(
-                parse_max_events(_read(directory + name) or b"")
-                for name in (b"/pids.events", b"/pids.events.local")
-            ),
-        )

@@ -12,9 +12,8 @@ import time
 from collections.abc import Iterator
 
 from pidscope.host.proc import ProcFs
-from pidscope.limits.bounds import MAX
-from pidscope.limits.failure import RLIMIT_NPROC, THREADS_MAX, TasksLimit
-from pidscope.limits.read import User, count_tasks, is_exempt, nproc, threads, threads_max, user_of
+from pidscope.limits.read import User, count_tasks, is_exempt, nproc, threads_limit, user_of
+from pidscope.limits.tasks_limit import MAX, RLIMIT_NPROC, TasksLimit
 
 _HOLDS_S = 1.0
 _MOST_READ = 20  # who forked, in a second
@@ -46,17 +45,17 @@ class TaskCounts:
         return self._read[by]
 
     def _look(self, by: int) -> Iterator[TasksLimit]:
-        alive = threads(self._procfs)
-        if alive is not None:
-            yield from self._of_user(by, alive)
-        yield TasksLimit("this host", threads_max(self._procfs), alive, THREADS_MAX)
+        of_host = threads_limit(self._procfs)
+        if of_host.current is not None:
+            yield from self._of_user(by, of_host.current)
+        yield of_host
 
     def _of_user(self, by: int, alive: int) -> Iterator[TasksLimit]:
         user, most = user_of(self._procfs, by), nproc(self._procfs, by)
         if user is None or most is None or most == MAX or most > alive:
             return  # without a look at the others
         if not is_exempt(self._procfs, user):
-            yield TasksLimit(f"user {user.uid}", int(most), self._count(user), RLIMIT_NPROC)
+            yield TasksLimit(f"user {user.uid}", most, self._count(user), RLIMIT_NPROC)
 
     def _count(self, user: User) -> int | None:
         key = user.uid, user.user_ns

@@ -9,15 +9,13 @@ from pidscope.containers.container import shorten_ids
 from pidscope.limits.bounds import (
     CHILDREN,
     INIT,
-    MAX,
-    Amount,
     Bound,
-    CgroupPids,
     is_certain,
     sentence,
     shown,
     tight,
 )
+from pidscope.limits.tasks_limit import MAX, Amount, TasksLimit
 from pidscope.render.text import known
 
 
@@ -55,7 +53,7 @@ def bound_documents(found: Iterable[Bound]) -> list[BoundDocument]:
 
 
 def _document(bound: Bound) -> BoundDocument:
-    cgroup = bound.cgroup or CgroupPids("", None, None)
+    cgroup = bound.cgroup or TasksLimit("", None, None)
     return {
         "name": bound.name,
         "of": bound.of,
@@ -102,7 +100,7 @@ def counter_rows(found: Iterable[Bound]) -> list[list[str]]:
     cgroups = [bound.cgroup for bound in found if bound.cgroup is not None]
     return [
         [
-            shorten_ids(it.path),
+            shorten_ids(it.of),
             *("-" if n is None else str(n) for n in (it.events, it.events_local, it.peak)),
         ]
         for it in cgroups

@@ -24,7 +24,7 @@ from pidscope.model.proc import (
     proc_task_readdir,
 )
 from pidscope.model.sched import TaskStruct
-from pidscope.simulated.forking import fork_facts
+from pidscope.simulated.limits import fork_facts
 from pidscope.snapshot import Mount, Snapshot, Status, TaskReading, take_snapshot
 
 BOOT_TIME = 1_767_225_600  # btime: 2026-01-01T00:00:00Z

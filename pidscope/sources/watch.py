@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Union
 from pidscope.containers.container import Chain
 from pidscope.errors import UsageError
 from pidscope.host.proc import ProcFs
-from pidscope.limits.failure import TasksLimit
+from pidscope.limits.tasks_limit import TasksLimit
 from pidscope.session.session import Listener, Session
 from pidscope.sources.command import Reader, expect_command
 from pidscope.sources.options import expect_no_proc, procfs_of, scenario_of, stage_of
@@ -83,7 +83,7 @@ class LiveHost:
     def _cgroups(self) -> CgroupFiles:
         from pidscope.limits.pids_files import CgroupFiles  # hardly any fork fails
 
-        return CgroupFiles(self._procfs.root)
+        return CgroupFiles(self._procfs)
 
     def counted(self, by: int) -> Sequence[TasksLimit]:
         """RLIMIT_NPROC of a task's user and threads-max, where they hold and can be read."""
@@ -153,7 +153,7 @@ class SimulatedHost:
 
     def cgroups(self, cgroup_id: int, by: int) -> Sequence[TasksLimit] | None:
         """As the model has them."""
-        from pidscope.simulated.cgroups import pids_limits
+        from pidscope.simulated.limits import pids_limits
 
         return pids_limits(self._world.kernel, cgroup_id)
 

@@ -31,8 +31,9 @@ from pidscope.host.cgroup import (
 )
 from pidscope.host.proc import ProcFs
 from pidscope.limits import read as forking
-from pidscope.limits.bounds import MAX, Bound, Everyone, numbers_in_use
+from pidscope.limits.bounds import Bound, Everyone, numbers_in_use
 from pidscope.limits.read import fork_facts
+from pidscope.limits.tasks_limit import MAX
 from pidscope.query.process import processes
 from pidscope.simulated.stage import set_stage
 from tests.unit.commands.test_containers import HOST, D, FakeProc
@@ -266,22 +267,24 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_cgroups_are_read_upwards(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    point = str(tree / "cg")
-    faked = {
-        "7/cgroup": b"0::/box/x\x1b y\n",
-        "self/mountinfo": f"1 2 0:3 / {point} rw - cgroup2 cgroup2 rw\n".encode(),
-    }
-    monkeypatch.setattr(forking, "_file", lambda procfs, path: faked[path])
-    cgroups, known = forking._cgroups(ProcFs(), 7)
-    assert known == (Path("/proc/self/ns/cgroup").stat().st_ino == 0xEFFFFFFB)
-    assert [it.path for it in cgroups] == ["/box/x\\x1b y", "/box"]
+@pytest.mark.parametrize("whole", [True, False])
+def test_cgroups_are_read_upwards(tree: Path, whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path, text in (
+        ("7/cgroup", "0::/box/x\x1b y\n"),
+        ("self/mountinfo", f"1 2 0:3 / {tree}/cg rw - cgroup2 cgroup2 rw\n"),
+    ):
+        (tree / path).parent.mkdir()
+        (tree / path).write_text(text)
+    monkeypatch.setattr(ProcFs, "sees_cgroups_whole", lambda procfs: whole)
+    cgroups, known = forking._cgroups(ProcFs(tree), 7)
+    assert known is whole
+    assert [it.of for it in cgroups] == ["/box/x\\x1b y", "/box"]
     assert [(it.max, it.current, it.peak, it.events, it.events_local) for it in cgroups] == [
         (MAX, 2, None, 3, None),
         (5, 4, None, 3, None),
     ]
-    faked["7/cgroup"] = b"0::/elsewhere\n"
-    assert forking._cgroups(ProcFs(), 7) == ([], False)
+    (tree / "7" / "cgroup").write_text("0::/elsewhere\n")
+    assert forking._cgroups(ProcFs(tree), 7) == ([], False)
 
 
 def test_this_process(capsys: pytest.CaptureFixture[str]) -> None:

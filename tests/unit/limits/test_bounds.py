@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from pidscope.limits import bounds as limits
-from pidscope.limits.bounds import MAX, Bound, CgroupPids, Facts, Numbers, UserTasks
+from pidscope.limits.bounds import Bound, Facts, PidNsNumbers, UserTasks
+from pidscope.limits.tasks_limit import MAX, TasksLimit
 from pidscope.model.cgroup import Cgroup
 from pidscope.model.kernel import Kernel
 from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import call
-from pidscope.simulated.forking import fork_facts
+from pidscope.simulated.limits import fork_facts
 from pidscope.simulated.random_workload import random_play
 from tests.unit.acting import boot, container, fork
 
@@ -165,8 +166,10 @@ def test_who_has_exited_forks_no_more() -> None:
 
 # --- arithmetic -----------------------------------------------------------------------------------
 
-FREE = Numbers(4026531836, {1, 2, 3}, True, 32768, 3)
-NOTHING = Facts([FREE], True, 0, False, [], True, None, 100, 1000, 0, 50)
+HOST = TasksLimit("this host", 1000, 100, "threads-max")
+FULL = HOST._replace(current=1000)
+FREE = PidNsNumbers(4026531836, {1, 2, 3}, True, 32768, 3)
+NOTHING = Facts([FREE], True, 0, False, [], True, None, HOST, 0, 50)
 
 
 def told(**changes: Any) -> str:
@@ -175,35 +178,39 @@ def told(**changes: Any) -> str:
 
 def test_threads_max_is_everybodys() -> None:
     assert told() == "room for 900 more: threads-max of this host"
-    assert told(threads=1000) == "the next fork fails with EAGAIN at threads-max 1000 of this host"
+    assert told(threads=FULL) == "the next fork fails with EAGAIN at threads-max 1000 of this host"
 
 
 def test_a_limit_that_was_lowered_below_what_is_there() -> None:
-    told_ = told(cgroups=[CgroupPids("/x", 3, 9)])
+    told_ = told(cgroups=[TasksLimit("/x", 3, 9)])
     assert told_ == "the next fork fails with EAGAIN at pids.max 3 of /x"
 
 
 def test_rlimit_nproc_and_who_is_exempt() -> None:
-    user = UserTasks(1000, 20, 20, True, False)
+    limit = TasksLimit("user 1000", 20, 20, "RLIMIT_NPROC")
+    user = UserTasks(limit, True, False)
     assert told(user=user) == "the next fork fails with EAGAIN at RLIMIT_NPROC 20 of user 1000"
     assert told(user=user._replace(exempt=True)) == told()
     assert (
         told(user=user._replace(exempt=None))
         == "room for at most 900 more: threads-max of this host"
     )
-    assert "at most 11 more" in told(user=user._replace(tasks=9, all_seen=False))
-    assert told(user=user._replace(limit=MAX, tasks=None)) == told()
+    assert "at most 11 more" in told(
+        user=user._replace(limit=limit._replace(current=9), all_seen=False)
+    )
+    assert told(user=user._replace(limit=limit._replace(max=MAX, current=None))) == told()
 
 
 def test_what_is_not_known_is_never_taken_for_no_limit() -> None:
-    unread = limits.bounds(NOTHING._replace(cgroups=[CgroupPids("/x", None, None)]))
+    unread = limits.bounds(NOTHING._replace(cgroups=[TasksLimit("/x", None, None)]))
     assert not limits.is_certain(unread)
     assert [bound.of for bound in limits.unknown(unread)] == ["/x"]
     assert "at most" in limits.sentence(unread)
     above = limits.bounds(NOTHING._replace(cgroups_known=False))
     assert not limits.is_certain(above)
     assert not limits.is_certain(limits.bounds(NOTHING._replace(adding=None)))
-    assert not limits.is_certain(limits.bounds(NOTHING._replace(threads=None)))
+    uncounted = HOST._replace(current=None)
+    assert not limits.is_certain(limits.bounds(NOTHING._replace(threads=uncounted)))
 
 
 def test_numbers_that_may_be_taken_by_who_is_not_seen() -> None:
@@ -213,7 +220,7 @@ def test_numbers_that_may_be_taken_by_who_is_not_seen() -> None:
 
 
 def test_what_is_not_known_does_not_matter_once_another_is_reached() -> None:
-    found = limits.bounds(NOTHING._replace(threads=1000, cgroups_known=False))
+    found = limits.bounds(NOTHING._replace(threads=FULL, cgroups_known=False))
     assert limits.is_certain(found)
 
 
@@ -229,12 +236,12 @@ def test_an_unknown_cursor_matters_near_the_end_only() -> None:
     [(0, 317), (3, 316), (298, 21), (299, 20), (300, 20), (310, 20), (319, 20)],
 )
 def test_low_numbers_are_lost_once_the_cursor_is_beyond_them(last_pid: int, free: int) -> None:
-    numbers = Numbers(1, {1, 2}, True, 320, last_pid)
+    numbers = PidNsNumbers(1, {1, 2}, True, 320, last_pid)
     assert limits.free_numbers(numbers) == free
 
 
 def test_an_emptied_bound_has_no_room_even_if_it_is_not_exact() -> None:
-    full = Numbers(1, set(range(1, 320)), False, 320, 310)
+    full = PidNsNumbers(1, set(range(1, 320)), False, 320, 310)
     found = limits.bounds(NOTHING._replace(numbers=[full]))
     assert limits.sentence(found).startswith("the next fork fails with EAGAIN at pid_max 320")
     assert limits.is_certain(found)

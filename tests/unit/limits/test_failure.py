@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from pidscope import events
-from pidscope.limits.failure import Known, Reason, TasksLimit, errno_name, reason, reason_json
+from pidscope.limits.failure import Known, Reason, errno_name, reason, reason_json
 from pidscope.limits.fork_stage import Attempts, Facts, Stage
+from pidscope.limits.tasks_limit import MAX, TasksLimit
 from pidscope.session.session import Session
-from pidscope.simulated.cgroups import pids_limits
+from pidscope.simulated.limits import pids_limits
 from pidscope.simulated.stage import set_stage
 from tests.unit.machine import Machine, nr
 from tests.unit.reference import ROOT
@@ -23,9 +24,9 @@ NEWPID, THREAD, NEWUSER = 0x20000000, 0x10000, 0x10000000
 INTO_CGROUP = 0x200000000
 FULL = TasksLimit("/box", 8, 8)
 HAS_ROOM = TasksLimit("/box/app", 8, 7)
-ONCE = TasksLimit("/box", 8, 7, refused=23)
-LIFTED = TasksLimit("/lifted", None, 7, refused=5)
-OWN = TasksLimit("/box", 8, 7, refused_own=23)
+ONCE = TasksLimit("/box", 8, 7, events_local=23)
+LIFTED = TasksLimit("/lifted", MAX, 7, events_local=5)
+OWN = TasksLimit("/box", 8, 7, events=23)
 NPROC = TasksLimit("user 1000", 20, 20, "RLIMIT_NPROC")
 THREADS = TasksLimit("this host", 90, 91, "threads-max")
 ROOM = TasksLimit("this host", 90, 89, "threads-max")
@@ -138,7 +139,7 @@ def test_what_is_said(found: Reason, known: str, causes: str, words: str) -> Non
 def test_the_innermost_limit_that_is_reached_is_it() -> None:
     limits = [
         TasksLimit("/a/b/c", 9, 8),
-        TasksLimit("/a/b", None, 8),
+        TasksLimit("/a/b", MAX, 8),
         TasksLimit("/a", 8, None),
         TasksLimit("/x", 7, 8),
         TasksLimit("/", 1, 100),
@@ -304,8 +305,8 @@ init: wait
     while world.step():
         pass
     limits = pids_limits(world.kernel, world.kernel.init.cgroup.id)
-    outer = TasksLimit("/outer", 2, 1, refused=3)
-    assert limits == [TasksLimit("/outer/inner", None, 1), outer]
+    outer = TasksLimit("/outer", 2, 1, events_local=3)
+    assert limits == [TasksLimit("/outer/inner", MAX, 1, events_local=0), outer]
     assert why(errno.EAGAIN, cgroups=limits).cgroup == "/outer"
 
 

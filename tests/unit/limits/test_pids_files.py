@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import pidscope.limits.pids_files as cgroup_files
-from pidscope.limits.failure import TasksLimit
+from pidscope.host.proc import ProcFs
 from pidscope.limits.pids_files import CgroupFiles
+from pidscope.limits.tasks_limit import MAX, TasksLimit
 
 
 class Host:
@@ -35,7 +36,7 @@ class Host:
         (self.proc / str(number) / "cgroup").write_text(text)
 
     def files(self) -> CgroupFiles:
-        return CgroupFiles(str(self.proc))
+        return CgroupFiles(ProcFs(self.proc))
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-LIMITS = [TasksLimit("/box/app", None, 8), TasksLimit("/box", 8, 8)]
+LIMITS = [TasksLimit("/box/app", MAX, 8), TasksLimit("/box", 8, 8)]
 
 
 def boxed(host: Host) -> int:
@@ -64,11 +65,14 @@ def test_refusals_are_the_limits_own_where_there_is_a_local_file(host: Host) -> 
     host.task(5, "0::/box/app\n")
     for path, events in (("box", "max 23\n"), ("box/app", "max 7\n")):
         (host.mount / path / "pids.events").write_text(events)
-    own = [LIMITS[0]._replace(refused_own=7), LIMITS[1]._replace(refused_own=23)]
+    own = [LIMITS[0]._replace(events=7), LIMITS[1]._replace(events=23)]
     assert host.files().limits(inode, 5) == own
     (host.mount / "box" / "pids.events.local").write_text("max 5\n")
     (host.mount / "box" / "app" / "pids.events.local").write_text("nonsense\n")
-    assert host.files().limits(inode, 5) == [LIMITS[0], LIMITS[1]._replace(refused=5)]
+    assert host.files().limits(inode, 5) == [
+        LIMITS[0],
+        LIMITS[1]._replace(events=23, events_local=5),
+    ]
 
 
 def test_one_that_has_gone_or_moved_is_found_by_the_id(host: Host) -> None:
@@ -142,5 +146,5 @@ def test_names_are_escaped_and_broken_files_are_unknown(host: Host) -> None:
 
 def test_of_this_host_all_that_can_be_read_is_read() -> None:
     """Some hosts have no cgroup2, some no pids controller: then it is None or nothing."""
-    found = CgroupFiles("/proc").limits(1, 1)
-    assert found is None or all(limit.path.startswith("/") for limit in found)
+    found = CgroupFiles(ProcFs()).limits(1, 1)
+    assert found is None or all(limit.of.startswith("/") for limit in found)

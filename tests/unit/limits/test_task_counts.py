@@ -9,8 +9,8 @@ import pytest
 import pidscope.limits.task_counts as task_counts
 from pidscope.host.proc import ProcFs
 from pidscope.limits import read as forking
-from pidscope.limits.failure import TasksLimit
 from pidscope.limits.task_counts import TaskCounts
+from pidscope.limits.tasks_limit import TasksLimit
 
 SYS_ADMIN = 1 << 21
 

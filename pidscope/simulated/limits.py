@@ -1,4 +1,4 @@
-"""What bounds forking in the model: what a reader of its /proc and cgroup files could ask, exactly.
+"""The limits of forks in the model: exactly what a reader of its /proc and cgroup files could find.
 
 The model has pids.max, pid_max of every level, and the two limits of new namespaces; it has no
 users, so no RLIMIT_NPROC, and no threads-max.
@@ -6,12 +6,13 @@ users, so no RLIMIT_NPROC, and no threads-max.
 
 from __future__ import annotations
 
-from pidscope.limits.bounds import MAX, CgroupPids, Facts, Numbers
+from pidscope.escape import escape
+from pidscope.limits.bounds import Facts, PidNsNumbers
+from pidscope.limits.tasks_limit import MAX, TasksLimit
 from pidscope.model.cgroup import Cgroup
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import find_task_by_pid_ns, task_active_pid_ns
 from pidscope.model.pid_namespace import PidNamespace
-from pidscope.simulated.cgroups import path_of
 
 
 def fork_facts(kernel: Kernel, number: int) -> Facts | None:
@@ -28,11 +29,10 @@ def fork_facts(kernel: Kernel, number: int) -> Facts | None:
         adding=_is_adding(ns),
         level=ns.level,
         diverted=ns is not task_active_pid_ns(task),
-        cgroups=[_pids(cgroup) for cgroup in task.cgroup.upwards()],
+        cgroups=_pids_limits(task.cgroup),
         cgroups_known=True,
         user=None,
-        threads=sum(1 for _ in kernel.tasks()),
-        threads_max=MAX,
+        threads=None,
         pid_namespaces=kernel.nr_pid_namespaces,
         max_pid_namespaces=kernel.max_pid_namespaces,
     )
@@ -43,15 +43,31 @@ def _is_adding(ns: PidNamespace) -> bool:
     return all(level_ns.adding for level_ns in asked)
 
 
-def _numbers(ns: PidNamespace) -> Numbers:
+def _numbers(ns: PidNamespace) -> PidNsNumbers:
     allocator = ns.allocator
-    return Numbers(ns.inum, frozenset(allocator.pids), True, ns.pid_limit, allocator.last_pid)
+    return PidNsNumbers(ns.inum, frozenset(allocator.pids), True, ns.pid_limit, allocator.last_pid)
 
 
-def _pids(cgroup: Cgroup) -> CgroupPids:
-    return CgroupPids(
-        path_of(cgroup),
-        MAX if cgroup.pids_max is None else cgroup.pids_max,
-        cgroup.count,
-        events_local=cgroup.events_max,
-    )
+def pids_limits(kernel: Kernel, cgroup_id: int) -> list[TasksLimit] | None:
+    """Return the limits of a cgroup and of those above it; None: no task is in it any more."""
+    for task in kernel.tasks():
+        if task.cgroup.id == cgroup_id:
+            return _pids_limits(task.cgroup)
+    return None
+
+
+def _pids_limits(cgroup: Cgroup) -> list[TasksLimit]:
+    return [
+        TasksLimit(
+            _path(it),
+            MAX if it.pids_max is None else it.pids_max,
+            it.count,
+            events_local=it.events_max,
+        )
+        for it in cgroup.upwards()
+    ]
+
+
+def _path(cgroup: Cgroup) -> str:
+    names = [above.name for above in cgroup.upwards()]
+    return "/" + escape("/".join(names[::-1]).encode())
