@@ -6,12 +6,20 @@ does not have the kernel's form raises `ProcError`. Every file costs one open, o
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-from collections.abc import Iterator
 
-from pidscope.errors import HostError, ProcError
+from pidscope.errors import HostError
+from pidscope.host.ns_chain import ns_chain
+from pidscope.host.proc_files import (
+    DENIED,
+    GONE,
+    expect,
+    inum_of,
+    open_directory,
+    read_file,
+    read_inum,
+    read_status,
+)
 from pidscope.host.proc_parse import (
     parse_boot_time,
     parse_boottime_offset,
@@ -19,19 +27,14 @@ from pidscope.host.proc_parse import (
     parse_is_kthread,
     parse_pidfd_number,
     parse_start_ticks,
-    parse_status,
 )
 from pidscope.snapshot import Mount, Snapshot, Status, TaskReading, take_snapshot
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
 PROC_CGROUP_INIT_INO = 0xEFFFFFFB  # of the initial cgroup namespace (the same file)
 _TIME_INIT_INO = 0xEFFFFFFA  # PROC_TIME_INIT_INO, the same file
-_NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
 
-_LAST_LINE = b"\nNSsid:\t"  # of a status, of those that are parsed
 _UNIFIED = b"\n0::"  # of a cgroup: the line of hierarchy 0, if there is one, is the last
-_GONE = frozenset({errno.ENOENT, errno.ESRCH})
-_DENIED = frozenset({errno.EACCES, errno.EPERM})  # EPERM: hidepid=1 (proc_pid_permission())
 
 
 class ProcFs:
@@ -58,7 +61,7 @@ class ProcFs:
         try:
             return _numeric(os.listdir(f"{self._root}/{number}/task"))  # noqa: PTH208
         except OSError as error:
-            _expect(error, _GONE | _DENIED)
+            expect(error, GONE | DENIED)
             return []
 
     def read_status(self, number: int) -> Status | None:
@@ -66,28 +69,26 @@ class ProcFs:
 
         None: it vanished, or hidepid hides it. Raises ProcError.
         """
-        path = f"{self._root}/{number}/status"
-        data = _read(path, until=_LAST_LINE)
-        return None if data is None else parse_status(data, path)
+        return read_status(f"{self._root}/{number}")
 
     def read_cgroup(self, number: int) -> bytes | None:
         """Return what ``cgroup`` of a task says; None: vanished."""
-        return _read(f"{self._root}/{number}/cgroup", until=_UNIFIED)
+        return read_file(f"{self._root}/{number}/cgroup", until=_UNIFIED)
 
     def start_ticks(self, number: int) -> int | None:
         """Return field 22 of stat, as `pidscope.host.ticks` has it; None: vanished."""
         path = f"{self._root}/{number}/stat"
-        data = _read(path)
+        data = read_file(path)
         return None if data is None else parse_start_ticks(data, path)
 
     def own_start_ticks(self) -> int:
         """Return field 22 of the calling thread's own stat; raise ProcError."""
         path = f"{self._root}/thread-self/stat"
-        return parse_start_ticks(_read(path) or b"", path)
+        return parse_start_ticks(read_file(path) or b"", path)
 
     def pid_ns(self, number: int) -> int | None:
         """Return the inum of ``ns/pid``; None: vanished, or this user may not read it."""
-        return _read_inum(f"{self._root}/{number}/ns/pid")
+        return read_inum(f"{self._root}/{number}/ns/pid")
 
     def own_number(self) -> int | None:
         """Return the number of this process in the mount's namespace; None: it has none."""
@@ -102,55 +103,14 @@ class ProcFs:
         None: the task is a zombie or vanished, this user may not read it, or (up to 7.0) that
         namespace has not had its number 1 yet (``pidns_for_children_get()``).
         """
-        return _read_inum(f"{self._root}/{number}/ns/pid_for_children")
+        return read_inum(f"{self._root}/{number}/ns/pid_for_children")
 
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
         """Return (inum, inum of its parent) from the task's own PID namespace outwards.
 
-        The mount's namespace has 0 for its parent. The chain ends early at one whose parent
-        cannot be known. ``NS_GET_PARENT`` tells only what is inside the reader's own namespace
-        (``pidns_get_parent()``, kernel/pid_namespace.c). Outside it the task's ancestors do: the
-        namespace of a parent is its child's or an outer one of that, so one that is as deep as
-        the namespace looked for is in it.
+        As `pidscope.host.ns_chain.ns_chain`.
         """
-        inums: list[int] = []
-        depth = 0
-        for place, directory in self._lineage(number):
-            depth = depth or place
-            if place == depth - len(inums):
-                inums += _inums_outwards(directory, place)
-            if len(inums) == depth - 1:
-                shown = self._shown_ns()
-                inums += [] if shown is None else [shown]
-            if not inums or len(inums) >= depth - 1:
-                break
-        outer = [*inums[1:], 0] if len(inums) == depth else inums[1:]
-        return list(zip(inums, outer))
-
-    def _lineage(self, number: int) -> Iterator[tuple[int, int]]:
-        """Yield how deep a task's namespace is, and its open directory, then its ancestors'.
-
-        Who has the number that PPid gave may be somebody else by the time it is opened; but if
-        PPid is the same after that, it is not: children are only given to older processes, and
-        the one that has a freed number is younger.
-        """
-        path = f"{self._root}/{number}"
-        directory = _open_directory(path)
-        while directory is not None:
-            try:
-                status = _status_in(directory, path)
-                if status is None:
-                    return
-                yield len(status.ns_pid), directory
-                outer = f"{self._root}/{status.ppid}"
-                parent = _open_directory(outer) if status.ppid else None
-                again = _status_in(directory, path)
-            finally:
-                os.close(directory)
-            if parent is not None and (again is None or again.ppid != status.ppid):
-                os.close(parent)
-                return
-            path, directory = outer, parent
+        return ns_chain(self._root, number, self._shown_ns)
 
     def read(self, number: int) -> TaskReading | None:
         """Return status, namespace and start of one task; None: vanished, or hidden.
@@ -170,23 +130,23 @@ class ProcFs:
         ``cgroup`` of a process says goes into ``cgroups``, if they are asked for.
         """
         path = f"{self._root}/{number}"
-        directory = _open_directory(path)
+        directory = open_directory(path)
         if directory is None:
             return None
         try:
-            status = _status_in(directory, path)
+            status = read_status(path, directory)
             if status is None:
                 return None
             only = shown if len(status.ns_pid) == 1 else None
-            ns = _read_inum("ns/pid", directory) if only is None else only
+            ns = read_inum("ns/pid", directory) if only is None else only
             if cgroups is not None and status.ns_pid == status.ns_tgid:
-                data = _read("cgroup", until=_UNIFIED, directory=directory)
+                data = read_file("cgroup", until=_UNIFIED, directory=directory)
                 if data is not None:
                     cgroups[number] = data
             if not start and ns is not None:
                 return TaskReading(number, status, None, ns)
             # Last: a start without a namespace then means "may not be read", not "vanished".
-            stat = _read("stat", directory=directory)
+            stat = read_file("stat", directory=directory)
             if stat is None and not start:
                 return None
             ticks = None if stat is None else parse_start_ticks(stat, f"{path}/stat")
@@ -215,7 +175,7 @@ class ProcFs:
         kernel/cgroup/cgroup.c).
         """
         try:
-            return _inum_of(f"{self._root}/self/ns/cgroup") == PROC_CGROUP_INIT_INO
+            return inum_of(f"{self._root}/self/ns/cgroup") == PROC_CGROUP_INIT_INO
         except OSError:  # a kernel without control groups
             return False
 
@@ -233,7 +193,7 @@ class ProcFs:
 
     def boot_id(self) -> str | None:
         """Return the UUID of this boot; None: there is none below this root."""
-        data = _read(f"{self._root}/sys/kernel/random/boot_id")
+        data = read_file(f"{self._root}/sys/kernel/random/boot_id")
         return None if data is None else data.decode("ascii", "replace").strip()
 
     def boot_time(self) -> int:
@@ -242,20 +202,20 @@ class ProcFs:
         A time namespace shifts it, too (``timens_sub_boottime()``, fs/proc/stat.c), since 5.11.
         """
         path = f"{self._root}/stat"
-        data = _read(path, until=b"\nbtime ") or b""
+        data = read_file(path, until=b"\nbtime ") or b""
         return parse_boot_time(data, path)
 
     def forks(self) -> int:
         """Return ``processes`` of /proc/stat, the tasks born since boot; raise ProcError."""
         path = f"{self._root}/stat"
-        return parse_forks(_read(path, until=b"\nprocesses ") or b"", path)
+        return parse_forks(read_file(path, until=b"\nprocesses ") or b"", path)
 
     def last_pid(self) -> int | None:
         """Return the last number given out in the reader's own PID namespace.
 
         ``loadavg_proc_show()`` (fs/proc/loadavg.c) takes the reader's namespace, not the mount's.
         """
-        fields = (_read(f"{self._root}/loadavg") or b"").split()
+        fields = (read_file(f"{self._root}/loadavg") or b"").split()
         return int(fields[4]) if len(fields) == 5 and fields[4].isdigit() else None
 
     def mount(self) -> Mount:
@@ -289,7 +249,7 @@ class ProcFs:
         """
         ns = self.pid_ns(1)
         path = f"{self._root}/2/stat"
-        stat = _read(path) if ns is None else None
+        stat = read_file(path) if ns is None else None
         return PROC_PID_INIT_INO if stat is not None and parse_is_kthread(stat, path) else ns
 
     def number_of(self, pid: int) -> int:
@@ -306,7 +266,7 @@ class ProcFs:
             raise HostError(f"cannot open a pidfd of process {pid}: {error.strerror}") from error
         try:
             path = f"{self._root}/self/fdinfo/{fd}"
-            number = parse_pidfd_number(_read(path) or b"", path)
+            number = parse_pidfd_number(read_file(path) or b"", path)
         finally:
             os.close(fd)
         if number <= 0:
@@ -321,8 +281,8 @@ class ProcFs:
         Raises HostError if so; ProcError.
         """
         try:
-            own = _inum_of(f"{self._root}/self/ns/time")
-            of_children = _inum_of(f"{self._root}/self/ns/time_for_children")
+            own = inum_of(f"{self._root}/self/ns/time")
+            of_children = inum_of(f"{self._root}/self/ns/time_for_children")
         except (FileNotFoundError, NotADirectoryError):
             return 0  # a kernel without time namespaces, or no /proc at all
         if own == _TIME_INIT_INO:
@@ -333,7 +293,7 @@ class ProcFs:
                 "run pidscope in a child (unshare --time --fork pidscope …)",
             )
         path = f"{self._root}/self/timens_offsets"
-        return parse_boottime_offset(_read(path) or b"", path)
+        return parse_boottime_offset(read_file(path) or b"", path)
 
     def _foreign(self) -> HostError:
         if not os.access(f"{self._root}/stat", os.F_OK):
@@ -348,105 +308,5 @@ class ProcFs:
         )
 
 
-def _inum_of(path: str) -> int:
-    return os.stat(path).st_ino  # noqa: PTH116 (pathlib takes a while to import)
-
-
 def _numeric(names: list[str]) -> list[int]:
     return sorted(int(name) for name in names if name.isascii() and name.isdigit())
-
-
-def _expect(error: OSError, errnos: frozenset[int]) -> None:
-    """Raise ``error`` again unless it is one of ``errnos``."""
-    if error.errno not in errnos:
-        raise error
-
-
-def _open(path: str, flags: int, directory: int | None = None) -> int | None:
-    try:
-        return os.open(path, flags, dir_fd=directory)
-    except OSError as error:
-        _expect(error, _GONE | _DENIED)
-        return None
-
-
-def _open_directory(path: str) -> int | None:
-    return _open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-def _read(path: str, until: bytes = b"", directory: int | None = None) -> bytes | None:
-    """Return the file up to the line that begins with ``until``, or what one read gives.
-
-    A status file is longer than a page only where Groups is, so one read is the rule.
-    """
-    fd = _open(path, os.O_RDONLY | os.O_CLOEXEC, directory)
-    if fd is None:
-        return None
-    try:
-        data = os.read(fd, 4096)
-        while until and not _has_line(data, until):
-            more = os.read(fd, 65536)
-            if not more:
-                break
-            data += more
-        return data
-    except OSError as error:
-        _expect(error, _GONE | _DENIED)
-        return None
-    finally:
-        os.close(fd)
-
-
-def _status_in(directory: int, path: str) -> Status | None:
-    """Parse ``status`` of the task whose open directory has this ``path``; None: vanished."""
-    data = _read("status", until=_LAST_LINE, directory=directory)
-    return None if data is None else parse_status(data, f"{path}/status")
-
-
-def _has_line(data: bytes, key: bytes) -> bool:
-    start = data.find(key)
-    return start >= 0 and data.find(b"\n", start + len(key)) >= 0
-
-
-def _read_inum(path: str, directory: int | None = None) -> int | None:
-    """Return INUM of a link to ``pid:[INUM]`` (``ns_get_name()``, fs/nsfs.c)."""
-    try:
-        link = os.readlink(path, dir_fd=directory)
-    except OSError as error:
-        _expect(error, _GONE | _DENIED)
-        return None
-    if not link:  # what 5.10 gives where 6.18 says EACCES
-        return None
-    inum = link[5:-1]
-    if link != f"pid:[{inum}]" or not (inum.isascii() and inum.isdigit()):
-        raise ProcError(path, 1, link, "not a PID namespace")
-    return int(inum)
-
-
-def _inums_outwards(directory: int, depth: int) -> list[int]:
-    """Return the inum of a task's namespace and those around it, ``depth`` of them or fewer.
-
-    Fewer: it may not be read, or the kernel does not tell this process of its parent.
-    """
-    inum = _read_inum("ns/pid", directory)
-    inums = [] if inum is None else [inum]
-    fd = None if inum is None or depth == 1 else _open("ns/pid", os.O_RDONLY, directory)
-    while fd is not None:
-        parent = _parent_fd(fd) if len(inums) < depth else None
-        os.close(fd)
-        if parent is not None:
-            inums.append(os.fstat(parent).st_ino)
-        fd = parent
-    return inums
-
-
-def _parent_fd(fd: int) -> int | None:
-    """Open the parent of the namespace behind ``fd``; None: the kernel does not let this process.
-
-    ENOTTY: a kernel before 4.9.
-    """
-    try:
-        return fcntl.ioctl(fd, _NS_GET_PARENT)
-    except OSError as error:
-        _expect(error, _DENIED | {errno.ENOTTY})
-        return None

@@ -6,7 +6,6 @@ read of a cgroup holds for a second, and few are read in a second.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,10 +23,9 @@ from pidscope.host.cgroup import (
     places,
 )
 from pidscope.host.proc import ProcFs
+from pidscope.host.proc_files import read_whole
 from pidscope.limits.tasks_limit import MAX, TasksLimit
 
-# ENODEV: the cgroup of an open file has been removed.
-UNREAD = frozenset({errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM, errno.ENODEV})
 _HOLDS_S = 1.0
 _MOST_READ = 20  # cgroups, in a second
 _MOST_WALKED = 1000  # directories, in a second
@@ -35,20 +33,9 @@ _MOST_WALKED = 1000  # directories, in a second
 Limits = Sequence[TasksLimit]
 
 
-def read_file(path: str | bytes) -> bytes | None:
-    """Return a file; None: it is not there, or may not be read."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        if error.errno not in UNREAD:
-            raise
-        return None
-
-
 def read_mounts(procfs: ProcFs, version: int) -> list[CgroupMount]:
     """Return where this process sees the hierarchy of a cgroup version that has the controller."""
-    return parse_cgroup_mounts(read_file(f"{procfs.root}/self/mountinfo") or b"", version)
+    return parse_cgroup_mounts(read_whole(f"{procfs.root}/self/mountinfo") or b"", version)
 
 
 def read_limits(found: Iterable[Directory]) -> list[TasksLimit]:
@@ -58,7 +45,7 @@ def read_limits(found: Iterable[Directory]) -> list[TasksLimit]:
 
 def _read_limit(it: Directory) -> TasksLimit:
     most, current, peak, events, local = (
-        read_file(it.directory + b"/pids." + name) or b""
+        read_whole(it.directory + b"/pids." + name) or b""
         for name in (b"max", b"current", b"peak", b"events", b"events.local")
     )
     events_local = parse_max_events(local)
@@ -106,7 +93,7 @@ class CgroupFiles:
         return self._read[cgroup_id]
 
     def _look(self, cgroup_id: int, by: int) -> Limits | None:
-        cgroup = read_file(f"{self._procfs.root}/{by}/cgroup")
+        cgroup = read_whole(f"{self._procfs.root}/{by}/cgroup")
         place = None if cgroup is None else parse_pids_hierarchy(cgroup, "cgroup")
         if place is not None:
             mounts = read_mounts(self._procfs, place.version)

@@ -14,8 +14,9 @@ from typing import NamedTuple
 from pidscope.errors import BtfError
 from pidscope.host.cgroup import Directory, parse_amount, parse_pids_hierarchy, places
 from pidscope.host.proc import ProcFs
+from pidscope.host.proc_files import DENIED, GONE, expect, inum_of, read_whole
 from pidscope.limits.bounds import Everyone, Facts, PidNsNumbers, UserTasks, numbers_in_use
-from pidscope.limits.pids_files import UNREAD, read_file, read_limits, read_mounts
+from pidscope.limits.pids_files import read_limits, read_mounts
 from pidscope.limits.tasks_limit import MAX, RLIMIT_NPROC, THREADS_MAX, Amount, TasksLimit
 from pidscope.query.process import Process
 from pidscope.snapshot import Mount
@@ -70,7 +71,7 @@ def fork_facts(procfs: ProcFs, number: int, everyone: Everyone) -> Facts | None:
 
 
 def _file(procfs: ProcFs, path: str) -> bytes | None:
-    return read_file(f"{procfs.root}/{path}")
+    return read_whole(f"{procfs.root}/{path}")
 
 
 def _sysctl(procfs: ProcFs, name: str) -> int | None:
@@ -79,10 +80,9 @@ def _sysctl(procfs: ProcFs, name: str) -> int | None:
 
 def _inum(procfs: ProcFs, link: str) -> int | None:
     try:
-        return os.stat(f"{procfs.root}/{link}").st_ino  # noqa: PTH116 (pathlib takes a while to import)
+        return inum_of(f"{procfs.root}/{link}")
     except OSError as error:
-        if error.errno not in UNREAD:
-            raise
+        expect(error, GONE | DENIED)
         return None
 
 
@@ -147,7 +147,7 @@ def _has_pid_max_per_ns() -> bool | None:
     """Whether each namespace has its own pid_max, as the kernel's types tell; None: not known."""
     from pidscope.host.btf import Btf  # for another namespace than the reader's only
 
-    data = read_file(_BTF)
+    data = read_whole(_BTF)
     try:
         btf = None if data is None else Btf(data)
         if btf is None:

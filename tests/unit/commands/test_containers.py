@@ -65,12 +65,12 @@ class FakeProc:
 @pytest.fixture
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeProc:
     fake = FakeProc(tmp_path)
-    real = pidscope.host.proc._inum_of
+    real = pidscope.host.proc.inum_of
 
     def inum_of(path: str) -> int:
         return fake.cgroup_ns if path.endswith("/self/ns/cgroup") else real(path)
 
-    monkeypatch.setattr(pidscope.host.proc, "_inum_of", inum_of)
+    monkeypatch.setattr(pidscope.host.proc, "inum_of", inum_of)
     fake.host.mkdir()
     fake.add(20, WEB, f"/system.slice/docker-{A}.scope", 1)
     fake.add(21, WEB, f"/system.slice/docker-{A}.scope", 17, ppid=20)

@@ -384,12 +384,12 @@ def _only_child(pid: int) -> int:
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeProc:
     """A /proc in which a container has the host's PID namespace, and a cgroup with a limit."""
     fake = FakeProc(tmp_path)
-    real = procfs._inum_of
+    real = procfs.inum_of
 
     def inum_of(path: str) -> int:
         return 0xEFFFFFFB if path.endswith("/self/ns/cgroup") else real(path)
 
-    monkeypatch.setattr(procfs, "_inum_of", inum_of)
+    monkeypatch.setattr(procfs, "inum_of", inum_of)
     for number, ppid in ((41, 40), (40, 1)):
         fake.add(number, HOST, f"/docker/{D}", ppid=ppid)
     cgroup = tmp_path / "cg" / "docker" / D

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import pidscope.host.proc as procfs_module
+import pidscope.host.ns_chain as ns_chain_module
 import pidscope.host.proc_parse as status_module
 from pidscope.errors import HostError, ProcError
 from pidscope.host.proc import PROC_PID_INIT_INO, ProcFs
@@ -355,8 +355,8 @@ def test_a_snapshot_opens_nothing_that_was_not_asked_for(
         linked.append(path)
         return system_readlink(path, dir_fd=dir_fd)
 
-    monkeypatch.setattr("pidscope.host.proc.os.open", record_open)
-    monkeypatch.setattr("pidscope.host.proc.os.readlink", record_link)
+    monkeypatch.setattr("pidscope.host.proc_files.os.open", record_open)
+    monkeypatch.setattr("pidscope.host.proc_files.os.readlink", record_link)
     monkeypatch.setattr(ProcFs, "ns_chain", lambda self, number: [(77, 0), (78, 77)])
     snapshot = ProcFs(tmp_path).snapshot(threads=False, starts=False)
     assert opened == ["1", "status", "7", "status", "8", "status"]
@@ -435,7 +435,7 @@ def test_what_is_malformed_is_named_by_its_path(tmp_path: Path) -> None:
 
 
 def test_an_empty_link_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pidscope.host.proc.os.readlink", lambda path, dir_fd=None: "")
+    monkeypatch.setattr("pidscope.host.proc_files.os.readlink", lambda path, dir_fd=None: "")
     assert ProcFs().pid_ns(os.getpid()) is None
 
 
@@ -518,7 +518,7 @@ def test_a_chain_ends_where_nobody_can_tell(tmp_path: Path) -> None:
 def test_whoever_has_got_a_parents_number_meanwhile_is_nobodys_ancestor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proc, opened = ProcFs(outer_root(tmp_path)), procfs_module._open_directory
+    proc, opened = ProcFs(outer_root(tmp_path)), ns_chain_module.open_directory
 
     def too_late(path: str) -> int | None:
         if path.endswith("/20"):  # was released, and 30 is another's child now
@@ -529,7 +529,7 @@ def test_whoever_has_got_a_parents_number_meanwhile_is_nobodys_ancestor(
             )
         return opened(path)
 
-    monkeypatch.setattr(procfs_module, "_open_directory", too_late)
+    monkeypatch.setattr(ns_chain_module, "open_directory", too_late)
     assert proc.ns_chain(30) == []
 
 

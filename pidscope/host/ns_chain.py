@@ -1,0 +1,99 @@
+"""The PID namespaces around a task, as the kernel and the task's ancestors show them."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from typing import Callable
+
+from pidscope.host.proc_files import (
+    DENIED,
+    expect,
+    open_directory,
+    open_file,
+    read_inum,
+    read_status,
+)
+
+_NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
+
+
+def ns_chain(root: str, number: int, mount_ns: Callable[[], int | None]) -> list[tuple[int, int]]:
+    """Return (inum, inum of its parent) from the task's own PID namespace outwards.
+
+    The mount's namespace has 0 for its parent. The chain ends early at one whose parent
+    cannot be known. ``NS_GET_PARENT`` tells only what is inside the reader's own namespace
+    (``pidns_get_parent()``, kernel/pid_namespace.c). Outside it the task's ancestors do: the
+    namespace of a parent is its child's or an outer one of that, so one that is as deep as
+    the namespace looked for is in it.
+    """
+    inums: list[int] = []
+    depth = 0
+    for place, directory in _lineage(root, number):
+        depth = depth or place
+        if place == depth - len(inums):
+            inums += _inums_outwards(directory, place)
+        if len(inums) == depth - 1:
+            shown = mount_ns()
+            inums += [] if shown is None else [shown]
+        if not inums or len(inums) >= depth - 1:
+            break
+    outer = [*inums[1:], 0] if len(inums) == depth else inums[1:]
+    return list(zip(inums, outer))
+
+
+def _lineage(root: str, number: int) -> Iterator[tuple[int, int]]:
+    """Yield how deep a task's namespace is, and its open directory, then its ancestors'.
+
+    Who has the number that PPid gave may be somebody else by the time it is opened; but if
+    PPid is the same after that, it is not: children are only given to older processes, and
+    the one that has a freed number is younger.
+    """
+    path = f"{root}/{number}"
+    directory = open_directory(path)
+    while directory is not None:
+        try:
+            status = read_status(path, directory)
+            if status is None:
+                return
+            yield len(status.ns_pid), directory
+            outer = f"{root}/{status.ppid}"
+            parent = open_directory(outer) if status.ppid else None
+            again = read_status(path, directory)
+        finally:
+            os.close(directory)
+        if parent is not None and (again is None or again.ppid != status.ppid):
+            os.close(parent)
+            return
+        path, directory = outer, parent
+
+
+def _inums_outwards(directory: int, depth: int) -> list[int]:
+    """Return the inum of a task's namespace and those around it, ``depth`` of them or fewer.
+
+    Fewer: it may not be read, or the kernel does not tell this process of its parent.
+    """
+    inum = read_inum("ns/pid", directory)
+    inums = [] if inum is None else [inum]
+    fd = None if inum is None or depth == 1 else open_file("ns/pid", os.O_RDONLY, directory)
+    while fd is not None:
+        parent = _parent_fd(fd) if len(inums) < depth else None
+        os.close(fd)
+        if parent is not None:
+            inums.append(os.fstat(parent).st_ino)
+        fd = parent
+    return inums
+
+
+def _parent_fd(fd: int) -> int | None:
+    """Open the parent of the namespace behind ``fd``; None: the kernel does not let this process.
+
+    ENOTTY: a kernel before 4.9.
+    """
+    try:
+        return fcntl.ioctl(fd, _NS_GET_PARENT)
+    except OSError as error:
+        expect(error, DENIED | {errno.ENOTTY})
+        return None

@@ -1,0 +1,105 @@
+"""Files of /proc, each read at the cost of one open, one read, one close.
+
+What vanished, or may not be read, is no error and comes back as None.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pidscope.errors import ProcError
+from pidscope.host.proc_parse import parse_status
+from pidscope.snapshot import Status
+
+GONE = frozenset({errno.ENOENT, errno.ESRCH})
+DENIED = frozenset({errno.EACCES, errno.EPERM})  # EPERM: hidepid=1 (proc_pid_permission())
+_LAST_LINE = b"\nNSsid:\t"  # of a status, of those that are parsed
+
+
+def expect(error: OSError, errnos: frozenset[int]) -> None:
+    """Raise ``error`` again unless it is one of ``errnos``."""
+    if error.errno not in errnos:
+        raise error
+
+
+def open_file(path: str, flags: int, directory: int | None = None) -> int | None:
+    """Return a descriptor; None: vanished, or this user may not open it."""
+    try:
+        return os.open(path, flags, dir_fd=directory)
+    except OSError as error:
+        expect(error, GONE | DENIED)
+        return None
+
+
+def open_directory(path: str) -> int | None:
+    """Return the descriptor of a task's directory; None: vanished, or hidden."""
+    return open_file(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def read_file(path: str, until: bytes = b"", directory: int | None = None) -> bytes | None:
+    """Return the file up to the line that begins with ``until``, or what one read gives.
+
+    A status file is longer than a page only where Groups is, so one read is the rule.
+    """
+    fd = open_file(path, os.O_RDONLY | os.O_CLOEXEC, directory)
+    if fd is None:
+        return None
+    try:
+        data = os.read(fd, 4096)
+        while until and not _has_line(data, until):
+            more = os.read(fd, 65536)
+            if not more:
+                break
+            data += more
+        return data
+    except OSError as error:
+        expect(error, GONE | DENIED)
+        return None
+    finally:
+        os.close(fd)
+
+
+def read_whole(path: str | bytes) -> bytes | None:
+    """Return a file of any length; None: it is not there, or may not be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        expect(error, GONE | DENIED | {errno.ENODEV})  # ENODEV: its cgroup has been removed
+        return None
+
+
+def read_status(task: str, directory: int | None = None) -> Status | None:
+    """Parse ``status`` of the task with this path, below its directory if that is open.
+
+    None: it vanished, or hidepid hides it. Raises ProcError.
+    """
+    path = f"{task}/status"
+    data = read_file(path if directory is None else "status", _LAST_LINE, directory)
+    return None if data is None else parse_status(data, path)
+
+
+def _has_line(data: bytes, key: bytes) -> bool:
+    start = data.find(key)
+    return start >= 0 and data.find(b"\n", start + len(key)) >= 0
+
+
+def read_inum(path: str, directory: int | None = None) -> int | None:
+    """Return INUM of a link to ``pid:[INUM]`` (``ns_get_name()``, fs/nsfs.c)."""
+    try:
+        link = os.readlink(path, dir_fd=directory)
+    except OSError as error:
+        expect(error, GONE | DENIED)
+        return None
+    if not link:  # what 5.10 gives where 6.18 says EACCES
+        return None
+    inum = link[5:-1]
+    if link != f"pid:[{inum}]" or not (inum.isascii() and inum.isdigit()):
+        raise ProcError(path, 1, link, "not a PID namespace")
+    return int(inum)
+
+
+def inum_of(path: str) -> int:
+    """Return the inum of the namespace behind a link, of whatever type; raises OSError."""
+    return os.stat(path).st_ino  # noqa: PTH116 (pathlib takes a while to import)
