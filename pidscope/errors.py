@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 
 class PidscopeError(Exception):
-    """Anything pidscope says to its user in one line instead of a traceback.
+    """An error that the command line prints in one line instead of a traceback.
 
-    ``hint`` tells what to do about it; it is printed below, each line of it folded.
+    ``hint`` is what to do about it; it is printed below, each line of it folded.
     """
 
     exit_code = 1
@@ -37,17 +37,17 @@ class AmbiguousError(UsageError):
 
 
 class NotFound(PidscopeError):
-    """There is nothing of that name or number."""
+    """There is nothing with that name or number."""
 
 
 class NotKnown(PidscopeError):
-    """There may have been: the question falls into a gap of what was recorded."""
+    """The answer is not known: the question falls into a gap of what was recorded."""
 
     exit_code = 4
 
 
 class ScenarioError(PidscopeError):
-    """A scenario is not of the language, or it went otherwise than it says.
+    """A scenario is malformed, or its run differed from what it states.
 
     Raised with the scenario's source (a file's path), the line number and the reason.
     """
@@ -62,7 +62,7 @@ class ScenarioError(PidscopeError):
 
 
 class HostError(PidscopeError):
-    """This host cannot do what was asked: privilege, package, kernel or /proc stands in the way."""
+    """This host cannot do what was asked, because of privilege, a package, the kernel or /proc."""
 
     exit_code = 3
 
@@ -74,7 +74,7 @@ class BtfError(HostError):
 class ProcError(HostError):
     """A file of /proc does not have the form that the kernel gives it.
 
-    Raised with path, line number and the line as seen. A vanished process is not an error.
+    Raised with path, line number and the line as read. A vanished process is not an error.
     """
 
     def __init__(self, path: str, line_number: int, line: str, reason: str) -> None:

@@ -36,7 +36,7 @@ def _escape_character(character: str) -> str:
 
 
 def unescape(text: str) -> bytes:
-    """Return the bytes that `escape` was given; raise ValueError for what it cannot have made."""
+    """Return the bytes that `escape` was given; raise ValueError for text that it never returns."""
     raw = bytearray()
     position = 0
     while position < len(text):

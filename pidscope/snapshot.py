@@ -1,4 +1,4 @@
-"""What can be read of the tasks (a kernel's or the model's): the second door of both worlds."""
+"""The tasks as they can be read, of a kernel or of the model: the second door of both worlds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Status(NamedTuple):
 
 
 class Mount(NamedTuple):
-    """The PID namespace that a /proc mount shows: the reader's own, or one that this is inside."""
+    """The PID namespace that a /proc mount shows: the reader's own, or one around it."""
 
     ns: int | None  # inum; None: not the reader's own, and may not be read
     initial: bool | None  # every task of the machine has a number in the mount
@@ -37,7 +37,7 @@ class Mount(NamedTuple):
 
 
 class TaskReading(NamedTuple):
-    """One task, opened by ``number``, as three files of /proc told it one after the other."""
+    """One task, opened by ``number``: three files of /proc, read one after the other."""
 
     number: int
     status: Status
@@ -57,12 +57,12 @@ class Snapshot(NamedTuple):
     ns_parents: Mapping[int, int] = MappingProxyType({})  # 0: it is the mount's own
     seen: tuple[TaskSeen, ...] = ()
     starts: bool = True  # the start of each task was asked for
-    # What ``cgroup`` says, by process number; None: nobody asked, and whoever is not in it is gone.
+    # The content of ``cgroup`` by process number; None: not asked for. One not in it has vanished.
     cgroups: Mapping[int, bytes] | None = None
 
 
 class ProcFiles(Protocol):
-    """The files of a /proc mount that tell of tasks, by the task's number in the mount.
+    """The files of tasks in a /proc mount, by the task's number in the mount.
 
     What vanished, or may not be read, is None or left out.
     """
@@ -80,13 +80,13 @@ class ProcFiles(Protocol):
         """The PID lines of one status file."""
 
     def start_ticks(self, number: int) -> int | None:
-        """Field 22 of stat, the start as its reader is shown it (`pidscope.host.ticks`)."""
+        """Field 22 of stat, the start as this reader is shown it (`pidscope.host.ticks`)."""
 
     def pid_ns(self, number: int) -> int | None:
         """The inum of ``ns/pid``."""
 
     def forks(self) -> int:
-        """``processes`` of /proc/stat: the tasks born since boot, threads too."""
+        """``processes`` of /proc/stat: the tasks born since boot, also threads."""
 
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
         """(inum, inum of its parent) from the task's own PID namespace outwards."""

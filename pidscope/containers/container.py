@@ -1,7 +1,7 @@
-"""What a runtime calls a container. A container is no namespace and no cgroup, but has both.
+"""A container and its names. A container is no namespace and no cgroup, but has both.
 
-Pure. Who is in which container is told by cgroup paths; what it is called, by the runtime. The
-strings are as they were told: whoever prints them escapes them.
+Pure. Cgroup paths show which tasks are in a container; the runtime gives its name. The strings are
+foreign and not escaped: the code that prints them has to (`pidscope.escape.printable`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ class Container(NamedTuple):
     """A container, or (with no ``id``) a service of the init system; None: not known, or none."""
 
     runtime: str  # docker, podman, containerd, crio, lxc, nspawn, systemd, …
-    id: str  # as the runtime tells them apart, in hexadecimal digits where it does
-    name: str | None = None  # what a person called it
+    id: str  # the runtime's, mostly hexadecimal digits
+    name: str | None = None  # given by a person
     pod: str | None = None
     pod_uid: str | None = None
     pod_namespace: str | None = None  # Kubernetes's, not the kernel's
     container_name: str | None = None  # in the pod
-    unit: str | None = None  # of the init system, that it runs in
+    unit: str | None = None  # of the init system, in which it runs
 
     @property
     def is_service(self) -> bool:
@@ -51,7 +51,7 @@ def innermost(chain: Chain) -> Container | None:
 
 
 def display_name(container: Container) -> str:
-    """Return what people call it, in one word: its name, the start of its id, or its unit."""
+    """Return one word for it: its name, the start of its id, or its unit."""
     if container.is_service:
         return container.unit or "?"
     if container.pod is not None:

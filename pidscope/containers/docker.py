@@ -1,9 +1,9 @@
-"""What Docker or Podman calls its containers, asked over its socket.
+"""The names that Docker or Podman gives its containers, read over the engine's socket.
 
-Whoever listens there may be dead, slow or hostile, and no look at processes may wait for it: there
-is one deadline for connecting, asking and the whole answer, however it drips, and a limit to its
-size; names that the engines themselves would refuse are no names. The request is HTTP/1.0: the
-answer then ends with the connection and has no parts, and no more than this needs to be read.
+The process that listens there may be dead, slow or hostile, and must not delay a listing: there is
+one deadline for connecting, asking and the whole answer, however slowly it arrives, and a limit to
+its size; names that the engines themselves would refuse are ignored. The request is HTTP/1.0: the
+answer then ends with the connection and is not chunked, so nothing else of HTTP has to be parsed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 TIMEOUT_S = 0.15
 _LEAST_S = 0.001
-MAX_BYTES = 8 << 20  # an engine says 2 to 4 KiB of each container
+MAX_BYTES = 8 << 20  # an engine sends 2 to 4 KiB for each container
 _REQUEST = b"GET /containers/json HTTP/1.0\r\nHost: localhost\r\n\r\n"
 _STATUS = re.compile(rb"HTTP/1\.[01] 200 ")
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -24,24 +24,24 @@ _NAME = re.compile(r"/?([a-zA-Z0-9][a-zA-Z0-9_.-]{0,254})")
 
 
 class NoAnswer(Exception):
-    """The engine did not tell; the text says why."""
+    """The engine gave no names; the text is the reason."""
 
 
 class NoEngine(NoAnswer):
-    """Nobody listens there."""
+    """No process listens there."""
 
 
 def ask_names(path: str, timeout_s: float = TIMEOUT_S) -> dict[str, str]:
     """Return the name of each running container of the engine that listens at ``path``, by id.
 
     Raises:
-        NoEngine: nobody listens there. NoAnswer: what was said in time is no list of containers.
+        NoEngine: no process listens there. NoAnswer: no list of containers came in time.
     """
     return parse_answer(_exchange(path, time.monotonic() + timeout_s))
 
 
 def parse_answer(answer: bytes) -> dict[str, str]:
-    """Return the names by id that an HTTP answer tells; raise NoAnswer for what is none."""
+    """Return the names by id in an HTTP answer; raise NoAnswer for anything else."""
     head, blank, body = answer.partition(b"\r\n\r\n")
     if not blank or not _STATUS.match(head):
         raise NoAnswer("its answer is not HTTP, or an error")
@@ -62,7 +62,7 @@ def _named(entry: Any) -> tuple[str, str] | None:
     )
     if not isinstance(number, str) or not _ID.fullmatch(number) or not isinstance(names, list):
         return None
-    # The others are what containers that are linked with this one call it: /other/alias.
+    # The other names are those by which linked containers know this one: /other/alias.
     matches = (_NAME.fullmatch(name) for name in names if isinstance(name, str))
     return next(((number, match[1]) for match in matches if match), None)
 
@@ -71,7 +71,7 @@ def _exchange(path: str, deadline: float) -> bytes:
     """Ask, and return all that was answered until the other side closed."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            # That nobody listens is known at once, however late it is.
+            # Even after the deadline: connect() fails at once if no process listens.
             connection.settimeout(max(_LEAST_S, deadline - time.monotonic()))
             connection.connect(path)
             connection.settimeout(_left(deadline))
@@ -86,7 +86,7 @@ def _exchange(path: str, deadline: float) -> bytes:
     except socket.timeout as error:
         raise NoAnswer("it did not answer in time") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise NoEngine("nobody listens there") from error
+        raise NoEngine("no process listens there") from error
     except (OSError, ValueError) as error:  # ValueError: no path of a socket
         raise NoAnswer(getattr(error, "strerror", None) or str(error)) from error
     raise NoAnswer(f"its answer is longer than {MAX_BYTES >> 20} MiB")

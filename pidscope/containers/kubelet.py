@@ -1,9 +1,9 @@
 """The names of pods and their containers, as the kubelet's log links and directories have them.
 
 ``/var/log/containers/POD_NAMESPACE_CONTAINER-ID.log`` is a link for each container, and
-``/var/log/pods/NAMESPACE_POD_UID`` a directory for each pod, which also tells of those that have
-no log, such as the one that holds the namespaces of its pod. Names alone are read: no link is
-followed, no file is opened.
+``/var/log/pods/NAMESPACE_POD_UID`` a directory for each pod, which also names containers without a
+log, such as the one that holds the namespaces of its pod. Only names are read: no link is followed,
+no file is opened.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DIRECTORY = re.compile(rf"({_LABEL})_({_NAME})_([0-9a-f-]{{32,36}})")
 
 
 class PodNames(NamedTuple):
-    """What the kubelet calls a container, or a pod; ``container`` None: any in the pod."""
+    """The kubelet's names of a container, or of a pod; ``container`` None: any in the pod."""
 
     pod: str
     namespace: str
@@ -56,7 +56,7 @@ class Kubelet(NamedTuple):
 
 
 def parse_names(links: Iterable[str], directories: Iterable[str]) -> Kubelet:
-    """Return what names of links and directories tell; whatever has not their form is left out."""
+    """Return the names in names of links and directories; those of another form are left out."""
     containers: dict[str, PodNames] = {}
     pods: dict[str, PodNames] = {}
     for link in links:
@@ -71,7 +71,7 @@ def parse_names(links: Iterable[str], directories: Iterable[str]) -> Kubelet:
 
 
 def read_kubelet(root: str) -> Kubelet:
-    """Read the names of the host whose root directory this is; none if there is no kubelet."""
+    """Read the names of the host with this root directory; none if there is no kubelet."""
     return parse_names(_listed(f"{root}/var/log/containers"), _listed(f"{root}/var/log/pods"))
 
 

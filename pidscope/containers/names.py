@@ -1,7 +1,7 @@
-"""The names of the containers that processes are in, from whoever gave them on this host.
+"""The names of the containers that processes are in, from the kubelet and the engines of this host.
 
-The kubelet's links and the engines tell of the host's own containers. One inside another is
-another host's affair: its engine and files are that container's, and are not asked.
+Those know the host's own containers. A container inside another is known to an engine and files
+inside that, which are not read.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _ENGINES = (
 
 
 class Named(NamedTuple):
-    """Chains with the names that were found, and a line for each engine that would not tell."""
+    """Chains with the names that were found, and a line for each engine that gave none."""
 
     chains: dict[int, Chain]
     silent: tuple[str, ...] = ()
 
 
 def name_containers(chains: Mapping[int, Chain], root: str, uid: int) -> Named:
-    """Return the chains with names, asking nobody whose containers are not among them.
+    """Return the chains with names, asking only the engines that have containers among them.
 
-    ``root`` is the host's root directory. User ``uid`` has engines besides the host's; root asks
+    ``root`` is the host's root directory. User ``uid`` may also have engines of its own; root asks
     only the host's, since other users' could give any name to any container.
     """
     outer = {container for chain in chains.values() for container in _outermost(chain)}
@@ -48,7 +48,7 @@ def name_containers(chains: Mapping[int, Chain], root: str, uid: int) -> Named:
 
 
 def _outermost(chain: Chain) -> Iterable[Container]:
-    """Yield the first container of a chain; what is inside it has another host."""
+    """Return the first container of a chain, in a list; those inside it have another host."""
     return [container for container in chain if not container.is_service][:1]
 
 
@@ -60,7 +60,7 @@ def _renamed(chain: Chain, names: Mapping[Container, Container]) -> Chain:
 
 
 def _ask_engines(names: dict[Container, Container], root: str, uid: int) -> Sequence[str]:
-    """Name what the engines know, and return a line for each that does not tell."""
+    """Add the names that the engines give, and return a line for each engine that gave none."""
     silent = []
     deadline = 0.0
     places = ["run", f"run/user/{uid}"] if uid else ["run"]
@@ -76,9 +76,10 @@ def _ask_engines(names: dict[Container, Container], root: str, uid: int) -> Sequ
                 ask_names,
             )
 
-            deadline = deadline or time.monotonic() + TOTAL_S  # on a slow host the import takes it
+            # From here: on a slow host the import takes longer than the engines may.
+            deadline = deadline or time.monotonic() + TOTAL_S
             try:
-                told = ask_names(
+                answer = ask_names(
                     f"{root}/{place}/{socket}", min(TIMEOUT_S, deadline - time.monotonic())
                 )
             except NoEngine:
@@ -86,7 +87,7 @@ def _ask_engines(names: dict[Container, Container], root: str, uid: int) -> Sequ
             except NoAnswer as reason:
                 silent.append(f"/{place}/{socket}: {reason}")
                 continue
-            names.update({it: it._replace(name=told.get(it.id)) for it in mine})
+            names.update({it: it._replace(name=answer.get(it.id)) for it in mine})
     return silent
 
 

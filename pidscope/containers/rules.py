@@ -1,13 +1,13 @@
 """Containers as a task's cgroup paths name them, whatever runtime, driver and cgroup version.
 
-The kernel knows no containers. A runtime gives each a cgroup of its own and writes the container's
-id, or its name, into the cgroup's name, so the path tells all containers around a task, outermost
-first: Docker in Docker, kind, a service in LXC. It is a claim of whoever may make cgroups there,
-and the names in it are foreign: escape them before they are shown (`pidscope.escape`).
+The kernel knows no containers. A runtime makes a cgroup for each and writes the container's id, or
+its name, into the cgroup's name, so the path shows all containers around a task, outermost first:
+Docker in Docker, kind, a service in LXC. It is a claim of the user that may make cgroups there, and
+the names in it are foreign: escape them before they are printed (`pidscope.escape`).
 
 Two layouts are in use: the cgroupfs driver makes plain directories (``docker/ID``), the systemd
-driver units (``docker-ID.scope``), whose names say the same. What stands beside a container and is
-not in it (conmon, the monitor of LXC, nspawn's supervisor) is told apart.
+driver units (``docker-ID.scope``) with the same names. A process beside a container that is not in
+it (conmon, the monitor of LXC, nspawn's supervisor) is distinguished.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _RUNTIMES = {
     "libpod-payload": "podman",  # podman run --cgroups=split
 }
 _PREFIX = "|".join(map(re.escape, _RUNTIMES))
-# slice:prefix:id is what the systemd driver is told; the other driver makes a directory of it.
+# slice:prefix:id is meant for the systemd driver; the other driver makes a directory of it.
 _MARKED = re.compile(rf"({_PREFIX})-({_ID})(?:\.scope)?|[^:]*:({_PREFIX}):({_ID})")
 _BARE = re.compile(_ID)
 _NAMED = re.compile(r"(runc|crun)-(.+)\.scope|lxc\.payload\.(.+)", re.DOTALL)
@@ -49,8 +49,8 @@ _UNIT_ESCAPES = re.compile(r"(?:\\x[0-9a-f]{2})+")
 def parse_cgroup(data: bytes) -> tuple[Container, ...]:
     """Return the containers around a task, outermost first, given its ``/proc/N/cgroup``.
 
-    Of several hierarchies (cgroup v1) the one that tells most counts, of equals the first. What
-    has not that form names no container; nothing is raised.
+    Of several hierarchies (cgroup v1) the one with most containers counts, of equals the first.
+    A file of another form names no container; nothing is raised.
     """
     return max(map(parse_path, cgroup_paths(data)), key=len, default=())
 
@@ -58,7 +58,7 @@ def parse_cgroup(data: bytes) -> tuple[Container, ...]:
 def cgroup_paths(data: bytes) -> Iterator[str]:
     """Yield the path in each line ``ID:CONTROLLERS:PATH``.
 
-    ``proc_cgroup_show()`` (kernel/cgroup/cgroup.c) says `` (deleted)`` behind that of a removed
+    ``proc_cgroup_show()`` (kernel/cgroup/cgroup.c) prints `` (deleted)`` after that of a removed
     cgroup, and ``cgroup_mkdir()`` refuses a newline in a name.
     """
     for line in data.split(b"\n"):
@@ -70,7 +70,7 @@ def cgroup_paths(data: bytes) -> Iterator[str]:
 def parse_path(path: str) -> tuple[Container, ...]:
     """Return the containers and systemd services that a cgroup path names, outermost first.
 
-    ``..`` at its head (the cgroup is outside the reader's cgroup namespace) names nobody.
+    ``..`` at its head (the cgroup is outside the reader's cgroup namespace) names no container.
     """
     found: list[Container] = []
     pod_uid: str | None = None
@@ -91,7 +91,7 @@ def parse_path(path: str) -> tuple[Container, ...]:
 
 
 def _container(part: str, parent: str, depth: int, child: str) -> Container | None:
-    """Return the container whose cgroup the directory ``part`` of a path is."""
+    """Return the container that has the directory ``part`` of a path as its cgroup."""
     match = _MARKED.fullmatch(part)
     if match:
         return Container(_RUNTIMES[match[1] or match[3]], match[2] or match[4])
@@ -108,7 +108,7 @@ def _container(part: str, parent: str, depth: int, child: str) -> Container | No
 
 
 def _machine(part: str) -> Container | None:
-    """Return the container that systemd-nspawn or libvirt runs in a unit; libvirt has VMs, too."""
+    """Return the container that systemd-nspawn or libvirt runs in a unit; libvirt also runs VMs."""
     match = _MACHINE.fullmatch(part)
     if match is None:
         return None

@@ -1,9 +1,9 @@
-"""A reader of BTF, the type information that a kernel carries of itself.
+"""A reader of BTF, the type information that a kernel carries about itself.
 
 The format is Documentation/bpf/btf.rst: a header, type records, strings. Type ids count the
-records from 1; a record is three words (name, info, size or type) and a tail whose length follows
-from its kind, so finding one means walking all before it. `Btf` walks once, keeps where each
-record begins and the names of the kinds that are looked up, and reads the tails when asked.
+records from 1; a record is three words (name, info, size or type) and a tail with a length that
+follows from its kind, so finding one means walking all before it. `Btf` walks once, keeps the place
+of each record and the names of the kinds that are looked up, and reads the tails when asked.
 
 Bytes come in, numbers go out: no file is opened here. Whatever the bytes are, the answer is what
 they say or a `BtfError`, and each look-up takes time linear in their number.
@@ -34,7 +34,7 @@ _TAIL = (
     *((0, 2), (1, 0), (0, 3), (0, 0), (1, 0), (0, 0), (0, 3)),  # FUNC_PROTO, VAR … ENUM64
 )
 
-# The kinds whose names are kept, by what a user calls them.
+# The kinds with names to be looked up, as the caller names them.
 _NAMED = {_INT: "int", _FUNC: "function", _TYPEDEF: "typedef", _ENUM: "enum", _ENUM64: "enum"}
 _NAMED.update(dict.fromkeys(_STRUCTS, "struct"))
 
@@ -92,7 +92,7 @@ def _record_words(word: int, layout: bytes) -> int:
     if 0 < kind < len(_TAIL):
         once, each = _TAIL[kind]
         return 3 + once + each * vlen
-    # A kind younger than this file. Newer BTF tells the size of every kind it uses (struct
+    # A kind newer than this file. Newer BTF has the size of every kind it uses (struct
     # btf_layout: bytes once, bytes for each of vlen, flags; the index is the kind).
     if kind and len(layout) >= 4 * kind + 4:
         size = layout[4 * kind] + layout[4 * kind + 1] * vlen
@@ -137,7 +137,7 @@ class Btf:
 
     def _names(self, word: int) -> dict[int, int] | None:
         kind, vlen, _ = _info(word)
-        if kind == _ENUM and not vlen:  # how a forward declaration of an enum is written
+        if kind == _ENUM and not vlen:  # a forward declaration of an enum
             return None
         return self._by_name.get(_NAMED.get(kind, ""))
 
@@ -220,7 +220,7 @@ class Btf:
             type_id, bit_offset, width = member
             bits += bit_offset
             at, kind, count = self._strip(type_id)
-            # pahole up to 1.12 tells a bitfield by an integer of fewer bits than its bytes have.
+            # pahole up to 1.12 marks a bitfield by an integer of fewer bits than its bytes have.
             narrow = kind == _INT and self._types[at + 3] & 0xFF != 8 * self._types[at + 2]
             if width or narrow or bits % 8:
                 raise BtfError(f"{name} is a bitfield in this kernel: it has no byte offset")

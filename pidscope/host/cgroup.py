@@ -1,4 +1,4 @@
-"""Where a process's cgroups are: pure parsers of /proc/N/cgroup, mountinfo and the pids files.
+"""The place of a process's cgroups: pure parsers of /proc/N/cgroup, mountinfo and the pids files.
 
 The pids controller is in one hierarchy only: a v1 one of its own, or the unified one (v2).
 """
@@ -24,7 +24,7 @@ class Hierarchy(NamedTuple):
 
 
 class CgroupMount(NamedTuple):
-    """A mounted hierarchy: ``root`` of it is seen at ``point``."""
+    """A mounted hierarchy: its cgroup ``root`` is the directory ``point``."""
 
     root: bytes
     point: bytes
@@ -38,7 +38,7 @@ class Directory(NamedTuple):
 
 
 def parse_pids_hierarchy(data: bytes, path: str) -> Hierarchy | None:
-    """Return where ``/proc/N/cgroup`` says that a process is; None: there is no such controller.
+    """Return the place of a process by its ``/proc/N/cgroup``; None: there is no such controller.
 
     ``proc_cgroup_show()`` (kernel/cgroup/cgroup.c): no newline can be in a cgroup's name. Raises
     ProcError, naming ``path``.

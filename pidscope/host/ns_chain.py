@@ -23,11 +23,11 @@ _NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
 def ns_chain(root: str, number: int, mount_ns: Callable[[], int | None]) -> list[tuple[int, int]]:
     """Return (inum, inum of its parent) from the task's own PID namespace outwards.
 
-    The mount's namespace has 0 for its parent. The chain ends early at one whose parent
-    cannot be known. ``NS_GET_PARENT`` tells only what is inside the reader's own namespace
-    (``pidns_get_parent()``, kernel/pid_namespace.c). Outside it the task's ancestors do: the
-    namespace of a parent is its child's or an outer one of that, so one that is as deep as
-    the namespace looked for is in it.
+    The mount's namespace has 0 for its parent. The chain ends early at a namespace with a parent
+    that cannot be known. ``NS_GET_PARENT`` shows only what is inside the reader's own namespace
+    (``pidns_get_parent()``, kernel/pid_namespace.c). Outside it the task's ancestors show it: the
+    namespace of a parent is its child's or one around that, so an ancestor that is as deep as the
+    namespace looked for is in it.
     """
     inums: list[int] = []
     depth = 0
@@ -47,9 +47,9 @@ def ns_chain(root: str, number: int, mount_ns: Callable[[], int | None]) -> list
 def _lineage(root: str, number: int) -> Iterator[tuple[int, int]]:
     """Yield how deep a task's namespace is, and its open directory, then its ancestors'.
 
-    Who has the number that PPid gave may be somebody else by the time it is opened; but if
-    PPid is the same after that, it is not: children are only given to older processes, and
-    the one that has a freed number is younger.
+    The number in PPid may belong to another process by the time it is opened; but not if PPid is
+    the same after that: children are only given to older processes, and a process that has got a
+    freed number is younger.
     """
     path = f"{root}/{number}"
     directory = open_directory(path)
@@ -73,7 +73,7 @@ def _lineage(root: str, number: int) -> Iterator[tuple[int, int]]:
 def _inums_outwards(directory: int, depth: int) -> list[int]:
     """Return the inum of a task's namespace and those around it, ``depth`` of them or fewer.
 
-    Fewer: it may not be read, or the kernel does not tell this process of its parent.
+    Fewer: it may not be read, or the kernel does not show this process its parent.
     """
     inum = read_inum("ns/pid", directory)
     inums = [] if inum is None else [inum]
@@ -88,7 +88,7 @@ def _inums_outwards(directory: int, depth: int) -> list[int]:
 
 
 def _parent_fd(fd: int) -> int | None:
-    """Open the parent of the namespace behind ``fd``; None: the kernel does not let this process.
+    """Open the parent of the namespace of ``fd``; None: the kernel does not let this process.
 
     ENOTTY: a kernel before 4.9.
     """

@@ -1,4 +1,4 @@
-"""/proc as it tells of tasks: the snapshot door of a real kernel, or of a tree that looks like it.
+"""The tasks in /proc: the snapshot door of a real kernel, or of a directory that looks like one.
 
 What vanished, or may not be read, is no error and comes back as None; a file that is there but
 does not have the kernel's form raises `ProcError`. Every file costs one open, one read, one close.
@@ -72,7 +72,7 @@ class ProcFs:
         return read_status(f"{self._root}/{number}")
 
     def read_cgroup(self, number: int) -> bytes | None:
-        """Return what ``cgroup`` of a task says; None: vanished."""
+        """Return the content of a task's ``cgroup``; None: vanished."""
         return read_file(f"{self._root}/{number}/cgroup", until=_UNIFIED)
 
     def start_ticks(self, number: int) -> int | None:
@@ -123,11 +123,11 @@ class ProcFs:
     def _read_task(
         self, number: int, shown: int | None, start: bool, cgroups: dict[int, bytes] | None = None
     ) -> TaskReading | None:
-        """Read one task as `read` does, but no file that tells nothing new.
+        """Read one task as `read` does, except files that add nothing.
 
         A task that has one number is in the namespace that the mount shows, ``shown`` if that is
-        known. Without a start only a namespace that is not told asks for one, see below. What the
-        ``cgroup`` of a process says goes into ``cgroups``, if they are asked for.
+        known. Without ``start``, stat is read only if the namespace is not known, see below. The
+        content of a process's ``cgroup`` goes into ``cgroups``, if that is given.
         """
         path = f"{self._root}/{number}"
         directory = open_directory(path)
@@ -169,7 +169,7 @@ class ProcFs:
         )
 
     def sees_cgroups_whole(self) -> bool:
-        """Tell whether ``cgroup`` shows whole paths: not those below a cgroup namespace's root.
+        """Return whether ``cgroup`` shows whole paths, not only from a cgroup namespace's root.
 
         It is the reader's namespace that counts, not the mount's (``proc_cgroup_show()``,
         kernel/cgroup/cgroup.c).
@@ -188,7 +188,7 @@ class ProcFs:
         return root if os.access(f"{root}/.", os.X_OK) else ""
 
     def sees_all(self) -> bool:
-        """Tell whether hidepid hides nobody: whom it concerns, it hides init from."""
+        """Return whether hidepid hides no process: if it applies to this user, it hides init."""
         return self.read_status(1) is not None
 
     def boot_id(self) -> str | None:
@@ -219,10 +219,10 @@ class ProcFs:
         return int(fields[4]) if len(fields) == 5 and fields[4].isdigit() else None
 
     def mount(self) -> Mount:
-        """Return which PID namespace this mount shows, once the reader is sure to be in it.
+        """Return which PID namespace this mount shows, once it is certain that the reader is in it.
 
         Raises HostError for the /proc of another PID namespace, and for what is no /proc:
-        ``self`` is there only for a reader who has a number in the mount's namespace, and NSpid
+        ``self`` is there only for a reader that has a number in the mount's namespace, and NSpid
         has one number only if that is the reader's own (``task_pid()``, fs/proc/array.c).
         """
         try:
@@ -241,10 +241,10 @@ class ProcFs:
         return Mount(ns, None if ns is None else ns == PROC_PID_INIT_INO, own)
 
     def _shown_ns(self) -> int | None:
-        """Return the inum of the mount's namespace, as two of its processes tell it.
+        """Return the inum of the mount's namespace, by two of its processes.
 
-        Number 1 of a namespace is never inside another: nobody can be before there is a 1. Its
-        link may be closed to this user; but a kernel thread has a number in the initial
+        Number 1 of a namespace is never inside another: no process can be there before it. This
+        user may not be allowed to read its link; but a kernel thread has a number in the initial
         namespace only, and there number 2 is one (``rest_init()``, init/main.c).
         """
         ns = self.pid_ns(1)
@@ -255,7 +255,7 @@ class ProcFs:
     def number_of(self, pid: int) -> int:
         """Return the number in the mount's namespace of the process that is ``pid`` to the reader.
 
-        ``pidfd_show_fdinfo()`` (kernel/fork.c, since 5.4) prints it, for the mount that is asked.
+        ``pidfd_show_fdinfo()`` (kernel/fork.c, since 5.4) prints it, for the mount that is read.
         Raises HostError: it is gone, or the kernel has no pidfds.
         """
         if self.mount().inside is None:
@@ -289,7 +289,7 @@ class ProcFs:
             return 0
         if own != of_children:
             raise HostError(
-                "this process has left its time namespace, whose offset cannot be read any more",
+                "this process has left its time namespace, and can no longer read its offset",
                 "run pidscope in a child (unshare --time --fork pidscope …)",
             )
         path = f"{self._root}/self/timens_offsets"

@@ -92,7 +92,7 @@ def read_inum(path: str, directory: int | None = None) -> int | None:
     except OSError as error:
         expect(error, GONE | DENIED)
         return None
-    if not link:  # what 5.10 gives where 6.18 says EACCES
+    if not link:  # 5.10 gives this where 6.18 gives EACCES
         return None
     inum = link[5:-1]
     if link != f"pid:[{inum}]" or not (inum.isascii() and inum.isdigit()):

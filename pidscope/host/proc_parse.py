@@ -35,10 +35,10 @@ def parse_status(data: bytes, path: str) -> Status:
 
 
 def _usual_status(data: bytes) -> Status | None:
-    """Parse a status whose lines stand as they do in kernels; None: not so, or malformed.
+    """Parse a status with its lines in the order of the kernels; None: another, or malformed.
 
-    At a third of the cost of `_any_status`, and never with another result: nothing but the lines
-    named here may stand before the numbers, so each of them is the first of its name.
+    At a third of the cost of `_any_status`, and never with another result: no other lines than
+    these may stand before the numbers, so each of them is the first of its name.
     """
     head = _HEAD.match(data)
     ns_lines = head and _NS_LINES.match(data, data.find(b"\nNS", head.end() - 1))
@@ -96,7 +96,7 @@ def parse_start_ticks(data: bytes, path: str) -> int:
 
 
 def parse_is_kthread(data: bytes, path: str) -> bool:
-    """Tell from field 9 of one ``/proc/N/stat`` whether it is a kernel thread; raise ProcError."""
+    """Return whether field 9 of one ``/proc/N/stat`` is a kernel thread's; raise ProcError."""
     fields = data[data.rfind(b")") + 1 :].split()
     if b")" not in data or len(fields) < 7 or not _is_number(fields[6]):
         raise ProcError(path, 1, _shown(data), "no flags in field 9")
@@ -132,7 +132,7 @@ def parse_boot_time(data: bytes, path: str) -> int:
 
 
 def parse_forks(data: bytes, path: str) -> int:
-    """Return ``processes`` of ``/proc/stat``, the births since boot, threads' too; raise ProcError.
+    """Return ``processes`` of ``/proc/stat``, the births since boot, also threads; raise ProcError.
 
     It is ``total_forks``, which ``copy_process()`` increments under tasklist_lock.
     """

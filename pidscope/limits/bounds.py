@@ -1,13 +1,13 @@
 """What bounds forking: a kernel's values in, bounds out.
 
-Pure. ``copy_process()`` (kernel/fork.c) asks one after the other, and the first that refuses gives
-the errno:
+Pure. ``copy_process()`` (kernel/fork.c) checks one after the other, and the first that refuses
+gives the errno:
 
 1. RLIMIT_NPROC of the user, unless that is root or the forker has CAP_SYS_RESOURCE or
    CAP_SYS_ADMIN; EAGAIN. Threads count, and zombies.
 2. threads-max of the machine; EAGAIN.
-3. ``copy_pid_ns()``, for a new namespace only: EINVAL where unshare or setns has sent the children
-   elsewhere already (a new thread gets that, too, and earlier), ENOSPC beyond 32 levels or
+3. ``copy_pid_ns()``, for a new namespace only: EINVAL where unshare or setns has already sent the
+   children elsewhere (also for a new thread, and earlier), ENOSPC beyond 32 levels or
    user.max_pid_namespaces.
 4. ``alloc_pid()``: a number at every level, innermost first; EAGAIN. Then ENOMEM if the namespace's
    number 1 has exited.
@@ -34,12 +34,12 @@ CHILDREN = "pid_ns_for_children"
 
 
 class Everyone(NamedTuple):
-    """Who was seen on a host."""
+    """The tasks that were read on a host."""
 
-    processes: list[Process]  # threads, too
+    processes: list[Process]  # also threads
     ns_parents: Mapping[int, int]
-    nobody_hidden: bool
-    all_read: bool  # the namespaces of all of them, too
+    nobody_hidden: bool  # hidepid hides no process
+    all_read: bool  # also the namespace of each task
 
     def threads_of(self, pid: int) -> list[int]:
         """The tids of a process."""
@@ -51,26 +51,26 @@ class PidNsNumbers(NamedTuple):
 
     ns: int | None  # inum
     used: Collection[int]  # numbers that are taken
-    all_seen: bool  # no other is
-    pid_max: int | None  # that holds here
-    last_pid: int | None  # the last that was given out
+    all_seen: bool  # no other number is taken
+    pid_max: int | None  # the one that applies here
+    last_pid: int | None  # the last number that was given out
 
 
 class UserTasks(NamedTuple):
     """RLIMIT_NPROC, and the tasks that count against it (``UCOUNT_RLIMIT_NPROC``)."""
 
     limit: TasksLimit
-    all_seen: bool  # no other counts
-    exempt: bool | None
+    all_seen: bool  # no other task counts
+    exempt: bool | None  # the limit does not apply to the process
 
 
 class Facts(NamedTuple):
-    """All that is asked about one process, as far as it is known."""
+    """What bounds the forks of one process, as far as it is known."""
 
     numbers: Sequence[PidNsNumbers]  # of the namespace of its children and outwards
     adding: bool | None  # the first of them takes new tasks: no number 1 of it has exited
     level: int | None  # of the first of them
-    diverted: bool | None  # its children go elsewhere than where it lives
+    diverted: bool | None  # its children go to another namespace than its own
     cgroups: Sequence[TasksLimit]  # its own and upwards
     cgroups_known: bool  # there is no other above them
     user: UserTasks | None  # None: the kernel has no such limit
@@ -80,32 +80,32 @@ class Facts(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """One limit, and how far away it is."""
+    """One limit, and how many forks it still admits."""
 
-    name: str  # as the kernel calls it
-    of: str  # whose
+    name: str  # the kernel's
+    of: str  # what it is a limit of
     limit: Amount
     used: int | None
-    room: Amount  # how many more there are at most; 0: it is reached
-    least: float  # and at least
-    errno: str  # of what it refuses
+    room: Amount  # how many more forks at most; 0: it is reached
+    least: float  # how many more at least
+    errno: str  # of a fork that it refuses
     exempt: bool | None = False
     stops: str = FORK
     cgroup: TasksLimit | None = None
 
     @property
     def holds(self) -> bool:
-        """Whether it is known to stop a fork sooner or later."""
+        """Whether it is known to refuse a fork sooner or later."""
         return self.stops == FORK and self.exempt is False and self.room not in (None, MAX)
 
     @property
     def sure(self) -> float:
-        """How many forks it is sure to let through."""
+        """How many forks it certainly admits."""
         return MAX if self.stops != FORK or self.exempt else self.least
 
 
 def bounds(facts: Facts) -> list[Bound]:
-    """Return every bound, in the order in which the kernel asks."""
+    """Return every bound, in the order of the kernel's checks."""
     found = [*_of_user(facts)]
     if facts.threads is not None:
         found.append(_of_limit(facts.threads))
@@ -158,11 +158,10 @@ def _of_init(facts: Facts) -> Bound:
 
 
 def free_numbers(numbers: PidNsNumbers) -> int | None:
-    """Return how many forks find a number here if nobody ends; None: not known.
+    """Return how many forks find a number here if no task exits; None: not known.
 
-    Once the cursor has passed 300, those below are not given out again (``alloc_pid()``,
-    kernel/pid.c): so they are lost by the time a fork has got a number beyond. The number pid_max
-    itself is never given out.
+    Once the cursor has passed 300, numbers below it are not given out again (``alloc_pid()``,
+    kernel/pid.c). The number pid_max itself is never given out.
     """
     if numbers.pid_max is None:
         return None
@@ -179,10 +178,10 @@ def _free(taken: Collection[int], first: int, end: int) -> int:
 
 
 def numbers_in_use(everyone: Iterable[Process], inum: int) -> set[int]:
-    """Return the numbers of a namespace that somebody has, threads and all.
+    """Return the numbers of a namespace that are taken, also by threads.
 
-    A number is taken while a task has it for its own, for its group or for its session, so what
-    tasks show is all there is (``free_pid()`` runs when the last list is empty).
+    A number is taken while it is the number, the group or the session of a task, so the tasks show
+    all that are (``free_pid()`` runs when the last list is empty).
     """
     used = {
         number
@@ -195,7 +194,7 @@ def numbers_in_use(everyone: Iterable[Process], inum: int) -> set[int]:
 
 
 def tight(found: Iterable[Bound]) -> Bound | None:
-    """Return the bound that stops forks first, of equals the first to be asked; None: none does."""
+    """Return the bound that stops forks first, of equals the first to be checked; None: none."""
     return min((bound for bound in found if bound.holds), key=_room, default=None)
 
 
@@ -204,14 +203,14 @@ def _room(bound: Bound) -> float:
 
 
 def unknown(found: Sequence[Bound]) -> list[Bound]:
-    """Return what may stop forks sooner than the tight one."""
+    """Return the bounds that may stop forks sooner than the tight one."""
     first = tight(found)
     most = MAX if first is None else _room(first)
     return [bound for bound in found if bound is not first and bound.sure < most]
 
 
 def is_certain(found: Sequence[Bound]) -> bool:
-    """Tell whether no fork can fail sooner than the tight bound says."""
+    """Return whether no fork can fail sooner than at the tight bound."""
     first = tight(found)
     return not unknown(found) and (first is None or first.sure == first.room)
 
@@ -231,7 +230,7 @@ def sentence(found: Sequence[Bound]) -> str:
 
 
 def by_room(found: Iterable[Bound]) -> list[Bound]:
-    """Return what stops forks, the tight one first, then the rest, in the kernel's order."""
+    """Return the bounds that stop forks, the tight one first, then the others in order."""
     return sorted(found, key=lambda it: (it.stops != FORK, not it.holds, _room(it)))
 
 

@@ -1,17 +1,17 @@
-"""Why a fork failed, as far as that can be told from outside.
+"""Why a fork failed, as far as that can be concluded from outside.
 
-Pure. ``copy_process()`` (kernel/fork.c) tells only an errno, and several bounds have the same one:
+Pure. ``copy_process()`` (kernel/fork.c) returns only an errno, and several bounds have the same:
 
 - before ``alloc_pid()``: flags that do not go together (EINVAL), a pending signal
   (ERESTARTNOINTR), RLIMIT_NPROC and threads-max (EAGAIN), a right that is missing (EPERM), new
   namespaces (``copy_pid_ns()``: ENOSPC beyond 32 levels or user.max_pid_namespaces);
 - in it: no number is free at one level (EAGAIN), the namespace's number 1 has exited (ENOMEM), the
-  numbers asked for by set_tid cannot be had (EINVAL, EEXIST, EPERM). `PidRefused` tells of these;
-- behind it: a pointer that faults (EFAULT), pids.max of a cgroup (EAGAIN), a fatal signal (EINTR),
+  numbers asked for by set_tid cannot be had (EINVAL, EEXIST, EPERM). `PidRefused` reports these;
+- after it: a pointer that faults (EFAULT), pids.max of a cgroup (EAGAIN), a fatal signal (EINTR),
   and again a namespace that dies (ENOMEM).
 
-What follows from the errno and the stage alone is certain; what is read afterwards, and may have
-changed since, makes it likely; where neither helps it is not known, and that is what is said.
+The cause is certain if the errno and the stage determine it, likely if limits support it that are
+read afterwards (they may have changed since), otherwise not known.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _KERNELS_OWN = {
 
 
 class Known(enum.Enum):
-    """How sure a reason is."""
+    """How certain a reason is."""
 
     CERTAIN = "certain"
     LIKELY = "likely"
@@ -49,8 +49,8 @@ class Known(enum.Enum):
 class Reason(NamedTuple):
     """Why a fork failed.
 
-    ``causes`` are named as the kernel names them: of several, one is it. ``limit`` is what was
-    reached, ``cgroup`` whose pids.max that is.
+    ``causes`` have the kernel's names; of several, one is the cause. ``limit`` is the number that
+    was reached, ``cgroup`` the path of the cgroup if it is a pids.max.
     """
 
     known: Known
@@ -61,7 +61,7 @@ class Reason(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The text, and in words how sure it is."""
+        """The text, preceded by how certain it is."""
         return {
             Known.CERTAIN: self.text,
             Known.LIKELY: f"likely {self.text}",
@@ -70,7 +70,7 @@ class Reason(NamedTuple):
 
     @property
     def short(self) -> str:
-        """The cause in a word, with a question mark unless it is certain; empty: no single one."""
+        """The cause in one word, with ``?`` unless it is certain; empty: no single one."""
         if len(self.causes) != 1 or self.known is Known.NOT:
             return ""
         return self.causes[0] + ("" if self.known is Known.CERTAIN else "?")
@@ -94,16 +94,16 @@ Cgroups = Callable[[], Optional[Sequence[TasksLimit]]]
 
 
 def errno_name(number: int) -> str:
-    """Return what an errno is called, the kernel's own among them."""
+    """Return the name of an errno, also of those that the kernel keeps to itself."""
     return _KERNELS_OWN.get(number) or errno.errorcode.get(number, str(number))
 
 
 def reason(event: ForkFailed, facts: Facts, counted: Counted, cgroups: Cgroups) -> Reason:
-    """Return why a fork failed; ``counted`` and ``cgroups`` are called only if one may be it."""
+    """Return why a fork failed; ``counted`` and ``cgroups`` are called only if they may matter."""
     if facts.stage is Stage.REFUSED:
         return _of_alloc_pid(event, facts)
     if event.errno == errno.EAGAIN:
-        into = event.flags & _CLONE_INTO_CGROUP  # another cgroup than its own, which is not told
+        into = event.flags & _CLONE_INTO_CGROUP  # another cgroup than its own: no event reports it
         return _of_limits(facts.stage, counted, _unread if into else cgroups)
     if event.errno == errno.ENOSPC:
         return _of_namespaces(event, facts)
@@ -114,6 +114,15 @@ def reason(event: ForkFailed, facts: Facts, counted: Counted, cgroups: Cgroups) 
     return _OTHERS.get(event.errno, Reason(Known.NOT, (), "nothing here tells why"))
 
 
+_SET_TID = {
+    errno.EEXIST: Reason(Known.CERTAIN, ("set_tid",), "set_tid: the number asked for is taken"),
+    errno.EINVAL: Reason(Known.LIKELY, ("set_tid",), "set_tid: the number asked for cannot be had"),
+    errno.EPERM: Reason(
+        Known.LIKELY, ("set_tid",), "set_tid: the right to choose a number is missing"
+    ),
+}
+
+
 def _of_alloc_pid(event: ForkFailed, facts: Facts) -> Reason:
     if event.errno == errno.EAGAIN:
         ns = f"pid:[{event.children_ns}]"
@@ -121,19 +130,11 @@ def _of_alloc_pid(event: ForkFailed, facts: Facts) -> Reason:
         return Reason(Known.CERTAIN, ("pid_max",), f"pid_max: no number is free in {ns}{more}")
     if event.errno == errno.ENOMEM:
         return _of_memory(event, facts)
-    if event.errno == errno.EEXIST:
-        return Reason(Known.CERTAIN, ("set_tid",), "set_tid: the number asked for is taken")
-    if event.errno == errno.EINVAL:
-        return Reason(Known.LIKELY, ("set_tid",), "set_tid: the number asked for cannot be had")
-    if event.errno == errno.EPERM:
-        return Reason(
-            Known.LIKELY, ("set_tid",), "set_tid: the right to choose a number is missing"
-        )
-    return Reason(Known.NOT, (), "alloc_pid() refused")
+    return _SET_TID.get(event.errno, Reason(Known.NOT, (), "alloc_pid() refused"))
 
 
 def _of_memory(event: ForkFailed, facts: Facts) -> Reason:
-    """ENOMEM is what a dead namespace gives, too."""
+    """ENOMEM also comes from a namespace whose number 1 has exited."""
     if facts.dead:
         text = f"a dead namespace: no number 1 lives in pid:[{event.children_ns}]"
         return Reason(Known.LIKELY, ("number 1",), text)
@@ -145,7 +146,7 @@ def _unread() -> None:
 
 
 def _of_limits(stage: Stage, counted: Counted, read: Cgroups) -> Reason:
-    """EAGAIN, though numbers were free. The kernel asks in this order."""
+    """Return the reason of EAGAIN though numbers were free, in the order of the kernel's checks."""
     names = (RLIMIT_NPROC, THREADS_MAX)
     reached = None if stage is Stage.BEHIND else _reached(counted())
     if reached is not None:
@@ -157,9 +158,8 @@ def _of_limits(stage: Stage, counted: Counted, read: Cgroups) -> Reason:
     if found is not None:
         return found
     if stage is Stage.BEHIND:
-        text = "pids.max of its cgroup or one above it, which is no longer reached"
-        if cgroups is None:
-            text = "pids.max of its cgroup or one above it, which could not be read"
+        now = "could not be read" if cgroups is None else "is no longer reached"
+        text = f"pids.max of its cgroup or one above it, which {now}"
         return Reason(Known.LIKELY, (PIDS_MAX,), text)
     if cgroups is None:
         text = "pids.max of a cgroup, which could not be read, RLIMIT_NPROC or threads-max"
@@ -169,10 +169,10 @@ def _of_limits(stage: Stage, counted: Counted, read: Cgroups) -> Reason:
 
 
 def _refused(cgroups: Sequence[TasksLimit]) -> Reason | None:
-    """What pids.events tells of a limit that is no longer reached, as if who forked has ended.
+    """Return what pids.events shows of a limit that is no longer reached, since a task has exited.
 
-    Which cgroup counts a refusal is another one since 6.11 (``pids_event()``,
-    kernel/cgroup/pids.c): then that of the limit, before that of who forked.
+    Since 6.11 the cgroup with the limit counts a refusal, before that the forker's cgroup
+    (``pids_event()``, kernel/cgroup/pids.c).
     """
     refusing = [it for it in cgroups if it.events_local]
     if refusing:
@@ -187,7 +187,7 @@ def _refused(cgroups: Sequence[TasksLimit]) -> Reason | None:
 
 
 def _reached(limits: Sequence[TasksLimit]) -> Reason | None:
-    """The first that is reached; cgroups are charged from the inside outwards."""
+    """Return the first limit that is reached; cgroups are charged from the inside outwards."""
     for it in limits:
         if it.is_reached:
             text = f"{it.name} {it.max} of {it.of}, which has {it.current} tasks"

@@ -1,7 +1,7 @@
-"""How far forks that failed had come, and where their children were to live, as a stream tells.
+"""How far a failed fork had come, and in which namespace its child was to live, from the events.
 
-Pure. A fork begins unseen: what is told is that ``alloc_pid()`` refused, that it gave numbers out
-if single steps are told, and how ``copy_process()`` ended.
+Pure. No event reports the begin of a fork. Events report that ``alloc_pid()`` refused, that it gave
+numbers out (if intermediate events are on), and how ``copy_process()`` ended.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ _FOLLOWED = (
 
 
 class Stage(enum.Enum):
-    """How far ``copy_process()`` had come, as the stream told."""
+    """How far ``copy_process()`` had come, by the events."""
 
-    UNKNOWN = "unknown"  # no single steps are told: before alloc_pid() or behind it
+    UNKNOWN = "unknown"  # no intermediate events: before alloc_pid() or after it
     BEFORE = "before"
     REFUSED = "refused"
     BEHIND = "behind"
 
 
 class Facts(NamedTuple):
-    """What the stream and the table tell of a failed fork; None: not known."""
+    """What events and the table show of a failed fork; None: not known."""
 
     stage: Stage
     home: int | None  # inum of the namespace that the forker lives in
     level: int | None  # of the namespace of its children
-    dead: bool  # as far as is known, that one has no number 1 that is alive
+    dead: bool  # as far as is known, no task with number 1 is alive in it
 
 
 class Attempts:
-    """Follows what is told of forks on their way, to know at which stage one failed.
+    """Follows the events of forks that are under way, to know at which stage one failed.
 
     Args:
-        steps: whether successes of ``alloc_pid()`` are told, too.
+        steps: whether events also report successes of ``alloc_pid()``.
     """
 
     def __init__(self, steps: bool) -> None:
@@ -54,7 +54,7 @@ class Attempts:
         self._dying: dict[int, None] = {}  # inums, as an ordered set
 
     def add(self, event: events.Event) -> None:
-        """Follow one event; a failure itself once it has been asked for."""
+        """Follow one event; a failure only after its `facts` were taken."""
         if not isinstance(event, _FOLLOWED):
             return  # most are not
         if isinstance(event, events.PidAttached):
@@ -75,7 +75,7 @@ class Attempts:
             self._stages.clear()
 
     def facts(self, event: events.ForkFailed, table: Table) -> Facts:
-        """Return what is known of a failure before it is added."""
+        """Return what is known of a failure that has not been added yet."""
         task = table.task(event.by)
         home = task.pid.ns if task is not None and task.pid is not None else None
         ns = table.namespaces.get(event.children_ns)
@@ -93,6 +93,6 @@ class Attempts:
 
 
 def _trim(remembered: dict[int, Stage] | dict[int, None]) -> None:
-    """Forget the oldest: the end of a fork may never be told where a hook is missing."""
+    """Forget the oldest: where a hook is missing, no event may report the end of a fork."""
     if len(remembered) > _REMEMBERED:
         del remembered[next(iter(remembered))]

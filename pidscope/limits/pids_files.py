@@ -1,7 +1,7 @@
 """The pids files of cgroups: pids.max, and how many tasks count against it and were refused.
 
-`CgroupFiles` reads them after a fork has failed, while a stream goes on, so it is bounded: what was
-read of a cgroup holds for a second, and few are read in a second.
+After a failed fork `CgroupFiles` reads them while a stream goes on. So it is bounded: the values of
+a cgroup hold for a second, and few cgroups are read in a second.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_mounts(procfs: ProcFs, version: int) -> list[CgroupMount]:
 
 
 def read_limits(found: Iterable[Directory]) -> list[TasksLimit]:
-    """Read the limits of cgroups, less those that have none: the root, or without controller."""
+    """Read the limits of cgroups, except the root and those without the controller."""
     return [_read_limit(it) for it in found if os.path.lexists(it.directory + b"/pids.max")]
 
 
@@ -61,7 +61,7 @@ def _read_limit(it: Directory) -> TasksLimit:
 
 
 class CgroupFiles:
-    """Reads limits of cgroups by the id that events tell.
+    """Reads limits of cgroups by the id that events report.
 
     Args:
         procfs: the mount that has the numbers of events.
@@ -78,7 +78,7 @@ class CgroupFiles:
 
         Args:
             cgroup_id: of the unified hierarchy (v2), where it is a directory's inode number.
-            by: who forked; its cgroup file names the place, if it is still there.
+            by: the forker's number; its cgroup file names the place, if it is still there.
         """
         now_s = time.monotonic()
         if now_s - self._since_s >= _HOLDS_S:
@@ -98,7 +98,7 @@ class CgroupFiles:
         if place is not None:
             mounts = read_mounts(self._procfs, place.version)
             found: list[Directory] = next(places(place.path, mounts), [])
-            # The id is not of version 1, so there it is not checked that the process is the same.
+            # In version 1 the id says nothing, so ``by`` may have become another process.
             if place.version == 1 or (found and _inode(found[0].directory) == cgroup_id):
                 return read_limits(found) if found else None
         unified = read_mounts(self._procfs, 2)
@@ -108,7 +108,7 @@ class CgroupFiles:
         return None if path is None else read_limits(directories(path, unified[0]))
 
     def _find(self, cgroup_id: int, mount: CgroupMount) -> bytes | None:
-        """Look for a cgroup in a mount, the outer ones first; None: not among the first."""
+        """Search a mount for a cgroup, the outer ones first; None: not among the first."""
         if _inode(mount.point) == cgroup_id:
             return mount.root
         found = [mount.point]

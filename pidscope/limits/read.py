@@ -1,7 +1,7 @@
-"""What a host tells about the limits of one process: /proc, sysctls and the cgroup file systems.
+"""The limits of one process, read from a host's /proc, sysctls and cgroup file systems.
 
-Nobody is disturbed: in particular nothing is forked into another namespace, though only from
-inside it can its pid_max be read where each has its own (since 6.14).
+Nothing on the host is changed: in particular no process is forked into another namespace, though
+since 6.14, where each namespace has its own pid_max, it can only be read from inside.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NPROC = re.compile(rb"\nMax processes +([0-9]{1,20}|unlimited) ")
 
 
 class User(NamedTuple):
-    """What of a process's status counts for RLIMIT_NPROC."""
+    """What matters of a process's status for RLIMIT_NPROC."""
 
     uid: int  # real, as the reader's user namespace has it
     threads: int
@@ -102,8 +102,8 @@ def threads_limit(procfs: ProcFs) -> TasksLimit:
 def _chain(procfs: ProcFs, task: Process, everyone: Everyone) -> list[int | None]:
     """Return the namespace of a task's children, and those around it, outwards.
 
-    None stands for one that is not known. Where they are sent elsewhere, that is inside where
-    the task lives (``pidns_install()``).
+    None stands for one that is not known. If unshare or setns sends the children elsewhere, it is
+    to a namespace inside the task's own (``pidns_install()``).
     """
     active: list[int | None] = [level["ns"] for level in reversed(task["levels"])]
     children = procfs.children_ns(task["tid"])
@@ -117,7 +117,7 @@ def _chain(procfs: ProcFs, task: Process, everyone: Everyone) -> list[int | None
 
 
 def _level(ns: int | None, everyone: Everyone) -> int | None:
-    """Return how deep a namespace is, as who lives in it tells; None: nobody is seen there."""
+    """Return how deep a namespace is, by a task that lives in it; None: no such task is visible."""
     depths = (len(it["levels"]) - 1 for it in everyone.processes if it["ns"] == ns)
     return None if ns is None else next(depths, None)
 
@@ -132,8 +132,8 @@ def _numbers(
     for ns in chain:
         used = set() if ns is None else numbers_in_use(everyone.processes, ns)
         is_own = ns is not None and ns == own
-        # Whoever is outside the mount has its number inside, if it has one, for its group's only.
-        # In the outermost, nobody's namespace has to be read to know its number.
+        # A task outside the mount can use a number inside only as its group or session. In the
+        # outermost, a task's number is known even if its namespace cannot be read.
         all_seen = everyone.all_read or (ns == mount.ns and everyone.nobody_hidden)
         all_seen = all_seen and ns is not None and mount.initial is True
         last_pid = procfs.last_pid() if is_own else None
@@ -144,8 +144,8 @@ def _numbers(
 
 
 def _has_pid_max_per_ns() -> bool | None:
-    """Whether each namespace has its own pid_max, as the kernel's types tell; None: not known."""
-    from pidscope.host.btf import Btf  # for another namespace than the reader's only
+    """Return whether the kernel's types have a pid_max in each namespace; None: not known."""
+    from pidscope.host.btf import Btf  # only for another namespace than the reader's
 
     data = read_whole(_BTF)
     try:
@@ -163,9 +163,9 @@ def _has_pid_max_per_ns() -> bool | None:
 
 
 def _is_adding(procfs: ProcFs, ns: int | None, everyone: Everyone) -> bool | None:
-    """Whether the number 1 of a namespace still has a thread that does not exit.
+    """Return whether the number 1 of a namespace still has a thread that is not exiting.
 
-    None: there is no number 1 to be seen: it has exited, or there has not been one yet.
+    None: no number 1 is visible: it has exited, or there has not been one yet.
     """
     for task in everyone.processes:
         innermost = task["levels"][-1]
@@ -207,10 +207,11 @@ def _user_tasks(
 
 
 def count_tasks(procfs: ProcFs, user: User, processes: Iterable[int]) -> tuple[int, bool]:
-    """Count the tasks of a process's user, in its user namespace; and tell whether that is all.
+    """Count the tasks of a process's user in its user namespace; also return whether that is all.
 
-    Those in user namespaces inside it count for whoever made these (``inc_rlimit_ucounts()``,
-    kernel/ucount.c), and it is in turn bounded by the one around it, which no file tells.
+    Tasks in user namespaces inside it count for the user that made these
+    (``inc_rlimit_ucounts()``, kernel/ucount.c); the namespace around it has a limit, too, which no
+    file shows.
     """
     tasks = 0
     alike = user.user_ns == _PROC_USER_INIT_INO

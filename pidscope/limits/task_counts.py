@@ -1,8 +1,8 @@
 """RLIMIT_NPROC and threads-max, as they are once a fork has failed.
 
-Read while a stream goes on, so it is bounded: what was read holds for a second, and in a second
-few forkers are looked at. A user's tasks are counted, which takes a look at every process, only if
-the host has as many as the limit.
+Reading is bounded, since a stream goes on meanwhile: a value holds for a second, and in a second
+few forkers are looked at. A user's tasks are counted, which reads a file of every process, only if
+the host has as many tasks as the limit.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from pidscope.limits.read import User, count_tasks, is_exempt, nproc, threads_li
 from pidscope.limits.tasks_limit import MAX, RLIMIT_NPROC, TasksLimit
 
 _HOLDS_S = 1.0
-_MOST_READ = 20  # who forked, in a second
+_MOST_READ = 20  # forkers, in a second
 _MOST_COUNTED = 4  # users, in a second
 
 
 class TaskCounts:
-    """Reads how many tasks there are of the most there may be."""
+    """Reads the number of tasks and its limits, for a forker's user and for this host."""
 
     def __init__(self, procfs: ProcFs) -> None:
         self._procfs = procfs
         self._since_s = -math.inf
-        self._read: dict[int, list[TasksLimit]] = {}  # by who forked
+        self._read: dict[int, list[TasksLimit]] = {}  # by the forker's number
         self._counted: dict[tuple[int, int | None], int] = {}  # by uid and user namespace
 
     def limits(self, by: int) -> list[TasksLimit]:
-        """Return the limits in the kernel's order, without what cannot be read or does not hold.
+        """Return the limits in the kernel's order, without those unreadable or not applicable.
 
         Args:
-            by: who forked; if it has gone, its RLIMIT_NPROC cannot be read.
+            by: the forker's number; once it has exited, its RLIMIT_NPROC cannot be read.
         """
         now_s = time.monotonic()
         if now_s - self._since_s >= _HOLDS_S:
@@ -53,7 +53,7 @@ class TaskCounts:
     def _of_user(self, by: int, alive: int) -> Iterator[TasksLimit]:
         user, most = user_of(self._procfs, by), nproc(self._procfs, by)
         if user is None or most is None or most == MAX or most > alive:
-            return  # without a look at the others
+            return  # without counting
         if not is_exempt(self._procfs, user):
             yield TasksLimit(f"user {user.uid}", most, self._count(user), RLIMIT_NPROC)
 

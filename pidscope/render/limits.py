@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypedDict
+from typing import Any
 
 from pidscope.containers.container import shorten_ids
 from pidscope.limits.bounds import (
@@ -19,40 +19,12 @@ from pidscope.limits.tasks_limit import MAX, Amount, TasksLimit
 from pidscope.render.text import known
 
 
-class BoundDocument(TypedDict):
-    """A bound in JSON; ``max``: no limit, null: not known."""
-
-    name: str
-    of: str
-    stops: str
-    limit: int | str | None
-    used: int | None
-    room: int | str | None
-    room_least: int | str | None
-    exempt: bool | None
-    errno: str
-    peak: int | None
-    events: int | None
-    events_local: int | None
-
-
-class NextFork(TypedDict):
-    """The tight bound, and the errno once its room is used up; null: none is known."""
-
-    room: int | str | None
-    certain: bool
-    errno: str | None
-    name: str | None
-    of: str | None
-    sentence: str
-
-
-def bound_documents(found: Iterable[Bound]) -> list[BoundDocument]:
-    """Return the bounds as JSON has them."""
+def bound_documents(found: Iterable[Bound]) -> list[dict[str, Any]]:
+    """Return the bounds as JSON has them; ``max``: no limit, null: not known."""
     return [_document(bound) for bound in found]
 
 
-def _document(bound: Bound) -> BoundDocument:
+def _document(bound: Bound) -> dict[str, Any]:
     cgroup = bound.cgroup or TasksLimit("", None, None)
     return {
         "name": bound.name,
@@ -70,8 +42,8 @@ def _document(bound: Bound) -> BoundDocument:
     }
 
 
-def next_fork(found: Sequence[Bound]) -> NextFork:
-    """Return the answer as JSON has it."""
+def next_fork(found: Sequence[Bound]) -> dict[str, Any]:
+    """Return as JSON the tight bound, and the errno at its end; null: none is known."""
     first = tight(found)
     return {
         "room": None if first is None else shown(first.room),

@@ -95,7 +95,7 @@ def test_an_engine_that_does_not_answer_leaves_the_id_and_is_told(engines: Engin
 
 
 def test_an_engine_that_is_not_there_is_nothing_to_tell_of(engines: Engines) -> None:
-    engines.reason = NoEngine("nobody listens there")
+    engines.reason = NoEngine("no process listens there")
     path = f"/actions_job/{A}"
     assert named(path) == Named({0: parse_path(path)})
 
