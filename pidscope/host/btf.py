@@ -234,6 +234,14 @@ class Btf:
         """
         return self._locate(struct, path)[0]
 
+    def has(self, struct: str, *path: str) -> bool:
+        """Return whether there is the struct or union, and `offset` has an answer."""
+        try:
+            self._locate(struct, path)
+        except BtfError:
+            return False
+        return True
+
     def size(self, struct: str) -> int:
         """Return the bytes of a struct or union; raises `BtfError` if there is none."""
         return self._types[self._need("struct", struct) + 2]

@@ -150,16 +150,11 @@ def _has_pid_max_per_ns() -> bool | None:
     data = read_whole(_BTF)
     try:
         btf = None if data is None else Btf(data)
-        if btf is None:
-            return None
-        btf.offset("pid_namespace", "level")
     except BtfError:
         return None
-    try:
-        btf.offset("pid_namespace", "pid_max")
-    except BtfError:
-        return False
-    return True
+    if btf is None or not btf.has("pid_namespace", "level"):
+        return None
+    return btf.has("pid_namespace", "pid_max")
 
 
 def _is_adding(procfs: ProcFs, ns: int | None, everyone: Everyone) -> bool | None:

@@ -32,15 +32,6 @@ from tests.unit.bounded import bounded_time
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 
-def has(btf: Btf, struct: str, *path: str) -> bool:
-    """Whether `Btf.offset` has an answer; without a path, whether there is the struct."""
-    try:
-        btf.offset(struct, *path) if path else btf.size(struct)
-    except BtfError:
-        return False
-    return True
-
-
 @pytest.fixture(scope="module")
 def btf() -> Btf:
     return every_kind().btf()
@@ -75,12 +66,12 @@ def vmlinux() -> Btf:
 def test_members(btf: Btf, path: tuple[str, ...], offset: int, size: int) -> None:
     assert btf.offset(*path) == offset
     assert btf.member_size(*path) == size
-    assert has(btf, *path)
+    assert btf.has(*path)
 
 
 def test_sizes_of_structs(btf: Btf) -> None:
     assert [btf.size(name) for name in ("upid", "pid", "flags")] == [16, 80, 12]
-    assert has(btf, "upid")
+    assert btf.has("upid")
     assert btf.offset("upid") == 0
 
 
@@ -105,7 +96,7 @@ def test_missing_members_are_named(btf: Btf, path: tuple[str, ...], said: str) -
     for ask in (btf.offset, btf.member_size):
         with pytest.raises(BtfError, match=said):
             ask(*path)
-    assert not has(btf, *path)
+    assert not btf.has(*path)
 
 
 def test_missing_struct_has_no_size(btf: Btf) -> None:
@@ -177,7 +168,7 @@ def test_first_complete_type_of_a_name_answers(share_strings: bool) -> None:
     b.function("f", "second", "other")
     btf = b.btf()
     assert btf.size("s") == 4
-    assert has(btf, "s", "first")
+    assert btf.has("s", "first")
     assert btf.enum("e", "FIRST") == 1
     assert btf.function_args("f") == ("first",)
 
@@ -189,7 +180,7 @@ def test_names_may_be_the_tail_of_other_strings() -> None:
     b.add(STRUCT, at + 5, 4, at + 5, u32, 0, vlen=1)
     btf = b.btf()
     assert btf.offset("pid", "pid") == 0
-    assert not has(btf, "task_pid")
+    assert not btf.has("task_pid")
 
 
 def test_the_first_type_answers_though_its_name_stands_behind_the_others() -> None:
@@ -339,7 +330,7 @@ def test_header_out_of_order(at: int, form: str, value: int, said: str) -> None:
 
 
 def test_no_types_at_all() -> None:
-    assert not has(Blob().btf(), "pid")
+    assert not Blob().btf().has("pid")
     with pytest.raises(BtfError, match="too few"):
         Btf(b"")
 
@@ -385,7 +376,7 @@ def test_struct_that_holds_itself_unnamed_ends() -> None:
     b.integer("int", 4)
     with bounded_time():
         assert b.btf().offset("s", "m") == 8
-        assert not has(b.btf(), "s", "other")
+        assert not b.btf().has("s", "other")
 
 
 def test_unnamed_structs_shared_at_every_level_end() -> None:
@@ -396,8 +387,8 @@ def test_unnamed_structs_shared_at_every_level_end() -> None:
     b.record("", 4, ("m", b.count + 2, 0))
     b.integer("int", 4)
     with bounded_time():
-        assert has(b.btf(), "s", "m")
-        assert not has(b.btf(), "s", "other")
+        assert b.btf().has("s", "m")
+        assert not b.btf().has("s", "other")
 
 
 def test_long_chain_of_unnamed_structs_is_no_recursion() -> None:
@@ -435,7 +426,7 @@ def ask_everything(data: bytes) -> None:
         for number in (btf.offset, btf.member_size):
             with contextlib.suppress(BtfError):
                 assert number(*path) >= 0
-        assert has(btf, *path) in (True, False)
+        assert btf.has(*path) in (True, False)
     for enum, enumerator in (("pid_type", "PIDTYPE_TGID"), ("signed", "LOW"), ("wide", "BIG")):
         with contextlib.suppress(BtfError):
             assert -(1 << 63) <= btf.enum(enum, enumerator) < 1 << 64
@@ -506,7 +497,7 @@ def test_any_nesting_of_anonymous_structs(tree: object) -> None:
     build([tree], "s", 0)
     btf = b.btf()
     assert {name: btf.offset("s", name) for name in expected} == expected
-    assert not has(btf, "s", f"m{len(expected)}")
+    assert not btf.has("s", f"m{len(expected)}")
 
 
 def test_kernel_pid_types(vmlinux: Btf) -> None:
@@ -521,8 +512,8 @@ def test_kernel_pid_structs(vmlinux: Btf) -> None:
     assert vmlinux.offset("pid", "numbers") > 0
     assert vmlinux.offset("pid_namespace", "ns", "inum") > vmlinux.offset("pid_namespace", "ns")
     assert vmlinux.member_size("task_struct", "start_boottime") == 8
-    assert has(vmlinux, "signal_struct", "pids")
-    assert not has(vmlinux, "task_struct", "no_such_member")
+    assert vmlinux.has("signal_struct", "pids")
+    assert not vmlinux.has("task_struct", "no_such_member")
 
 
 def test_kernel_functions(vmlinux: Btf) -> None:

@@ -172,33 +172,40 @@ FREE = PidNsNumbers(4026531836, {1, 2, 3}, True, 32768, 3)
 NOTHING = Facts([FREE], True, 0, False, [], True, None, HOST, 0, 50)
 
 
-def told(**changes: Any) -> str:
-    return limits.sentence(limits.bounds(NOTHING._replace(**changes)))
+OF_HOST = "room for 900 more: threads-max of this host"
+AT_MOST = "room for at most 900 more: threads-max of this host"
+NPROC = TasksLimit("user 1000", 20, 20, "RLIMIT_NPROC")
+FAR = FREE._replace(last_pid=None)
 
 
-def test_threads_max_is_everybodys() -> None:
-    assert told() == "room for 900 more: threads-max of this host"
-    assert told(threads=FULL) == "the next fork fails with EAGAIN at threads-max 1000 of this host"
-
-
-def test_a_limit_that_was_lowered_below_what_is_there() -> None:
-    told_ = told(cgroups=[TasksLimit("/x", 3, 9)])
-    assert told_ == "the next fork fails with EAGAIN at pids.max 3 of /x"
-
-
-def test_rlimit_nproc_and_who_is_exempt() -> None:
-    limit = TasksLimit("user 1000", 20, 20, "RLIMIT_NPROC")
-    user = UserTasks(limit, True, False)
-    assert told(user=user) == "the next fork fails with EAGAIN at RLIMIT_NPROC 20 of user 1000"
-    assert told(user=user._replace(exempt=True)) == told()
-    assert (
-        told(user=user._replace(exempt=None))
-        == "room for at most 900 more: threads-max of this host"
-    )
-    assert "at most 11 more" in told(
-        user=user._replace(limit=limit._replace(current=9), all_seen=False)
-    )
-    assert told(user=user._replace(limit=limit._replace(max=MAX, current=None))) == told()
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, OF_HOST),
+        ({"threads": FULL}, "the next fork fails with EAGAIN at threads-max 1000 of this host"),
+        # lowered below the tasks that there were
+        (
+            {"cgroups": [TasksLimit("/x", 3, 9)]},
+            "the next fork fails with EAGAIN at pids.max 3 of /x",
+        ),
+        (
+            {"user": UserTasks(NPROC, True, False)},
+            "the next fork fails with EAGAIN at RLIMIT_NPROC 20 of user 1000",
+        ),
+        ({"user": UserTasks(NPROC, True, True)}, OF_HOST),
+        ({"user": UserTasks(NPROC, True, None)}, AT_MOST),
+        (
+            {"user": UserTasks(NPROC._replace(current=9), False, False)},
+            "room for at most 11 more: RLIMIT_NPROC of user 1000",
+        ),
+        ({"user": UserTasks(NPROC._replace(max=MAX, current=None), True, False)}, OF_HOST),
+        # A cursor that is not known matters near the end only.
+        ({"numbers": [FAR]}, OF_HOST),
+        ({"numbers": [FAR._replace(pid_max=1100)]}, AT_MOST),
+    ],
+)
+def test_the_sentence_names_the_tight_bound(changes: dict[str, Any], sentence: str) -> None:
+    assert limits.sentence(limits.bounds(NOTHING._replace(**changes))) == sentence
 
 
 def test_what_is_not_known_is_never_taken_for_no_limit() -> None:
@@ -222,13 +229,6 @@ def test_numbers_that_may_be_taken_by_who_is_not_seen() -> None:
 def test_what_is_not_known_does_not_matter_once_another_is_reached() -> None:
     found = limits.bounds(NOTHING._replace(threads=FULL, cgroups_known=False))
     assert limits.is_certain(found)
-
-
-def test_an_unknown_cursor_matters_near_the_end_only() -> None:
-    far = FREE._replace(last_pid=None)
-    assert told(numbers=[far]) == told()
-    near = far._replace(pid_max=1100)
-    assert told(numbers=[near]) == "room for at most 900 more: threads-max of this host"
 
 
 @pytest.mark.parametrize(
