@@ -98,7 +98,10 @@ def recaptured(text: str, taken: Callable[[str], str], day: datetime.date) -> st
 
 
 def rerun(command: str) -> str:
-    """Return what a command prints; raise ValueError for one that needs more than a simulation."""
+    """Return what a command prints.
+
+    Raises ValueError for a command that needs more than a simulation, or that ends in a traceback.
+    """
     if not _ALLOWED.fullmatch(command):
         raise ValueError(f"{command!r} needs a real kernel: mark its transcript as captured")
     done = subprocess.run(
@@ -108,6 +111,8 @@ def rerun(command: str) -> str:
         stdout=subprocess.PIPE,
         check=False,
     )
+    if b"Traceback (most recent call last)" in done.stdout:
+        raise ValueError(f"{command!r} ends in a traceback:\n{done.stdout.decode()}")
     status = f"[exit status {done.returncode}]\n" if done.returncode else ""
     return (done.stdout.decode() + status).rstrip("\n")
 

@@ -60,6 +60,13 @@ def test_only_what_needs_no_real_kernel_is_run(command):
         transcripts.rerun(command)
 
 
+def test_a_traceback_is_no_transcript(tmp_path, monkeypatch):
+    (tmp_path / "page").write_text("Traceback (most recent call last):\n")
+    monkeypatch.setattr(transcripts, "DOCS", tmp_path)
+    with pytest.raises(ValueError, match="'cat page' ends in a traceback"):
+        transcripts.rerun("cat page")
+
+
 def test_a_captured_transcript_is_made_again_by_its_capture_alone():
     assert transcripts.renewed(CAPTURED, transcripts.rerun) == CAPTURED
     asked = []
