@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from pidscope.events import Event
 from pidscope.host.proc import ProcFs
 from pidscope.live.session import live_session
-from pidscope.query.descendants import Counts
+from pidscope.query.descendants import TreeCounts
 from pidscope.session.session import Session
 from pidscope.verify.grammar import Faults
 from pidscope.verify.verdicts import Tally
@@ -32,7 +32,7 @@ class Host:
     """A live session, its events, and the counts of one command."""
 
     def __init__(self) -> None:
-        self.counts: Counts | None = None
+        self.counts: TreeCounts | None = None
         self.events: list[Event] = []
         self.session: Session
         self.lost = 0  # before the last judgement began
@@ -54,7 +54,7 @@ class Host:
         self.lost = self.session.stream.lost
         self.events.clear()
         with subprocess.Popen(command) as child:
-            self.counts = Counts(child.pid)
+            self.counts = TreeCounts(child.pid)
             while child.poll() is None:
                 self.session.check_all(tally)
         self.session.check_all(tally)
