@@ -15,7 +15,7 @@ import pytest
 from pidscope.events import PidAttached
 from pidscope.host.proc import ProcFs
 from pidscope.live.session import live_session
-from pidscope.query.descendants import Counts
+from pidscope.query.descendants import TreeCounts
 from pidscope.session.tracepoint import TracepointSession
 from pidscope.verify.hook_counts import hooks_agree
 from pidscope.verify.verdicts import Tally, Verdict
@@ -65,7 +65,7 @@ def follow(host: Host, command: list[str]) -> tuple[int, Tally, dict[str, int]]:
     tally = Tally()
     host.events.clear()
     with subprocess.Popen(command) as child:
-        host.counts = Counts(child.pid)
+        host.counts = TreeCounts(child.pid)
         while child.poll() is None:
             check_living(host, tally)
     host.session.check_all(tally)
@@ -102,7 +102,7 @@ def test_a_storm_on_all_cpus_with_starts_inside(tracing: Host) -> None:
     starts = session.starts
     tracing.events.clear()
     with subprocess.Popen(command, stderr=subprocess.PIPE) as child:
-        tracing.counts = counts = Counts(child.pid)
+        tracing.counts = counts = TreeCounts(child.pid)
         said: list[bytes] = []
         reader = threading.Thread(target=lambda: said.append(child.communicate()[1]))
         reader.start()
