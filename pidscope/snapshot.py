@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -61,6 +61,17 @@ class Snapshot(NamedTuple):
     cgroups: Mapping[int, bytes] | None = None
 
 
+class ProcReading(NamedTuple):
+    """What a command reads of a /proc mount at once."""
+
+    mount: Mount
+    snapshot: Snapshot
+    sees_all: bool  # no process is hidden
+    boot_time: int  # in seconds since the epoch
+    ticks_per_second: int  # USER_HZ
+    start_offset_ns: int  # of the reader's time namespace, in each start
+
+
 class ProcFiles(Protocol):
     """The files of tasks in a /proc mount, by the task's number in the mount.
 
@@ -90,6 +101,33 @@ class ProcFiles(Protocol):
 
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
         """(inum, inum of its parent) from the task's own PID namespace outwards."""
+
+    def children_ns(self, number: int) -> int | None:
+        """The inum of ``ns/pid_for_children``, in which the task's children will be born."""
+
+    def mount(self) -> Mount:
+        """The namespace that it shows."""
+
+    def own_number(self) -> int | None:
+        """The number of the reader, if it has one here."""
+
+    def sees_all(self) -> bool:
+        """Whether no process is hidden."""
+
+    def boot_id(self) -> str | None:
+        """The UUID of this boot, if it has one."""
+
+    def last_pid(self) -> int | None:
+        """The last number given out in the reader's namespace."""
+
+    def cgroups_of(self, numbers: Iterable[int]) -> Mapping[int, bytes] | None:
+        """The content of each process's ``cgroup``, by its number; None: there are no such files."""
+
+    def sees_cgroups_whole(self) -> bool:
+        """Whether ``cgroup`` shows whole paths."""
+
+    def host_root(self) -> str:
+        """The directory below which the host's files are."""
 
 
 def take_snapshot(

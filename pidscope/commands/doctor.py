@@ -11,7 +11,15 @@ from typing import Any
 from pidscope.errors import HostError, PidscopeError
 from pidscope.query.check import Check
 from pidscope.render.json import SCHEMA
-from pidscope.sources.options import SEE_SCENARIOS, SIMULATED, add_option, scenario_of, stage_of
+from pidscope.sources.options import (
+    SEE_SCENARIOS,
+    SIMULATED,
+    add_command,
+    add_json,
+    add_option,
+    scenario_of,
+    stage_of,
+)
 from pidscope.wire.hooks import TRACEPOINT
 
 _EPILOG = f"""\
@@ -34,16 +42,16 @@ _LIMITS = {TRACEPOINT: ": not complete, so verify cannot prove"}
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
+        run,
         "doctor",
         help="whether this host can do live mode; if not, why",
         description="Show whether and how this host can do live mode, and what is missing.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-J", "--json", action="store_true", help="a JSON document")
+    add_json(parser)
     add_option(parser, "live")
-    parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:

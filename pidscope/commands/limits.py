@@ -6,35 +6,35 @@ import argparse
 import textwrap
 from collections.abc import Sequence
 
-from pidscope.commands.one_task import see
+from pidscope.commands.notes import print_text
 from pidscope.containers.container import shorten_ids
 from pidscope.errors import NotFound
 from pidscope.gc_pause import gc_paused
-from pidscope.host.proc import ProcFs
-from pidscope.limits import bounds as limits
-from pidscope.limits.bounds import Bound, Everyone, Facts
-from pidscope.query.process import Process
-from pidscope.query.where import bracketed
-from pidscope.render import limits as limits_shown
-from pidscope.render import tables as views
+from pidscope.limits.bounds import Bound, Everyone, bounds, by_room, is_certain, sentence, unknown
+from pidscope.query.lookup import task_of
+from pidscope.query.process import Process, oldest
+from pidscope.query.view import View
+from pidscope.query.where import Kind, bracketed, no_process
+from pidscope.render import limits as rendered
+from pidscope.render import tables
 from pidscope.render.text import WIDTH
-from pidscope.sources.listing import Listed, listed
-from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc
-from pidscope.sources.where import EXPLAINED, add_in, warn_shared
+from pidscope.sources.listing import Wants, add_source, listed, read
+from pidscope.sources.options import SEE_SCENARIOS, add_command, add_json
+from pidscope.sources.where import EXPLAINED, add_in
 from pidscope.terminal import warn
 
 _EXAMPLES = f"""\
 The bound that is reached first stands first, and in a sentence above:
-  RLIMIT_NPROC         tasks of the user, threads too; root is exempt, and who
-                       has CAP_SYS_RESOURCE or CAP_SYS_ADMIN
+  RLIMIT_NPROC         tasks of the user, threads too; exempt are root, and
+                       tasks with CAP_SYS_RESOURCE or CAP_SYS_ADMIN
   threads-max          tasks of the machine
   pid_max              numbers, in each PID namespace from the inside out
-  number 1             once it has exited, its namespace takes nobody any more
+  number 1             once it has exited, its namespace takes no more tasks
   pids.max             tasks of the cgroup and of each above it
   MAX_PID_NS_LEVEL, max_pid_namespaces, pid_ns_for_children
                        of new namespaces or threads only: not in the sentence
-ROOM is how often one can fork until then if nobody ends. ? is not known, and
-then the answer says "at most". Then how often forks were refused, by cgroup.
+ROOM is how often one can fork until then if no task ends. ? is not known, and
+then the answer has "at most". Then how often forks were refused, by cgroup.
 With cgroup v1, and v2 before 6.11, pids.events counts what was refused to the
 tasks of this very cgroup; since then what its limit, or one further in, has
 refused, and LOCAL its own limit alone.
@@ -52,98 +52,101 @@ examples:
 
 {SEE_SCENARIOS}
 
-exit status: 0 told, whatever it is; 1 no such process, or one that has exited;
-2 wrong usage; 3 this user may not read who that is.
+exit status: 0 answered; 1 no such process, or one that has exited; 2 wrong
+usage; 3 this user may not read which process it is.
 """
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
+        run,
         "limits",
         help="what bounds forking, and which bound is tight",
         description="What bounds forking somewhere, and which bound is reached first.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_in(parser)
-    parser.add_argument("-J", "--json", action="store_true", help="a JSON document")
-    add_proc(parser)
-    add_option(parser, "proc")
-    parser.set_defaults(func=run)
+    add_json(parser)
+    add_source(parser)
 
 
+@gc_paused()
 def run(args: argparse.Namespace) -> int:
     """Print the bounds; raise UsageError, HostError, or NotFound for no such process."""
+    where = args.where
+    one = where is not None and where.kind in (Kind.PID, Kind.SELF)  # a process, not a place
     world = listed(args)
-    with gc_paused():
-        return _print(world, args)
-
-
-def _print(world: Listed, args: argparse.Namespace) -> int:
-    seen = see(world, args)
-    process, place = seen.stands_for()
-    hides_nobody = world.proc.sees_all()
-    everyone = Everyone(seen.everyone, seen.snapshot.ns_parents, hides_nobody, seen.complete)
-    facts = _facts(world, process["tid"], everyone)
+    view = read(world, Wants(starts=args.json, where=None if one else where))
+    number = world.proc.own_number() if one or where is None else None
+    number = where.number if one and where.kind is Kind.PID else number
+    found, reading = view.processes(), view.reading
+    complete = view.is_complete(found)
+    process = _process(view, number, found, complete)
+    everyone = Everyone(found, reading.snapshot.ns_parents, reading.sees_all, complete)
+    facts = world.fork_facts(process.tid, everyone)
     if facts is None:
-        raise NotFound(f"process {process['tid']} has exited, and forks no more")
-    found = limits.bounds(facts)
+        raise NotFound(f"process {process.tid} has exited, and forks no more")
+    limits = bounds(facts)
     if args.json:
-        who = {"pid": process["tid"], "comm": process["comm"], "ns": facts.numbers[0].ns}
-        more = {"process": who, "next_fork": limits_shown.next_fork(found)}
-        ordered = limits_shown.bound_documents(limits.by_room(found))
-        world.print_document("bounds", ordered, limits.is_certain(found), **more)
+        who = {"pid": process.tid, "comm": process.comm, "ns": facts.numbers[0].ns}
+        more = {"process": who, "next_fork": rendered.next_fork(limits)}
+        ordered = rendered.bound_documents(by_room(limits))
+        world.print_document(view, "bounds", ordered, is_certain(limits), **more)
         return 0
-    _print_text(process, found)
-    world.warn_outermost()
-    if place is not None:
-        warn_shared(place)
+    _print_text(process, limits)
+    print_text("", view.notes)
     return 0
 
 
-def _facts(world: Listed, number: int, everyone: Everyone) -> Facts | None:
-    if isinstance(world.proc, ProcFs):
-        from pidscope.limits.read import fork_facts
+def _process(view: View, number: int | None, found: Sequence[Process], complete: bool) -> Process:
+    """Return the process of this number in the mount's namespace, or that a place stands for.
 
-        return fork_facts(world.proc, number, everyone)
-    from pidscope.simulated.procfs import SimulatedProcFs
-
-    assert isinstance(world.proc, SimulatedProcFs)
-    return world.proc.fork_facts(number)
+    That is the first process of a container, else the number 1 there.
+    """
+    place = view.place
+    if number is None and not place.container:
+        return task_of(1, found, place.ns, complete)
+    if number is None:
+        number = oldest(view.reading.snapshot, view.containers or {}, place.container)
+    for task in found:
+        if task.tid == number:
+            return task
+    raise NotFound(no_process(number, view.reading.sees_all))
 
 
 def _print_text(process: Process, found: Sequence[Bound]) -> None:
-    who = f"process {process['tid']} ({process['comm']}): {shorten_ids(limits.sentence(found))}"
+    who = f"process {process.tid} ({process.comm}): {shorten_ids(sentence(found))}"
     print(textwrap.fill(who, WIDTH, subsequent_indent="  "), end="\n\n")
-    rows = limits_shown.bound_rows(limits.by_room(found))
-    print(views.table(rows, limits_shown.BOUND_COLUMNS, width=WIDTH, give=1))
-    counters = limits_shown.counter_rows(found)
+    rows = rendered.bound_rows(by_room(found))
+    print(tables.table(rows, rendered.BOUND_COLUMNS, width=WIDTH, give=1))
+    counters = rendered.counter_rows(found)
     if counters:
         print()
-        print(views.table(counters, limits_shown.COUNTER_COLUMNS, width=WIDTH, give=0))
-    for hint in _hints(limits.unknown(found)):
+        print(tables.table(counters, rendered.COUNTER_COLUMNS, width=WIDTH, give=0))
+    for hint in _hints(unknown(found)):
         warn(f"not known: {hint}")
 
 
 def _hints(unknown: Sequence[Bound]) -> list[str]:
-    """Say what is not known, and who could tell."""
+    """Return what is not known, and how it could be."""
     hints = (f"{bound.name} of {shorten_ids(bound.of)}: {_hint(bound)}" for bound in unknown)
     return list(dict.fromkeys(hints))
 
 
 def _hint(bound: Bound) -> str:
     if bound.of == bracketed(None):
-        return "which namespace that is cannot be seen"
+        return "which namespace that is cannot be read"
     if bound.name == "pid_max" and bound.limit is not None:
-        return "numbers may be taken that root on the host sees"
+        return "tasks that only root on the host sees may have numbers"
     return _HINTS[bound.name]
 
 
 _HINTS = {
-    "RLIMIT_NPROC": "root on the host sees who else counts, but not inside user namespaces",
+    "RLIMIT_NPROC": "root on the host sees which other tasks count, but not in user namespaces",
     "threads-max": "this /proc does not have it",
-    "pid_max": "told inside it only",
-    "number 1": "none is seen from here",
-    "pids.max": "root sees it, outside all cgroup namespaces",
+    "pid_max": "it can be read inside that namespace only",
+    "number 1": "no such process is visible from here",
+    "pids.max": "root can read it, outside all cgroup namespaces",
 }

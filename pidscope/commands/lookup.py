@@ -1,46 +1,34 @@
-"""``pidscope lookup``: whose number it is in one namespace, and what it is in another."""
+"""``pidscope lookup``: what has a number in one namespace, and its number in another."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
-from pidscope.commands.elsewhere import warn_elsewhere
-from pidscope.errors import HostError, NotFound, NotKnown, UsageError
+from pidscope.commands.notes import print_text, warn_unread
+from pidscope.errors import UsageError
 from pidscope.escape import printable
 from pidscope.gc_pause import gc_paused
-from pidscope.query import process as documents
-from pidscope.query.lookup import Answer, Numbers, answer_json
-from pidscope.query.process import Process
+from pidscope.query.lookup import Fault, LookUp, Namesake, look_up
 from pidscope.query.typed_pid import MAX_NUMBER, parse_pid
-from pidscope.query.where import Place, bracketed, parse_where
-from pidscope.render import lookup as answers
-from pidscope.render import tables as views
+from pidscope.query.view import View
+from pidscope.query.where import bracketed, describe, parse_where
+from pidscope.render import lookup as rendered
+from pidscope.render import tables
+from pidscope.render.json import answer_json
 from pidscope.render.text import WIDTH
-from pidscope.snapshot import TaskReading
-from pidscope.sources.listing import Listed, add_options, listed
-from pidscope.sources.options import SEE_SCENARIOS
-from pidscope.sources.where import (
-    EXPLAINED,
-    ROOT,
-    add_in,
-    containers_of,
-    place_of,
-    wants_containers,
-    warn_shared,
-    warn_unread,
-)
+from pidscope.sources.listing import Listed, Wants, add_options, listed, read
+from pidscope.sources.options import SEE_SCENARIOS, add_command
+from pidscope.sources.where import EXPLAINED, add_in
 from pidscope.terminal import warn
 
 _EXAMPLES = f"""\
-A number is of a process or of a thread; it stays taken, too, while a group or
-session is called by it, though its process is gone. Such a number, and those
-whose tasks have ended as far as that was recorded, are told with status 1.
-Without --in and --to the numbers are this /proc's, and which processes have
-the same in other namespaces is said on standard error.
+A number is of a process or of a thread. It stays taken, too, while a group or
+session has it after its process has gone. Such a number, and one whose task
+has ended (as far as that was recorded), is printed with exit status 1. Without
+--in and --to the numbers are this /proc's, and standard error lists the
+processes that have the same numbers in other namespaces.
 
 {EXPLAINED}
 columns (-o; a leading + adds to the default ones):
@@ -48,7 +36,7 @@ columns (-o; a leading + adds to the default ones):
   TO         what that is in --to: 0: no number there; ?: may not be read
   NSPID, NS  all its numbers, the outermost first; where the last one counts
   COMM, WHAT its name; process, thread, zombie, joined (came from outside), …
-  and those of pidscope ps but REAPER, for who is alive
+  and those of pidscope ps but REAPER, for living tasks
 
 examples:
   pidscope lookup 17 --in web          which process is it that web calls 17?
@@ -56,30 +44,29 @@ examples:
   strace -p $(pidscope lookup -q 17 --in id:3f2a91)
   grep -o 'pid [0-9]*' log | cut -c5- | pidscope lookup - --in pod:default/db
   pidscope lookup 5 --in pid:4 --source simulated:reuse
-                                       who is 5, and who was 5 before?
+                                       what has 5, and what had it before?
 
 {SEE_SCENARIOS}
 
 exit status: 0 all are alive; 1 no process has one of them now; 2 wrong usage,
-or a WHERE that is several; 3 this user may not see it; 4 not known: nobody has
-it now, and nothing was recording.
+or a WHERE that is several; 3 this user may not see it; 4 not known: no process
+has it now, and nothing was recording.
 """
 _STDIN_MAX = 1 << 20  # bytes
 _MAX_TOLD = 10  # numbers in one message
-_ZERO = "0 stands for who has no number in that namespace, such as a parent outside it"
-_UNRECORDED = """\
-who was before is not known: nothing was recording
-pidscope watch -J >FILE records from now on"""
+_ZERO = "0 stands for a task that has no number there, such as a parent outside the namespace"
+_MAX_NAMESAKES = 5
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
+        run,
         "lookup",
-        help="whose number it is, and what it is elsewhere",
+        help="what has a number, and its number elsewhere",
         description="Translate PIDs and TIDs between PID namespaces, from /proc.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("pids", nargs="+", metavar="PID", help="numbers; -: standard input's")
     add_in(parser)
@@ -87,23 +74,45 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--to", metavar="WHERE", type=parse_where, help="translate to it (default: this /proc's)"
     )
     parser.add_argument(
-        "-q", "--quiet", action="store_true", help="only the numbers in --to, of who is alive"
+        "-q", "--quiet", action="store_true", help="only the numbers in --to, of living tasks"
     )
     add_options(parser)
-    parser.set_defaults(func=run)
 
 
+@gc_paused()
 def run(args: argparse.Namespace) -> int:
-    """Print whose the numbers are; raise UsageError, AmbiguousError, NotFound, HostError."""
-    columns: list[str] = list(answers.DEFAULT)
+    """Print what has the numbers; raise UsageError, AmbiguousError, NotFound, HostError."""
+    columns = list(rendered.DEFAULT)
     if args.output is not None:
-        columns = views.choose_columns(args.output, answers.COLUMNS, answers.DEFAULT)
+        columns = tables.choose_columns(args.output, rendered.COLUMNS, rendered.DEFAULT)
     if args.quiet and args.json:
         raise UsageError("-q and -J do not go together")
     numbers = list(_numbers(args.pids))
     world = listed(args, recorded=True)
-    with gc_paused():
-        return _answer(world, args, columns, numbers)
+    view = read(world, _wants(args, columns, numbers))
+    plain = args.where is None and args.to is None and not (args.quiet or args.json)
+    result = look_up(view, numbers, args.quiet, elsewhere=plain)
+    if args.quiet:
+        numbers_there = [it.translated for it in result.answers if it.taken.task is not None]
+        print_text("\n".join(str(number) for number in numbers_there if number))
+    elif args.json:
+        _print_json(world, view, result)
+    else:
+        _print_table(world, view, result, args, columns)
+    return _warn_faults(result.faults)
+
+
+def _wants(args: argparse.Namespace, columns: Sequence[str], numbers: Sequence[int]) -> Wants:
+    shown = not tables.CONTAINERS.isdisjoint(columns)
+    return Wants(
+        threads=False,
+        starts=args.json or shown or not tables.PS_STARTS.isdisjoint(columns),
+        containers=args.json or shown,
+        shows_containers=shown,
+        where=args.where,
+        to=args.to,
+        numbers=numbers,
+    )
 
 
 def _numbers(words: Iterable[str]) -> Iterable[int]:
@@ -128,164 +137,53 @@ def _number(word: str) -> int:
     number = parse_pid(word)
     if number is None:
         hint = f"a PID is a number from 1 to {MAX_NUMBER}; - reads them from standard input"
-        raise UsageError(f"'{printable(word)}': no PID", _ZERO if word.strip("0") == "" else hint)
+        raise UsageError(
+            f"not a PID: '{printable(word)}'", _ZERO if word.strip("0") == "" else hint
+        )
     return number
 
 
-class _Fault(NamedTuple):
-    """Why some numbers have no answer, or only half of one; ``{}`` in the text stands for them."""
-
-    exit_code: int
-    text: str = ""  # empty: the table says it
-    hint: str = ""
-
-
-def _answer(
-    world: Listed, args: argparse.Namespace, columns: list[str], numbers: Sequence[int]
-) -> int:
-    named = wants_containers(args.json, columns, args.where, args.to)
-    starts = named or not views.PS_STARTS.isdisjoint(columns)
-    snapshot = world.proc.snapshot(threads=False, starts=starts, cgroups=named)
-    containers = containers_of(world, snapshot, columns)
-    place, to = (
-        Place(world.mount.ns) if where is None else place_of(where, world, snapshot, containers)
-        for where in (args.where, args.to)
-    )
-    everyone = world.processes(snapshot, containers)
-    threads = _threads(world, Numbers(everyone, place.ns), place, numbers)
-    if threads:
-        snapshot = snapshot._replace(tasks=(*snapshot.tasks, *threads))
-        everyone = world.processes(snapshot, containers)
-    found = _find(world, everyone, place, to, numbers)
-    unseen = _may_be_hidden(world, everyone, place)
-    if args.quiet:
-        _print_quiet(found)
-    elif args.json:
-        documents.tell_levels(everyone, world.homes(everyone, containers).own)
-        boot_time = world.boot_time()
-        told = [answer_json(one, boot_time) for one in found]
-        complete = documents.is_complete(everyone) and world.proc.sees_all()
-        known = world.knows_containers()
-        world.print_document("lookups", told, complete, containers_known=known)
-    else:
-        _print_table(world, args, columns, found)
-        world.warn_outermost()
-        for one in dict.fromkeys((place, to)):
-            warn_shared(one)
-        if args.where is None and args.to is None:
-            warn_elsewhere(world, everyone, frozenset(numbers))
-        _tell_unread(found)
-    return _tell_faults(_faults(found, world, unseen, args.quiet))
-
-
-def _threads(
-    world: Listed, known: Numbers, place: Place, numbers: Sequence[int]
-) -> list[TaskReading]:
-    """Read whoever else may have one of ``numbers``; the processes are ``known``."""
-    missing = sorted({number for number in numbers if known.who(number).task is None})
-    if place.ns == world.mount.ns:  # its numbers are the names of files
-        wanted = missing
-    elif missing:
-        wanted = [tid for pid in known.processes() for tid in world.proc.threads(pid) if tid != pid]
-    else:
-        wanted = []
-    return [reading for reading in map(world.proc.read, wanted) if reading is not None]
-
-
-def _find(
-    world: Listed, everyone: list[Process], place: Place, to: Place, numbers: Sequence[int]
-) -> list[Answer]:
-    known, record = Numbers(everyone, place.ns), world.record
-    return [
-        Answer(
-            place.ns,
-            to.ns,
-            known.who(number),
-            None if record is None else record.lives(place.ns or 0, number),
-        )
-        for number in numbers
-    ]
-
-
-def _may_be_hidden(world: Listed, everyone: Iterable[Process], place: Place) -> bool:
-    """Whether a task may have a number there that this user cannot read."""
-    if not world.proc.sees_all():
-        return True
-    inner = place.ns != world.mount.ns
-    return inner and any(level["ns"] is None for task in everyone for level in task["levels"])
-
-
-def _print_quiet(found: Iterable[Answer]) -> None:
-    for answer in found:
-        if answer.taken.task is not None and answer.translated:
-            print(answer.translated)
+def _print_json(world: Listed, view: View, result: LookUp) -> None:
+    owners = view.homes(result.processes).own
+    found = [answer_json(it, view.reading.boot_time, owners) for it in result.answers]
+    known = world.proc.sees_cgroups_whole()
+    complete = view.is_complete(result.processes)
+    world.print_document(view, "lookups", found, complete, containers_known=known)
 
 
 def _print_table(
-    world: Listed, args: argparse.Namespace, columns: list[str], found: list[Answer]
+    world: Listed, view: View, result: LookUp, args: argparse.Namespace, columns: list[str]
 ) -> None:
-    boot_time = world.boot_time()
-
-    def clock(since_boot_ns: int) -> datetime:
-        return datetime.fromtimestamp(boot_time + since_boot_ns / 1e9)
-
-    width = None if args.output is not None else WIDTH
-    headings = not args.noheadings
-    text = answers.answer_table(found, columns, clock, headings=headings, width=width)
-    if text:
-        print(text)
-
-
-def _tell_unread(found: Iterable[Answer]) -> None:
-    tasks = [answer.taken.task for answer in found if answer.taken.task is not None]
-    if not documents.is_complete(tasks):
-        warn_unread(tasks)
+    text = rendered.answer_table(
+        result.answers,
+        columns,
+        view.reading.boot_time,
+        headings=not args.noheadings,
+        width=WIDTH if args.output is None else None,
+    )
+    print_text(text, view.notes)
+    _warn_elsewhere(world, result.namesakes)
+    if result.unread:
+        warn_unread(result.unread)
 
 
-def _faults(
-    found: Iterable[Answer], world: Listed, unseen: bool, quiet: bool
-) -> dict[_Fault, list[int]]:
-    """Which numbers have no answer, by the reason."""
-    faults: dict[_Fault, list[int]] = {}
-    for answer in found:
-        fault = _fault(answer, world, unseen, quiet)
-        if fault is not None:
-            faults.setdefault(fault, []).append(answer.taken.number)
-    return faults
+def _warn_elsewhere(world: Listed, found: Sequence[Namesake]) -> None:
+    """Print on standard error what has one of the numbers elsewhere, and how to ask for it."""
+    if not found:
+        return
+    shown = found[:_MAX_NAMESAKES]
+    chains = world.containers(world.proc.cgroups_of(it.process.pid for it in shown)) or {}
+    for number, inner, process in shown:
+        chain = chains.get(process.pid, ())
+        named = f", {describe(chain)}" if chain else ""
+        warn(f"{number} in {bracketed(inner)} is {process.pid} {process.comm}{named}")
+    if len(found) > len(shown):
+        warn(f"… and {len(found) - len(shown)} more")
+    warn("--in says which namespace is meant")
 
 
-def _fault(answer: Answer, world: Listed, unseen: bool, quiet: bool) -> _Fault | None:
-    where, record = bracketed(answer.ns), world.record
-    if answer.taken.task is not None:
-        return _untranslated(answer) if quiet else None
-    if answer.taken.held is not None:
-        text = f"no process is {{}} in {where}: a group or session has it"
-        return _Fault(NotFound.exit_code, text if quiet else "")
-    if unseen:
-        text = f"nobody that this user may see is {{}} in {where}"
-        return _Fault(HostError.exit_code, text, ROOT)
-    now = f"nobody is {{}} in {where} now"
-    if quiet or answer.ended:
-        return _Fault(NotFound.exit_code, now if quiet else "")
-    if record is None:
-        return _Fault(NotKnown.exit_code, now, _UNRECORDED)
-    if record.ended.dropped:
-        hint = f"who was is not known: only the last {record.ended.kept} that ended are kept"
-        return _Fault(NotKnown.exit_code, now, hint)
-    return _Fault(NotFound.exit_code, f"{now}, and nobody was before")
-
-
-def _untranslated(answer: Answer) -> _Fault | None:
-    where, to = bracketed(answer.ns), bracketed(answer.to)
-    if answer.translated is None:
-        return _Fault(HostError.exit_code, f"what {{}} in {where} is in {to} may not be read", ROOT)
-    if not answer.translated:
-        return _Fault(NotFound.exit_code, f"no number in {to} for {{}} in {where}")
-    return None
-
-
-def _tell_faults(faults: dict[_Fault, list[int]]) -> int:
-    """Say them on standard error, and return the exit code of the gravest."""
+def _warn_faults(faults: Mapping[Fault, Sequence[int]]) -> int:
+    """Print them on standard error, and return the exit code of the gravest."""
     for fault, numbers in faults.items():
         if fault.text:
             warn(fault.text.format(_enumerated(numbers)))

@@ -1,18 +1,20 @@
-"""``pidscope ns``: the tree of PID namespaces, as /proc tells it."""
+"""``pidscope ns``: the tree of PID namespaces, from /proc."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
 
+from pidscope.commands.notes import print_text
 from pidscope.gc_pause import gc_paused
-from pidscope.query import process as documents
-from pidscope.query.process import Process
-from pidscope.render import tables as views
+from pidscope.query.process import Process, namespaces
+from pidscope.query.where import ROOT
+from pidscope.render import tables
+from pidscope.render.json import namespace_json
 from pidscope.render.text import WIDTH
-from pidscope.sources.listing import Listed, add_options, listed
-from pidscope.sources.options import SEE_SCENARIOS
-from pidscope.sources.where import ROOT, containers_of, wants_containers
+from pidscope.snapshot import Mount
+from pidscope.sources.listing import Listed, Wants, add_options, listed, read
+from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.terminal import warn
 
 _EXAMPLES = f"""\
@@ -23,20 +25,20 @@ columns (-o; a leading + adds to the default ones):
   INIT     the process that is number 1 in it, as this /proc numbers it
   PROCS, THREADS, ZOMBIES
            how many have it as their innermost; a zombie is one of PROCS
-  LAST     the last number given out in it; ? but for one's own, as any
-           other tells only those inside
+  LAST     the last number given out in it; ? except for your own: the kernel
+           shows it inside the namespace only
   COMM     the name of INIT
   CONTAINER
            the one that INIT is in, by its cgroup; or its service
   ? is what this user may not read.
-In a container these are the namespaces inside it, which is then said on
-standard error, and in JSON by "outermost"; --proc names another /proc.
+In a container these are the namespaces inside it; a note on standard error
+reports that, and "outermost" in JSON. --proc names another /proc.
 
 examples:
   pidscope ns                       the tree
   pidscope ns -n -o INIT            the inits, for a script
   pidscope ns -J | jq '.namespaces[] | select(.zombies > 0)'
-  pidscope ps --in ns:4026532146    who is in one of them
+  pidscope ps --in ns:4026532146    the processes in one of them
   pidscope ns --proc /host/proc     the host's, where that is mounted
   pidscope ns --source simulated    of a scenario, on a kernel in Python
 
@@ -46,57 +48,54 @@ examples:
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
+        run,
         "ns",
         help="the tree of PID namespaces",
         description="The tree of PID namespaces, from /proc.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_options(parser)
-    parser.set_defaults(func=run)
 
 
+@gc_paused()
 def run(args: argparse.Namespace) -> int:
     """Print the namespaces; raise UsageError for a column, HostError for no /proc to read."""
-    columns = list(views.NS_DEFAULT)
+    columns = list(tables.NS_DEFAULT)
     if args.output is not None:
-        known = [*views.NS_COLUMNS, "COMM"]
-        columns = views.choose_columns(args.output, known, views.NS_DEFAULT)
-    world = listed(args)
-    with gc_paused():
-        return _print(world, args, columns)
-
-
-def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
-    proc = world.proc
+        known = [*tables.NS_COLUMNS, "COMM"]
+        columns = tables.choose_columns(args.output, known, tables.NS_DEFAULT)
+    shown = not tables.CONTAINERS.isdisjoint(columns)
     # Where there are any, they are shown unless other columns are chosen.
-    named = args.output is None or wants_containers(args.json, columns)
-    snapshot = proc.snapshot(starts=False, cgroups=named)
-    containers = containers_of(world, snapshot, columns)
-    everyone = world.processes(snapshot)
-    tree = documents.namespaces(snapshot, _last_pids(world), *world.homes(everyone, containers))
-    complete = documents.is_complete(everyone) and proc.sees_all()
-    told = world.knows_containers()
+    named = args.output is None or args.json or shown
+    world = listed(args)
+    view = read(world, Wants(containers=named, shows_containers=shown))
+    everyone, last_pids = view.processes(), _last_pids(world, view.reading.mount)
+    tree = namespaces(view.reading.snapshot, last_pids, *view.homes(everyone))
+    complete, known_containers = view.is_complete(everyone), world.proc.sees_cgroups_whole()
     if args.json:
-        world.print_document("namespaces", tree, complete, containers_known=told)
+        found = list(map(namespace_json, tree))
+        world.print_document(view, "namespaces", found, complete, containers_known=known_containers)
         return 0
-    if args.output is None and any(entry["container"] or entry["shared"] for entry in tree):
+    if args.output is None and any(entry.container or entry.shared for entry in tree):
         columns = [*columns, "CONTAINER"]
-    comms = {process["tid"]: process["comm"] for process in everyone}
-    width = None if args.output is not None else WIDTH
-    text = views.namespace_tree(
-        tree, comms, columns, headings=not args.noheadings, width=width, told=told
+    text = tables.namespace_tree(
+        tree,
+        {process.tid: process.comm for process in everyone},
+        columns,
+        headings=not args.noheadings,
+        width=WIDTH if args.output is None else None,
+        containers_known=known_containers,
     )
-    print(text)
-    world.warn_outermost()
+    print_text(text, view.notes)
     if not complete:
-        _tell_missing(everyone)
+        _warn_missing(everyone)
     return 0
 
 
-def _tell_missing(everyone: Iterable[Process]) -> None:
-    unread = sum(task["ns"] is None for task in everyone)
+def _warn_missing(everyone: Iterable[Process]) -> None:
+    unread = sum(task.ns is None for task in everyone)
     if unread:
         warn(f"missing: the namespaces of {unread} tasks, which this user may not read")
     else:
@@ -104,8 +103,7 @@ def _tell_missing(everyone: Iterable[Process]) -> None:
     warn(ROOT)
 
 
-def _last_pids(world: Listed) -> dict[int, int]:
-    """The last number given out, by inum: the kernel tells it of the reader's own namespace."""
-    last_pid = world.proc.last_pid()
-    own = world.mount.ns if world.mount.inside is None else world.mount.inside
+def _last_pids(world: Listed, mount: Mount) -> dict[int, int]:
+    """Return the last number given out, by inum: the kernel has it for the reader's namespace."""
+    last_pid, own = world.proc.last_pid(), mount.ns if mount.inside is None else mount.inside
     return {} if last_pid is None or own is None else {own: last_pid}

@@ -1,24 +1,18 @@
-"""``pidscope ps``: every process with its number at every level, as /proc tells it."""
+"""``pidscope ps``: every process with its number at every level, from /proc."""
 
 from __future__ import annotations
 
 import argparse
 
+from pidscope.commands.notes import print_text, warn_unread
 from pidscope.gc_pause import gc_paused
-from pidscope.query import process as documents
-from pidscope.query.process import Process
-from pidscope.render import tables as views
+from pidscope.query.process import Process, with_owners
+from pidscope.render import tables
+from pidscope.render.json import process_json
 from pidscope.render.text import WIDTH
-from pidscope.sources.listing import Listed, add_options, listed
-from pidscope.sources.options import SEE_SCENARIOS
-from pidscope.sources.where import (
-    add_in,
-    containers_of,
-    place_of,
-    wants_containers,
-    warn_shared,
-    warn_unread,
-)
+from pidscope.sources.listing import Wants, add_options, listed, read
+from pidscope.sources.options import SEE_SCENARIOS, add_command
+from pidscope.sources.where import add_in
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):
@@ -31,12 +25,13 @@ columns (-o; a leading + adds to the default ones):
   PPID, PGID, SID, START, ID, COMM
   CONTAINER  the innermost that it is in by its cgroup, or its service
   NSCONTAINER
-             whose own the namespace is, at every level
+             the one that owns the namespace, at every level
   REAPER     the name of PPID, which has to wait for a zombie
   STAT       state letter; j: joined from outside (nsenter, docker exec)
   ? is what this user may not read.
-In a container these are its own processes in its own numbers, which is then
-said on standard error, and in JSON by "outermost"; --proc names another /proc.
+In a container these are its own processes in its own numbers; a note on
+standard error reports that, and "outermost" in JSON. --proc names another
+/proc.
 
 examples:
   pidscope ps                   everything, in the numbers of every level
@@ -56,72 +51,68 @@ examples:
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
+        run,
         "ps",
         help="processes with their number at every level",
         description="Processes with their PID at every level of PID namespaces, from /proc.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_in(parser)
     parser.add_argument("--exact", action="store_true", help="not the namespaces inside WHERE")
     parser.add_argument("--threads", action="store_true", help="one line a thread")
     parser.add_argument("--zombies", action="store_true", help="only those not waited for")
     add_options(parser)
-    parser.set_defaults(func=run)
 
 
+@gc_paused()
 def run(args: argparse.Namespace) -> int:
     """Print the processes; raise UsageError, HostError, or NotFound for no such WHERE."""
-    default = views.PS_ZOMBIES if args.zombies else views.PS_DEFAULT
-    default = views.PS_THREADS if args.threads else default
-    columns: list[str] = list(default)
+    default = tables.PS_ZOMBIES if args.zombies else tables.PS_DEFAULT
+    default = tables.PS_THREADS if args.threads else default
+    columns = list(default)
     if args.output is not None:
-        known = [*views.PS_COLUMNS, "REAPER"]
-        columns = views.choose_columns(args.output, known, default)
-    world = listed(args)
-    with gc_paused():
-        return _print(world, args, columns)
-
-
-def _print(world: Listed, args: argparse.Namespace, columns: list[str]) -> int:
-    proc, where = world.proc, args.where
-    placed = where is not None and where.needs_containers
-    starts = args.json or placed or not views.PS_STARTS.isdisjoint(columns)
-    named = wants_containers(args.json, columns, where)
-    snapshot = proc.snapshot(threads=args.threads, starts=starts, cgroups=named)
-    containers = containers_of(world, snapshot, columns)
-    place = None if where is None else place_of(where, world, snapshot, containers)
-    everyone = world.processes(snapshot, containers)
-    complete = documents.is_complete(everyone) and proc.sees_all()
-    inum = None if place is None else place.ns
-    chosen = [process for process in everyone if _is_chosen(process, inum, args)]
-    told = world.knows_containers()
-    if args.json or "NSCONTAINER" in columns:
-        documents.tell_levels(chosen, world.homes(everyone, containers).own)
-    if args.json:
-        world.print_document("processes", chosen, complete, containers_known=told)
-        return 0
-    width = None if args.output is not None else WIDTH
-    comms = {process["tid"]: process["comm"] for process in everyone}
-    table = views.process_table(
-        chosen, columns, comms, headings=not args.noheadings, width=width, told=told
+        columns = tables.choose_columns(args.output, [*tables.PS_COLUMNS, "REAPER"], default)
+    shows_containers = not tables.CONTAINERS.isdisjoint(columns)
+    wants = Wants(
+        threads=args.threads,
+        starts=args.json or not tables.PS_STARTS.isdisjoint(columns),
+        containers=args.json or shows_containers,
+        shows_containers=shows_containers,
+        where=args.where,
     )
-    if table:
-        print(table)
-    world.warn_outermost()
-    if place is not None:
-        warn_shared(place)
+    world = listed(args)
+    view = read(world, wants)
+    everyone = view.processes()
+    inum = None if args.where is None else view.place.ns
+    chosen = [process for process in everyone if _is_chosen(process, inum, args)]
+    complete, known = view.is_complete(everyone), world.proc.sees_cgroups_whole()
+    if args.json or "NSCONTAINER" in columns:
+        chosen = with_owners(chosen, view.homes(everyone).own)
+    if args.json:
+        found = list(map(process_json, chosen))
+        world.print_document(view, "processes", found, complete, containers_known=known)
+        return 0
+    text = tables.process_table(
+        chosen,
+        columns,
+        {process.tid: process.comm for process in everyone},
+        headings=not args.noheadings,
+        width=WIDTH if args.output is None else None,
+        containers_known=known,
+    )
+    print_text(text, view.notes)
     if not complete:
         warn_unread(everyone)
     return 0
 
 
 def _is_chosen(process: Process, inum: int | None, args: argparse.Namespace) -> bool:
-    if args.zombies and process["state"] != "Z":
+    if args.zombies and process.state != "Z":
         return False
     if inum is None:
-        return not args.exact or len(process["levels"]) == 1
+        return not args.exact or len(process.levels) == 1
     if args.exact:
-        return process["ns"] == inum
-    return any(level["ns"] == inum for level in process["levels"])
+        return process.ns == inum
+    return any(level.ns == inum for level in process.levels)

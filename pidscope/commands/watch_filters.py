@@ -11,7 +11,7 @@ from pidscope.events import Event
 from pidscope.query.descendants import TreeFilter, descendants
 from pidscope.query.in_namespace import NamespaceFilter
 from pidscope.query.typed_pid import parse_pid
-from pidscope.query.where import Place, Where, no_process
+from pidscope.query.where import Place, no_process
 from pidscope.render.event_names import (
     CHOICES,
     DEFAULT,
@@ -21,7 +21,7 @@ from pidscope.render.event_names import (
     event_names_of_mode,
 )
 from pidscope.session.session import Session
-from pidscope.sources.where import add_in, place_of
+from pidscope.sources.where import add_in
 from pidscope.wire.hooks import TRACEPOINT
 
 if TYPE_CHECKING:
@@ -120,19 +120,18 @@ def look_for(args: argparse.Namespace, host: Host) -> Targets:
 def _look_for(args: argparse.Namespace, host: Host) -> Targets:
     if args.where is None and args.tree is None:
         return Targets()
+    from pidscope.sources.listing import Wants, read  # a watch of everything does without
+
     listed = host.listed()
     if args.tree is not None:
         _expect_process(args.tree, listed)
-    return Targets(None if args.where is None else _place(args.where, listed), args.tree)
-
-
-def _place(where: Where, listed: Listed) -> Place:
-    wanted = where.needs_containers
-    snapshot = listed.proc.snapshot(threads=False, starts=wanted, cgroups=wanted)
-    return place_of(where, listed, snapshot, listed.containers(snapshot) if wanted else None)
+    if args.where is None:
+        return Targets(None, args.tree)
+    return Targets(read(listed, Wants(threads=False, where=args.where)).place, args.tree)
 
 
 def _expect_process(number: int, listed: Listed) -> None:
+    listed.proc.mount()  # or it is no /proc in which this process has a number
     status = listed.proc.read_status(number)
     if status is None:
         raise NotFound(no_process(number, listed.proc.sees_all()))

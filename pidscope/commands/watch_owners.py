@@ -20,7 +20,7 @@ from pidscope.host.ticks import shown_ticks
 from pidscope.query.fork_counts import MAX_ROWS, First
 from pidscope.query.process import Process
 from pidscope.session.session import Session
-from pidscope.sources.listing import Listed
+from pidscope.sources.listing import Listed, Wants, read
 
 if TYPE_CHECKING:
     from pidscope.sources.watch import Host
@@ -118,24 +118,23 @@ class NamespaceOwners:
 
 
 def _reading(listed: Listed) -> _Reading:
-    snapshot = listed.proc.snapshot(threads=False, cgroups=True)
-    chains = listed.containers(snapshot) or {}
-    processes = listed.processes(snapshot, chains)
-    own, shared = listed.homes(processes, chains)
+    view = read(listed, Wants(threads=False, starts=True, containers=True))
+    chains, processes = view.containers or {}, view.processes()
+    own, shared = view.homes(processes)
     around = {}
     for process in processes:
-        container = _innermost(chains.get(process["pid"], ()))
-        if process["ns"] is not None and container is not None and _is_first(process):
-            around[process["ns"]] = container.id
+        container = _innermost(chains.get(process.pid, ()))
+        if process.ns is not None and container is not None and _is_first(process):
+            around[process.ns] = container.id
     return _Reading(
-        {it["ns"]: own.get(it["ns"]) for it in processes if it["ns"] is not None},
+        {it.ns: own.get(it.ns) for it in processes if it.ns is not None},
         around,
         frozenset(container.id for guests in shared.values() for container in guests),
     )
 
 
 def _is_first(process: Process) -> bool:
-    return process["levels"][-1]["pid"] == 1
+    return process.levels[-1].pid == 1
 
 
 def _innermost(chain: Chain) -> Container | None:

@@ -7,6 +7,7 @@ does not have the kernel's form raises `ProcError`. Every file costs one open, o
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from pidscope.errors import HostError
 from pidscope.host.ns_chain import ns_chain
@@ -74,6 +75,11 @@ class ProcFs:
     def read_cgroup(self, number: int) -> bytes | None:
         """Return the content of a task's ``cgroup``; None: vanished."""
         return read_file(f"{self._root}/{number}/cgroup", until=_UNIFIED)
+
+    def cgroups_of(self, numbers: Iterable[int]) -> dict[int, bytes]:
+        """Return the content of each task's ``cgroup``, by its number, less those that vanished."""
+        found = ((number, self.read_cgroup(number)) for number in numbers)
+        return {number: data for number, data in found if data is not None}
 
     def start_ticks(self, number: int) -> int | None:
         """Return field 22 of stat, as `pidscope.host.ticks` has it; None: vanished."""

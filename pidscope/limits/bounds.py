@@ -43,7 +43,7 @@ class Everyone(NamedTuple):
 
     def threads_of(self, pid: int) -> list[int]:
         """The tids of a process."""
-        return [task["tid"] for task in self.processes if task["pid"] == pid]
+        return [task.tid for task in self.processes if task.pid == pid]
 
 
 class PidNsNumbers(NamedTuple):
@@ -186,9 +186,9 @@ def numbers_in_use(everyone: Iterable[Process], inum: int) -> set[int]:
     used = {
         number
         for process in everyone
-        for level in process["levels"]
-        if level["ns"] == inum
-        for number in (level["tid"], level["pgid"], level["sid"])
+        for level in process.levels
+        if level.ns == inum
+        for number in (level.tid, level.pgid, level.sid)
     }
     return used - {0}
 

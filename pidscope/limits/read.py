@@ -47,9 +47,9 @@ def fork_facts(procfs: ProcFs, number: int, everyone: Everyone) -> Facts | None:
 
     None: it vanished, or is a zombie, which forks no more. Raises ProcError.
     """
-    task = next((it for it in everyone.processes if it["tid"] == number), None)
+    task = next((it for it in everyone.processes if it.tid == number), None)
     user = user_of(procfs, number)
-    if task is None or task["state"] in "ZX" or user is None:
+    if task is None or task.state in "ZX" or user is None:
         return None
     mount = procfs.mount()
     chain = _chain(procfs, task, everyone)
@@ -58,7 +58,7 @@ def fork_facts(procfs: ProcFs, number: int, everyone: Everyone) -> Facts | None:
         numbers=_numbers(procfs, chain, everyone, mount),
         adding=_is_adding(procfs, chain[0], everyone),
         level=_level(chain[0], everyone) if mount.initial else None,
-        diverted=None if chain[0] is None else chain[0] != task["ns"],
+        diverted=None if chain[0] is None else chain[0] != task.ns,
         cgroups=cgroups,
         cgroups_known=known,
         user=_user_tasks(procfs, number, user, everyone, mount),
@@ -105,8 +105,8 @@ def _chain(procfs: ProcFs, task: Process, everyone: Everyone) -> list[int | None
     None stands for one that is not known. If unshare or setns sends the children elsewhere, it is
     to a namespace inside the task's own (``pidns_install()``).
     """
-    active: list[int | None] = [level["ns"] for level in reversed(task["levels"])]
-    children = procfs.children_ns(task["tid"])
+    active: list[int | None] = [level.ns for level in reversed(task.levels)]
+    children = procfs.children_ns(task.tid)
     if children == active[0]:  # or neither is known
         return active
     inner: list[int | None] = [children]
@@ -118,7 +118,7 @@ def _chain(procfs: ProcFs, task: Process, everyone: Everyone) -> list[int | None
 
 def _level(ns: int | None, everyone: Everyone) -> int | None:
     """Return how deep a namespace is, by a task that lives in it; None: no such task is visible."""
-    depths = (len(it["levels"]) - 1 for it in everyone.processes if it["ns"] == ns)
+    depths = (len(it.levels) - 1 for it in everyone.processes if it.ns == ns)
     return None if ns is None else next(depths, None)
 
 
@@ -163,9 +163,9 @@ def _is_adding(procfs: ProcFs, ns: int | None, everyone: Everyone) -> bool | Non
     None: no number 1 is visible: it has exited, or there has not been one yet.
     """
     for task in everyone.processes:
-        innermost = task["levels"][-1]
-        if ns is not None and innermost["ns"] == ns and innermost["tid"] == 1:
-            flags = [_flags(procfs, tid) for tid in everyone.threads_of(task["pid"])]
+        innermost = task.levels[-1]
+        if ns is not None and innermost.ns == ns and innermost.tid == 1:
+            flags = [_flags(procfs, tid) for tid in everyone.threads_of(task.pid)]
             return any(flag is not None and not flag & _PF_EXITING for flag in flags)
     return None
 
@@ -192,7 +192,7 @@ def user_of(procfs: ProcFs, number: int) -> User | None:
 def _user_tasks(
     procfs: ProcFs, number: int, user: User, everyone: Everyone, mount: Mount
 ) -> UserTasks:
-    tasks, alike = count_tasks(procfs, user, {task["pid"] for task in everyone.processes})
+    tasks, alike = count_tasks(procfs, user, {task.pid for task in everyone.processes})
     counted = tasks if user.user_ns is not None else None
     return UserTasks(
         TasksLimit(f"user {user.uid}", nproc(procfs, number), counted, RLIMIT_NPROC),

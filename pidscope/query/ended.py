@@ -1,6 +1,6 @@
-"""Who had a number before: the tasks that ended while somebody watched.
+"""What had a number before: the tasks that ended while a session recorded.
 
-Pure: it is told of each event before the table has it. A life belongs to a struct pid, so it is
+Pure: it gets each event before the table does. A life belongs to a struct pid, so it is
 found by each of its numbers, in the namespace as it was then: an inum is given out again, too.
 """
 
@@ -26,7 +26,7 @@ class Life(NamedTuple):
     tgids: tuple[int, ...]
     comm: bytes
     start_ns: int | None  # CLOCK_BOOTTIME; None: older than the watch
-    exited_ns: int  # when it became a zombie, if that was seen; else as below
+    exited_ns: int  # when it became a zombie, if that was recorded; else as below
     released_ns: int  # when it had been waited for, and its number was let go
     exit_code: int  # as wait() has it: status << 8, or a signal, 0x80 with a core dump
 
@@ -57,7 +57,7 @@ class Ended:
                 self._remember(task, task.pid, event, exited_ns)
 
     def of(self, ns: Namespace, number: int) -> list[Life]:
-        """Who had ``number`` in ``ns`` and was released, the latest first."""
+        """The tasks that had ``number`` in ``ns`` and were released, the latest first."""
         return list(reversed(self._lives.get((ns.inum, ns.ordinal, number), ())))
 
     def _remember(self, task: Task, pid: Pid, event: PidDetached, exited_ns: int) -> None:
@@ -93,3 +93,15 @@ class Ended:
             if not lives:
                 del self._lives[key]
         self.dropped += 1
+
+
+class Record(NamedTuple):
+    """The table of a world that was followed from its boot on, and the lives that ended."""
+
+    table: Table
+    ended: Ended
+
+    def lives(self, ns: int, number: int) -> tuple[Life, ...]:
+        """The lives that had ``number`` in the namespace with this inum, the latest first."""
+        namespace = self.table.namespaces.get(ns)
+        return () if namespace is None else tuple(self.ended.of(namespace, number))

@@ -1,27 +1,27 @@
 """The kernel's structures of one task, and how they hang together: for reading, and for drawing.
 
-Pure: tasks as documents.py has them go in; lines, a graph for graphviz, or JSON come out. What is
-drawn is what since Linux 4.19 is there:
+Pure. What is drawn is what is there since Linux 4.19:
 
 - a ``task_struct`` is a thread; its ``thread_pid`` points to a ``struct pid``, its own;
 - a ``signal_struct`` is a process, which its threads share; ``pids[]`` in it point to the struct
   pids of its thread group, its process group and its session;
 - a ``struct pid`` has one ``struct upid`` a level, which is a number and the ``pid_namespace`` in
-  which it counts, and one list a kind: who has it for its own, as thread group, group, session.
+  which it counts, and one list a kind: the tasks that have it as their own, as thread group, as
+  group, as session.
   A process is on the last three by its group leader; its other threads are not.
 
 /proc shows numbers, not pointers. That two tasks have the same number in the outermost namespace is
-that they have the same struct pid. One that no task has for its own is seen through those that are
-in its group or session, and they do not show numbers further in than they are: it is `partial`.
-Nothing tells the order of a list, so members stand by number.
+that they have the same struct pid. One that no task has as its own is visible only through those in
+its group or session, which do not show numbers further in than they are: it is `partial`.
+Nothing shows the order of a list, so members stand by number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pidscope.query.process import Outermost, Process
+from pidscope.query.process import Process
 
 TYPES = ("PID", "TGID", "PGID", "SID")  # enum pid_type, include/linux/pid_types.h
 
@@ -30,7 +30,7 @@ class StructPid(NamedTuple):
     """``struct pid``; ``nr`` is its number in the outermost namespace, and names it here."""
 
     nr: int
-    numbers: Sequence[int]  # of the outermost namespace that is seen, and inwards
+    numbers: Sequence[int]  # of the outermost visible namespace, and inwards
     ns: Sequence[int | None]
     partial: bool  # there may be more of them
     tasks: Mapping[str, Sequence[Process]]  # by name of the type
@@ -40,8 +40,8 @@ class Space(NamedTuple):
     """``struct pid_namespace``."""
 
     ns: int | None
-    level: int | None  # from the outermost that is seen; None: not known
-    init: Process | None  # its number 1, where it is seen
+    level: int | None  # from the outermost visible one; None: not known
+    init: Process | None  # its number 1, where it is visible
     active: bool  # the task lives in it
 
 
@@ -49,55 +49,55 @@ class Explained(NamedTuple):
     """One task, and all that its pointers lead to."""
 
     task: Process
-    leader: Process | None  # None: it is not seen
+    leader: Process | None  # None: it is not visible
     parent: Process | None
     threads: Sequence[int]  # tids of its process
-    links: Mapping[str, int | None]  # type to ``nr``; None: it has no number that is seen
+    links: Mapping[str, int | None]  # type to ``nr``; None: it has no visible number
     pids: Sequence[StructPid]
     spaces: Sequence[Space]  # from the outermost inwards
     children: Space | None  # where its children will be born; None: not known
     why: str  # it is not
-    outermost: Outermost
-    all_seen: bool  # nobody is hidden, or outside
+    initial: bool  # the outermost visible namespace is the initial one
+    all_seen: bool  # no task is hidden, or outside
     all_read: bool  # and where they live is known
 
 
 def explain(
     task: Process,
     everyone: Sequence[Process],
-    outermost: Outermost,
     *,
+    initial: bool,
     nobody_hidden: bool,
     all_read: bool,
     children_ns: int | None,
     ns_is_read: bool,
 ) -> Explained:
-    """Gather what hangs together with ``task``, which is one of ``everyone``, threads included.
+    """Gather all that the pointers of ``task`` lead to.
 
-    ``all_read``: that all their namespaces could be read, and nobody is hidden either.
-    ``children_ns`` is the inum of ``ns/pid_for_children``, None if it is not to be had;
-    ``ns_is_read``: ``ns/pid`` may be read, so that this is not what is in the way.
+    It is one of ``everyone``, threads included. ``initial``: the outermost namespace is the initial
+    one. ``all_read``: no process is hidden, and all their namespaces could be read. ``children_ns``
+    is the inum of ``ns/pid_for_children``, None if it is not to be had; ``ns_is_read``: ``ns/pid``
+    may be read, so that this is not what prevents it.
     """
-    outer = task["levels"][0]
-    initial = bool(outermost["initial"])
+    outer = task.levels[0]
     links = {
         kind: number if number or initial else None
-        for kind, number in zip(TYPES, (outer["tid"], outer["pid"], outer["pgid"], outer["sid"]))
+        for kind, number in zip(TYPES, (outer.tid, outer.pid, outer.pgid, outer.sid))
     }
-    by_tid = {other["tid"]: other for other in everyone}
+    by_tid = {other.tid: other for other in everyone}
     distinct = dict.fromkeys(nr for nr in links.values() if nr is not None)
     spaces = _spaces(task, everyone)
     return Explained(
         task=task,
-        leader=by_tid.get(task["pid"]),
-        parent=by_tid.get(outer["ppid"] or 0),
-        threads=sorted(other["tid"] for other in everyone if other["pid"] == task["pid"]),
+        leader=by_tid.get(task.pid),
+        parent=by_tid.get(outer.ppid or 0),
+        threads=sorted(other.tid for other in everyone if other.pid == task.pid),
         links=links,
         pids=[_struct_pid(nr, task, everyone, by_tid.get(nr)) for nr in distinct],
         spaces=spaces,
         children=_children(children_ns, spaces, everyone),
         why=_why(task, ns_is_read),
-        outermost=outermost,
+        initial=initial,
         all_seen=nobody_hidden and initial,
         all_read=all_read and initial,
     )
@@ -106,12 +106,12 @@ def explain(
 def _struct_pid(
     nr: int, task: Process, everyone: Sequence[Process], own: Process | None
 ) -> StructPid:
-    leaders = [other for other in everyone if other["tid"] == other["pid"]]
-    groups = [other for other in leaders if other["levels"][0]["pgid"] == nr]
-    sessions = [other for other in leaders if other["levels"][0]["sid"] == nr]
+    leaders = [other for other in everyone if other.is_leader]
+    groups = [other for other in leaders if other.levels[0].pgid == nr]
+    sessions = [other for other in leaders if other.levels[0].sid == nr]
     tasks = {
         "PID": [own] if own is not None else [],
-        "TGID": [own] if own is not None and own["pid"] == nr else [],
+        "TGID": [own] if own is not None and own.pid == nr else [],
         "PGID": groups,
         "SID": sessions,
     }
@@ -133,14 +133,13 @@ def _ways(nr: int, processes: Iterable[Process], link: str) -> list[list[tuple[i
 
 def _through(process: Process, link: str) -> list[tuple[int, int | None]]:
     """Return the numbers of what a process is linked to, as far in as that has some there."""
-    levels: list[dict[str, Any]] = [dict(level) for level in process["levels"]]
-    found = [(level[link], level["ns"]) for level in levels]
+    found = [(getattr(level, link), level.ns) for level in process.levels]
     depth = next((place for place, it in enumerate(found) if place and not it[0]), None)
     return found[:depth]
 
 
 def _spaces(task: Process, everyone: Sequence[Process]) -> list[Space]:
-    inums = [level["ns"] for level in task["levels"]]
+    inums = [level.ns for level in task.levels]
     innermost = len(inums) - 1
     return [
         Space(ns, level, _init_of(ns, everyone), level == innermost)
@@ -150,8 +149,8 @@ def _spaces(task: Process, everyone: Sequence[Process]) -> list[Space]:
 
 def _init_of(ns: int | None, everyone: Iterable[Process]) -> Process | None:
     for other in everyone:
-        innermost = other["levels"][-1]
-        if ns is not None and innermost["ns"] == ns and innermost["tid"] == 1:
+        innermost = other.levels[-1]
+        if ns is not None and innermost.ns == ns and innermost.tid == 1:
             return other
     return None
 
@@ -163,55 +162,14 @@ def _children(ns: int | None, spaces: Sequence[Space], everyone: Sequence[Proces
     known = next((space for space in spaces if space.ns == ns), None)
     if known is not None:
         return known
-    depths = [len(it["levels"]) - 1 for it in everyone if it["levels"][-1]["ns"] == ns]
+    depths = [len(it.levels) - 1 for it in everyone if it.levels[-1].ns == ns]
     return Space(ns, depths[0] if depths else None, _init_of(ns, everyone), False)
 
 
 def _why(task: Process, ns_is_read: bool) -> str:
-    if task["state"] in "ZX":
+    if task.state in "ZX":
         return "NULL: it has exited"
     if not ns_is_read:
         return "not known: this user may not read it"
     # An init that waits for its namespace to empty is no zombie yet, and has no nsproxy either.
     return "not known: it is exiting, or the namespace there has had no number 1 yet"
-
-
-# JSON
-
-
-def pid_documents(it: Explained) -> list[dict[str, Any]]:
-    """Return the struct pids as JSON has them; who is on a list is named by tid."""
-    return [
-        {
-            "nr": pid.nr,
-            "numbers": list(pid.numbers),
-            "ns": list(pid.ns),
-            "partial": pid.partial,
-            "tasks": {kind: [task["tid"] for task in pid.tasks[kind]] for kind in TYPES},
-        }
-        for pid in it.pids
-    ]
-
-
-def document(it: Explained) -> dict[str, Any]:
-    """Return the rest of it as JSON has it; pointers are ``nr``, tids or inums, null: not known."""
-    return {
-        "task": it.task,
-        "thread_pid": it.links["PID"],
-        "group_leader": it.task["pid"],
-        "real_parent": it.task["levels"][0]["ppid"],
-        "signal": {
-            "pids": {kind: it.links[kind] for kind in TYPES[1:]},
-            "threads": list(it.threads),
-        },
-        "pid_ns_for_children": None if it.children is None else it.children.ns,
-        "namespaces": [
-            {
-                "ns": space.ns,
-                "level": space.level,
-                "child_reaper": None if space.init is None else space.init["tid"],
-                "active": space.active,
-            }
-            for space in it.spaces
-        ],
-    }

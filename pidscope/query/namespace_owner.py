@@ -1,13 +1,13 @@
-"""Who is in which container, and which PID namespace is whose. Pure.
+"""The containers around each process, and those that own PID namespaces. Pure.
 
-A container is not a namespace is not a cgroup. Who is in a container is told by the cgroup, as
+A container is not a namespace is not a cgroup. A process is in a container by its cgroup, as
 `pidscope.containers.rules` reads it; its numbers are those of one PID namespace: of its init, the
 oldest process in its cgroup. If number 1 of that namespace is in the container too, the namespace
 is the container's own. Otherwise the container shares it, with another container
 (``--pid=container:``, ``shareProcessNamespace``) or with the host (``hostPID``).
 
-Whoever entered a container's namespace and not its cgroup (nsenter) is no member, but has numbers
-there; whoever was executed in it (docker exec) is in both, and younger than its init.
+A process that entered a container's namespace, but not its cgroup (nsenter), is no member; it has
+numbers there; a process executed in it (docker exec) is in both, and younger than its init.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _Key = tuple[Container, ...]
 
 
 class Homes(NamedTuple):
-    """Whose the PID namespaces are, by inum; the host's own is nobody's."""
+    """The containers of the PID namespaces, by inum; none owns the host's."""
 
     own: Mapping[int, Container]
-    shared: Mapping[int, tuple[Container, ...]]  # who has it though it is not theirs
+    shared: Mapping[int, tuple[Container, ...]]  # those that have it without owning it
 
 
 class _Place(NamedTuple):
@@ -48,18 +48,18 @@ def homes(
     chains: Mapping[int, Chain],
     started: Callable[[int], int | None],
 ) -> Homes:
-    """Find the namespace of each container, and who has it besides.
+    """Find the namespace of each container, and the others that have it.
 
     ``started`` gives the start of a process, in any unit, None if it is gone. Only a container
     whose members are in several namespaces asks for it.
     """
-    leaders = [it for it in processes if it["pid"] == it["tid"] and it["ns"] is not None]
-    inits = {it["ns"]: it["pid"] for it in leaders if it["levels"][-1]["pid"] == 1}
+    leaders = [it for it in processes if it.pid == it.tid and it.ns is not None]
+    inits = {it.ns: it.pid for it in leaders if it.levels[-1].pid == 1}
     members: dict[_Key, dict[int, list[Process]]] = {}
     for process in leaders:
-        key = _key(chains.get(process["pid"], ()))
-        if key and process["ns"] is not None:
-            members.setdefault(key, {}).setdefault(process["ns"], []).append(process)
+        key = _key(chains.get(process.pid, ()))
+        if key and process.ns is not None:
+            members.setdefault(key, {}).setdefault(process.ns, []).append(process)
     housed: dict[int, list[_Key]] = {}
     for key, places in members.items():
         housed.setdefault(_home(places, started), []).append(key)
@@ -92,9 +92,9 @@ def _home(places: Mapping[int, list[Process]], started: Callable[[int], int | No
         return next(iter(places))
 
     def age(ns: int) -> tuple[float, int]:
-        starts = [started(process["pid"]) for process in places[ns]]
+        starts = [started(process.pid) for process in places[ns]]
         oldest = min((start for start in starts if start is not None), default=float("inf"))
-        return oldest, len(places[ns][0]["levels"])
+        return oldest, len(places[ns][0].levels)
 
     return min(places, key=age)
 
@@ -105,10 +105,10 @@ def _of_services(
     """Return the services that made namespaces of their own (``PrivatePIDs=``), by inum."""
     found: dict[int, Container] = {}
     for process in leaders:
-        chain = chains.get(process["pid"], ())
-        levels = process["levels"]
-        if len(levels) > 1 and levels[-1]["pid"] == 1 and chain and not chain[-1].id:
-            outside = chains.get(inits.get(levels[-2]["ns"], 0), ())
-            if process["ns"] is not None and chain[-1] not in outside:
-                found[process["ns"]] = chain[-1]
+        chain = chains.get(process.pid, ())
+        levels = process.levels
+        if len(levels) > 1 and levels[-1].pid == 1 and chain and not chain[-1].id:
+            outside = chains.get(inits.get(levels[-2].ns, 0), ())
+            if process.ns is not None and chain[-1] not in outside:
+                found[process.ns] = chain[-1]
     return found

@@ -1,6 +1,6 @@
-"""Snapshots and events as the JSON documents that schema.json describes.
+"""Tasks and PID namespaces as values, made of a snapshot.
 
-Pure: what comes from the host (boot time, host name) is passed in. Levels run from the namespace
+Pure: what comes from the host (boot time, containers) is passed in. Levels run from the namespace
 of the /proc mount inwards. 0 is a number that does not exist there; None is one that is not known.
 """
 
@@ -9,20 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import NamedTuple
 
 from pidscope.containers.container import Chain, Container, innermost
 from pidscope.escape import escape, printable, unescape_status_name
 from pidscope.host.ticks import ticks_since_boot
 from pidscope.snapshot import Snapshot, TaskReading
 
-if TYPE_CHECKING:
-    pass
-
 _INIT_NS = 0xEFFFFFFC  # PROC_PID_INIT_INO (include/linux/proc_ns.h)
 
 
-class Level(TypedDict):
+class Level(NamedTuple):
     """What one PID namespace calls a task and its relations."""
 
     ns: int | None
@@ -31,24 +28,14 @@ class Level(TypedDict):
     ppid: int | None
     pgid: int
     sid: int
-    container: ContainerJson | None  # whose own the namespace is
+    container: Container | None = None  # the one that owns the namespace
 
 
-class ContainerJson(TypedDict):
-    """What a runtime calls a container, or (with an empty ``id``) a service of systemd."""
+class Process(NamedTuple):
+    """A task; ``pid`` is its thread group, ``tid`` itself, both in the outermost namespace.
 
-    runtime: str
-    id: str
-    name: str | None
-    pod: str | None
-    pod_uid: str | None
-    pod_namespace: str | None  # Kubernetes's, not the kernel's
-    container_name: str | None  # in the pod
-    unit: str | None
-
-
-class Process(TypedDict):
-    """A task; ``pid`` is its thread group, ``tid`` itself, both in the outermost namespace."""
+    Its strings, and those of the containers, are escaped.
+    """
 
     pid: int
     tid: int
@@ -57,31 +44,29 @@ class Process(TypedDict):
     state: str  # one letter
     start_time: str  # RFC 3339, whole seconds: the kernel's btime has no more
     ns: int | None
-    joined: bool | None  # came from outside: neither init nor the child of anyone in ``ns``
-    container: ContainerJson | None
-    levels: list[Level]
+    joined: bool | None  # came from outside: neither init nor the child of any task in ``ns``
+    container: Container | None
+    levels: Sequence[Level]
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether it is the thread that has the number of its process."""
+        return self.pid == self.tid
 
 
-class Namespace(TypedDict):
+class Namespace(NamedTuple):
     """A PID namespace and how many tasks have it as their innermost."""
 
     ns: int
     level: int
-    parent: int | None  # 0: this is the outermost that can be seen
+    parent: int | None  # 0: this is the outermost that can be read
     init: int | None  # in the outermost namespace
     processes: int
     threads: int
     zombies: int
     last_pid: int | None
-    container: ContainerJson | None  # whose own it is
-    shared: list[ContainerJson]  # those that have it though it is not theirs
-
-
-class Outermost(TypedDict):
-    """The PID namespace at which levels begin: ``pid`` and ``tid`` are its numbers."""
-
-    ns: int | None
-    initial: bool | None  # nobody is outside it
+    container: Container | None  # the one that owns it
+    shared: Sequence[Container]  # those that have it without owning it
 
 
 def processes(
@@ -96,23 +81,50 @@ def processes(
 
     ``boot_time`` is in seconds since the epoch, ``ticks_per_second`` is USER_HZ, and
     ``start_offset_ns`` the boottime offset of the time namespace from which it was read. ``id``
-    and ``start_time`` are empty if the snapshot has no starts. ``containers`` tells by process
-    number who is in which; None: nobody has looked.
+    and ``start_time`` are empty if the snapshot has no starts. ``containers`` are those
+    around each process, by its number; None: they were not read.
     """
     tasks = sorted(_whole(snapshot), key=_outer_numbers)
     chains = _Chains(snapshot.ns_parents)
     groups = {task.status.ns_tgid[0]: task for task in tasks if _is_leader(task)}
-    documents = [_process(task, groups.get(task.status.ppid), chains) for task in tasks]
-    told = {chain: _container(chain) for chain in set((containers or {}).values())}
-    for document in documents if containers else ():
-        document["container"] = told.get((containers or {}).get(document["pid"], ()))
-    if snapshot.starts:
-        ns_per_tick = 1_000_000_000 // ticks_per_second
-        for task, document in zip(tasks, documents):
-            first, last = ticks_since_boot(task.start_ticks or 0, ns_per_tick, start_offset_ns)
-            document["id"] = f"{document['tid']}@{first}" + (f"-{last}" if last > first else "")
-            document["start_time"] = rfc3339(boot_time, first * ns_per_tick)
-    return documents
+    within = containers or {}
+    named = {chain: _innermost(chain) for chain in set(within.values())}
+    clock = boot_time, 1_000_000_000 // ticks_per_second, start_offset_ns
+    return [
+        _process(
+            task,
+            _levels(task, groups.get(task.status.ppid), chains),
+            _id_and_start(task, *clock) if snapshot.starts else ("", ""),
+            named.get(within.get(task.status.ns_tgid[0], ())),
+        )
+        for task in tasks
+    ]
+
+
+def _process(
+    task: TaskReading, levels: list[Level], start: tuple[str, str], container: Container | None
+) -> Process:
+    status, innermost = task.status, levels[-1]
+    return Process(
+        status.ns_tgid[0],
+        status.ns_pid[0],
+        start[0],
+        escape(unescape_status_name(status.name)),
+        status.state,
+        start[1],
+        innermost.ns,
+        _is_joined(innermost),
+        container,
+        levels,
+    )
+
+
+def _id_and_start(
+    task: TaskReading, boot_time: int, ns_per_tick: int, offset_ns: int
+) -> tuple[str, str]:
+    first, last = ticks_since_boot(task.start_ticks or 0, ns_per_tick, offset_ns)
+    id_ = f"{task.status.ns_pid[0]}@{first}" + (f"-{last}" if last > first else "")
+    return id_, rfc3339(boot_time, first * ns_per_tick)
 
 
 def rfc3339(boot_time: int, since_boot_ns: int) -> str:
@@ -121,56 +133,43 @@ def rfc3339(boot_time: int, since_boot_ns: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _process(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> Process:
-    """Return the document of one task, whose start is not told yet."""
-    status = task.status
-    levels = _levels(task, parent, chains)
-    return {
-        "pid": status.ns_tgid[0],
-        "tid": status.ns_pid[0],
-        "id": "",
-        "comm": escape(unescape_status_name(status.name)),
-        "state": status.state,
-        "start_time": "",
-        "ns": levels[-1]["ns"],
-        "joined": _is_joined(levels[-1]),
-        "container": None,
-        "levels": levels,
-    }
-
-
-def _container(chain: Chain) -> ContainerJson | None:
+def _innermost(chain: Chain) -> Container | None:
     """Return the innermost container of a chain, with the service in it."""
     container = innermost(chain)
-    return None if container is None else container_json(container)
+    return None if container is None else escaped(container)
 
 
-def container_json(container: Container) -> ContainerJson:
-    """Return a container as JSON has it, its foreign strings escaped."""
-    told = [None if text is None else printable(text) for text in container]
-    return cast("ContainerJson", dict(zip(container._fields, told)))
+def escaped(container: Container) -> Container:
+    """Return a container with its foreign strings as they may be printed."""
+    return Container(*(None if text is None else printable(text) for text in container))  # type: ignore[arg-type]
 
 
-def tell_levels(documents: Iterable[Process], owners: Mapping[int, Container]) -> None:
-    """Say at each level of each process whose own the namespace there is, given that by inum."""
-    told = {inum: container_json(container) for inum, container in owners.items()}
-    for process in documents:
-        for level in process["levels"]:
-            level["container"] = told.get(level["ns"] or 0)
+def with_owners(found: Iterable[Process], owners: Mapping[int, Container]) -> list[Process]:
+    """Return the processes with the owner of the namespace at each level, given by inum."""
+    named = {inum: escaped(container) for inum, container in owners.items()}
+    return [
+        it._replace(
+            levels=[level._replace(container=named.get(level.ns or 0)) for level in it.levels]
+        )
+        for it in found
+    ]
 
 
-def is_complete(documents: Iterable[Process]) -> bool:
-    """Tell whether nothing in ``documents`` is unknown."""
+def is_complete(found: Iterable[Process]) -> bool:
+    """Tell whether no namespace and no parent of the processes is unknown."""
     return all(
-        level["ns"] is not None and level["ppid"] is not None
-        for process in documents
-        for level in process["levels"]
+        level.ns is not None and level.ppid is not None for it in found for level in it.levels
     )
 
 
-def leaders(snapshot: Snapshot) -> list[int]:
-    """Return the number of each process whose leader is in ``snapshot``."""
-    return [task.status.ns_tgid[0] for task in _whole(snapshot) if _is_leader(task)]
+def oldest(snapshot: Snapshot, containers: Mapping[int, Chain], inside: Chain) -> int:
+    """Return the number of the oldest process in a container, which is there."""
+    return min(
+        (task.start_ticks or 0, task.number)
+        for task in _whole(snapshot)
+        if _is_leader(task)
+        if containers.get(task.status.ns_tgid[0], ())[: len(inside)] == inside
+    )[1]
 
 
 def namespaces(
@@ -182,7 +181,7 @@ def namespaces(
     """Return the PID namespaces of ``snapshot``, each before its children, oldest init first.
 
     All by inum: ``last_pids`` gives the last number given out where it is known, ``owners`` the
-    container whose own a namespace is, ``shared`` those that have it besides.
+    container that owns a namespace, ``shared`` those that have it without owning it.
     """
     chains = _Chains(snapshot.ns_parents)
     members: dict[int, list[TaskReading]] = {inum: [] for inum in snapshot.ns_parents}
@@ -191,23 +190,24 @@ def namespaces(
         if inum is not None:
             members.setdefault(inum, []).append(task)
     levels = _levels_of(members, snapshot.ns_parents)
-    documents = [
-        _namespace(inum, tasks, levels[inum], snapshot.ns_parents.get(inum), last_pids.get(inum))
-        for inum, tasks in members.items()
-    ]
-    for document in documents:
-        owner = owners.get(document["ns"])
-        document["container"] = None if owner is None else container_json(owner)
-        document["shared"] = [
-            container_json(container) for container in shared.get(document["ns"], ())
+    return _tree_order(
+        [
+            _namespace(inum, tasks)._replace(
+                level=levels[inum],
+                parent=snapshot.ns_parents.get(inum),
+                last_pid=last_pids.get(inum),
+                container=escaped(owners[inum]) if inum in owners else None,
+                shared=list(map(escaped, shared.get(inum, ()))),
+            )
+            for inum, tasks in members.items()
         ]
-    return _tree_order(documents)
+    )
 
 
 def _levels_of(
     members: Mapping[int, list[TaskReading]], ns_parents: Mapping[int, int]
 ) -> dict[int, int]:
-    """Return how deep each namespace is: as its tasks say, or those of one inside it."""
+    """Return how deep each namespace is: by its tasks, or by those of one inside it."""
     levels = {inum: len(_outwards(inum, ns_parents)) - 1 for inum in members}
     for inum, tasks in members.items():
         for task in tasks[:1]:
@@ -216,41 +216,35 @@ def _levels_of(
     return levels
 
 
-def _namespace(
-    inum: int,
-    tasks: list[TaskReading],
-    level: int,
-    parent: int | None,
-    last_pid: int | None,
-) -> Namespace:
+def _namespace(inum: int, tasks: list[TaskReading]) -> Namespace:
+    """Return a namespace as far as its tasks show it."""
     leaders = [task.status for task in tasks if _is_leader(task)]
     return Namespace(
         ns=inum,
-        level=level,
-        parent=parent,
+        level=0,
+        parent=None,
         init=next((status.ns_tgid[0] for status in leaders if status.ns_tgid[-1] == 1), None),
         processes=len(leaders),
         threads=len(tasks),
         zombies=sum(status.state == "Z" for status in leaders),
-        last_pid=last_pid,
+        last_pid=None,
         container=None,
-        shared=[],
+        shared=(),
     )
 
 
-def _tree_order(documents: list[Namespace]) -> list[Namespace]:
-    known = {document["ns"] for document in documents}
+def _tree_order(found: list[Namespace]) -> list[Namespace]:
+    known = {it.ns for it in found}
     children: dict[int, list[Namespace]] = {}
-    for document in sorted(documents, key=lambda it: (it["init"] is None, it["init"], it["ns"])):
-        parent = document["parent"]
-        children.setdefault(parent if parent in known else 0, []).append(document)
+    for it in sorted(found, key=lambda it: (it.init is None, it.init, it.ns)):
+        children.setdefault(it.parent if it.parent in known else 0, []).append(it)
     ordered: list[Namespace] = []
     waiting = children.pop(0, [])[::-1]
     while waiting:
         ordered.append(waiting.pop())
-        waiting += children.pop(ordered[-1]["ns"], [])[::-1]
+        waiting += children.pop(ordered[-1].ns, [])[::-1]
     # Left over: a circle, which inums given out again during the walk can feign.
-    return ordered + [document for circle in children.values() for document in circle]
+    return ordered + [it for circle in children.values() for it in circle]
 
 
 class _Chains:
@@ -274,8 +268,8 @@ class _Chains:
         if len(chain) == depth:
             return chain
         # Unreadable, or a parent could not be asked, or the inum was given out again at another
-        # depth since it was read. A task with one number is in the mount's own namespace, whoever
-        # may read its link.
+        # depth since it was read. A task with one number is in the mount's own namespace, even
+        # if this user may not read its link.
         cut = 0 < len(chain) < depth and chain[0] not in self._parents
         inner = chain if cut else [inum] if depth > 1 else []
         return [self._outermost, *[None] * (depth - 1 - len(inner)), *inner]
@@ -294,20 +288,8 @@ def _levels(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> l
     status = task.status
     inums = chains.of(task)
     parents = _parent_numbers(task, parent, inums, chains)
-    return [
-        {
-            "ns": ns,
-            "tid": tid,
-            "pid": pid,
-            "ppid": ppid,
-            "pgid": pgid,
-            "sid": sid,
-            "container": None,
-        }
-        for ns, tid, pid, ppid, pgid, sid in zip(
-            inums, status.ns_pid, status.ns_tgid, parents, status.ns_pgid, status.ns_sid
-        )
-    ]
+    numbers = status.ns_pid, status.ns_tgid, parents, status.ns_pgid, status.ns_sid
+    return [Level(*level) for level in zip(inums, *numbers)]
 
 
 def _parent_numbers(
@@ -317,7 +299,8 @@ def _parent_numbers(
 
     A parent's namespace is always the child's or an ancestor of it (``copy_pid_ns()``,
     ``find_new_reaper()``), so a level that both have is the same namespace; where both inums are
-    known they say so themselves, which tells a parent that is gone from the next of its number.
+    known they show it themselves, by which a parent that has gone and the next task of its number
+    differ.
     """
     depth = len(inums)
     if task.status.ppid == 0:
@@ -334,9 +317,9 @@ def _parent_numbers(
 
 def _is_joined(innermost: Level) -> bool | None:
     # Kernel threads, and init, have no parent in the initial namespace and came from nowhere.
-    if innermost["ns"] == _INIT_NS or innermost["pid"] == 1:
+    if innermost.ns == _INIT_NS or innermost.pid == 1:
         return False
-    return None if innermost["ppid"] is None else innermost["ppid"] == 0
+    return None if innermost.ppid is None else innermost.ppid == 0
 
 
 def _whole(snapshot: Snapshot) -> Iterator[TaskReading]:

@@ -1,9 +1,9 @@
 """WHERE: the word that says which PID namespace is meant, and what it names.
 
-Pure. A container is not a namespace is not a cgroup: a container's members are told by cgroup, its
+Pure. A container is not a namespace is not a cgroup: a container's members are known by cgroup, its
 numbers by a namespace, which is that of its init. Another may have the same one (a pod that shares
-it, or ``--pid=host``), so the answer says who. Nothing is guessed: a word that names more than one
-namespace is an error that lists them.
+it, or ``--pid=host``), so the answer lists them. Nothing is guessed: a word that names several
+namespaces is an error that lists them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pidscope.snapshot import Mount, Snapshot, TaskReading
 FORMS = (
     "host, self, pid:N, ns:INUM, pid:[INUM], id:HEX, name:X, pod:NS/POD[/CONTAINER], service:UNIT"
 )
-_ROOT = "run as root to see all"
+ROOT = "run as root to see all"
 _MAX_LISTED = 10
 
 _NUMBERED = re.compile(r"(?:pid:([0-9]{1,10})|ns:([0-9]{1,10})|pid:\[([0-9]{1,10})\])")
@@ -73,8 +73,8 @@ class Scene(NamedTuple):
     """Where a word is looked up.
 
     ``read`` reads one task by its number in the mount, a thread too; None: it is not there.
-    ``containers`` tells who is in which, by process number in the mount; None: nobody has looked.
-    Where somebody has, the snapshot has starts. ``complete``: nobody is hidden from this user.
+    ``containers`` are those around each process, by its number in the mount; None: they were not
+    read. Where they were, the snapshot has starts. ``complete``: this user may see all processes.
     """
 
     mount: Mount
@@ -89,7 +89,7 @@ class Place(NamedTuple):
 
     ``ns`` is its inum; None: the mount's own, which may not be read. ``container`` is the one that
     was named, behind those around it; ``shared`` are the others that have the same namespace, and
-    ``with_host`` tells that the container has none of its own but the mount's.
+    ``with_host``: the container has none of its own but the mount's.
     """
 
     ns: int | None
@@ -203,7 +203,7 @@ def _of_host(mount: Mount) -> Place:
 def _namespace_of(reading: TaskReading, mount: Mount) -> int | None:
     """Return the inum of its innermost; raise HostError if it may not be read."""
     if reading.ns is None and len(reading.status.ns_pid) > 1:
-        raise HostError(f"this user may not read the namespace of process {reading.number}", _ROOT)
+        raise HostError(f"this user may not read the namespace of process {reading.number}", ROOT)
     return mount.ns if reading.ns is None else reading.ns
 
 
@@ -273,7 +273,7 @@ def _distinct(places: Iterable[Place]) -> Iterator[Place]:
 
 
 def _with_neighbours(place: Place, scene: Scene) -> Place:
-    """Add who else has the namespace: other containers, and the mount's processes."""
+    """Add what else has the namespace: other containers, and the mount's processes."""
     shared = [
         chain
         for chain, tasks in _members(scene).items()
@@ -293,17 +293,17 @@ def _not_found(where: Where, scene: Scene) -> PidscopeError:
     if where.needs_containers and scene.containers is None:
         return HostError(f"no {what}: containers cannot be named here")
     if not scene.complete:
-        return HostError(f"no {what} among what this user may read", _ROOT)
+        return HostError(f"no {what} among what this user may read", ROOT)
     unnamed = sorted({display_name(it) for it in _nameless(where, scene)})
     if unnamed:
         others = f" and {len(unnamed) - 1} more" if len(unnamed) > 1 else ""
         hint = f"no name is known of {printable(unnamed[0])}{others}: id:HEX, or pid:N, names one"
         return HostError(f"no {what} that is known", hint)
-    return NotFound(f"no {what}", "pidscope ns lists the namespaces, and whose they are")
+    return NotFound(f"no {what}", "pidscope ns lists the namespaces, and their containers")
 
 
 def _nameless(where: Where, scene: Scene) -> Iterator[Container]:
-    """Yield the containers that may be meant, for all that is known: nobody told their names."""
+    """Yield the containers that may be meant, as their names are not known."""
     named = where.kind in (Kind.NAME, Kind.BARE)
     for chain in set((scene.containers or {}).values()):
         for it in chain:
@@ -313,7 +313,7 @@ def _nameless(where: Where, scene: Scene) -> Iterator[Container]:
 
 
 def no_process(number: int, complete: bool) -> str:
-    """Say that nobody has a number, as far as can be seen."""
+    """Return that no process has a number, as far as this user may see."""
     return f"no process {number}{'' if complete else ', or none that this user may see'}"
 
 
@@ -346,3 +346,15 @@ def describe(chain: Chain) -> str:
     named = f"{kind} {printable(display_name(container))}"
     outer = tuple(around for around in chain[:-1] if not around.is_service)
     return f"{named} in {describe(outer)}" if outer else named
+
+
+def shared_by(place: Place) -> list[str]:
+    """Return the sentence on the others that have a container's namespace; empty: there are none.
+
+    It is about a container that was named.
+    """
+    others = [describe(chain) for chain in place.shared]
+    others += ["what is in no container"] if place.with_host else []
+    if not (place.container and others):
+        return []
+    return [f"{describe(place.container)} shares {bracketed(place.ns)} with {', '.join(others)}"]

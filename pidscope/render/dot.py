@@ -25,14 +25,14 @@ def dot(it: Explained) -> str:
 
 
 def _nodes(it: Explained) -> Iterator[str]:
-    drawn = {task["tid"]: task for task in _drawn(it)}
+    drawn = {task.tid: task for task in _drawn(it)}
     for task in drawn.values():
-        bold = ", style=bold" if task["tid"] == it.task["tid"] else ""
-        yield f"{_id('task', task['tid'])} [label={_label(f'task_struct {_short(task)}')}{bold}]"
-    process = it.task["pid"]
+        bold = ", style=bold" if task.tid == it.task.tid else ""
+        yield f"{_id('task', task.tid)} [label={_label(f'task_struct {_short(task)}')}{bold}]"
+    process = it.task.pid
     threads = f"of {len(it.threads)} thread{'s' if len(it.threads) != 1 else ''}"
     yield f"signal [label={_label(f'signal_struct of process {process}', threads)}]"
-    if it.children is not None or it.task["state"] not in "ZX":
+    if it.children is not None or it.task.state not in "ZX":
         yield f"nsproxy [label={_label('nsproxy')}]"
     for pid in it.pids:
         numbers = [
@@ -68,19 +68,19 @@ def _drawn(it: Explained) -> Iterator[Process]:
 
 
 def _edges(it: Explained) -> Iterator[str]:
-    task = _id("task", it.task["tid"])
+    task = _id("task", it.task.tid)
     links = [(task, "thread_pid", "PID")]
     links += [("signal", f"pids[PIDTYPE_{kind}]", kind) for kind in TYPES[1:]]
     yield _edge(task, "signal", "signal")
     if it.leader is not None:
-        yield _edge(task, _id("task", it.leader["tid"]), "group_leader")
+        yield _edge(task, _id("task", it.leader.tid), "group_leader")
     if it.parent is not None:
-        yield _edge(task, _id("task", it.parent["tid"]), "real_parent (or a thread)")
+        yield _edge(task, _id("task", it.parent.tid), "real_parent (or a thread)")
     for start, label, kind in links:
         nr = it.links[kind]
         if nr is not None:
             yield _edge(start, _id("pid", nr), label)
-    if it.children is not None or it.task["state"] not in "ZX":
+    if it.children is not None or it.task.state not in "ZX":
         yield _edge(task, "nsproxy", "nsproxy")
     if it.children is not None:
         yield _edge("nsproxy", _id("ns", it.children.ns), "pid_ns_for_children")
@@ -98,7 +98,7 @@ def _pid_edges(pid: StructPid) -> Iterator[str]:
     for kind in TYPES:
         for member in pid.tasks[kind][:_MEMBERS]:
             label = f"tasks[PIDTYPE_{kind}]"
-            yield _edge(_id("pid", pid.nr), _id("task", member["tid"]), label)
+            yield _edge(_id("pid", pid.nr), _id("task", member.tid), label)
 
 
 def _edge(start: str, end: str, label: str) -> str:
@@ -110,7 +110,7 @@ def _id(kind: str, number: int | None) -> str:
 
 
 def _short(task: Process) -> str:
-    return f"{task['tid']} {comm(task)}"
+    return f"{task.tid} {comm(task)}"
 
 
 def _label(*rows: str) -> str:

@@ -71,15 +71,15 @@ def _flowed(head: str, pieces: Iterable[str], rest: str) -> Iterator[str]:
 
 def _task_lines(it: Explained) -> list[str]:
     task = it.task
-    state = f"{task['state']} ({known(_STATES.get(task['state']))})"
+    state = f"{task.state} ({known(_STATES.get(task.state))})"
     pids = {pid.nr: name(pid) for pid in it.pids}
-    leader = "itself" if task["tid"] == task["pid"] else comm(it.leader)
+    leader = "itself" if task.tid == task.pid else comm(it.leader)
     return [
-        f"task_struct {task['tid']}  {comm(task)}, state {state}",
+        f"task_struct {task.tid}  {comm(task)}, state {state}",
         *_tree(
             [
                 _link("thread_pid", it.links["PID"], pids),
-                _Branch("group_leader", [f"task_struct {task['pid']}", f"({leader})"]),
+                _Branch("group_leader", [f"task_struct {task.pid}", f"({leader})"]),
                 _parent(it),
                 _nsproxy(it),
                 _signal(it, pids),
@@ -96,18 +96,18 @@ _OUTSIDE = "one that has no number here"
 
 
 def _parent(it: Explained) -> _Branch:
-    label, ppid = "real_parent", it.task["levels"][0]["ppid"]
+    label, ppid = "real_parent", it.task.levels[0].ppid
     if it.parent is not None:
         return _Branch(label, [f"a task_struct of process {ppid}", f"({comm(it.parent)})"])
     if ppid is None:
         return _Branch(label, ["not known"], points=False)
     if ppid:
         return _Branch(label, [f"a task_struct of process {ppid},", "which has gone meanwhile"])
-    return _Branch(label, ["init_task, the swapper" if it.outermost["initial"] else _OUTSIDE])
+    return _Branch(label, ["init_task, the swapper" if it.initial else _OUTSIDE])
 
 
 def _nsproxy(it: Explained) -> _Branch:
-    if it.children is None and it.task["state"] in "ZX":
+    if it.children is None and it.task.state in "ZX":
         return _Branch("nsproxy", [it.why], points=False)
     label = "pid_ns_for_children"
     if it.children is None:
@@ -120,7 +120,7 @@ def _nsproxy(it: Explained) -> _Branch:
 
 def _signal(it: Explained, pids: Mapping[int, str]) -> _Branch:
     count = len(it.threads)
-    what = f"signal_struct of process {it.task['pid']},"
+    what = f"signal_struct of process {it.task.pid},"
     return _Branch(
         "signal",
         [what, "1 thread" if count == 1 else f"{count} threads"],
@@ -129,12 +129,12 @@ def _signal(it: Explained, pids: Mapping[int, str]) -> _Branch:
 
 
 def _pid_lines(it: Explained, pid: StructPid) -> list[str]:
-    first = "" if it.outermost["initial"] else "n+"
+    first = "" if it.initial else "n+"
     last = f"level {first}{len(pid.numbers) - 1}"
     if pid.partial:
         sure = it.all_seen and pid.nr != it.links["TGID"]
-        nobody = "no task has" if sure else "no task is seen that has"
-        last = f"its level is not known: {nobody} it for its own"
+        none = "no task has" if sure else "no visible task has"
+        last = f"its level is not known: {none} it as its own"
     numbers = [
         _Branch(f"numbers[{first}{level}]", [f"{{nr {nr},", f"ns ▶ {known(ns)}}}"], points=False)
         for level, (nr, ns) in enumerate(zip(pid.numbers, pid.ns))
@@ -150,14 +150,14 @@ def _list(
     it: Explained, kind: str, members: Sequence[Process], is_seen: bool, is_its_group: bool
 ) -> _Branch:
     label = f"tasks[PIDTYPE_{kind}]"
-    # The first two have one or none, and both are those of the task that is seen to have it.
+    # The first two have one or none, and both are those of the visible task that has it.
     open_ended = not it.all_seen and (kind in ("PGID", "SID") or not is_seen)
     if kind in ("PID", "TGID") and not is_seen and is_its_group:
         open_ended = True  # its leader was not there while it was read
     if not members:
-        nobody = "not known: nobody is seen" if open_ended else "empty"
-        return _Branch(label, [nobody], points=False)
-    names = [f"{member['tid']} {comm(member)}" for member in members]
+        text = "not known: no task is visible" if open_ended else "empty"
+        return _Branch(label, [text], points=False)
+    names = [f"{member.tid} {comm(member)}" for member in members]
     shown = names[: _fitting(names)]
     if len(shown) < len(names):
         shown.append(f"and {len(names) - len(shown)} more")
@@ -187,13 +187,13 @@ def _space_lines(it: Explained) -> list[str]:
         pieces = [f"level {_level(it, space)},", f"child_reaper ▶ {_reaper(it, space)}"]
         found += _flowed(f"{corner}{called(it, space)}  ", pieces, rest)
         found += [f"{rest}▲ {said}" for said in _marks(it, space)]
-    if not it.outermost["initial"]:
-        found.append("n is not known: those around the first are not seen from here")
+    if not it.initial:
+        found.append("n is not known: those around the first cannot be read from here")
     return found
 
 
 def _level(it: Explained, space: Space) -> str:
-    return known(space.level) if it.outermost["initial"] else f"n+{known(space.level)}"
+    return known(space.level) if it.initial else f"n+{known(space.level)}"
 
 
 def _marks(it: Explained, space: Space) -> list[str]:
@@ -207,8 +207,8 @@ def _marks(it: Explained, space: Space) -> list[str]:
 def _reaper(it: Explained, space: Space) -> str:
     if space.init is None:
         return "NULL, or one that has exited" if it.all_read and space.ns else "not known"
-    name = f"{space.init['tid']} {comm(space.init)}"
-    return f"a thread of {name}" if space.init["state"] in "ZX" else name
+    name = f"{space.init.tid} {comm(space.init)}"
+    return f"a thread of {name}" if space.init.state in "ZX" else name
 
 
 # The names of the structures, here and in the graph
@@ -223,10 +223,10 @@ def name(pid: StructPid) -> str:
 
 def comm(task: Process | None) -> str:
     """Return what a task calls itself, cut if it is long."""
-    return known(None if task is None else cut(task["comm"], _COMM))
+    return known(None if task is None else cut(task.comm, _COMM))
 
 
 def called(it: Explained, space: Space) -> str:
     """Return what a namespace is called."""
-    initial = it.outermost["initial"] and space.level == 0
+    initial = it.initial and space.level == 0
     return f"pid_namespace {known(space.ns)}{' (init_pid_ns)' if initial else ''}"

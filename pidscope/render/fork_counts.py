@@ -8,7 +8,7 @@ from typing import Any, Optional
 from pidscope.containers.container import Container, display_name
 from pidscope.escape import escape
 from pidscope.query.fork_counts import ByComm, ByNamespace, Counts, First, Row
-from pidscope.query.process import container_json
+from pidscope.query.process import escaped
 from pidscope.render.text import known
 
 OwnerOf = Callable[[int, Optional[First], bool], Optional[Container]]
@@ -44,7 +44,7 @@ def _names(counts: ByComm | ByNamespace, row: Row, owner_of: OwnerOf | None) -> 
         "level": row.level,
         "init": row.init,
         "comm": comm,
-        "container": None if owner is None else container_json(owner),
+        "container": None if owner is None else escaped(owner)._asdict(),
     }
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from pidscope.escape import escape
-from pidscope.query.process import Outermost
+from pidscope.query.lookup import signal_of
+from pidscope.query.process import rfc3339, with_owners
 
 if TYPE_CHECKING:
+    from pidscope.containers.container import Container
     from pidscope.events import Event
+    from pidscope.query.ended import Life
+    from pidscope.query.explain import Explained
+    from pidscope.query.lookup import Answer, Held
+    from pidscope.query.process import Namespace, Process
+    from pidscope.snapshot import Mount
 
 SCHEMA = 1
 
@@ -52,7 +59,7 @@ def envelope(
     host: str,
     boot_id: str | None,
     complete: bool,
-    outermost: Outermost,
+    mount: Mount,
 ) -> dict[str, Any]:
     """Return the document whose list ``name`` holds ``items``; ``mode`` None: no kernel asked."""
     return {
@@ -62,6 +69,104 @@ def envelope(
         "host": host,
         "boot_id": boot_id,
         "complete": complete,
-        "outermost": outermost,
+        "outermost": {"ns": mount.ns, "initial": mount.initial},
         name: list(items),
+    }
+
+
+def process_json(process: Process) -> dict[str, Any]:
+    """Return a process, with what each level calls it."""
+    levels = [_contained(level) for level in process.levels]
+    return {**_contained(process), "levels": levels}
+
+
+def namespace_json(namespace: Namespace) -> dict[str, Any]:
+    """Return a PID namespace, with the containers that have it."""
+    shared = [container._asdict() for container in namespace.shared]
+    return {**_contained(namespace), "shared": shared}
+
+
+def _contained(value: Any) -> dict[str, Any]:
+    """Return the fields of what has a container."""
+    container: Container | None = value.container
+    return {**value._asdict(), "container": None if container is None else container._asdict()}
+
+
+def answer_json(answer: Answer, boot_time: int, owners: Mapping[int, Container]) -> dict[str, Any]:
+    """Return one entry of ``lookups``; ``boot_time`` is in seconds since the epoch.
+
+    ``owners``: the container that owns each PID namespace, by inum.
+    """
+    task, held, ended = answer.taken.task, answer.taken.held, answer.ended
+    return {
+        "number": answer.taken.number,
+        "ns": answer.ns,
+        "to": {"ns": answer.to, "number": answer.translated if answer.levels else None},
+        "process": None if task is None else process_json(*with_owners([task], owners)),
+        "held": None if held is None else _held_json(held),
+        "ended": None if ended is None else _lives_json(ended, boot_time, task is not None),
+    }
+
+
+def _held_json(held: Held) -> dict[str, Any]:
+    levels = [level._asdict() for level in held.levels]
+    return {"levels": levels, "group": list(held.group), "session": list(held.session)}
+
+
+def _lives_json(lives: Iterable[Life], boot_time: int, taken: bool) -> list[dict[str, Any]]:
+    return [
+        {
+            "pid": life.tgids[0],
+            "tid": life.numbers[0],
+            "comm": escape(life.comm),
+            "start_time": None if life.start_ns is None else rfc3339(boot_time, life.start_ns),
+            "start_ns": None if life.start_ns is None else str(life.start_ns),
+            "exited_time": rfc3339(boot_time, life.exited_ns),
+            "exited_ns": str(life.exited_ns),
+            "released_ns": str(life.released_ns),
+            "exit_status": None if signal_of(life) else life.exit_code >> 8 & 0xFF,
+            "signal": signal_of(life) or None,
+            "given_out_again": taken or place > 0,
+            "levels": [
+                {"ns": ns, "tid": tid, "pid": pid}
+                for ns, tid, pid in zip(life.inums, life.numbers, life.tgids)
+            ],
+        }
+        for place, life in enumerate(lives)
+    ]
+
+
+def pids_json(it: Explained) -> list[dict[str, Any]]:
+    """Return the struct pids of a task; the tasks on a list are named by tid."""
+    return [
+        {
+            "nr": pid.nr,
+            "numbers": list(pid.numbers),
+            "ns": list(pid.ns),
+            "partial": pid.partial,
+            "tasks": {kind: [task.tid for task in tasks] for kind, tasks in pid.tasks.items()},
+        }
+        for pid in it.pids
+    ]
+
+
+def explained_json(it: Explained) -> dict[str, Any]:
+    """Return what else its pointers lead to; pointers are ``nr``, tids or inums, null: unknown."""
+    links = dict(it.links)
+    return {
+        "task": process_json(it.task),
+        "thread_pid": links.pop("PID"),
+        "group_leader": it.task.pid,
+        "real_parent": it.task.levels[0].ppid,
+        "signal": {"pids": links, "threads": list(it.threads)},
+        "pid_ns_for_children": None if it.children is None else it.children.ns,
+        "namespaces": [
+            {
+                "ns": space.ns,
+                "level": space.level,
+                "child_reaper": None if space.init is None else space.init.tid,
+                "active": space.active,
+            }
+            for space in it.spaces
+        ],
     }

@@ -43,7 +43,10 @@ def _document(bound: Bound) -> dict[str, Any]:
 
 
 def next_fork(found: Sequence[Bound]) -> dict[str, Any]:
-    """Return as JSON the tight bound, and the errno at its end; null: none is known."""
+    """Return the tight bound as JSON has it, with the errno once its room is used up.
+
+    null: none is known.
+    """
     first = tight(found)
     return {
         "room": None if first is None else shown(first.room),

@@ -1,7 +1,7 @@
 """What `pidscope lookup` found, as a table for people.
 
-Pure. A line for whoever has the number now, then one for each that had it before, as far as that
-was recorded. ``-`` stands where there is nothing to tell.
+Pure. A line for what has the number now, then one for each task that had it before, as far as that
+was recorded. ``-`` stands where there is nothing to show.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from pidscope.escape import escape
-from pidscope.query.lookup import Answer, Held, Numbered, level_in, number_in, signal_of
-from pidscope.query.process import Process
-from pidscope.render import tables as views
+from pidscope.query.lookup import Answer, Held, Numbered, number_in, signal_of
+from pidscope.query.process import Level, Process
+from pidscope.render import tables
 from pidscope.render.text import known
 
 if TYPE_CHECKING:
@@ -42,55 +42,54 @@ _COLUMNS: Mapping[str, Callable[[Line], str]] = {
     "COMM": lambda it: it.comm,
     "WHAT": lambda it: it.what,
 }
-COLUMNS = (*_COLUMNS, *(column for column in views.PS_COLUMNS if column not in _COLUMNS))
+COLUMNS = (*_COLUMNS, *(column for column in tables.PS_COLUMNS if column not in _COLUMNS))
 DEFAULT = ("NUMBER", "TO", "NSPID", "NS", "COMM", "WHAT")
 
 
 def answer_table(
     answers: Iterable[Answer],
     columns: Sequence[str],
-    clock: Callable[[int], datetime],
+    boot_time: int,
     *,
     headings: bool,
     width: int | None,
 ) -> str:
-    """Return the lines; ``clock`` turns nanoseconds of CLOCK_BOOTTIME into local time."""
-    lines = [line for answer in answers for line in _lines(answer, clock)]
+    """Return the lines, with times as here; ``boot_time`` is in seconds since the epoch."""
+    lines = [line for answer in answers for line in _lines(answer, boot_time)]
     rows = [[_cell(line, column) for column in columns] for line in lines]
-    rows = views.fitted(rows, columns, headings, width)
-    return views.aligned(rows, columns) if lines else ""
+    rows = tables.fitted(rows, columns, headings, width)
+    return tables.aligned(rows, columns) if lines else ""
 
 
 def _cell(line: Line, column: str) -> str:
     if column in _COLUMNS:
         return _COLUMNS[column](line)
-    return _NOTHING if line.task is None else views.PS_COLUMNS[column](line.task)
+    return _NOTHING if line.task is None else tables.PS_COLUMNS[column](line.task)
 
 
-def _lines(answer: Answer, clock: Callable[[int], datetime]) -> Iterator[Line]:
+def _lines(answer: Answer, boot_time: int) -> Iterator[Line]:
     task, held, number = answer.taken.task, answer.taken.held, answer.taken.number
     if task is not None:
-        what = what_is(task, answer.ns)
-        yield Line(number, answer.translated, answer.levels, task["comm"], what, task)
+        what = what_is(task, answer.level or task.levels[0])
+        yield Line(number, answer.translated, answer.levels, task.comm, what, task)
     elif held is not None:
         yield Line(number, answer.translated, answer.levels, _NOTHING, what_holds(held))
     for place, life in enumerate(answer.ended or ()):
         levels = [Numbered(ns, nr) for ns, nr in zip(life.inums, life.numbers)]
         again = ", reused" if place or task is not None else ""
-        what = f"{_thread_of(life, answer.ns)}{_ended(life, clock)}{again}"
+        what = f"{_thread_of(life, answer.ns)}{_ended(life, boot_time)}{again}"
         yield Line(number, number_in(levels, answer.to), levels, escape(life.comm), what)
 
 
-def what_is(task: Process, ns: int | None) -> str:
-    """Return what has a number: ``process``, or ``thread 19 of process 17`` as ``ns`` counts."""
-    level = level_in(task, ns) or task["levels"][0]
+def what_is(task: Process, level: Level) -> str:
+    """Return what has a number: ``process``, or ``thread 19 of process 17`` as ``level`` counts."""
     words = "process"
-    if level["tid"] != level["pid"]:
-        words = f"thread {level['tid']} of process {level['pid']}"
-    elif task["state"] == "Z":
+    if level.tid != level.pid:
+        words = f"thread {level.tid} of process {level.pid}"
+    elif task.state == "Z":
         # Its parent, if it has a number here: it is outside if the dead one entered from there.
-        words = f"zombie, {level['ppid'] or 'its parent'} has yet to wait"
-    return f"{words}, joined" if task["joined"] else words
+        words = f"zombie, {level.ppid or 'its parent'} has yet to wait"
+    return f"{words}, joined" if task.joined else words
 
 
 def what_holds(held: Held) -> str:
@@ -100,14 +99,15 @@ def what_holds(held: Held) -> str:
 
 
 def _thread_of(life: Life, ns: int | None) -> str:
-    """Return whose thread it was, as ``ns`` counts; nothing for a process."""
+    """Return the process that it was a thread of, as ``ns`` counts; nothing for a process."""
     if life.numbers == life.tgids:
         return ""
     level = life.inums.index(ns) if ns in life.inums else 0
     return f"thread of {life.tgids[level]}, "
 
 
-def _ended(life: Life, clock: Callable[[int], datetime]) -> str:
+def _ended(life: Life, boot_time: int) -> str:
     signal = signal_of(life)
     ending = f"signal {signal}" if signal else f"status {life.exit_code >> 8 & 0xFF}"
-    return f"ended {clock(life.exited_ns):%H:%M:%S}, {ending}"
+    exited = datetime.fromtimestamp(boot_time + life.exited_ns / 1e9)
+    return f"ended {exited:%H:%M:%S}, {ending}"

@@ -1,6 +1,6 @@
-"""The documents as text for people: plain tables that fit a terminal.
+"""Processes and namespaces as text for people: plain tables that fit a terminal.
 
-Pure: takes what documents.py made, returns strings. ``?`` stands for what is not known; 0 is a
+Pure: takes values, returns strings. ``?`` stands for what is not known; 0 is a
 number that does not exist, as in /proc; ``…`` stands where something was cut.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pidscope.containers.container import Container, display_name
 from pidscope.errors import UsageError
-from pidscope.query.process import ContainerJson, Namespace, Process
+from pidscope.query.process import Namespace, Process
 from pidscope.render.text import COMM_WIDTH, cut, cut_front, cut_middle, known
 
 _MIN_COMM = 8
@@ -23,24 +23,24 @@ _SPACE = "\ue000"
 
 # REAPER of a process is the name of its parent, which the caller looks up.
 PS_COLUMNS: Mapping[str, Callable[[Process], str]] = {
-    "PID": lambda it: str(it["pid"]),
-    "TID": lambda it: str(it["tid"]),
-    "NSPID": lambda it: _numbers(level["tid"] for level in it["levels"]),
-    "NSTGID": lambda it: _numbers(level["pid"] for level in it["levels"]),
-    "NSPPID": lambda it: _numbers(level["ppid"] for level in it["levels"]),
-    "NSPGID": lambda it: _numbers(level["pgid"] for level in it["levels"]),
-    "NSSID": lambda it: _numbers(level["sid"] for level in it["levels"]),
-    "NS": lambda it: known(it["ns"]),
-    "LEVEL": lambda it: str(len(it["levels"]) - 1),
-    "PPID": lambda it: known(it["levels"][0]["ppid"]),
-    "PGID": lambda it: str(it["levels"][0]["pgid"]),
-    "SID": lambda it: str(it["levels"][0]["sid"]),
-    "STAT": lambda it: it["state"] + ("j" if it["joined"] else ""),
-    "START": lambda it: it["start_time"],
-    "ID": lambda it: it["id"],
-    "CONTAINER": lambda it: _called(it["container"]),
-    "NSCONTAINER": lambda it: _callings(level["container"] for level in it["levels"]),
-    "COMM": lambda it: it["comm"],
+    "PID": lambda it: str(it.pid),
+    "TID": lambda it: str(it.tid),
+    "NSPID": lambda it: _numbers(level.tid for level in it.levels),
+    "NSTGID": lambda it: _numbers(level.pid for level in it.levels),
+    "NSPPID": lambda it: _numbers(level.ppid for level in it.levels),
+    "NSPGID": lambda it: _numbers(level.pgid for level in it.levels),
+    "NSSID": lambda it: _numbers(level.sid for level in it.levels),
+    "NS": lambda it: known(it.ns),
+    "LEVEL": lambda it: str(len(it.levels) - 1),
+    "PPID": lambda it: known(it.levels[0].ppid),
+    "PGID": lambda it: str(it.levels[0].pgid),
+    "SID": lambda it: str(it.levels[0].sid),
+    "STAT": lambda it: it.state + ("j" if it.joined else ""),
+    "START": lambda it: it.start_time,
+    "ID": lambda it: it.id,
+    "CONTAINER": lambda it: _called(it.container),
+    "NSCONTAINER": lambda it: _callings(level.container for level in it.levels),
+    "COMM": lambda it: it.comm,
 }
 CONTAINERS = frozenset({"CONTAINER", "NSCONTAINER"})  # what needs cgroups
 PS_STARTS = frozenset({"START", "ID"})  # what a snapshot without starts does not have
@@ -50,15 +50,15 @@ PS_ZOMBIES = ("PID", "NSPID", "NS", "PPID", "REAPER", "COMM")
 
 # COMM of a namespace is that of its init, which the caller looks up.
 NS_COLUMNS: Mapping[str, Callable[[Namespace], str]] = {
-    "NS": lambda it: _INDENT * it["level"] + str(it["ns"]),
-    "LEVEL": lambda it: str(it["level"]),
-    "PARENT": lambda it: known(it["parent"]),
-    "INIT": lambda it: known(it["init"]),
-    "PROCS": lambda it: str(it["processes"]),
-    "THREADS": lambda it: str(it["threads"]),
-    "ZOMBIES": lambda it: str(it["zombies"]),
-    "LAST": lambda it: known(it["last_pid"]),
-    "CONTAINER": lambda it: _callings([it["container"], *it["shared"]], joint=" +"),
+    "NS": lambda it: _INDENT * it.level + str(it.ns),
+    "LEVEL": lambda it: str(it.level),
+    "PARENT": lambda it: known(it.parent),
+    "INIT": lambda it: known(it.init),
+    "PROCS": lambda it: str(it.processes),
+    "THREADS": lambda it: str(it.threads),
+    "ZOMBIES": lambda it: str(it.zombies),
+    "LAST": lambda it: known(it.last_pid),
+    "CONTAINER": lambda it: _callings([it.container, *it.shared], joint=" +"),
 }
 NS_DEFAULT = ("NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM")
 
@@ -104,16 +104,17 @@ def process_table(
     *,
     headings: bool,
     width: int | None,
-    told: bool = True,
+    containers_known: bool = True,
 ) -> str:
     """Return one line a task; NSPID and names give way to ``width``, None: nothing is cut.
 
-    ``comms`` names parents by number. ``told``: who is shown in no container is in none.
+    ``comms`` names parents by number. ``containers_known``: a process that is
+    shown in no container is in none.
     """
     particular: Mapping[str, Callable[[Process], str]] = {
-        "REAPER": lambda it: known(comms.get(it["levels"][0]["ppid"] or 0)),
-        "CONTAINER": lambda it: _called(it["container"], told),
-        "NSCONTAINER": lambda it: _callings((at["container"] for at in it["levels"]), told),
+        "REAPER": lambda it: known(comms.get(it.levels[0].ppid or 0)),
+        "CONTAINER": lambda it: _called(it.container, containers_known),
+        "NSCONTAINER": lambda it: _callings((at.container for at in it.levels), containers_known),
     }
     cells = [particular.get(column) or PS_COLUMNS[column] for column in columns]
     rows = [[cell(process) for cell in cells] for process in processes]
@@ -127,18 +128,18 @@ def namespace_tree(
     *,
     headings: bool,
     width: int | None,
-    told: bool = True,
+    containers_known: bool = True,
 ) -> str:
     """Return one line a namespace, indented by level; ``comms`` names inits by number.
 
-    ``told``: what is shown to be no container's is none's.
+    ``containers_known``: a namespace that is shown as no container's is none's.
     """
 
     def cell(namespace: Namespace, column: str) -> str:
         if column == "COMM":
-            return known(comms.get(namespace["init"] or 0))
+            return known(comms.get(namespace.init or 0))
         if column == "CONTAINER":
-            return _callings([namespace["container"], *namespace["shared"]], told, " +")
+            return _callings([namespace.container, *namespace.shared], containers_known, " +")
         return NS_COLUMNS[column](namespace)
 
     rows = [[cell(namespace, column) for column in columns] for namespace in namespaces]
@@ -230,13 +231,13 @@ def _numbers(numbers: Iterable[int | None]) -> str:
     return " ".join(map(known, numbers))
 
 
-def _called(container: ContainerJson | None, told: bool = True) -> str:
+def _called(container: Container | None, containers_known: bool = True) -> str:
     if container is None:
-        return "-" if told else "?"
-    return display_name(Container(**container))
+        return "-" if containers_known else "?"
+    return display_name(container)
 
 
 def _callings(
-    containers: Iterable[ContainerJson | None], told: bool = True, joint: str = " "
+    containers: Iterable[Container | None], containers_known: bool = True, joint: str = " "
 ) -> str:
-    return joint.join(_called(container, told) for container in containers)
+    return joint.join(_called(container, containers_known) for container in containers)

@@ -6,15 +6,16 @@ let others go on there, as CPUs do that share a kernel.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Callable, Protocol, TypeVar
 
 from pidscope.host.proc_parse import parse_start_ticks, parse_status
-from pidscope.limits.bounds import Facts
+from pidscope.limits.bounds import Everyone, Facts
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import PIDTYPE_PID, Pid, pid_task
 from pidscope.model.pid_namespace import PidNamespace
 from pidscope.model.proc import (
+    NS_PER_TICK,
     pidns_for_children_get,
     pidns_get,
     proc_pid_lookup,
@@ -25,7 +26,7 @@ from pidscope.model.proc import (
 )
 from pidscope.model.sched import TaskStruct
 from pidscope.simulated.limits import fork_facts
-from pidscope.snapshot import Mount, Snapshot, Status, TaskReading, take_snapshot
+from pidscope.snapshot import Mount, ProcReading, Snapshot, Status, TaskReading, take_snapshot
 
 BOOT_TIME = 1_767_225_600  # btime: 2026-01-01T00:00:00Z
 
@@ -81,7 +82,18 @@ class SimulatedProcFs:
         ns = self._finish(self._namespace(number, pidns_for_children_get))
         return None if ns is None else ns.inum
 
-    def fork_facts(self, number: int) -> Facts | None:
+    def cgroups_of(self, numbers: Iterable[int]) -> None:
+        """Return None: no task of the model is in a container."""
+
+    def sees_cgroups_whole(self) -> bool:
+        """Return False, as there are no cgroups to be read."""
+        return False
+
+    def host_root(self) -> str:
+        """Return the root of this host: no container of the model is looked for below it."""
+        return ""
+
+    def fork_facts(self, number: int, everyone: Everyone | None = None) -> Facts | None:
         """Return what bounds the forks of a task; None: it vanished, or has exited."""
         return fork_facts(self._kernel, number)
 
@@ -111,6 +123,13 @@ class SimulatedProcFs:
         The starts are read in any case: they cost little here. No task is in a container.
         """
         return take_snapshot(self, threads)
+
+    def read_all(
+        self, threads: bool = True, starts: bool = True, cgroups: bool = False
+    ) -> ProcReading:
+        """Return all that a command needs, read at once."""
+        snapshot = self.snapshot(threads, starts, cgroups)
+        return ProcReading(self.mount(), snapshot, True, BOOT_TIME, 1_000_000_000 // NS_PER_TICK, 0)
 
     def mount(self) -> Mount:
         """Return the initial namespace."""

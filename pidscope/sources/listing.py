@@ -1,23 +1,23 @@
-"""What the commands that list have in common: their options, what they read, their documents."""
+"""One reading of a /proc: what a command that lists needs of it, read once into a `View`."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from pidscope.containers.container import Chain
+from pidscope.errors import UsageError
 from pidscope.host.proc import ProcFs
-from pidscope.host.time_namespace import Offsets, offsets_of_reader
-from pidscope.query import process as documents
-from pidscope.query.process import Outermost, Process
-from pidscope.query.where import bracketed
+from pidscope.host.reading import read_host
+from pidscope.query.view import View
+from pidscope.query.where import Place, Scene, Where, bracketed, resolve, shared_by
 from pidscope.render.json import envelope
-from pidscope.snapshot import Mount, ProcFiles, Snapshot
+from pidscope.snapshot import Mount, ProcFiles, ProcReading, TaskReading
 from pidscope.sources.options import (
     SIMULATED,
+    add_json,
     add_option,
     add_proc,
     expect_no_proc,
@@ -28,66 +28,35 @@ from pidscope.sources.options import (
 from pidscope.terminal import warn
 
 if TYPE_CHECKING:
-    from pidscope.query.namespace_owner import Homes
+    from pidscope.limits.bounds import Everyone, Facts
+    from pidscope.query.ended import Record
     from pidscope.simulated.stage import Stage
-    from pidscope.sources.playback import Record
-
-
-class ListedProc(ProcFiles, Protocol):
-    """A /proc that can be listed: a mount's files, and what they say of the machine."""
-
-    def snapshot(
-        self, threads: bool = True, starts: bool = True, cgroups: bool = False
-    ) -> Snapshot:
-        """Every task that is listed, with its start, or its cgroup, if that is asked for."""
-
-    def own_number(self) -> int | None:
-        """The number of who reads, if it has one here."""
-
-    def children_ns(self, number: int) -> int | None:
-        """The inum of the namespace of a task's children, if that can be read."""
-
-    def mount(self) -> Mount:
-        """The namespace that it shows."""
-
-    def sees_all(self) -> bool:
-        """Whether nobody is hidden."""
-
-    def boot_id(self) -> str | None:
-        """The UUID of this boot, if it has one."""
-
-    def boot_time(self) -> int:
-        """The boot in seconds since the epoch."""
-
-    def last_pid(self) -> int | None:
-        """The last number given out in its namespace."""
 
 
 class Listed(NamedTuple):
-    """A /proc, and what a document says of where it comes from."""
+    """A /proc that can be listed, this host's or a simulated kernel's, and what it is called."""
 
-    proc: ListedProc
-    mount: Mount
+    proc: ProcFiles
     source: str
     mode: str
     host: str
-    ticks_per_second: int
-    offsets: Offsets  # of the time namespace of who reads
-    record: Record | None = None  # of those that ended; None: nothing was recording
+    read_all: Callable[[bool, bool, bool], ProcReading]  # with threads, starts, cgroups
+    fork_facts: Callable[[int, Everyone], Facts | None]  # what bounds the forks of a task
+    record: Record | None = None  # of the tasks that ended; None: nothing was recording
 
-    def containers(self, snapshot: Snapshot) -> Mapping[int, Chain] | None:
-        """The containers around each process, by its number here; None: this cannot be told.
+    def containers(self, cgroups: Mapping[int, bytes] | None) -> Mapping[int, Chain] | None:
+        """Return the containers around each process, given its cgroup by its number here.
 
-        The snapshot has cgroups. Says on standard error what cannot be known, and who would not
-        tell names.
+        None: there are no cgroups to be read. Prints notes on standard error about what cannot be
+        known, and about engines that did not answer with names.
         """
-        if snapshot.cgroups is None or not isinstance(self.proc, ProcFs):
+        if cgroups is None:
             return None
-        if not self.knows_containers():
-            warn("seen from inside a cgroup namespace: only containers in it are known")
+        if not self.proc.sees_cgroups_whole():
+            warn("read inside a cgroup namespace: only the containers in it are known")
         from pidscope.query.namespace_owner import chains  # what names no container does without
 
-        found = chains(snapshot.cgroups)
+        found = chains(cgroups)
         if not any(found.values()):
             return found
         from pidscope.containers.names import name_containers
@@ -97,48 +66,13 @@ class Listed(NamedTuple):
             warn(f"containers are shown by their ids: {line}")
         return named.chains
 
-    def homes(self, processes: Iterable[Process], containers: Mapping[int, Chain] | None) -> Homes:
-        """Whose the PID namespaces of these processes are."""
-        from pidscope.query.namespace_owner import Homes, homes
-
-        return homes(processes, containers, self.proc.start_ticks) if containers else Homes({}, {})
-
-    def processes(
-        self, snapshot: Snapshot, containers: Mapping[int, Chain] | None = None
-    ) -> list[Process]:
-        """Its tasks as documents."""
-        return documents.processes(
-            snapshot,
-            containers=containers,
-            boot_time=self.boot_time(),
-            ticks_per_second=self.ticks_per_second,
-            start_offset_ns=self.offsets.start_ns,
-        )
-
-    def boot_time(self) -> int:
-        """The boot in seconds since the epoch, from btime or, in a time namespace, the clocks.
-
-        btime is shifted there by some kernels (6.1) and not by others (5.10).
-        """
-        if not self.offsets.clock_ns:
-            return self.proc.boot_time()
-        while True:
-            before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            now = time.clock_gettime_ns(time.CLOCK_REALTIME)
-            after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            earliest, latest = (
-                (now - boottime + self.offsets.clock_ns) // 1_000_000_000
-                for boottime in (after, before)
-            )
-            if earliest == latest:  # or a second ended between the readings
-                return earliest
-
-    def knows_containers(self) -> bool:
-        """Tell whether who is shown in no container is in none."""
-        return isinstance(self.proc, ProcFs) and self.proc.sees_cgroups_whole()
-
     def print_document(
-        self, name: str, items: Sequence[Mapping[str, Any]], complete: bool, **more: Any
+        self,
+        view: View,
+        name: str,
+        items: Sequence[Mapping[str, Any]],
+        complete: bool,
+        **more: Any,
     ) -> None:
         """Print the document whose list ``name`` holds ``items``, and ``more`` beside it."""
         import json  # takes a while to import, and a table does without
@@ -151,38 +85,100 @@ class Listed(NamedTuple):
             host=self.host,
             boot_id=self.proc.boot_id(),
             complete=complete,
-            outermost=Outermost(ns=self.mount.ns, initial=self.mount.initial),
+            mount=view.reading.mount,
         )
         print(json.dumps({**document, **more}))
 
-    def warn_outermost(self) -> None:
-        """Say on standard error if this is not the host's view, which looks just the same."""
-        ns, initial, _ = self.mount
-        if not initial:
-            host = "not from the host" if initial is False else "perhaps not from the host"
-            warn(
-                f"seen from {bracketed(ns)}, {host}: these are its PIDs, "
-                "and who is outside it is not shown"
-            )
+
+class Wants(NamedTuple):
+    """What a command needs of a /proc."""
+
+    threads: bool = True
+    starts: bool = False  # of each task; read in any case if a WHERE may name a container
+    containers: bool = False  # around each process; likewise
+    shows_containers: bool = False  # a column does, so that it is an error if there are none
+    where: Where | None = None
+    to: Where | None = None
+    numbers: Collection[int] = ()  # in WHERE: threads that have one are read, too
+
+
+def read(world: Listed, wants: Wants) -> View:
+    """Read the /proc of a world, once.
+
+    Raises:
+        UsageError: containers cannot be shown. AmbiguousError, NotFound: no one namespace is named.
+        HostError: it cannot be read. ProcError: a file of it has not the kernel's form.
+    """
+    placed = any(where is not None and where.needs_containers for where in (wants.where, wants.to))
+    cgroups = wants.containers or placed
+    reading = world.read_all(wants.threads, wants.starts or placed, cgroups)
+    containers = world.containers(reading.snapshot.cgroups)
+    if containers is None and wants.shows_containers:
+        raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
+    place, to = (_place(world, where, reading, containers) for where in (wants.where, wants.to))
+    notes = _notes(reading.mount, place, to)
+    view = View(reading, containers, place, to, notes, world.proc.start_ticks, world.record)
+    threads = _threads(world.proc, view, wants.numbers)
+    snapshot = reading.snapshot
+    snapshot = snapshot._replace(tasks=(*snapshot.tasks, *threads))
+    return view._replace(reading=reading._replace(snapshot=snapshot)) if threads else view
+
+
+def _place(
+    world: Listed, where: Where | None, reading: ProcReading, containers: Mapping[int, Chain] | None
+) -> Place:
+    if where is None:
+        return Place(reading.mount.ns)
+    snapshot = reading.snapshot
+    complete = reading.sees_all and all(task.ns is not None for task in snapshot.tasks)
+    return resolve(where, Scene(reading.mount, world.proc.read, snapshot, containers, complete))
+
+
+def _notes(mount: Mount, *places: Place) -> list[str]:
+    named = dict.fromkeys(it for it in places if it.container)
+    notes = [line for it in named for line in shared_by(it)]
+    if mount.initial:
+        return notes
+    host = "not from the host" if mount.initial is False else "perhaps not from the host"
+    these = "these are its PIDs, and processes outside it are not shown"
+    return [f"read from {bracketed(mount.ns)}, {host}: {these}", *notes]
+
+
+def _threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> list[TaskReading]:
+    """Read the threads that may have one of ``numbers``, where no process has it."""
+    reading, ns = view.reading, view.place.ns
+    wanted: Iterable[int] = ()
+    if ns == reading.mount.ns:  # its numbers are the names of files
+        wanted = sorted({*numbers}.difference(task.number for task in reading.snapshot.tasks))
+    elif numbers:
+        levels = [(it.pid, level) for it in view.processes() for level in it.levels]
+        inside = {level.pid: pid for pid, level in levels if level.ns == ns}
+        if not inside.keys() >= {*numbers}:
+            wanted = (tid for pid in inside.values() for tid in proc.threads(pid) if tid != pid)
+    return [reading for reading in map(proc.read, wanted) if reading is not None]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what lsns has, and what to read."""
-    parser.add_argument("-J", "--json", action="store_true", help="a JSON document")
+    add_json(parser)
     parser.add_argument("-n", "--noheadings", action="store_true", help="no headings")
     parser.add_argument("-o", "--output", metavar="COLUMNS", help="these columns, uncut")
+    add_source(parser)
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add ``--proc`` and ``--source``, for what reads a /proc."""
     add_proc(parser)
     add_option(parser, "proc")
 
 
 def listed(args: argparse.Namespace, recorded: bool = False) -> Listed:
-    """What ``--source`` and ``--proc`` name; a simulated kernel at the end of its scenario.
+    """Return what ``--source`` and ``--proc`` name; a simulated kernel at its scenario's end.
 
-    ``recorded``: with those that ended until then, where they can be had.
+    ``recorded``: with the tasks that ended until then, where they can be had.
 
     Raises:
         UsageError: there is no such source. ScenarioError, HostError: it cannot be played.
-        HostError: that is no /proc, or not one in which this process has a number.
     """
     scenario = scenario_of(args, "proc")
     if scenario is None:
@@ -200,28 +196,20 @@ def listed(args: argparse.Namespace, recorded: bool = False) -> Listed:
 
 
 def listed_host(proc: ProcFs) -> Listed:
-    """Return this host's /proc; raise HostError as `listed` does."""
-    return Listed(
-        proc,
-        proc.mount(),
-        "proc",
-        "proc",
-        os.uname().nodename,
-        os.sysconf("SC_CLK_TCK"),
-        offsets_of_reader(proc),
-    )
+    """Return this host's /proc."""
+
+    def facts(number: int, everyone: Everyone) -> Facts | None:
+        from pidscope.limits.read import fork_facts  # for one command only
+
+        return fork_facts(proc, number, everyone)
+
+    def read_all(threads: bool, starts: bool, cgroups: bool) -> ProcReading:
+        return read_host(proc, threads, starts, cgroups)
+
+    return Listed(proc, "proc", "proc", os.uname().nodename, read_all, facts)
 
 
 def listed_stage(stage: Stage, record: Record | None = None) -> Listed:
     """Return the /proc of a simulated kernel as it is now."""
-    simulated = stage.world.procfs
-    return Listed(
-        simulated,
-        simulated.mount(),
-        f"{SIMULATED}:{stage.name}",
-        SIMULATED,
-        SIMULATED,
-        1_000_000_000 // stage.world.ns_per_tick,
-        Offsets(0, 0),
-        record,
-    )
+    proc, name = stage.world.procfs, f"{SIMULATED}:{stage.name}"
+    return Listed(proc, name, SIMULATED, SIMULATED, proc.read_all, proc.fork_facts, record)

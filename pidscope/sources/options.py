@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 from pidscope.errors import UsageError
 from pidscope.host.proc import ProcFs
@@ -15,7 +15,7 @@ SIMULATED = "simulated"
 SCENARIOS = """\
 scenarios, for --source simulated[:SCENARIO], which needs no privilege:
   containers     two containers, each with its own PID 17 (the default)
-  nested         a container in a container in a container, and who joins one
+  nested         three containers, one inside another, and a task that joins one
   session        a number that outlives its process
   reuse          the same number again, for another process
   exec-thread    exec by a thread that is not the leader
@@ -25,6 +25,24 @@ scenarios, for --source simulated[:SCENARIO], which needs no privilege:
   FILE           your own: with a / in its name, or .scenario at its end
 """
 SEE_SCENARIOS = "pidscope --help lists the scenarios of --source simulated[:SCENARIO]."
+
+
+def add_command(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    run: Callable[[argparse.Namespace], int],
+    name: str,
+    **texts: str,
+) -> argparse.ArgumentParser:
+    """Add a command and return its parser; ``texts`` are its help, description and epilog."""
+    as_it_is = argparse.RawDescriptionHelpFormatter
+    parser = subparsers.add_parser(name, formatter_class=as_it_is, **texts)  # type: ignore[arg-type]
+    parser.set_defaults(func=run)
+    return parser
+
+
+def add_json(parser: argparse._ActionsContainer) -> None:
+    """Add ``--json``, for one document."""
+    parser.add_argument("-J", "--json", action="store_true", help="a JSON document")
 
 
 def add_option(parser: argparse.ArgumentParser, default: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import socket
@@ -14,17 +13,15 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from jsonschema import Draft202012Validator
 
 import pidscope
 from pidscope.commands import lookup, ns, ps
+from tests.unit.commands.asked import Answer, run, valid
 
-SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
 HOST, WEB, POD, MADE = 70, 71, 72, 73  # inums
 A, B, C, D = (digit * 64 for digit in "abcd")
 UID = "1c2e3f40-aaaa-bbbb-cccc-0123456789ab"
 POD_PATH = f"/kubepods/burstable/pod{UID}"
-Answer = dict[str, Any]
 Ask = Callable[..., Answer]
 
 
@@ -110,21 +107,13 @@ def engine(proc: FakeProc) -> Iterator[FakeProc]:
         thread.join()
 
 
-def run(command: Any, *arguments: str) -> None:
-    parser = argparse.ArgumentParser()
-    command.register(parser.add_subparsers())
-    args = parser.parse_args([command.__name__.rpartition(".")[2], *arguments])
-    assert args.func(args) == 0
-
-
 @pytest.fixture
 def ask(capsys: pytest.CaptureFixture[str], proc: FakeProc) -> Ask:
     """A command's valid document; what it holds, by ``ns`` or ``pid``."""
 
     def ask(command: Any, *arguments: str) -> Answer:
-        run(command, "-J", "--proc", str(proc.root), *arguments)
-        document: Answer = json.loads(capsys.readouterr().out)
-        Draft202012Validator(SCHEMA).validate(document)
+        assert run(command, "-J", "--proc", str(proc.root), *arguments) == 0
+        document = valid(capsys.readouterr().out)
         for name, key in (("namespaces", "ns"), ("processes", "pid")):
             document.update({entry[key]: entry for entry in document.get(name, [])})
         return document
@@ -167,12 +156,12 @@ def test_each_level_of_a_process(engine: FakeProc, ask: Ask) -> None:
 
 
 def test_the_text(engine: FakeProc, capsys: pytest.CaptureFixture[str]) -> None:
-    run(ns, "-n", "-o", "NS,CONTAINER", "--proc", str(engine.root))
+    assert run(ns, "-n", "-o", "NS,CONTAINER", "--proc", str(engine.root)) == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         [str(HOST), "- +nd"], [str(WEB), "na"], [str(POD), "nb +prod/shop-0/cart"], [str(MADE), "-"]
     ]  # fmt: skip
-    run(ps, "-n", "-o", "PID,CONTAINER,NSCONTAINER", "--proc", str(engine.root))
+    assert run(ps, "-n", "-o", "PID,CONTAINER,NSCONTAINER", "--proc", str(engine.root)) == 0
     rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
     assert rows["1"] == ["-", "-"]
     assert rows["21"] == ["na", "-", "na"]
@@ -195,7 +184,7 @@ def test_an_engine_that_is_silent_is_told_of(
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(proc.host / "run" / "docker.sock"))
         listener.listen()
-        run(ns, "--proc", str(proc.root))
+        assert run(ns, "--proc", str(proc.root)) == 0
     out, err = capsys.readouterr()
     assert A[:12] in out
     told = err.replace("\npidscope:", "")
@@ -212,12 +201,12 @@ def test_inside_a_cgroup_namespace_none_is_not_said(
     (proc.root / "30" / "cgroup").write_text(f"0::/../{B}\n")
     assert not ask(ps)["containers_known"]
     capsys.readouterr()
-    run(ns, "-o", "NS,CONTAINER", "-n", "--proc", str(proc.root))
+    assert run(ns, "-o", "NS,CONTAINER", "-n", "--proc", str(proc.root)) == 0
     out, err = capsys.readouterr()
     rows = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert rows[str(WEB)] == "?"
     assert rows[str(POD)].startswith(B[:12])
-    assert "only containers in it are known" in err
+    assert "only the containers in it are known" in err
 
 
 def test_a_host_without_containers_imports_and_asks_nothing(tmp_path: Path) -> None:
@@ -240,7 +229,7 @@ def test_who_else_has_a_number_is_told_with_the_container(
 ) -> None:
     proc.add(17, HOST, "/system.slice/nginx.service")
     proc.add(32, POD, f"{POD_PATH}/{C}", 17)
-    run(lookup, "17", "--proc", str(proc.root))
+    assert run(lookup, "17", "--proc", str(proc.root)) == 0
     said = capsys.readouterr().err.splitlines()
     assert said[-3:-1] == [
         f"pidscope: 17 in pid:[{WEB}] is 21 x, docker container {A[:12]}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -11,23 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
-import pidscope
 from pidscope.cli import main
 from pidscope.events import PidType
 from pidscope.model.pid import Pid, find_task_by_pid_ns, task_active_pid_ns
 from pidscope.model.sched import TaskStruct
-from pidscope.query import explain as explaining
-from pidscope.query.explain import Explained, explain
-from pidscope.query.process import Outermost, Process, is_complete, processes
+from pidscope.query.explain import Explained, StructPid, explain
+from pidscope.query.process import Process, is_complete
 from pidscope.render.dot import dot
 from pidscope.render.drawing import lines
+from pidscope.render.json import explained_json
 from pidscope.simulated.stage import Stage, set_stage
-
-SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
-HOST = Outermost(ns=4026531836, initial=True)
-Answer = dict[str, Any]
+from tests.unit.commands.asked import Answer, played, printable, scenario, tasks_of, valid
 
 HELD = (
     "init: fork -> sh",
@@ -42,41 +36,27 @@ HELD = (
 )
 
 
-def scenario(tmp_path: Path, *lines: str) -> str:
-    path = tmp_path / "x.scenario"
-    path.write_text("\n".join(lines))
-    return f"simulated:{path}"
-
-
 def drawing(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     assert main(["explain", *arguments]) == 0
-    told = capsys.readouterr().out.rstrip("\n").split("\n")
-    assert max(map(len, told)) < 80
-    assert all(line.isprintable() for line in told)
-    return told
+    return printable(capsys.readouterr().out)
 
 
 def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> Answer:
     assert main(["explain", "-J", *arguments]) == 0
-    answer: Answer = json.loads(capsys.readouterr().out)
-    Draft202012Validator(SCHEMA).validate(answer)
-    return answer
-
-
-def whole(stage: Stage) -> list[Process]:
-    return processes(stage.world.procfs.snapshot(), boot_time=0, ticks_per_second=100)
+    return valid(capsys.readouterr().out)
 
 
 def explained(stage: Stage, everyone: list[Process], number: int, **changes: Any) -> Explained:
     procfs = stage.world.procfs
-    [task] = [it for it in everyone if it["tid"] == number]
+    [task] = [it for it in everyone if it.tid == number]
     known: dict[str, Any] = {
+        "initial": True,
         "nobody_hidden": True,
         "all_read": is_complete(everyone),
         "children_ns": procfs.children_ns(number),
         "ns_is_read": procfs.pid_ns(number) is not None,
     }
-    return explain(task, everyone, changes.pop("outermost", HOST), **{**known, **changes})
+    return explain(task, everyone, **{**known, **changes})
 
 
 # --- the truth ------------------------------------------------------------------------------------
@@ -91,8 +71,8 @@ def expect_the_pointers_of(task: TaskStruct, it: Explained) -> int:
     for found in it.pids:
         expect_the_pid(by_nr[found.nr], found)
     assert it.threads == sorted(thread.pid for thread in task.signal.threads)
-    assert it.leader is not None and it.leader["tid"] == task.group_leader.pid
-    assert (it.parent["pid"] if it.parent is not None else 0) == task.real_parent.tgid
+    assert it.leader is not None and it.leader.tid == task.group_leader.pid
+    assert (it.parent.pid if it.parent is not None else 0) == task.real_parent.tgid
     children = task.nsproxy and task.nsproxy.pid_ns_for_children
     assert (it.children and it.children.ns) == (children and children.inum)
     active = task_active_pid_ns(task)
@@ -101,11 +81,11 @@ def expect_the_pointers_of(task: TaskStruct, it: Explained) -> int:
     for space, ns in zip(reversed(it.spaces), active.outwards()):
         assert space.level == ns.level
         assert space.init is not None and ns.child_reaper is not None
-        assert space.init["tid"] == ns.child_reaper.signal.pids[PidType.TGID].numbers[0].nr  # type: ignore[union-attr]
+        assert space.init.tid == ns.child_reaper.signal.pids[PidType.TGID].numbers[0].nr  # type: ignore[union-attr]
     return sum(pid.partial for pid in it.pids)
 
 
-def expect_the_pid(pid: Pid, found: explaining.StructPid) -> None:
+def expect_the_pid(pid: Pid, found: StructPid) -> None:
     upids = [(upid.nr, upid.ns.inum) for upid in pid.numbers]
     shown = list(zip(found.numbers, found.ns))
     assert shown == upids[: len(shown)]
@@ -114,7 +94,7 @@ def expect_the_pid(pid: Pid, found: explaining.StructPid) -> None:
     assert found.partial or shown == upids
     for kind in PidType:
         members = {task.pid for task in pid.tasks[kind] if task.pid}  # the swapper is not seen
-        assert {task["tid"] for task in found.tasks[kind.name]} == members
+        assert {task.tid for task in found.tasks[kind.name]} == members
 
 
 @pytest.mark.parametrize(
@@ -127,11 +107,11 @@ def test_the_pointers_are_those_of_the_kernel(name: str) -> None:
         stage.world.step()
         if step % 10 and step < stage.steps - 1:
             continue
-        everyone = whole(stage)
+        everyone = tasks_of(stage)
         for process in everyone:
-            task = find_task_by_pid_ns(process["tid"], stage.world.kernel.init_pid_ns)
+            task = find_task_by_pid_ns(process.tid, stage.world.kernel.init_pid_ns)
             assert task is not None
-            it = explained(stage, everyone, process["tid"])
+            it = explained(stage, everyone, process.tid)
             partial += expect_the_pointers_of(task, it)
             assert all(len(line) < 80 for line in lines(it))
     assert partial or name not in ("session", "random:5")
@@ -207,7 +187,7 @@ def test_a_zombie_has_no_nsproxy(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_number_without_a_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = scenario(tmp_path, *HELD)
     told = drawing(capsys, "6", "--source", source)
-    place = told.index("struct pid 5/2/?  its level is not known: no task has it for its own")
+    place = told.index("struct pid 5/2/?  its level is not known: no task has it as its own")
     assert told[place + 3 : place + 8] == [
         "├─ numbers[…]           = not known",
         "├─ tasks[PIDTYPE_PID]   = empty",
@@ -236,14 +216,12 @@ def test_who_is_furthest_inwards_shows_most(tmp_path: Path) -> None:
         "job: exit",
         "inner: wait",
     )
-    stage = set_stage(scenario(tmp_path, *lines).partition(":")[2])
-    while stage.world.step():
-        pass
-    everyone = whole(stage)
+    stage = played(scenario(tmp_path, *lines).partition(":")[2])
+    everyone = tasks_of(stage)
     for number in (4, 7):  # sh and kid
         [held] = [pid for pid in explained(stage, everyone, number).pids if pid.partial]
         assert (held.nr, held.numbers) == (6, [6, 4, 2])
-        assert [task["tid"] for task in held.tasks["PGID"]] == [4, 7]
+        assert [task.tid for task in held.tasks["PGID"]] == [4, 7]
 
 
 def test_33_levels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -290,16 +268,14 @@ def unquoted(graph: str) -> str:
 
 @pytest.mark.parametrize("name", ["containers", "random:7"])
 def test_the_graph_has_every_node_that_an_edge_names(name: str) -> None:
-    stage = set_stage(name)
-    while stage.world.step():
-        pass
-    everyone = whole(stage)
+    stage = played(name)
+    everyone = tasks_of(stage)
     for process in everyone:
-        graph = unquoted(dot(explained(stage, everyone, process["tid"])))
+        graph = unquoted(dot(explained(stage, everyone, process.tid)))
         nodes = set(re.findall(r"^  (\w+) \[label", graph, re.MULTILINE))
         edges = re.findall(r"^  (\w+) -> (\w+) \[label=\];$", graph, re.MULTILINE)
         assert edges and {end for edge in edges for end in edge} <= nodes
-        assert f"task_{process['tid']}" in nodes
+        assert f"task_{process.tid}" in nodes
 
 
 def test_long_lists_are_cut_in_the_drawing_only(
@@ -320,52 +296,45 @@ def test_long_lists_are_cut_in_the_drawing_only(
 
 
 def test_not_known_is_never_nobody() -> None:
-    """A list on which nobody is seen may have somebody on it who is hidden."""
-    stage = set_stage("containers")
-    while stage.world.step():
-        pass
-    everyone = whole(stage)
+    """A list on which no task is visible may have one on it that is hidden."""
+    stage = played("containers")
+    everyone = tasks_of(stage)
     whole_ = "\n".join(lines(explained(stage, everyone, 36)))
     hidden = "\n".join(lines(explained(stage, everyone, 36, nobody_hidden=False, all_read=False)))
     assert "empty" in whole_ and "perhaps" not in whole_
-    assert "= not known: nobody is seen" in hidden and "and perhaps others" in hidden
-    alone = [it for it in everyone if it["tid"] != 19]
+    assert "= not known: no task is visible" in hidden and "and perhaps others" in hidden
+    alone = [it for it in everyone if it.tid != 19]
     unseen = "\n".join(lines(explained(stage, alone, 36, nobody_hidden=False, all_read=False)))
-    assert "struct pid 19/1/?  its level is not known: no task is seen that has" in unseen
+    assert "struct pid 19/1/?  its level is not known: no visible task has" in unseen
     assert unseen.count("empty") == 0
 
 
 def test_a_thread_whose_leader_went_while_it_was_read(tmp_path: Path) -> None:
-    stage = set_stage(
+    stage = played(
         scenario(tmp_path, "init: fork -> sh", "sh: clone THREAD -> t").partition(":")[2]
     )
-    while stage.world.step():
-        pass
-    alone = [task for task in whole(stage) if task["tid"] != 3]
+    alone = [task for task in tasks_of(stage) if task.tid != 3]
     told = lines(explained(stage, alone, 4))
     assert "├─ group_leader ─▶ task_struct 3 (?)" in told
-    place = told.index(
-        "struct pid 3/?  its level is not known: no task is seen that has it for its own"
-    )
-    assert told[place + 4] == "├─ tasks[PIDTYPE_TGID]  = not known: nobody is seen"
+    place = told.index("struct pid 3/?  its level is not known: no visible task has it as its own")
+    assert told[place + 4] == "├─ tasks[PIDTYPE_TGID]  = not known: no task is visible"
+
+
+def from_inside(process: Process) -> Process:
+    _, *levels = process.levels
+    return process._replace(pid=levels[0].pid, tid=levels[0].tid, levels=levels)
 
 
 def test_from_inside_a_container() -> None:
     """Whoever is outside has no number there: which struct pid it is cannot be told."""
-    stage = set_stage("containers")
-    while stage.world.step():
-        pass
-    inner = [it for it in whole(stage) if it["ns"] == 4026531840]
-    for process in inner:
-        del process["levels"][0]
-        process["pid"], process["tid"] = process["levels"][0]["pid"], process["levels"][0]["tid"]
-    inner[1]["levels"][0]["sid"] = 0
-    outermost = Outermost(ns=4026531840, initial=False)
-    number = inner[1]["tid"]
+    stage = played("containers")
+    inner = [from_inside(it) for it in tasks_of(stage) if it.ns == 4026531840]
+    inner[1] = inner[1]._replace(levels=[inner[1].levels[0]._replace(sid=0)])
+    number = inner[1].tid
     it = explain(
         inner[1],
         inner,
-        outermost,
+        initial=False,
         nobody_hidden=True,
         all_read=True,
         children_ns=4026531840,
@@ -377,7 +346,7 @@ def test_from_inside_a_container() -> None:
     assert told[-1].startswith("n is not known")
     assert "init_struct_pid" not in "\n".join(told) and "init_pid_ns" not in "\n".join(told)
     assert not it.all_seen
-    assert explaining.document(it)["signal"]["pids"]["SID"] is None
+    assert explained_json(it)["signal"]["pids"]["SID"] is None
 
 
 @pytest.mark.parametrize(
@@ -386,7 +355,7 @@ def test_from_inside_a_container() -> None:
 )
 def test_why_the_namespace_of_the_children_is_not_known(is_read: bool, said: str) -> None:
     stage = set_stage("containers")
-    everyone = whole(stage)
+    everyone = tasks_of(stage)
     it = explained(stage, everyone, 1, children_ns=None, ns_is_read=is_read)
     assert said in " ".join(" ".join(lines(it)).split())
 
@@ -397,12 +366,12 @@ def test_why_the_namespace_of_the_children_is_not_known(is_read: bool, said: str
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["777"], 1, "no task is 777 in pid:[4026531836]"),
-        (["36", "--in", "pid:19"], 1, "no task is 36 in pid:[4026531840]"),
+        (["777"], 1, "no task has PID 777 in pid:[4026531836]"),
+        (["36", "--in", "pid:19"], 1, "no task has PID 36 in pid:[4026531840]"),
         (["36", "--in", "pid:x"], 2, "no such place"),
-        (["0"], 2, "'0' is not a PID"),
+        (["0"], 2, "not a PID: '0'"),
         (["-5"], 2, "-5"),
-        (["x"], 2, "'x' is not a PID"),
+        (["x"], 2, "not a PID: 'x'"),
         (["36", "-J", "--dot"], 2, "not allowed with"),
     ],
 )
@@ -414,15 +383,6 @@ def test_refusals(
     except SystemExit as error:
         assert error.code == code
     assert said in capsys.readouterr().err
-
-
-def test_help_fits_and_has_examples(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit):
-        main(["explain", "--help"])
-    told = capsys.readouterr().out
-    assert "examples:" in told and "exit status:" in told
-    assert max(map(len, told.split("\n"))) < 80
 
 
 def test_the_document_names_what_the_drawing_does(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,21 +1,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
-import pidscope
 from pidscope.cli import main
 from pidscope.commands.limits import _hints
 from pidscope.errors import ProcError
@@ -36,32 +32,22 @@ from pidscope.limits.read import fork_facts
 from pidscope.limits.tasks_limit import MAX
 from pidscope.query.process import processes
 from pidscope.simulated.stage import set_stage
+from tests.unit.commands.asked import Answer, needs_root, printable, scenario, tasks_of, valid
 from tests.unit.commands.test_containers import HOST, D, FakeProc
 
-SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
 BOMB = "simulated:fork-bomb"
-Answer = dict[str, Any]
 
 
 def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> Answer:
     assert main(["limits", "-J", *arguments]) == 0
-    answer: Answer = json.loads(capsys.readouterr().out)
-    Draft202012Validator(SCHEMA).validate(answer)
-    return answer
+    return valid(capsys.readouterr().out)
 
 
 def text(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert main(["limits", *arguments]) == 0
     told = capsys.readouterr().out
-    assert max(map(len, told.split("\n"))) < 80
-    assert all(line.isprintable() for line in told.split("\n"))
+    printable(told)
     return told
-
-
-def scenario(tmp_path: Path, *lines: str) -> str:
-    path = tmp_path / "x.scenario"
-    path.write_text("\n".join(lines))
-    return f"simulated:{path}"
 
 
 # --- a simulated kernel ---------------------------------------------------------------------------
@@ -164,15 +150,6 @@ def test_long_paths_are_cut_at_the_front(
     assert "…bbb" in text(capsys, "--source", source)
 
 
-def test_help_fits_and_has_examples(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit):
-        main(["limits", "--help"])
-    told = capsys.readouterr().out
-    assert "examples:" in told and "exit status:" in told
-    assert max(map(len, told.split("\n"))) < 80
-
-
 @pytest.mark.parametrize("name", ["containers", "nested", "session", "random:3", "random:8"])
 def test_what_tasks_show_is_all_that_is_taken(name: str) -> None:
     """The numbers of /proc are those of the allocator, held ones too."""
@@ -181,7 +158,7 @@ def test_what_tasks_show_is_all_that_is_taken(name: str) -> None:
     held = 0
     for _ in range(min(stage.steps, 400)):
         world.step()
-        everyone = processes(world.procfs.snapshot(), boot_time=0, ticks_per_second=100)
+        everyone = tasks_of(stage)
         tasks = list(world.kernel.tasks())
         for ns in {level for task in tasks for level in task.thread_pid.numbers[-1].ns.outwards()}:  # type: ignore[union-attr]
             assert numbers_in_use(everyone, ns.inum) == set(ns.allocator.pids)
@@ -342,7 +319,7 @@ def test_rlimit_nproc_of_a_user(capsys: pytest.CaptureFixture[str]) -> None:
         assert process.stdout.readline().split() == [str(told["room"]), told["errno"]]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
+@needs_root
 def test_an_init_that_is_exiting_takes_nobody() -> None:
     """Its zombie's parent is outside, so it waits in zap_pid_ns_processes()."""
     procfs = ProcFs()
@@ -430,4 +407,4 @@ def test_who_has_vanished_has_no_facts() -> None:
 def test_a_namespace_that_may_not_be_read_is_not_said_to_be_another_users(name: str) -> None:
     """Seen as root: a task that has exited, and a process 1 that nobody may look into."""
     unknown = Bound(name, "pid:[?]", None, None, None, 0, "EAGAIN")
-    assert _hints([unknown]) == [f"{name} of pid:[?]: which namespace that is cannot be seen"]
+    assert _hints([unknown]) == [f"{name} of pid:[?]: which namespace that is cannot be read"]

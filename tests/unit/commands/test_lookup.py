@@ -1,9 +1,8 @@
-"""Numbers from one namespace to another: the plain rules, and the command on scenarios."""
+"""NumberIndex from one namespace to another: the plain rules, and the command on scenarios."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -11,26 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
-import pidscope
 from pidscope import cli
 from pidscope.containers.container import Container
 from pidscope.query.ended import Ended
-from pidscope.query.lookup import Answer, Held, Numbered, Numbers, number_in, tids
-from pidscope.query.process import Level, Process, processes
+from pidscope.query.lookup import Answer, Held, Numbered, NumberIndex, number_in, tids
+from pidscope.query.process import Level, Process
 from pidscope.simulated.procfs import SimulatedProcFs
 from pidscope.simulated.scenario import builtin_names
 from pidscope.simulated.stage import set_stage
-from pidscope.sources import listing as listing
+from pidscope.sources.listing import Listed
 from pidscope.sources.playback import play
 from tests import CHECKOUT
+from tests.unit.commands.asked import STATUS, needs_root, played, put_proc, tasks_of, valid
 
-SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
 HOST, BOX, DEEP = 4026531836, 4026531840, 4026531841
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
 
 Run = Callable[..., tuple[int, list[list[str]], list[str]]]
 
@@ -57,8 +52,7 @@ def document(capfd: pytest.CaptureFixture[str]) -> Callable[..., list[dict[str, 
 
     def ask(*arguments: str, source: str = "session") -> list[dict[str, Any]]:
         cli.main(["lookup", "-J", *arguments, "--source", f"simulated:{source}"])
-        made = json.loads(capfd.readouterr().out)
-        jsonschema.Draft202012Validator(SCHEMA).validate(made)
+        made = valid(capfd.readouterr().out)
         assert made["source"] == f"simulated:{source}"
         found: list[dict[str, Any]] = made["lookups"]
         return found
@@ -76,37 +70,37 @@ def task(*tid: int, pid: tuple[int, ...] = (), pgid: int = 0, sid: int = 0) -> P
         Level(ns=BOX, tid=tid[1], pid=(pid or tid)[1], ppid=1, pgid=pgid, sid=sid),
     ]
     return Process(
-        pid=levels[0]["pid"], tid=tid[0], id="", comm="x", state="S", start_time="", ns=BOX,
+        pid=levels[0].pid, tid=tid[0], id="", comm="x", state="S", start_time="", ns=BOX,
         joined=False, container=None, levels=levels,
     )  # fmt: skip
 
 
 def test_a_number_counts_in_its_namespace_only() -> None:
     tasks = [task(42, 17), task(17, 5)]
-    assert Numbers(tasks, BOX).who(17).task is tasks[0]
-    assert Numbers(tasks, HOST).who(17).task is tasks[1]
-    assert Numbers(tasks, None).who(17).task is tasks[1]
-    assert Numbers(tasks, DEEP).who(17).task is None
-    assert Numbers(tasks, BOX).processes() == [42, 17]
+    assert NumberIndex(tasks, BOX).what_has(17).task is tasks[0]
+    assert NumberIndex(tasks, HOST).what_has(17).task is tasks[1]
+    assert NumberIndex(tasks, None).what_has(17).task is tasks[1]
+    assert NumberIndex(tasks, DEEP).what_has(17).task is None
+    assert NumberIndex(tasks, BOX).processes() == [42, 17]
 
 
 def test_a_number_without_a_task_is_held_by_its_group_and_its_session() -> None:
     members = [task(42, 17, pgid=9, sid=3), task(43, 18, pgid=8, sid=9)]
-    known = Numbers([*members, task(44, 19, pid=(42, 17), pgid=9, sid=3)], BOX)
-    assert known.who(9).held == Held((Numbered(HOST, 1009), Numbered(BOX, 9)), (42,), (43,))
-    assert known.who(7).held is None and known.who(7).task is None
+    known = NumberIndex([*members, task(44, 19, pid=(42, 17), pgid=9, sid=3)], BOX)
+    assert known.what_has(9).held == Held((Numbered(HOST, 1009), Numbered(BOX, 9)), (42,), (43,))
+    assert known.what_has(7).held is None and known.what_has(7).task is None
 
 
 def test_further_inwards_than_its_members_a_held_number_is_not_known() -> None:
-    taken = Numbers([task(42, 17, pgid=9)], BOX).who(9)
+    taken = NumberIndex([task(42, 17, pgid=9)], BOX).what_has(9)
     assert Answer(BOX, HOST, taken).translated == 1009
     assert Answer(BOX, DEEP, taken).translated is None
-    assert Answer(BOX, DEEP, Numbers([task(42, 17)], BOX).who(17)).translated == 0
+    assert Answer(BOX, DEEP, NumberIndex([task(42, 17)], BOX).what_has(17)).translated == 0
 
 
 def test_who_has_a_number_of_its_own_does_not_hold_it() -> None:
     leader = task(42, 17, pgid=17, sid=17)
-    assert Numbers([leader], BOX).who(17).held is None
+    assert NumberIndex([leader], BOX).what_has(17).held is None
 
 
 def test_the_number_elsewhere_is_known_absent_or_unknown() -> None:
@@ -119,15 +113,14 @@ def test_the_number_elsewhere_is_known_absent_or_unknown() -> None:
 @pytest.mark.parametrize("name", [*builtin_names(), "random:1", "random:2", "random:3"])
 def test_every_number_of_every_namespace_is_as_the_table_has_it(name: str) -> None:
     """The table is rebuilt from events, the look-up from /proc: they share no code."""
-    world = set_stage(name).world
-    table = play(world).session.table
-    assert table is not None
-    everyone = processes(world.procfs.snapshot(), boot_time=0, ticks_per_second=100)
+    stage = set_stage(name)
+    table = play(stage.world).table
+    everyone = tasks_of(stage)
     compared = 0
     for ns in table.namespaces.values():
-        known = Numbers(everyone, ns.inum)
+        known = NumberIndex(everyone, ns.inum)
         for number in {*range(1, 80), *ns.pids}:
-            taken, pid = known.who(number), ns.pids.get(number)
+            taken, pid = known.what_has(number), ns.pids.get(number)
             if pid is None:
                 assert taken.task is None and taken.held is None
             elif pid.task is not None:
@@ -172,7 +165,7 @@ def test_only_the_number_for_a_script(lookup: Run) -> None:
 def test_a_thread_is_told_with_its_process_as_that_namespace_counts(
     lookup: Run, capfd: Any
 ) -> None:
-    host = [process["tid"] for process in threads("containers") if process["tid"] != process["pid"]]
+    host = [process.tid for process in tasks_of(played("containers")) if not process.is_leader]
     for tid in host:
         code, lines, _ = lookup("-n", str(tid), source="containers")
         assert code == 0 and lines[0][0] == lines[0][1] == str(tid)
@@ -182,20 +175,13 @@ def test_a_thread_is_told_with_its_process_as_that_namespace_counts(
 def test_no_thread_is_looked_for_whose_number_names_its_file(
     lookup: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thread = next(it["tid"] for it in threads("containers") if it["tid"] != it["pid"])
+    thread = next(it.tid for it in tasks_of(played("containers")) if not it.is_leader)
 
     def listed(self: SimulatedProcFs, number: int) -> list[int]:
         raise AssertionError(f"the threads of {number} were listed")
 
     monkeypatch.setattr(SimulatedProcFs, "threads", listed)
     assert lookup("-q", str(thread), source="containers")[1] == [[str(thread)]]
-
-
-def threads(name: str) -> list[Process]:
-    stage = set_stage(name)
-    while stage.world.step():
-        pass
-    return processes(stage.world.procfs.snapshot(), boot_time=0, ticks_per_second=100)
 
 
 def test_a_thread_inside_is_found_by_its_inner_number(lookup: Run, tmp_path: Path) -> None:
@@ -214,7 +200,7 @@ def test_a_number_that_only_a_session_has_is_no_process(lookup: Run) -> None:
     assert (code, said) == (1, [])
     code, lines, said = lookup("-q", "9", "--in", "pid:3")
     assert (code, lines) == (1, [])
-    assert said == [f"no process is 9 in pid:[{BOX}]: a group or session has it"]
+    assert said == [f"no process has PID 9 in pid:[{BOX}]: a group or session has it"]
 
 
 def test_who_ended_is_told_with_when_how_and_whether_it_was_given_out_again(lookup: Run) -> None:
@@ -231,7 +217,7 @@ def test_who_ended_is_told_with_when_how_and_whether_it_was_given_out_again(look
     assert text.startswith("sh ended ") and text.endswith(":32, signal 9")
     assert (code, said) == (1, [])
     code, lines, said = lookup("-q", "12", source="dying-init")
-    assert (code, lines, said) == (1, [], [f"nobody is 12 in pid:[{HOST}] now"])
+    assert (code, lines, said) == (1, [], [f"no process has PID 12 in pid:[{HOST}] now"])
 
 
 def test_a_thread_that_ended_is_told_as_the_namespace_counts(lookup: Run) -> None:
@@ -260,7 +246,8 @@ def test_a_zombie_is_told_with_who_does_not_wait(lookup: Run, tmp_path: Path) ->
 def test_nobody_has_it_and_the_record_goes_back_to_the_boot(lookup: Run) -> None:
     code, lines, said = lookup("99", "98", "--in", "pid:3", "-n")
     assert (code, lines) == (1, [])
-    assert said == [f"nobody is 99 or 98 in pid:[{BOX}] now, and nobody was before"]
+    text = f"no process has PID 99 or 98 in pid:[{BOX}], and none had it before"
+    assert " ".join(said) == text
 
 
 def test_what_the_record_has_dropped_is_not_known(
@@ -269,13 +256,13 @@ def test_what_the_record_has_dropped_is_not_known(
     monkeypatch.setattr(Ended.__init__, "__defaults__", (1,))
     code, _, said = lookup("99", source="dying-init")
     assert code == 4
-    assert said[1] == "who was is not known: only the last 1 that ended are kept"
+    assert said[1] == "what had it before is not known: only the last 1 that ended are kept"
 
 
 def test_many_missing_numbers_are_one_line(lookup: Run) -> None:
     _, _, said = lookup(*map(str, range(100, 115)))
     text = " ".join(said)
-    assert text.startswith("nobody is 100, 101, ") and ", 109 or 5 others in " in text
+    assert text.startswith("no process has PID 100, 101, ") and ", 109 or 5 others in " in text
 
 
 def test_a_column_and_its_heading_and_an_unknown_one(lookup: Run) -> None:
@@ -306,12 +293,12 @@ def test_what_is_no_number_is_wrong_usage(
 ) -> None:
     given(monkeypatch, f"1 {word}".encode())
     code, lines, said = lookup("-")
-    assert (code, lines) == (2, []) and said[0].endswith("': no PID")
+    assert (code, lines) == (2, []) and said[0].startswith("not a PID: '")
 
 
 def test_what_0_stands_for_is_told(lookup: Run) -> None:
     code, _, said = lookup("0")
-    assert code == 2 and "who has no number in that namespace" in " ".join(said)
+    assert code == 2 and "a task that has no number there" in " ".join(said)
 
 
 @pytest.mark.parametrize("raw", [b"\x1b[2J", b"\xff\xfe", b"1\x00"])
@@ -349,15 +336,6 @@ def test_what_cannot_be_answered(lookup: Run, arguments: list[str], code: int, n
     assert (got, lines) == (code, []) and named in said[0]
 
 
-def test_help_fits(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit):
-        cli.main(["lookup", "--help"])
-    text = capsys.readouterr().out
-    assert "examples:" in text and "exit status:" in text
-    assert max(map(len, text.split("\n"))) < 80
-
-
 # --- with containers, as whoever names them will tell of them --------------------------------
 
 
@@ -366,8 +344,8 @@ def named(monkeypatch: pytest.MonkeyPatch) -> None:
     """web is nginx's container; db is called so twice."""
     web, db = Container("docker", "ab" * 32, "web"), Container("docker", "cd" * 32, "\x1bdb")
     chains = {19: (web,), 35: (web,), 36: (web,), 42: (db,)}
-    monkeypatch.setattr(listing.Listed, "containers", lambda self, snapshot: chains)
-    monkeypatch.setattr(listing.Listed, "knows_containers", lambda self: True)
+    monkeypatch.setattr(Listed, "containers", lambda self, cgroups: chains)
+    monkeypatch.setattr(SimulatedProcFs, "sees_cgroups_whole", lambda self: True)
 
 
 @pytest.mark.usefixtures("named")
@@ -389,7 +367,7 @@ def test_an_ambiguous_word_lists_what_it_may_be(
     lookup: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     same = {19: (Container("docker", "ab" * 32, "x"),), 42: (Container("podman", "cd" * 32, "x"),)}
-    monkeypatch.setattr(listing.Listed, "containers", lambda self, snapshot: same)
+    monkeypatch.setattr(Listed, "containers", lambda self, cgroups: same)
     code, lines, said = lookup("17", "--in", "x", source="containers")
     assert (code, lines) == (2, [])
     assert said == [
@@ -405,7 +383,7 @@ def test_a_shared_namespace_is_told(lookup: Run, monkeypatch: pytest.MonkeyPatch
         19: (Container("docker", "ab" * 32, "web"),),
         35: (Container("docker", "cd" * 32, "side"),),
     }
-    monkeypatch.setattr(listing.Listed, "containers", lambda self, snapshot: chains)
+    monkeypatch.setattr(Listed, "containers", lambda self, cgroups: chains)
     code, _, said = lookup("17", "--in", "side", "-n", source="containers")
     assert code == 0
     assert " ".join(said) == f"docker container side shares pid:[{BOX}] with docker container web"
@@ -416,8 +394,7 @@ def test_containers_in_json(document: Any, capfd: Any) -> None:
     [entry] = document("17", "--in", "web", source="containers")
     assert entry["process"]["container"]["name"] == "web"
     cli.main(["ns", "-J", "--source", "simulated"])
-    made = json.loads(capfd.readouterr().out)
-    jsonschema.Draft202012Validator(SCHEMA).validate(made)
+    made = valid(capfd.readouterr().out)
     assert [ns["container"] and ns["container"]["name"] for ns in made["namespaces"]] == [
         None, "web", "\\x1bdb",
     ]  # fmt: skip
@@ -477,32 +454,19 @@ def test_of_the_dead_nothing_is_known_here() -> None:
     done = live(str(child.pid))
     assert (done.returncode, done.stdout) == (4, "")
     assert "nothing was recording" in done.stderr and "pidscope watch" in done.stderr
-    made = json.loads(live("-J", str(child.pid)).stdout)
-    jsonschema.Draft202012Validator(SCHEMA).validate(made)
+    made = valid(live("-J", str(child.pid)).stdout)
     assert made["lookups"][0]["ended"] is None
     quiet = live("-q", str(child.pid))
     assert (quiet.returncode, quiet.stdout) == (1, "")
 
 
-STATUS = (
-    "Name:\tx\nState:\tS\nTgid:\t7\nPid:\t7\nPPid:\t0\n"
-    "NStgid:\t7\nNSpid:\t7\nNSpgid:\t0\nNSsid:\t0\n"
-)
-
-
 def test_who_may_be_hidden_is_not_called_nobody(tmp_path: Path) -> None:
-    for number in ("7", "1"):
-        (tmp_path / number / "ns").mkdir(parents=True)
-        (tmp_path / number / "ns" / "pid").symlink_to("pid:[77]")
-        (tmp_path / number / "stat").write_text(f"{number} (x) S " + "0 " * 40)
-    (tmp_path / "7" / "status").write_text(STATUS)
-    (tmp_path / "self").symlink_to("7")
-    (tmp_path / "stat").write_text("btime 1\n")
+    put_proc(tmp_path)
     done = live("9", "--proc", str(tmp_path))
     assert (done.returncode, done.stdout) == (3, "")
-    assert "nobody that this user may see is 9 in pid:[77]" in done.stderr
+    assert "no visible process has PID 9 in pid:[77]" in done.stderr
     assert "run as root" in done.stderr
-    (tmp_path / "1" / "status").write_text(STATUS.replace("7", "1"))
+    (tmp_path / "1" / "status").write_text(STATUS.format(1))
     assert live("9", "--proc", str(tmp_path)).returncode == 4
     assert live("7", "--proc", str(tmp_path)).returncode == 0
     assert live("7", "--in", "host", "--proc", str(tmp_path)).returncode == 3

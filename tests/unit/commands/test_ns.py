@@ -1,50 +1,18 @@
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
-import pidscope
 from pidscope.commands import ns
 from pidscope.errors import HostError, UsageError
 from tests import CHECKOUT
+from tests.unit.commands.asked import AS_USER, STATUS, Answer, needs_root, run, valid
 
-SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
 OWN_NS = Path("/proc/self/ns/pid").stat().st_ino
-STATUS = (
-    "Name:\tx\nState:\tS\nTgid:\t1\nPid:\t1\nPPid:\t0\n"
-    "NStgid:\t1\nNSpid:\t1\nNSpgid:\t0\nNSsid:\t0\n"
-)
-Answer = dict[str, Any]
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
-
-AS_NOBODY = """
-import argparse, json, os, sys, tabulate
-from pidscope.commands import ns
-from pidscope.containers import docker, kubelet, names
-parser = argparse.ArgumentParser()
-ns.register(parser.add_subparsers())
-args = parser.parse_args(["ns", *sys.argv[1:]])
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
-sys.exit(args.func(args))
-"""
-
-
-def run(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    ns.register(parser.add_subparsers())
-    args = parser.parse_args(["ns", *arguments])
-    code: int = args.func(args)
-    return code
 
 
 @pytest.fixture
@@ -52,25 +20,10 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Callable[[], Answer]:
     """``ns -J`` as a valid document."""
 
     def ask() -> Answer:
-        assert run("-J") == 0
-        document: Answer = json.loads(capsys.readouterr().out)
-        Draft202012Validator(SCHEMA).validate(document)
-        return document
+        assert run(ns, "-J") == 0
+        return valid(capsys.readouterr().out)
 
     return ask
-
-
-@pytest.fixture
-def tree() -> Iterator[int]:
-    """The number of a process that holds three nested namespaces alive."""
-    command = [sys.executable, "scripts/workload", "tree"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=CHECKOUT)
-    assert process.stdin is not None and process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    yield process.pid
-    process.stdin.close()
-    assert process.wait(timeout=60) == 0
-    process.stdout.close()
 
 
 def below(pid: int) -> list[int]:
@@ -108,43 +61,32 @@ def test_the_headings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     """Those of a /proc without containers; with containers, `ns` prints one more."""
     (tmp_path / "1" / "ns").mkdir(parents=True)
     (tmp_path / "1" / "ns" / "pid").symlink_to("pid:[77]")
-    (tmp_path / "1" / "status").write_text(STATUS)
+    (tmp_path / "1" / "status").write_text(STATUS.format(1))
     (tmp_path / "self").symlink_to("1")
     (tmp_path / "stat").write_text("btime 1\n")
-    assert run("--proc", str(tmp_path)) == 0
+    assert run(ns, "--proc", str(tmp_path)) == 0
     heading, *rows = capsys.readouterr().out.splitlines()
     assert heading.split() == ["NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM"]
     assert [row.split() for row in rows] == [["77", "0", "1", "1", "1", "0", "x"]]
 
 
 def test_the_text(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run() == 0
+    assert run(ns) == 0
     heading, first, *_ = capsys.readouterr().out.split("\n")
     assert heading.split()[:6] == ["NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES"]
     assert first.split()[:2] == [str(OWN_NS), "0"]
-    assert run("-n", "-o", "ns") == 0
+    assert run(ns, "-n", "-o", "ns") == 0
     assert capsys.readouterr().out.split()[0] == str(OWN_NS)
 
 
 def test_wrong_usage() -> None:
     with pytest.raises(UsageError, match="no column"):
-        run("-o", "CONTAINERS")
+        run(ns, "-o", "CONTAINERS")
 
 
 def test_a_root_that_is_no_proc(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="not a mounted proc"):
-        run("--proc", str(tmp_path))
-
-
-def test_help_has_examples_and_fits(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit):
-        run("--help")
-    text = capsys.readouterr().out
-    assert "examples:" in text
-    assert max(map(len, text.split("\n"))) < 80
+        run(ns, "--proc", str(tmp_path))
 
 
 # --- as root, with three nested namespaces alive ---------------------------------------------
@@ -177,7 +119,7 @@ def test_threads_are_those_that_proc_lists(tree: int, answer: Callable[[], Answe
 @needs_root
 def test_the_tree_is_indented_by_level(tree: int, capsys: pytest.CaptureFixture[str]) -> None:
     inits = chain_of(tree)
-    run("-n", "-o", "NS,INIT")
+    run(ns, "-n", "-o", "NS,INIT")
     lines = {line.split()[1]: line for line in capsys.readouterr().out.split("\n") if line}
     indents = [len(lines[str(init)]) - len(lines[str(init)].lstrip()) for init in inits]
     assert indents == [2, 4, 6]
@@ -185,11 +127,10 @@ def test_the_tree_is_indented_by_level(tree: int, capsys: pytest.CaptureFixture[
 
 @needs_root
 def test_nobody_is_told_that_it_is_not_all(tree: int) -> None:
-    command = [sys.executable, "-c", AS_NOBODY]
+    command = [sys.executable, "-c", AS_USER, "65534", "ns"]
     text = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert "run as root" in text.stderr
-    document = json.loads(subprocess.check_output([*command, "-J"], cwd=CHECKOUT))
-    Draft202012Validator(SCHEMA).validate(document)
+    document = valid(subprocess.check_output([*command, "-J"], cwd=CHECKOUT, text=True))
     assert document["complete"] is False
     inums = [Path(f"/proc/{init}/ns/pid").stat().st_ino for init in chain_of(tree)]
     assert not {entry["ns"] for entry in document["namespaces"]} & set(inums)
@@ -198,8 +139,7 @@ def test_nobody_is_told_that_it_is_not_all(tree: int) -> None:
 @needs_root
 def test_the_last_number_is_that_of_the_readers_namespace(answer: Callable[[], Answer]) -> None:
     command = ["unshare", "-p", "-f", sys.executable, "-m", "pidscope", "ns", "-J"]
-    document = json.loads(subprocess.check_output(command, cwd=CHECKOUT))
-    Draft202012Validator(SCHEMA).validate(document)
+    document = valid(subprocess.check_output(command, cwd=CHECKOUT, text=True))
     assert document["outermost"] == answer()["outermost"]
     told = {entry["ns"]: entry["last_pid"] for entry in document["namespaces"]}
     assert told.pop(OWN_NS) is None

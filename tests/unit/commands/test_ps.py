@@ -1,40 +1,34 @@
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
-import pidscope
 from pidscope.commands import ps
 from pidscope.errors import HostError, PidscopeError, ProcError, UsageError
 from pidscope.escape import unescape
 from pidscope.gc_pause import gc_paused
 from tests import CHECKOUT
-
-SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
-VALIDATOR = Draft202012Validator(SCHEMA)
-Answer = dict[str, Any]
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
+from tests.unit.commands.asked import (
+    AS_USER,
+    STATUS,
+    Answer,
+    alive,
+    needs_root,
+    put_proc,
+    run,
+    valid,
+)
 
 NOBODY = 65534
 CONTAINER = ("unshare", "-p", "-f", "--mount-proc")
-STATUS = (
-    "Name:\tx\nState:\tS\nTgid:\t{0}\nPid:\t{0}\nPPid:\t0\n"
-    "NStgid:\t{0}\nNSpid:\t{0}\nNSpgid:\t0\nNSsid:\t0\n"
-)
-
 NAMED = """
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(15, bytes.fromhex(sys.argv[1]), 0, 0, 0)
@@ -42,56 +36,16 @@ print(flush=True)
 sys.stdin.read()
 """
 
-# Argument 1 is the user to become once everything is imported, the rest is the command line.
-AS_USER = """
-import argparse, json, os, sys, textwrap
-from pidscope.commands import ps
-from pidscope.containers import docker, kubelet, names
-parser = argparse.ArgumentParser()
-ps.register(parser.add_subparsers())
-args = parser.parse_args(["ps", *sys.argv[2:]])
-os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
-sys.exit(args.func(args))
-"""
-
-
-def run(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    ps.register(parser.add_subparsers())
-    args = parser.parse_args(["ps", *arguments])
-    code: int = args.func(args)
-    return code
-
 
 @pytest.fixture
 def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     """``ps -J`` with more options, as a valid document."""
 
     def ask(*arguments: str) -> Answer:
-        assert run("-J", *arguments) == 0
-        document: Answer = json.loads(capsys.readouterr().out)
-        VALIDATOR.validate(document)
-        return document
+        assert run(ps, "-J", *arguments) == 0
+        return valid(capsys.readouterr().out)
 
     return ask
-
-
-@contextmanager
-def alive(*command: str) -> Iterator[int]:
-    """A process that has said it is ready and ends when its standard input does."""
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=CHECKOUT)
-    assert process.stdin is not None and process.stdout is not None
-    assert process.stdout.readline(), f"{command} did not come up"
-    yield process.pid
-    process.stdin.close()
-    assert process.wait(timeout=60) == 0
-    process.stdout.close()
-
-
-@pytest.fixture
-def tree() -> Iterator[int]:
-    with alive(sys.executable, "scripts/workload", "tree") as supervisor:
-        yield supervisor
 
 
 def below(document: Answer, pid: int) -> dict[str, list[Answer]]:
@@ -137,7 +91,7 @@ def test_hostile_names_come_back_as_they_are(
     with alive(sys.executable, "-c", NAMED, name.hex()) as pid:
         [process] = [it for it in answer()["processes"] if it["pid"] == pid]
         assert unescape(process["comm"]) == name
-        assert run() == 0
+        assert run(ps) == 0
     lines = capsys.readouterr().out.split("\n")
     assert all(line.isprintable() for line in lines)
     assert [line.split()[0] for line in lines if line].count(str(pid)) == 1
@@ -148,7 +102,7 @@ def test_a_start_is_read_if_it_is_shown(
     column: str, answer: Callable[..., Answer], capsys: pytest.CaptureFixture[str]
 ) -> None:
     [own] = [it for it in answer()["processes"] if it["pid"] == os.getpid()]
-    assert run("-n", "-o", f"PID,{column}") == 0
+    assert run(ps, "-n", "-o", f"PID,{column}") == 0
     cells = dict(line.split() for line in capsys.readouterr().out.splitlines())
     assert cells[str(os.getpid())] == own["start_time" if column == "START" else "id"]
 
@@ -157,7 +111,7 @@ def test_the_collector_is_left_as_it_was(capsys: pytest.CaptureFixture[str]) -> 
     assert gc.isenabled()
     with pytest.raises(ZeroDivisionError), gc_paused():
         assert not gc.isenabled()
-        assert run() == 0
+        assert run(ps) == 0
         assert not gc.isenabled()
         raise ZeroDivisionError
     assert gc.isenabled()
@@ -173,13 +127,13 @@ def test_zombies_and_only_they(answer: Callable[..., Answer]) -> None:
 
 
 def test_the_table_fits_and_has_no_headings_if_told(capsys: pytest.CaptureFixture[str]) -> None:
-    run()
+    run(ps)
     heading, *lines = capsys.readouterr().out.rstrip("\n").split("\n")
     assert heading.split() == ["PID", "NSPID", "NS", "PPID", "PGID", "SID", "STAT", "COMM"]
     assert max(map(len, lines)) < 80
-    run("-n", "-o", "pid")
+    run(ps, "-n", "-o", "pid")
     assert str(os.getpid()) in capsys.readouterr().out.split()
-    run("-n", "-o", "+id")
+    run(ps, "-n", "-o", "+id")
     assert f"{os.getpid()}@" in capsys.readouterr().out
 
 
@@ -188,22 +142,22 @@ def test_the_table_fits_and_has_no_headings_if_told(capsys: pytest.CaptureFixtur
 )
 def test_an_unknown_place_is_wrong_usage(where: str) -> None:
     with pytest.raises(UsageError, match="no such place"):
-        run("--in", where)
+        run(ps, "--in", where)
 
 
 def test_a_place_that_is_not_there() -> None:
     child = subprocess.Popen(["true"])
     child.wait()
     with pytest.raises(PidscopeError, match="no process") as caught:
-        run("--in", f"pid:{child.pid}")
+        run(ps, "--in", f"pid:{child.pid}")
     assert caught.value.exit_code == 1
     with pytest.raises(PidscopeError, match=r"no PID namespace pid:\[1\]"):
-        run("--in", "ns:1")
+        run(ps, "--in", "ns:1")
 
 
 def test_an_unknown_column_is_wrong_usage() -> None:
     with pytest.raises(UsageError, match="no column 'CMD'"):
-        run("-o", "PID,CMD")
+        run(ps, "-o", "PID,CMD")
 
 
 def test_self_is_where_this_process_is(answer: Callable[..., Answer]) -> None:
@@ -217,29 +171,20 @@ def test_host_is_the_initial_namespace_or_refused(
 ) -> None:
     if answer()["outermost"]["initial"]:
         assert os.getpid() in [it["pid"] for it in answer("--in", "host")["processes"]]
-    (tmp_path / "7" / "ns").mkdir(parents=True)
-    (tmp_path / "7" / "ns" / "pid").symlink_to("pid:[77]")
-    (tmp_path / "7" / "status").write_text(STATUS.format(7))
-    (tmp_path / "self").symlink_to("7")
+    put_proc(tmp_path)
     with pytest.raises(HostError, match=r"pid:\[77\], which is not known to be the host's"):
-        run("--proc", str(tmp_path), "--in", "host")
+        run(ps, "--proc", str(tmp_path), "--in", "host")
 
 
 def test_a_root_that_is_no_proc(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="not a mounted proc"):
-        run("--proc", str(tmp_path))
+        run(ps, "--proc", str(tmp_path))
 
 
 def test_complete_is_false_where_init_is_hidden(
     tmp_path: Path, answer: Callable[..., Answer]
 ) -> None:
-    for number in (7, 1):
-        (tmp_path / f"{number}" / "ns").mkdir(parents=True)
-        (tmp_path / f"{number}" / "ns" / "pid").symlink_to("pid:[77]")
-        (tmp_path / f"{number}" / "stat").write_text(f"{number} (x) S " + "0 " * 40)
-    (tmp_path / "self").symlink_to("7")
-    (tmp_path / "stat").write_text("btime 1\n")
-    (tmp_path / "7" / "status").write_text(STATUS.format(7))
+    put_proc(tmp_path)
     assert answer("--proc", str(tmp_path))["complete"] is False
     (tmp_path / "1" / "status").write_text(STATUS.format(1))
     assert answer("--proc", str(tmp_path))["complete"] is True
@@ -252,19 +197,7 @@ def test_a_kernel_without_pid_namespaces_says_so(tmp_path: Path) -> None:
     )
     (tmp_path / "self").symlink_to("7")
     with pytest.raises(ProcError, match="CONFIG_PID_NS"):
-        run("--proc", str(tmp_path))
-
-
-def test_help_has_examples_and_fits(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit) as caught:
-        run("--help")
-    assert caught.value.code == 0
-    text = capsys.readouterr().out
-    assert "examples:" in text
-    assert max(map(len, text.split("\n"))) < 80
+        run(ps, "--proc", str(tmp_path))
 
 
 # --- as root, with three nested namespaces alive ---------------------------------------------
@@ -327,7 +260,7 @@ def test_who_comes_from_outside_is_marked(tree: int, answer: Callable[..., Answe
 
 
 def as_user(uid: int, place: Sequence[str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [*place, sys.executable, "-c", AS_USER, str(uid), *arguments]
+    command = [*place, sys.executable, "-c", AS_USER, str(uid), "ps", *arguments]
     return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
 
 
@@ -340,8 +273,7 @@ def test_nobody_sees_all_numbers_and_is_told_what_is_missing() -> None:
         as_root = json.loads(as_user(0, place, "-J").stdout)
         assert as_root["complete"] is True
         [job] = below(as_root, 1)["job"]
-        document = json.loads(as_user(NOBODY, place, "-J").stdout)
-        VALIDATOR.validate(document)
+        document = valid(as_user(NOBODY, place, "-J").stdout)
         assert document["complete"] is False
         [seen] = below(document, 1)["job"]
         own = as_root["outermost"]["ns"]
@@ -374,12 +306,11 @@ def test_a_container_is_right_about_itself_and_says_where_it_is() -> None:
     text = elsewhere(CONTAINER, "-n", "-o", "PID,NSPID,LEVEL,COMM")
     assert text.stdout.split()[:3] == ["1", "1", "0"]
     said = " ".join(line.removeprefix("pidscope: ") for line in text.stderr.splitlines())
-    document = json.loads(elsewhere(CONTAINER, "-J").stdout)
-    VALIDATOR.validate(document)
+    document = valid(elsewhere(CONTAINER, "-J").stdout)
     [only] = document["processes"]
     assert document["outermost"] == {"ns": only["ns"], "initial": False}
     assert document["complete"] is True
-    assert re.fullmatch(r"seen from pid:\[[0-9]+\], not from the host: .*", said)
+    assert re.fullmatch(r"read from pid:\[[0-9]+\], not from the host: .*", said)
 
 
 @needs_root
@@ -387,9 +318,8 @@ def test_a_container_with_the_hosts_proc_has_the_hosts_numbers(
     tree: int, answer: Callable[..., Answer]
 ) -> None:
     text = elsewhere(CONTAINER_WITHOUT_ITS_PROC)
-    assert ("seen from" in text.stderr) == (not answer()["outermost"]["initial"])
-    document = json.loads(elsewhere(CONTAINER_WITHOUT_ITS_PROC, "-J").stdout)
-    VALIDATOR.validate(document)
+    assert ("read from pid:[" in text.stderr) == (not answer()["outermost"]["initial"])
+    document = valid(elsewhere(CONTAINER_WITHOUT_ITS_PROC, "-J").stdout)
     here = answer()
     assert document["outermost"] == here["outermost"]
     assert below(document, tree) == below(here, tree)
@@ -407,8 +337,7 @@ def test_self_is_the_container_in_the_hosts_proc() -> None:
 @pytest.mark.parametrize("offset", ["86400", "-5"])
 def test_a_time_namespace_shifts_nothing(offset: str, answer: Callable[..., Answer]) -> None:
     place = ("unshare", "-T", "--boottime", offset, "-f")
-    seen = json.loads(elsewhere(place, "-J").stdout)
-    VALIDATOR.validate(seen)
+    seen = valid(elsewhere(place, "-J").stdout)
     found = {it["pid"]: (it["id"], it["start_time"]) for it in seen["processes"]}
     here = {it["pid"]: (it["id"], it["start_time"]) for it in answer()["processes"]}
     assert found[os.getpid()] == here[os.getpid()]

@@ -18,12 +18,12 @@ A, B, C = "a" * 64, "b" * 64, "c" * 64
 def process(pid: int, *levels: tuple[int, int]) -> Process:
     """A process by (inum, its number there) from the outermost level inwards."""
     made = [
-        Level(ns=ns, tid=number, pid=number, ppid=1, pgid=number, sid=number, container=None)
+        Level(ns=ns, tid=number, pid=number, ppid=1, pgid=number, sid=number)
         for ns, number in ((HOST, pid), *levels)
     ]
     return Process(
         pid=pid, tid=pid, id=f"{pid}@{pid}", comm="", state="S", start_time="",
-        ns=made[-1]["ns"], joined=False, container=None, levels=made,
+        ns=made[-1].ns, joined=False, container=None, levels=made,
     )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def never(number: int) -> int:
 def found(tasks: list[tuple[Process, str]], started: Any = never) -> Homes:
     """The homes among processes, given with their cgroups; init of the host is among them."""
     everyone = [(process(1), "/init.scope"), *tasks]
-    paths = {it["pid"]: parse_path(path) for it, path in everyone}
+    paths = {it.pid: parse_path(path) for it, path in everyone}
     return homes([it for it, _ in everyone], paths, started)
 
 
@@ -157,10 +157,8 @@ def test_a_namespace_inside_that_of_a_service_is_not_the_services() -> None:
 
 
 def test_threads_and_namespaces_that_may_not_be_read_say_nothing() -> None:
-    thread = process(21, (ONE, 7))
-    thread["tid"] = 22
-    hidden = process(30, (TWO, 1))
-    hidden["ns"] = None
+    thread = process(21, (ONE, 7))._replace(tid=22)
+    hidden = process(30, (TWO, 1))._replace(ns=None)
     assert found([(thread, f"/docker/{A}"), (hidden, f"/docker/{B}")]) == Homes({}, {})
 
 

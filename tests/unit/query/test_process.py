@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -9,20 +8,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-import pidscope
 from pidscope import events
 from pidscope.containers.container import Container
 from pidscope.escape import unescape
-from pidscope.query import process as documents
-from pidscope.query.process import Process
-from pidscope.render.json import envelope, event_json
-from pidscope.snapshot import Snapshot, Status, TaskReading
+from pidscope.query.process import (
+    Level,
+    Namespace,
+    Process,
+    is_complete,
+    namespaces,
+    with_owners,
+)
+from pidscope.query.process import processes as read_processes
+from pidscope.render.json import envelope, event_json, namespace_json, process_json
+from pidscope.snapshot import Mount, Snapshot, Status, TaskReading
+from tests.unit.commands.asked import SCHEMA, VALIDATOR
 
 # A loaded machine is no fault of what is tested.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
-VALIDATOR = Draft202012Validator(SCHEMA)
 HOST, MIDDLE, INNER = 4026531836, 4026532177, 4026532178
 PARENTS = {HOST: 0, MIDDLE: HOST, INNER: MIDDLE}
 
@@ -43,8 +47,8 @@ def task(
 
 
 def processes(*tasks: TaskReading, parents: dict[int, int] = PARENTS) -> list[Process]:
-    made = documents.processes(Snapshot(tasks, parents), boot_time=0, ticks_per_second=100)
-    VALIDATOR.validate(whole("processes", made))
+    made = read_processes(Snapshot(tasks, parents), boot_time=0, ticks_per_second=100)
+    VALIDATOR.validate(whole("processes", list(map(process_json, made))))
     return made
 
 
@@ -57,16 +61,16 @@ def whole(name: str, items: Any) -> dict[str, Any]:
         host="h",
         boot_id=None,
         complete=True,
-        outermost={"ns": HOST, "initial": True},
+        mount=Mount(HOST, initial=True),
     )
 
 
 def ppids(process: Process) -> list[int | None]:
-    return [level["ppid"] for level in process["levels"]]
+    return [level.ppid for level in process.levels]
 
 
 def inums(process: Process) -> list[int | None]:
-    return [level["ns"] for level in process["levels"]]
+    return [level.ns for level in process.levels]
 
 
 # --- processes -------------------------------------------------------------------------------
@@ -77,7 +81,7 @@ def test_a_process_at_every_level() -> None:
     parent = task(40, 1, ns=MIDDLE)
     [_, child] = processes(parent, TaskReading(42, status, 1234, MIDDLE))
     none = {"container": None}
-    assert child == {
+    assert process_json(child) == {
         "pid": 42,
         "tid": 42,
         "id": "42@1234",
@@ -96,9 +100,9 @@ def test_a_process_at_every_level() -> None:
 
 def test_a_thread_is_told_from_its_group() -> None:
     [leader, thread] = processes(task(42, 7, ns=MIDDLE), task(43, 8, tgid=(42, 7), ns=MIDDLE))
-    assert (leader["pid"], leader["tid"]) == (42, 42)
-    assert (thread["pid"], thread["tid"], thread["id"]) == (42, 43, "43@250")
-    assert [(level["pid"], level["tid"]) for level in thread["levels"]] == [(42, 43), (7, 8)]
+    assert (leader.pid, leader.tid) == (42, 42)
+    assert (thread.pid, thread.tid, thread.id) == (42, 43, "43@250")
+    assert [(level.pid, level.tid) for level in thread.levels] == [(42, 43), (7, 8)]
 
 
 def test_the_parents_number_ends_where_the_parents_namespace_does() -> None:
@@ -119,8 +123,8 @@ def test_a_parent_at_a_level_of_another_namespace_is_none_of_ours() -> None:
 def test_a_parent_that_was_not_read_is_not_known() -> None:
     [made] = processes(task(7, 2, 2, ppid=6, ns=INNER))
     assert ppids(made) == [6, None, None]
-    assert made["joined"] is None
-    assert not documents.is_complete([made])
+    assert made.joined is None
+    assert not is_complete([made])
 
 
 def test_joined_is_neither_init_nor_a_child_of_the_namespace() -> None:
@@ -132,28 +136,28 @@ def test_joined_is_neither_init_nor_a_child_of_the_namespace() -> None:
         task(9, 4, ppid=0, ns=MIDDLE),
         task(5),
     )
-    assert {process["pid"]: process["joined"] for process in made} == {
+    assert {process.pid: process.joined for process in made} == {
         2: False, 5: False, 6: False, 7: False, 8: True, 9: True,
     }  # fmt: skip
 
 
 def test_joined_is_seen_from_inside_too() -> None:
     made = processes(task(1, ns=MIDDLE), task(9, ns=MIDDLE), parents={MIDDLE: 0})
-    assert [process["joined"] for process in made] == [False, True]
+    assert [process.joined for process in made] == [False, True]
 
 
 def test_namespaces_outwards_come_from_the_chain_of_parents() -> None:
     [made] = processes(task(7, 2, 1, ns=INNER))
     assert inums(made) == [HOST, MIDDLE, INNER]
-    assert made["ns"] == INNER
+    assert made.ns == INNER
 
 
 def test_what_may_not_be_read_is_none() -> None:
     [shallow, deep] = processes(task(5, ns=None), task(7, 2, 1, ns=None))
     assert inums(shallow) == [HOST]  # one number: the mount's own namespace
     assert inums(deep) == [HOST, None, None]
-    assert documents.is_complete([shallow])
-    assert not documents.is_complete([deep])
+    assert is_complete([shallow])
+    assert not is_complete([deep])
     [nothing] = processes(task(5, ns=None), parents={})
     assert inums(nothing) == [None]
 
@@ -182,37 +186,33 @@ def test_a_start_seen_from_a_time_namespace(
     ticks: int, offset_ns: int, id_: str, start_time: str
 ) -> None:
     snapshot = Snapshot((task(5, ticks=ticks),), PARENTS)
-    [made] = documents.processes(
-        snapshot, boot_time=0, ticks_per_second=100, start_offset_ns=offset_ns
-    )
-    VALIDATOR.validate(whole("processes", [made]))
-    assert (made["id"], made["start_time"]) == (id_, start_time)
+    [made] = read_processes(snapshot, boot_time=0, ticks_per_second=100, start_offset_ns=offset_ns)
+    VALIDATOR.validate(whole("processes", [process_json(made)]))
+    assert (made.id, made.start_time) == (id_, start_time)
 
 
 def test_without_starts_all_but_the_starts_is_the_same() -> None:
     tasks = (task(1), task(5, 2, ppid=1, ns=INNER), task(7, 0), task(8, tgid=(5,), name=b"a\\\\b"))
     made = processes(*tasks)
-    asked = documents.processes(
+    asked = read_processes(
         Snapshot(tuple(one._replace(start_ticks=None) for one in tasks), PARENTS, starts=False),
         boot_time=0,
         ticks_per_second=100,
     )
-    assert all(process["id"] and process["start_time"] for process in made)
-    for process in made:
-        process.update(id="", start_time="")
-    assert asked == made
+    assert all(process.id and process.start_time for process in made)
+    assert asked == [process._replace(id="", start_time="") for process in made]
 
 
 @pytest.mark.parametrize(
     "leaving", [task(7, 0, tgid=(7, 5), ns=None), task(7, ticks=None), task(0), task(7, tgid=(0,))]
 )
 def test_a_task_that_left_meanwhile_is_left_out(leaving: TaskReading) -> None:
-    assert [process["pid"] for process in processes(task(5), leaving)] == [5]
+    assert [process.pid for process in processes(task(5), leaving)] == [5]
 
 
 def test_order_is_by_group_then_thread_whatever_the_reading() -> None:
     made = processes(task(9), task(8, tgid=(5,)), task(5))
-    assert [(process["pid"], process["tid"]) for process in made] == [(5, 5), (5, 8), (9, 9)]
+    assert [(process.pid, process.tid) for process in made] == [(5, 5), (5, 8), (9, 9)]
 
 
 # --- namespaces ------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ def test_namespaces_count_those_whose_innermost_they_are() -> None:
         ),
         PARENTS,
     )
-    made = documents.namespaces(snapshot, {HOST: 99})
+    made = list(map(namespace_json, namespaces(snapshot, {HOST: 99})))
     VALIDATOR.validate(whole("namespaces", made))
     common = {"container": None, "shared": []}
     assert made == [
@@ -247,25 +247,25 @@ def test_whose_a_namespace_is_and_who_shares_it() -> None:
     snapshot = Snapshot((task(1), task(6, 1, ns=MIDDLE)), PARENTS)
     web = Container("docker", "a" * 64, "web")
     hostile = Container("lxc", "a\n\udcff\\", "a\n\udcff\\")
-    made = documents.namespaces(snapshot, {}, {MIDDLE: web}, {HOST: (hostile,), MIDDLE: (web,)})
-    VALIDATOR.validate(whole("namespaces", made))
+    made = namespaces(snapshot, {}, {MIDDLE: web}, {HOST: (hostile,), MIDDLE: (web,)})
+    VALIDATOR.validate(whole("namespaces", list(map(namespace_json, made))))
     host, middle, _ = made
-    assert host["container"] is None
-    assert [shared["name"] for shared in host["shared"]] == ["a\\x0a\\xff\\\\"]
-    assert middle["container"] == {**web._asdict()} == middle["shared"][0]
+    assert host.container is None
+    assert [shared.name for shared in host.shared] == ["a\\x0a\\xff\\\\"]
+    assert middle.container == web == middle.shared[0]
     everyone = processes(task(1), task(6, 1, ns=MIDDLE))
-    documents.tell_levels(everyone, {MIDDLE: web})
-    VALIDATOR.validate(whole("processes", everyone))
-    told = [[level["container"] for level in process["levels"]] for process in everyone]
-    assert told == [[None], [None, web._asdict()]]
+    everyone = with_owners(everyone, {MIDDLE: web})
+    VALIDATOR.validate(whole("processes", list(map(process_json, everyone))))
+    told = [[level.container for level in process.levels] for process in everyone]
+    assert told == [[None], [None, web]]
 
 
 def test_a_namespace_is_as_deep_as_its_tasks_or_those_inside_it_say() -> None:
     deepest = 4026532179
     parents = {HOST: 0, INNER: MIDDLE, deepest: INNER}  # nobody could tell of MIDDLE's parent
     snapshot = Snapshot((task(1), task(7, 4, 2, 1, ns=deepest)), parents)
-    made = documents.namespaces(snapshot, {})
-    assert {it["ns"]: (it["level"], it["parent"]) for it in made} == {
+    made = namespaces(snapshot, {})
+    assert {it.ns: (it.level, it.parent) for it in made} == {
         HOST: (0, 0), INNER: (2, MIDDLE), deepest: (3, INNER),
     }  # fmt: skip
 
@@ -273,21 +273,21 @@ def test_a_namespace_is_as_deep_as_its_tasks_or_those_inside_it_say() -> None:
 def test_children_follow_their_parent_oldest_init_first() -> None:
     parents = {10: 0, 20: 10, 30: 10, 21: 20, 99: 30}
     tasks = (task(2, 1, ns=30), task(3, 1, ns=20), task(4, 2, 1, ns=21), task(1, ns=10))
-    made = documents.namespaces(Snapshot(tasks, parents), {})
-    assert [document["ns"] for document in made] == [10, 30, 99, 20, 21]
-    assert made[2]["level"] == 2 and made[2]["init"] is None
+    made = namespaces(Snapshot(tasks, parents), {})
+    assert [document.ns for document in made] == [10, 30, 99, 20, 21]
+    assert made[2].level == 2 and made[2].init is None
 
 
 @steady
 @given(st.dictionaries(st.integers(1, 9), st.integers(0, 9)))
 def test_no_namespace_is_lost_whatever_the_parents(parents: dict[int, int]) -> None:
-    made = documents.namespaces(Snapshot((), parents), {})
-    assert sorted(document["ns"] for document in made) == sorted(parents)
+    made = namespaces(Snapshot((), parents), {})
+    assert sorted(document.ns for document in made) == sorted(parents)
 
 
 def test_a_parent_that_cannot_be_asked_is_not_known() -> None:
-    [made] = documents.namespaces(Snapshot((task(5, 1, ns=MIDDLE),), {}), {})
-    assert (made["parent"], made["level"]) == (None, 1)
+    [made] = namespaces(Snapshot((task(5, 1, ns=MIDDLE),), {}), {})
+    assert (made.parent, made.level) == (None, 1)
 
 
 # --- events ----------------------------------------------------------------------------------
@@ -450,11 +450,11 @@ def test_the_schema_refuses_documents(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("kind", "definition"),
     [
-        (documents.Process, "process"),
-        (documents.Level, "level"),
-        (documents.Namespace, "namespace"),
+        (Process, "process"),
+        (Level, "level"),
+        (Namespace, "namespace"),
     ],
 )
 def test_the_schema_has_the_fields_of_documents_py(kind: Any, definition: str) -> None:
-    assert list(SCHEMA["$defs"][definition]["properties"]) == list(kind.__annotations__)
-    assert SCHEMA["$defs"][definition]["required"] == list(kind.__annotations__)
+    assert list(SCHEMA["$defs"][definition]["properties"]) == list(kind._fields)
+    assert SCHEMA["$defs"][definition]["required"] == list(kind._fields)

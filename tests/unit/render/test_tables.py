@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pidscope.containers.container import Container
 from pidscope.errors import UsageError
 from pidscope.escape import escape
-from pidscope.query.process import ContainerJson, Level, Namespace, Process
-from pidscope.render import tables as views
+from pidscope.query.process import Level, Namespace, Process
+from pidscope.render import tables
 from pidscope.render.text import WIDTH
 
 # A loaded machine is no fault of what is tested.
@@ -20,28 +20,24 @@ NS = 4026532177
 
 
 def process(*numbers: int, comm: str = "x", **more: Any) -> Process:
-    levels = [Level(ns=NS, tid=n, pid=n, ppid=1, pgid=n, sid=n, container=None) for n in numbers]
-    made = Process(
+    levels = [Level(ns=NS, tid=n, pid=n, ppid=1, pgid=n, sid=n) for n in numbers]
+    return Process(
         pid=numbers[0], tid=numbers[0], id=f"{numbers[0]}@9", comm=comm, state="S",
         start_time="1970-01-01T00:00:12Z", ns=NS, joined=False, container=None, levels=levels,
-    )  # fmt: skip
-    made.update(more)  # type: ignore[typeddict-item]
-    return made
+    )._replace(**more)  # fmt: skip
 
 
 def namespace(ns: int, level: int, init: int | None = 1, **more: Any) -> Namespace:
-    made = Namespace(
+    return Namespace(
         ns=ns, level=level, parent=0, init=init, processes=2, threads=3, zombies=1, last_pid=None,
         container=None, shared=[],
-    )  # fmt: skip
-    made.update(more)  # type: ignore[typeddict-item]
-    return made
+    )._replace(**more)  # fmt: skip
 
 
 def table(*processes: Process, width: int | None = WIDTH, **more: Any) -> list[str]:
-    columns = more.pop("columns", views.PS_DEFAULT)
+    columns = more.pop("columns", tables.PS_DEFAULT)
     comms, headings = more.pop("comms", {}), more.pop("headings", True)
-    text = views.process_table(processes, columns, comms, headings=headings, width=width)
+    text = tables.process_table(processes, columns, comms, headings=headings, width=width)
     return text.split("\n")
 
 
@@ -60,7 +56,7 @@ def test_without_headings_and_without_rows() -> None:
     assert table(headings=False) == [""]
 
 
-@pytest.mark.parametrize("column", list(views.PS_COLUMNS))
+@pytest.mark.parametrize("column", list(tables.PS_COLUMNS))
 def test_every_column_of_ps_by_itself(column: str) -> None:
     heading, cell = table(process(42, 7), columns=[column], width=None)
     assert heading.strip() == column
@@ -74,10 +70,7 @@ def test_a_reaper_is_the_parents_name_or_not_known() -> None:
 
 
 def test_the_container_gives_way_before_a_name() -> None:
-    container = ContainerJson(
-        runtime="docker", id="a" * 64, name="n" * 70, pod=None, pod_uid=None, pod_namespace=None,
-        container_name=None, unit=None,
-    )  # fmt: skip
+    container = Container("docker", "a" * 64, "n" * 70)
     made = table(
         process(42, container=container, comm="c" * 15), columns=["PID", "CONTAINER", "COMM"]
     )
@@ -85,9 +78,9 @@ def test_the_container_gives_way_before_a_name() -> None:
 
 
 def test_columns_that_show_every_level() -> None:
-    made = process(42, 7)
-    made["levels"][0]["ppid"] = 40
-    made["levels"][1] = Level(ns=NS, tid=8, pid=7, ppid=None, pgid=0, sid=7, container=None)
+    outer = process(42, 7).levels[0]._replace(ppid=40)
+    inner = Level(ns=NS, tid=8, pid=7, ppid=None, pgid=0, sid=7)
+    made = process(42, levels=[outer, inner])
     columns = ["NSPID", "NSTGID", "NSPPID", "NSPGID", "NSSID", "LEVEL"]
     assert table(made, columns=columns, headings=False) == ["42 8  42 7  40 ?  42 0  42 7  1"]
 
@@ -137,18 +130,18 @@ def test_no_name_breaks_the_table(names: list[bytes], width: int | None) -> None
 @pytest.mark.parametrize("columns", [["PID", "COMM"], ["COMM", "PID"], ["COMM"], ["STAT", "COMM"]])
 def test_names_of_spaces_stand_as_tabulate_puts_them(name: str, columns: list[str]) -> None:
     rows = [[cell if column == "COMM" else "12" for column in columns] for cell in (name, "other")]
-    assert views.aligned(rows, columns) == views.tabulated(rows, columns)
+    assert tables.aligned(rows, columns) == tables.tabulated(rows, columns)
 
 
 @steady
-@given(st.data(), st.lists(st.sampled_from(list(views.PS_COLUMNS)), min_size=1, unique=True))
+@given(st.data(), st.lists(st.sampled_from(list(tables.PS_COLUMNS)), min_size=1, unique=True))
 def test_the_quick_table_is_that_of_tabulate(data: Any, columns: list[str]) -> None:
     """A name may be empty, or begin and end with spaces; nothing else is or does."""
     word = st.text("019 é…", min_size=1).map(str.strip).filter(bool)
     name = st.binary(max_size=9).map(escape)
     cells = st.tuples(*[name if column == "COMM" else word for column in columns]).map(list)
     rows = data.draw(st.lists(cells, min_size=1, max_size=5))
-    assert views.aligned(rows, columns) == views.tabulated(rows, columns)
+    assert tables.aligned(rows, columns) == tables.tabulated(rows, columns)
 
 
 @pytest.mark.parametrize("name", [b"  two spaces", b"1e9", b"\x1b[2J", b"\n\n", b"007", b"-"])
@@ -159,10 +152,10 @@ def test_a_name_is_shown_as_it_is_escaped(name: bytes) -> None:
 
 
 def test_the_tree() -> None:
-    text = views.namespace_tree(
+    text = tables.namespace_tree(
         [namespace(10, 0), namespace(20, 1, init=42), namespace(30, 2, init=None)],
         {1: "systemd", 42: "  nginx"},
-        views.NS_DEFAULT,
+        tables.NS_DEFAULT,
         headings=True,
         width=WIDTH,
     )
@@ -174,41 +167,40 @@ def test_the_tree() -> None:
     ]
 
 
-@pytest.mark.parametrize("column", [*views.NS_COLUMNS, "COMM"])
+@pytest.mark.parametrize("column", [*tables.NS_COLUMNS, "COMM"])
 def test_every_column_of_ns_by_itself(column: str) -> None:
     tree = [namespace(10, 0)]
-    text = views.namespace_tree(tree, {1: "c"}, [column], headings=True, width=None)
+    text = tables.namespace_tree(tree, {1: "c"}, [column], headings=True, width=None)
     assert text.split("\n")[0].strip() == column
 
 
 def test_choosing_columns() -> None:
-    assert views.choose_columns("pid, COMM", views.PS_COLUMNS, ("NS",)) == ["PID", "COMM"]
-    assert views.choose_columns("+pid", views.PS_COLUMNS, ("NS",)) == ["NS", "PID"]
+    assert tables.choose_columns("pid, COMM", tables.PS_COLUMNS, ("NS",)) == ["PID", "COMM"]
+    assert tables.choose_columns("+pid", tables.PS_COLUMNS, ("NS",)) == ["NS", "PID"]
 
 
 @pytest.mark.parametrize("wanted", ["", "+", "PID,", "CMD", "PID COMM"])
 def test_an_unknown_column_is_wrong_usage(wanted: str) -> None:
     with pytest.raises(UsageError) as caught:
-        views.choose_columns(wanted, views.PS_COLUMNS, ("NS",))
+        tables.choose_columns(wanted, tables.PS_COLUMNS, ("NS",))
     assert "NSPID" in caught.value.hint
 
 
 def test_a_container_at_each_level_and_who_shares_a_namespace() -> None:
-    named = {**Container("docker", "a" * 64, "web")._asdict()}
-    plain = {**Container("oci", "b" * 64)._asdict()}
-    made = process(7, 1, container=named)
-    made["levels"][1]["container"] = plain  # type: ignore[typeddict-item]
+    named, plain = Container("docker", "a" * 64, "web"), Container("oci", "b" * 64)
+    outer, inner = process(7, 1).levels
+    made = process(7, container=named, levels=[outer, inner._replace(container=plain)])
     assert table(made, columns=["CONTAINER", "NSCONTAINER"], headings=False) == [
         "web  - bbbbbbbbbbbb"
     ]
     tree = [namespace(1, 0, shared=[named]), namespace(2, 1, container=plain, shared=[named])]
-    text = views.namespace_tree(tree, {}, ["CONTAINER"], headings=False, width=None)
+    text = tables.namespace_tree(tree, {}, ["CONTAINER"], headings=False, width=None)
     assert text.split("\n") == ["- +web", "bbbbbbbbbbbb +web"]
 
 
 def test_no_container_and_not_known_are_told_apart() -> None:
     columns = ["CONTAINER", "NSCONTAINER"]
     assert table(process(7, 1), columns=columns, headings=False) == ["-  - -"]
-    options = {"headings": False, "width": None, "told": False}
-    assert views.process_table([process(7, 1)], columns, {}, **options) == "?  ? ?"  # type: ignore[arg-type]
-    assert views.namespace_tree([namespace(1, 0)], {}, columns[:1], **options) == "?"  # type: ignore[arg-type]
+    options = {"headings": False, "width": None, "containers_known": False}
+    assert tables.process_table([process(7, 1)], columns, {}, **options) == "?  ? ?"  # type: ignore[arg-type]
+    assert tables.namespace_tree([namespace(1, 0)], {}, columns[:1], **options) == "?"  # type: ignore[arg-type]

@@ -1,0 +1,25 @@
+"""What the commands that list print beside their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pidscope.query.process import Process
+from pidscope.query.where import ROOT
+from pidscope.terminal import warn
+
+
+def print_text(text: str, notes: Iterable[str] = ()) -> None:
+    """Print a text, unless it is empty, and on standard error what it does not show."""
+    if text:
+        print(text)
+    for note in notes:
+        warn(note)
+
+
+def warn_unread(processes: Iterable[Process]) -> None:
+    """Print on standard error what of the processes this user may not read."""
+    unread = sum(process.ns is None for process in processes)
+    what = f"the namespaces of {unread} of these (?)" if unread else "? and what is missing"
+    warn(f"{what} may not be read by this user")
+    warn(ROOT)

@@ -1,0 +1,56 @@
+"""What one command has read of a world: all that it answers comes from this. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from pidscope.containers.container import Chain
+from pidscope.query.process import Process, is_complete, processes
+from pidscope.query.where import Place
+from pidscope.snapshot import ProcReading
+
+if TYPE_CHECKING:
+    from pidscope.query.ended import Record
+    from pidscope.query.namespace_owner import Homes
+
+
+class View(NamedTuple):
+    """What was read, once, and what the WHEREs in it name."""
+
+    reading: ProcReading
+    containers: Mapping[int, Chain] | None  # around each process; None: not read, or not to be had
+    place: Place  # what --in names; without it the mount's namespace
+    to: Place  # likewise, of --to
+    notes: Sequence[str]  # what a text does not show: where it was read, what shares a place
+    started: Callable[[int], int | None]  # the start of a process; None: it vanished
+    record: Record | None = None  # of the tasks that ended; None: nothing was recording
+
+    def processes(self) -> list[Process]:
+        """Return the tasks that were read."""
+        reading = self.reading
+        return processes(
+            reading.snapshot,
+            boot_time=reading.boot_time,
+            ticks_per_second=reading.ticks_per_second,
+            start_offset_ns=reading.start_offset_ns,
+            containers=self.containers,
+        )
+
+    def is_complete(self, found: Iterable[Process]) -> bool:
+        """Whether no process is hidden, and nothing of those that were found is unknown."""
+        return self.reading.sees_all and is_complete(found)
+
+    def may_hide(self, found: Iterable[Process], ns: int | None) -> bool:
+        """Whether a task may have a number in a namespace that this user cannot read."""
+        if not self.reading.sees_all:
+            return True
+        inner = ns != self.reading.mount.ns
+        return inner and any(level.ns is None for task in found for level in task.levels)
+
+    def homes(self, found: Iterable[Process]) -> Homes:
+        """Return the containers that own the PID namespaces, and those that share them."""
+        from pidscope.query.namespace_owner import Homes, homes
+
+        chains = self.containers
+        return homes(found, chains, self.started) if chains else Homes({}, {})
