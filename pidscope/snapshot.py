@@ -121,7 +121,7 @@ class ProcFiles(Protocol):
         """The last number given out in the reader's namespace."""
 
     def cgroups_of(self, numbers: Iterable[int]) -> Mapping[int, bytes] | None:
-        """The content of each process's ``cgroup``, by its number; None: there are no such files."""
+        """The content of each process's ``cgroup``, by its number; None: there is no such file."""
 
     def sees_cgroups_whole(self) -> bool:
         """Whether ``cgroup`` shows whole paths."""
