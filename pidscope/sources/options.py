@@ -15,7 +15,7 @@ SIMULATED = "simulated"
 SCENARIOS = """\
 scenarios, for --source simulated[:SCENARIO], which needs no privilege:
   containers     two containers, each with its own PID 17 (the default)
-  nested         three containers, one inside another, and a task that joins one
+  nested         three containers, one in another, and a task that joins
   session        a number that outlives its process
   reuse          the same number again, for another process
   exec-thread    exec by a thread that is not the leader
@@ -75,13 +75,12 @@ def expect_no_proc(args: argparse.Namespace) -> None:
         raise UsageError("--proc is this host's: it does not go with --source simulated")
 
 
-def scenario_of(args: argparse.Namespace, default: str) -> str | None:
-    """Return the SCENARIO of ``--source``, perhaps empty; None: the default source was chosen.
+def scenario_in(source: str, default: str) -> str | None:
+    """Return the SCENARIO of a source's name, perhaps empty; None: it is the default source.
 
     Raises:
-        UsageError: there is no such source, or it does not run a CMD.
+        UsageError: there is no such source.
     """
-    source: str = args.source
     kind, colon, scenario = source.partition(":")
     if source == default:
         return None
@@ -91,7 +90,17 @@ def scenario_of(args: argparse.Namespace, default: str) -> str | None:
             f"--source {source!r}: not one of this command's",
             f"it has {default} and simulated[:SCENARIO]{hint}",
         )
-    if args.command is not None:
+    return scenario
+
+
+def scenario_of(args: argparse.Namespace, default: str) -> str | None:
+    """Return the SCENARIO of ``--source`` as `scenario_in` does.
+
+    Raises:
+        UsageError: there is no such source, or it does not run a CMD.
+    """
+    scenario = scenario_in(args.source, default)
+    if scenario is not None and args.command is not None:
         raise UsageError("a simulated kernel runs no CMD: nothing may stand behind --")
     return scenario
 
