@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
     """Draw one task; raise UsageError, HostError, or NotFound if no task has the number."""
     world = listed(args)
     view = read(world, Wants(starts=args.json, where=args.where))
-    everyone, proc = view.processes(), world.proc
+    # Containers are read only where --in names one, so the document never has them.
+    everyone, proc = view._replace(containers=None).processes(), world.proc
     complete = view.is_complete(everyone)
     task = task_of(args.pid, everyone, view.place.ns, complete)
     it = explain(
