@@ -16,6 +16,7 @@ from pidscope.live.ring import BUSY, DISCARD, HEADER, Ring
 
 PAGE = mmap.PAGESIZE
 SIZE = PAGE
+A, B, C = (letter * 56 for letter in (b"a", b"b", b"c"))
 
 
 class Memory:
@@ -26,12 +27,13 @@ class Memory:
         os.ftruncate(self.fd, 2 * PAGE + 2 * SIZE)
         self.end = 0
 
-    def write(self, data: bytes, flags: int = 0) -> int:
-        """Reserve and write one record; return where its header lies."""
-        at = self.end
-        self._put(at, struct.pack("II", len(data) | flags, 0) + data)
-        self.end = at + ((HEADER + len(data) + 7) & ~7)
-        os.pwrite(self.fd, struct.pack("Q", self.end), PAGE)
+    def write(self, *records: bytes, flags: int = 0) -> int:
+        """Reserve and write each record; return where the header of the last one lies."""
+        for data in records:
+            at = self.end
+            self._put(at, struct.pack("II", len(data) | flags, 0) + data)
+            self.end = at + ((HEADER + len(data) + 7) & ~7)
+            os.pwrite(self.fd, struct.pack("Q", self.end), PAGE)
         return at
 
     def header(self, at: int, value: int) -> None:
@@ -68,85 +70,74 @@ def in_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return bool(request.param)
 
 
-@contextlib.contextmanager
-def reading(memory: Memory) -> Iterator[Ring]:
-    ring = Ring(memory.fd, SIZE)
-    try:
+def reading(memory: Memory) -> contextlib.closing[Ring]:
+    """A ring that begins where the last reader stopped, or the memory starts."""
+    return contextlib.closing(Ring(memory.fd, SIZE))
+
+
+@pytest.fixture
+def ring(memory: Memory) -> Iterator[Ring]:
+    """A ring that begins at position 0."""
+    with reading(memory) as ring:
         yield ring
-    finally:
-        ring.close()
 
 
 def drained(ring: Ring, until: int) -> list[bytes]:
     return [bytes(record) for record in ring.drain(until)]
 
 
-def test_records_come_whole_and_in_order(memory: Memory) -> None:
+def test_records_come_whole_and_in_order(memory: Memory, ring: Ring) -> None:
     records = [bytes([n]) * (56 + 64 * n) for n in range(4)]
-    for record in records:
-        memory.write(record)
+    memory.write(*records)
+    assert ring.position == memory.end == 640
+    assert drained(ring, ring.position) == records
+    assert ring.consumed == memory.consumer == memory.end
+    assert drained(ring, ring.position) == []
+
+
+@pytest.mark.parametrize("start", [SIZE - 64, SIZE - 8, 7 * SIZE - 128])
+def test_a_record_across_the_wrap_is_whole(memory: Memory, start: int) -> None:
+    records = [bytes(range(120)), b"after" * 8]
+    memory.start_at(start)
+    memory.write(*records)
     with reading(memory) as ring:
-        assert ring.position == memory.end == 640
         assert drained(ring, ring.position) == records
-        assert ring.consumed == memory.consumer == memory.end
-        assert drained(ring, ring.position) == []
 
 
-def test_a_record_across_the_wrap_is_whole(memory: Memory) -> None:
-    for start in (SIZE - 64, SIZE - 8, 7 * SIZE - 128):
-        memory.start_at(start)
-        record = bytes(range(120))
-        memory.write(record)
-        memory.write(b"after" * 8)
-        with reading(memory) as ring:
-            assert drained(ring, ring.position) == [record, b"after" * 8]
-
-
-def test_records_of_any_length_are_found(memory: Memory) -> None:
+def test_records_of_any_length_are_found(memory: Memory, ring: Ring) -> None:
     """The kernel rounds up to 8 bytes."""
     records = [b"x" * length for length in (1, 7, 8, 9, 13, 56)]
-    for record in records:
+    memory.write(*records)
+    assert drained(ring, ring.position) == records
+
+
+def test_positions_only_grow_over_many_turns(memory: Memory, ring: Ring) -> None:
+    for turn in range(500):
+        record = turn.to_bytes(4, "little") * 14
         memory.write(record)
-    with reading(memory) as ring:
-        assert drained(ring, ring.position) == records
+        assert drained(ring, ring.position) == [record]
+        assert memory.consumer == ring.consumed == ring.position == (turn + 1) * 64
 
 
-def test_positions_only_grow_over_many_turns(memory: Memory) -> None:
-    with reading(memory) as ring:
-        for turn in range(500):
-            record = turn.to_bytes(4, "little") * 14
-            memory.write(record)
-            assert drained(ring, ring.position) == [record]
-            assert memory.consumer == ring.consumed == ring.position == (turn + 1) * 64
+def test_only_what_begins_before_the_end_is_drained(memory: Memory, ring: Ring) -> None:
+    memory.write(A, B, C)
+    for until, records in [(0, []), (1, [A]), (64, []), (128, [B]), (192, [C])]:
+        assert drained(ring, until) == records
 
 
-def test_only_what_begins_before_the_end_is_drained(memory: Memory) -> None:
-    ends = []
-    for n in range(3):
-        memory.write(bytes([n]) * 56)
-        ends.append(memory.end)
-    with reading(memory) as ring:
-        assert drained(ring, 0) == []
-        assert drained(ring, 1) == [b"\0" * 56]
-        assert drained(ring, ends[0]) == []
-        assert drained(ring, ends[1]) == [b"\1" * 56]
-        assert drained(ring, ends[2]) == [b"\2" * 56]
-
-
-def test_discarded_records_are_skipped(memory: Memory) -> None:
-    memory.write(b"a" * 56)
-    memory.write(b"b" * 56, DISCARD)
-    memory.write(b"c" * 56)
-    with reading(memory) as ring:
-        assert drained(ring, ring.position) == [b"a" * 56, b"c" * 56]
+def test_discarded_records_are_skipped(memory: Memory, ring: Ring) -> None:
+    memory.write(A)
+    memory.write(B, flags=DISCARD)
+    memory.write(C)
+    assert drained(ring, ring.position) == [A, C]
 
 
 def test_a_record_being_written_is_waited_for(
-    memory: Memory, monkeypatch: pytest.MonkeyPatch
+    memory: Memory, ring: Ring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The writer clears the bit only once the reader has been seen to wait."""
-    memory.write(b"a" * 56)
-    at = memory.write(b"b" * 56, BUSY)
+    """The writer clears the bit only once the reader waits."""
+    memory.write(A)
+    at = memory.write(B, flags=BUSY)
     waiting = threading.Event()
     really_yield = os.sched_yield
 
@@ -161,59 +152,52 @@ def test_a_record_being_written_is_waited_for(
     monkeypatch.setattr("pidscope.live.ring.os.sched_yield", noticed)
     thread = threading.Thread(target=writer)
     thread.start()
-    with reading(memory) as ring:
-        assert drained(ring, ring.position) == [b"a" * 56, b"b" * 56]
+    assert drained(ring, ring.position) == [A, B]
     thread.join()
     assert waiting.is_set()
 
 
 def test_a_record_that_is_discarded_while_waited_for_is_skipped(
-    memory: Memory, monkeypatch: pytest.MonkeyPatch
+    memory: Memory, ring: Ring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at = memory.write(b"b" * 56, BUSY)
+    at = memory.write(B, flags=BUSY)
     discard = lambda: memory.header(at, 56 | DISCARD)  # noqa: E731
     monkeypatch.setattr("pidscope.live.ring.os.sched_yield", discard)
-    with reading(memory) as ring:
-        assert drained(ring, ring.position) == []
-        assert ring.consumed == memory.end
+    assert drained(ring, ring.position) == []
+    assert ring.consumed == memory.end
 
 
-def test_a_header_that_cannot_be_is_an_error(memory: Memory) -> None:
-    at = memory.write(b"a" * 56)
+def test_a_header_that_cannot_be_is_an_error(memory: Memory, ring: Ring) -> None:
+    at = memory.write(A)
     memory.header(at, SIZE)
-    with reading(memory) as ring, pytest.raises(WireError, match="header 0x1000 at position 0"):
+    with pytest.raises(WireError, match="header 0x1000 at position 0"):
         drained(ring, ring.position)
 
 
-def test_what_is_dropped_is_given_back(memory: Memory) -> None:
-    memory.write(b"a" * 56)
-    middle = memory.end
-    memory.write(b"b" * 56)
-    with reading(memory) as ring:
-        ring.advance(middle)
-        assert (ring.consumed, memory.consumer) == (middle, middle)
-        assert drained(ring, ring.position) == [b"b" * 56]
+def test_what_is_dropped_is_given_back(memory: Memory, ring: Ring) -> None:
+    middle = memory.write(A, B)
+    ring.advance(middle)
+    assert (ring.consumed, memory.consumer) == (middle, middle)
+    assert drained(ring, ring.position) == [B]
 
 
 def test_a_reader_goes_on_where_the_last_one_stopped(memory: Memory) -> None:
-    memory.write(b"a" * 56)
+    memory.write(A)
     with reading(memory) as ring:
         drained(ring, ring.position)
-    memory.write(b"b" * 56)
+    memory.write(B)
     with reading(memory) as ring:
-        assert drained(ring, ring.position) == [b"b" * 56]
+        assert drained(ring, ring.position) == [B]
 
 
-def test_a_records_bytes_end_with_the_next_one(memory: Memory) -> None:
-    memory.write(b"a" * 56)
-    memory.write(b"b" * 56)
-    with reading(memory) as ring:
-        records = ring.drain(ring.position)
-        first = next(records)
-        next(records)
-        with pytest.raises(ValueError, match="released"):
-            first[0]
-        records.close()  # type: ignore[attr-defined]
+def test_a_records_bytes_end_with_the_next_one(memory: Memory, ring: Ring) -> None:
+    memory.write(A, B)
+    records = ring.drain(ring.position)
+    first = next(records)
+    next(records)
+    with pytest.raises(ValueError, match="released"):
+        first[0]
+    records.close()  # type: ignore[attr-defined]
 
 
 # A stretch
@@ -223,63 +207,60 @@ def laid_out(*records: bytes) -> bytes:
     return b"".join(struct.pack("=II", len(r), 0) + r.ljust(-(-len(r) // 8) * 8) for r in records)
 
 
-def test_a_stretch_is_what_lies_in_the_ring(memory: Memory) -> None:
+def test_a_stretch_is_what_lies_in_the_ring(memory: Memory, ring: Ring) -> None:
     records = [bytes([n]) * 56 for n in range(3)]
     ends = [memory.write(record) + 64 for record in records]
-    with reading(memory) as ring:
-        with ring.stretch(ends[1]) as stretch:
-            assert bytes(stretch) == laid_out(*records[:2])
-        assert ring.consumed == memory.consumer == 0
-        ring.advance(64)
-        assert ring.consumed == memory.consumer == 64
-        with ring.stretch(memory.end) as stretch:
-            assert bytes(stretch) == laid_out(*records[1:])
+    with ring.stretch(ends[1]) as stretch:
+        assert bytes(stretch) == laid_out(*records[:2])
+    assert ring.consumed == memory.consumer == 0
+    ring.advance(64)
+    assert ring.consumed == memory.consumer == 64
+    with ring.stretch(memory.end) as stretch:
+        assert bytes(stretch) == laid_out(*records[1:])
 
 
 def test_a_stretch_across_the_wrap_is_whole(memory: Memory) -> None:
     memory.start_at(3 * SIZE - 64)
     records = [bytes(range(56)), bytes(range(120))]
-    for record in records:
-        memory.write(record)
+    memory.write(*records)
     with reading(memory) as ring, ring.stretch(memory.end) as stretch:
         assert bytes(stretch) == laid_out(*records)
 
 
-def test_of_a_stretch_nothing_is_read_that_is_being_written(memory: Memory, in_order: bool) -> None:
+def test_of_a_stretch_nothing_is_read_that_is_being_written(
+    memory: Memory, ring: Ring, in_order: bool
+) -> None:
     """Its header has no record's size; where loads come in any order it is not even shown."""
-    memory.write(b"a" * 56)
-    at = memory.write(b"b" * 56, BUSY)
-    with reading(memory) as ring, ring.stretch(memory.end) as stretch:
+    memory.write(A)
+    at = memory.write(B, flags=BUSY)
+    with ring.stretch(memory.end) as stretch:
         if in_order:
             assert struct.unpack_from("=I", stretch, at) == (56 | BUSY,)
         else:
-            assert bytes(stretch) == laid_out(b"a" * 56)
+            assert bytes(stretch) == laid_out(A)
 
 
 def test_a_barrier_stands_between_headers_and_records_and_before_the_position(
     memory: Memory, in_order: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    memory.write(b"a" * 56)
-    seen = []
-    monkeypatch.setattr("pidscope.live.ring._barrier", lambda: seen.append(memory.consumer))
+    memory.write(A)
+    barriers = []
+    monkeypatch.setattr("pidscope.live.ring._barrier", lambda: barriers.append(memory.consumer))
     with reading(memory) as ring:
         ring.stretch(memory.end).release()
         ring.advance(64)
         assert drained(ring, memory.end) == []
-    assert seen == ([] if in_order else [0, 0])
-    memory.write(b"b" * 56)
+    assert barriers == ([] if in_order else [0, 0])
+    memory.write(B)
     with reading(memory) as ring:
-        assert drained(ring, memory.end) == [b"b" * 56]
-    assert seen == ([] if in_order else [0, 0, 64, 64])
+        assert drained(ring, memory.end) == [B]
+    assert barriers == ([] if in_order else [0, 0, 64, 64])
 
 
 def test_closes_while_a_drain_is_unfinished(memory: Memory) -> None:
-    """As when who reads our output goes away within a batch: the traceback holds the drain."""
-    memory.write(b"one")
-    memory.write(b"two")
-
+    """As when the reader of the output goes away within a batch: the traceback holds the drain."""
+    memory.write(b"one", b"two")
     with reading(memory) as ring:
         unfinished = ring.drain(ring.position)
         assert bytes(next(unfinished)) == b"one"
-
     unfinished.close()
