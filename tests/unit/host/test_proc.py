@@ -33,25 +33,25 @@ steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
 
-# Three namespaces, one in the other. Each process tells what it is called, by system calls; the
-# innermost has a thread. All end when standard input does.
+# Three namespaces, one in the other. Each process prints its numbers as system calls return them;
+# the innermost has a thread. All end when standard input does.
 NEST = """
 import ctypes, json, os, sys, threading
 libc = ctypes.CDLL(None, use_errno=True)
 
-def tell(level, seen_as):
-    facts = dict(level=level, seen_as=seen_as, tid=threading.get_native_id(), pid=os.getpid(),
+def report(level, outer_tid):
+    facts = dict(level=level, outer_tid=outer_tid, tid=threading.get_native_id(), pid=os.getpid(),
                  ppid=os.getppid(), pgid=os.getpgrp(), sid=os.getsid(0),
                  host=int(os.readlink("/proc/thread-self").split("/")[2]),
                  ns=os.stat("/proc/self/ns/pid").st_ino)
     os.write(1, (json.dumps(facts) + "\\n").encode())
 
-def descend(level, seen_as):
+def descend(level, outer_tid):
     if level:
         os.setsid()
-    tell(level, seen_as)
+    report(level, outer_tid)
     if level == 3:
-        thread = threading.Thread(target=lambda: (tell(level, seen_as), sys.stdin.read()))
+        thread = threading.Thread(target=lambda: (report(level, outer_tid), sys.stdin.read()))
         thread.start()
         os.write(1, b"{}\\n")
         thread.join()
@@ -72,20 +72,20 @@ descend(0, 0)
 
 @pytest.fixture
 def nest() -> Iterator[list[dict[str, Any]]]:
-    """What the tasks of three nested namespaces say of themselves, alive."""
+    """What the tasks of three nested namespaces, alive, report about themselves."""
     process = subprocess.Popen(
         [sys.executable, "-c", NEST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdin is not None and process.stdout is not None
-    told: list[dict[str, Any]] = []
+    reports: list[dict[str, Any]] = []
     ended = False
-    while not (ended and len(told) == 5):
+    while not (ended and len(reports) == 5):
         line = process.stdout.readline()
         assert line, "the nest did not come up"
         facts = json.loads(line)
         ended = ended or not facts
-        told += [facts] if facts else []
-    yield told
+        reports += [facts] if facts else []
+    yield reports
     process.stdin.close()
     assert process.wait() == 0
     process.stdout.close()
@@ -101,11 +101,16 @@ def status_text(name: bytes = b"x", ns: str = "5\t1", pgid: str = "5\t1", ppid: 
     )
 
 
+def link_ns(task: Path, target: str) -> None:
+    (task / "ns" / "pid").unlink(missing_ok=True)
+    (task / "ns" / "pid").symlink_to(target)
+
+
 def fake_task(root: Path, number: int, status: bytes | None = None, ns: int = 77) -> Path:
     task = root / str(number)
     (task / "ns").mkdir(parents=True)
     (task / "task" / str(number)).mkdir(parents=True)
-    (task / "ns" / "pid").symlink_to(f"pid:[{ns}]")
+    link_ns(task, f"pid:[{ns}]")
     (task / "status").write_bytes(
         status_text(ns=str(number), pgid="0") if status is None else status
     )
@@ -144,6 +149,14 @@ def statuses(draw: st.DrawFn) -> tuple[Status, bytes]:
     return status, b"Name:\t" + status.name + text.encode()
 
 
+def outcome(parse: Callable[[bytes, str], Status], text: bytes) -> Status | str:
+    """The status, or the error's words."""
+    try:
+        return parse(text, "p")
+    except ProcError as error:
+        return str(error)
+
+
 @steady
 @given(statuses())
 def test_parse_status_reads_what_the_kernel_writes(pair: tuple[Status, bytes]) -> None:
@@ -156,11 +169,8 @@ def test_parse_status_reads_what_the_kernel_writes(pair: tuple[Status, bytes]) -
 def test_a_cut_status_is_an_error_or_the_same(pair: tuple[Status, bytes], data: Any) -> None:
     status, text = pair
     cut = data.draw(st.integers(0, len(text)))
-    try:
-        parsed = parse_status(text[:cut], "p")
-    except ProcError:
-        return
-    assert parsed == status
+    found = outcome(parse_status, text[:cut])
+    assert found == status or isinstance(found, str)
 
 
 @steady
@@ -179,17 +189,10 @@ def test_a_damaged_status_is_a_typed_error_or_a_status(pair: Any, data: Any) -> 
         assert all(number >= 0 for values in parsed[-4:] for number in values)
 
 
-def outcome(parse: Callable[[bytes, str], Status], text: bytes) -> Any:
-    try:
-        return parse(text, "p")
-    except ProcError as error:
-        return str(error)
-
-
 @steady
 @given(statuses(), st.data())
-def test_the_quick_way_never_says_anything_else(pair: tuple[Status, bytes], data: Any) -> None:
-    """With lines moved, doubled, left out and damaged: a forged or late line is told apart."""
+def test_the_quick_way_never_differs(pair: tuple[Status, bytes], data: Any) -> None:
+    """With lines moved, doubled, left out and damaged, so that some are forged or late."""
     lines = pair[1].splitlines(keepends=True)
     lines.insert(1, b"Umask:\t0022\n")
     for _ in range(data.draw(st.integers(0, 2))):
@@ -279,55 +282,77 @@ def test_the_boottime_offset_as_the_kernel_prints_it(seconds: int, nanoseconds: 
     assert parse_boottime_offset(text.encode(), "p") == seconds * 10**9 + nanoseconds
 
 
-@pytest.mark.parametrize(
-    "line", ["boottime", "boottime 1", "boottime 1 -2", "boottime --1 1", "boottime - 1", "7 1 1"]
-)
-def test_a_malformed_offset_is_a_typed_error(line: str) -> None:
-    with pytest.raises(ProcError, match="p:"):
-        parse_boottime_offset(line.encode(), "p")
-
-
-@pytest.mark.parametrize("digits", [21, 5000])
-def test_start_ticks_of_more_than_64_bits_are_no_start(digits: int) -> None:
-    """int() of more than 4300 digits raises ValueError."""
-    fields = " ".join(["S", *["0"] * 18, "9" * digits, "0"])
-    with pytest.raises(ProcError, match="no start time"):
-        parse_start_ticks(f"5 (a) {fields}\n".encode(), "p")
-
-
-@pytest.mark.parametrize(
-    ("parse", "key"), [(parse_boot_time, b"btime"), (parse_forks, b"processes")]
-)
-def test_proc_stat_counts_in_64_bits(parse: Callable[[bytes, str], int], key: bytes) -> None:
+@pytest.mark.parametrize(("parse", "key"), [(parse_boot_time, "btime"), (parse_forks, "processes")])
+def test_proc_stat_counts_in_64_bits(parse: Callable[[bytes, str], int], key: str) -> None:
     """A thousand forks a second need eleven digits after four months."""
-    assert parse(b"cpu  1 2\n" + key + b" %d\n" % (2**64 - 1), "p") == 2**64 - 1
-    with pytest.raises(ProcError, match="not a number"):
-        parse(b"cpu  1 2\n" + key + b" %d\n" % 10**20, "p")
+    assert parse(f"cpu  1 2\n{key} {2**64 - 1}\n".encode(), "p") == 2**64 - 1
+
+
+START = "5 (a) S " + "0 " * 18  # stat up to the start
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "reason"),
+    [
+        (parse_boottime_offset, "boottime", "p:"),
+        (parse_boottime_offset, "boottime 1", "p:"),
+        (parse_boottime_offset, "boottime 1 -2", "p:"),
+        (parse_boottime_offset, "boottime --1 1", "p:"),
+        (parse_boottime_offset, "boottime - 1", "p:"),
+        (parse_boottime_offset, "7 1 1", "p:"),
+        # int() of more than 4300 digits raises ValueError.
+        (parse_start_ticks, START + "9" * 21 + " 0\n", "no start time"),
+        (parse_start_ticks, START + "9" * 5000 + " 0\n", "no start time"),
+        (parse_boot_time, f"cpu  1 2\nbtime {10**20}\n", "not a number"),
+        (parse_forks, f"cpu  1 2\nprocesses {10**20}\n", "not a number"),
+    ],
+)
+def test_a_malformed_number_is_a_typed_error(
+    parse: Callable[[bytes, str], int], text: str, reason: str
+) -> None:
+    with pytest.raises(ProcError, match=reason):
+        parse(text.encode(), "p")
 
 
 # --- a root made of files --------------------------------------------------------------------
 
 
-def test_a_fake_root_is_read_like_a_real_one(tmp_path: Path) -> None:
+@pytest.fixture
+def one_process(tmp_path: Path) -> ProcFs:
+    """A root with process 7, whose thread 8 vanished after it was listed."""
     fake_task(tmp_path, 7)
     (tmp_path / "7" / "task" / "8").mkdir()
     (tmp_path / "sys").mkdir()
     (tmp_path / "self").symlink_to("7")
     (tmp_path / "stat").write_text("cpu  1 2\n" * 1000 + "btime 1700000000\nprocesses 4\n")
     (tmp_path / "loadavg").write_text("0.00 0.00 0.00 1/2 345\n")
-    proc = ProcFs(tmp_path)
-    assert proc.numbers() == [7]
-    assert proc.threads(7) == [7, 8]
-    assert proc.start_ticks(7) == 22
-    assert proc.boot_time() == 1700000000
-    assert proc.forks() == 4
-    assert proc.last_pid() == 345
-    assert proc.boot_id() is None
-    assert proc.mount() == Mount(77, False)
-    reading = proc.read(7)
+    return ProcFs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("read", "of", "answer"),
+    [
+        (ProcFs.numbers, [], [7]),
+        (ProcFs.threads, [7], [7, 8]),
+        (ProcFs.start_ticks, [7], 22),
+        (ProcFs.boot_time, [], 1700000000),
+        (ProcFs.forks, [], 4),
+        (ProcFs.last_pid, [], 345),
+        (ProcFs.boot_id, [], None),
+        (ProcFs.mount, [], Mount(77, False)),
+    ],
+)
+def test_a_fake_root_is_read_like_a_real_one(
+    one_process: ProcFs, read: Callable[..., Any], of: list[int], answer: Any
+) -> None:
+    assert read(one_process, *of) == answer
+
+
+def test_the_tasks_of_a_fake_root_are_read_like_real_ones(one_process: ProcFs) -> None:
+    reading = one_process.read(7)
     assert reading is not None
     assert (reading.number, reading.start_ticks, reading.ns) == (7, 22, 77)
-    assert proc.snapshot().tasks == (reading,)  # thread 8 vanished
+    assert one_process.snapshot().tasks == (reading,)
 
 
 def test_a_snapshot_opens_nothing_that_was_not_asked_for(
@@ -359,10 +384,10 @@ def test_a_snapshot_opens_nothing_that_was_not_asked_for(
     assert not snapshot.starts
 
 
-def test_without_starts_one_that_vanished_is_told_from_one_that_may_not_be_read(
+def test_without_starts_one_that_vanished_is_not_taken_for_one_that_may_not_be_read(
     tmp_path: Path,
 ) -> None:
-    """ns/pid says EACCES for both (``proc_ns_readlink()``, fs/proc/namespaces.c)."""
+    """Reading ns/pid fails with EACCES for both (``proc_ns_readlink()``, fs/proc/namespaces.c)."""
     fake_task(tmp_path, 1)
     for number in (8, 9):
         task = fake_task(tmp_path, number, status_text(ns=f"{number}\t1"))
@@ -388,7 +413,7 @@ def test_the_cgroup_of_each_process_whole_and_of_no_thread(tmp_path: Path) -> No
     assert ProcFs(tmp_path).snapshot().cgroups is None
 
 
-def test_whether_cgroups_are_seen_whole_is_the_readers_namespace(tmp_path: Path) -> None:
+def test_whether_cgroups_are_shown_whole_is_the_readers_namespace(tmp_path: Path) -> None:
     (tmp_path / "self/ns").mkdir(parents=True)
     assert not ProcFs(tmp_path).sees_cgroups_whole()
     own = Path("/proc/self/ns/cgroup").stat().st_ino
@@ -417,8 +442,7 @@ def test_what_is_malformed_is_named_by_its_path(tmp_path: Path) -> None:
     task = fake_task(tmp_path, 7, b"Name:\tx\n")
     with pytest.raises(ProcError, match=str(task / "status")):
         ProcFs(tmp_path).read(7)
-    (task / "ns" / "pid").unlink()
-    (task / "ns" / "pid").symlink_to("net:[1]")
+    link_ns(task, "net:[1]")
     with pytest.raises(ProcError, match="not a PID namespace"):
         ProcFs(tmp_path).pid_ns(7)
 
@@ -448,78 +472,75 @@ def test_proc_of_another_namespace(tmp_path: Path) -> None:
 # --- the /proc of a namespace around the reader's ----------------------------------------------
 
 
-def outer_root(root: Path) -> Path:
-    """In 70: 1, and 20, the init of 71; in that 30, the init of 72; in that 31, who is 2 there.
+def status_of_30(ppid: int) -> bytes:
+    return status_text(ns="30\t5\t1", pgid="0\t0\t0", ppid=ppid)
 
-    The kernel would not tell this process of the parent of any, as files do not.
+
+@pytest.fixture
+def outer(tmp_path: Path) -> ProcFs:
+    """In 70: 1, and 20, the init of 71; in that 30, the init of 72; in that 31, which is 2 there.
+
+    As these are files, the kernel reports the parent of none to this process.
     """
-    fake_task(root, 1, status_text(ns="1", pgid="0", ppid=0), ns=70)
-    fake_task(root, 20, status_text(ns="20\t1", ppid=1), ns=71)
-    fake_task(root, 30, status_text(ns="30\t5\t1", pgid="0\t0\t0", ppid=20), ns=72)
-    fake_task(root, 31, status_text(ns="31\t6\t2", pgid="0\t0\t0", ppid=30), ns=72)
-    (root / "self").symlink_to("20")
-    return root
+    fake_task(tmp_path, 1, status_text(ns="1", pgid="0", ppid=0), ns=70)
+    fake_task(tmp_path, 20, status_text(ns="20\t1", ppid=1), ns=71)
+    fake_task(tmp_path, 30, status_of_30(ppid=20), ns=72)
+    fake_task(tmp_path, 31, status_text(ns="31\t6\t2", pgid="0\t0\t0", ppid=30), ns=72)
+    (tmp_path / "self").symlink_to("20")
+    return ProcFs(tmp_path)
 
 
-def unreadable(task: Path) -> None:
-    (task / "ns" / "pid").unlink()
+def test_a_mount_of_an_outer_namespace(outer: ProcFs) -> None:
+    assert outer.mount() == Mount(70, False, 71)
 
 
-def test_a_mount_of_an_outer_namespace(tmp_path: Path) -> None:
-    assert ProcFs(outer_root(tmp_path)).mount() == Mount(70, False, 71)
-
-
-def test_the_initial_namespace_is_told_by_its_kernel_threads(tmp_path: Path) -> None:
-    proc = ProcFs(outer_root(tmp_path))
-    unreadable(tmp_path / "1")
-    assert proc.mount() == Mount(None, None, 71)
-    fake_task(tmp_path, 2)
-    assert proc.mount() == Mount(None, None, 71)
-    (tmp_path / "2" / "stat").write_text("2 (kthreadd) S 0 0 0 0 -1 2129984 " + "0 " * 40)
-    assert proc.mount() == Mount(PROC_PID_INIT_INO, True, 71)
-    assert proc.snapshot(threads=False).ns_parents[PROC_PID_INIT_INO] == 0
-
-
-def test_ancestors_tell_of_the_parents_that_the_kernel_does_not(tmp_path: Path) -> None:
-    proc = ProcFs(outer_root(tmp_path))
-    chain = [(72, 71), (71, 70), (70, 0)]
-    assert [proc.ns_chain(number) for number in (31, 30, 20, 1)] == [
-        chain,
-        chain,
-        chain[1:],
-        chain[2:],
-    ]
-    assert proc.snapshot().ns_parents == {72: 71, 71: 70, 70: 0}
-
-
-def test_a_chain_ends_where_nobody_can_tell(tmp_path: Path) -> None:
-    proc = ProcFs(outer_root(tmp_path))
-    (tmp_path / "30" / "status").write_bytes(status_text(ns="30\t5\t1", pgid="0\t0\t0", ppid=1))
-    assert proc.ns_chain(31) == []  # its init came from outside 71
-    (tmp_path / "30" / "status").write_bytes(status_text(ns="30\t5\t1", pgid="0\t0\t0", ppid=0))
-    assert proc.ns_chain(31) == []
-    unreadable(tmp_path / "1")
-    assert proc.ns_chain(20) == []
-    unreadable(tmp_path / "20")
-    assert proc.ns_chain(20) == []
-
-
-def test_whoever_has_got_a_parents_number_meanwhile_is_nobodys_ancestor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_initial_namespace_is_known_by_its_kernel_threads(
+    outer: ProcFs, tmp_path: Path
 ) -> None:
-    proc, opened = ProcFs(outer_root(tmp_path)), ns_chain_module.open_directory
+    (tmp_path / "1/ns/pid").unlink()
+    assert outer.mount() == Mount(None, None, 71)
+    fake_task(tmp_path, 2)
+    assert outer.mount() == Mount(None, None, 71)
+    (tmp_path / "2" / "stat").write_text("2 (kthreadd) S 0 0 0 0 -1 2129984 " + "0 " * 40)
+    assert outer.mount() == Mount(PROC_PID_INIT_INO, True, 71)
+    assert outer.snapshot(threads=False).ns_parents[PROC_PID_INIT_INO] == 0
+
+
+@pytest.mark.parametrize(("number", "depth"), [(31, 3), (30, 3), (20, 2), (1, 1)])
+def test_ancestors_show_the_parents_that_the_kernel_does_not(
+    outer: ProcFs, number: int, depth: int
+) -> None:
+    assert outer.ns_chain(number) == [(72, 71), (71, 70), (70, 0)][-depth:]
+    assert outer.snapshot().ns_parents == {72: 71, 71: 70, 70: 0}
+
+
+@pytest.mark.parametrize("ppid", [1, 0])
+def test_a_chain_is_not_known_if_its_init_came_from_outside(
+    outer: ProcFs, tmp_path: Path, ppid: int
+) -> None:
+    (tmp_path / "30" / "status").write_bytes(status_of_30(ppid))
+    assert outer.ns_chain(31) == []
+
+
+def test_a_chain_is_not_known_if_a_namespace_may_not_be_read(outer: ProcFs, tmp_path: Path) -> None:
+    for number in ("1", "20"):
+        (tmp_path / number / "ns/pid").unlink()
+        assert outer.ns_chain(20) == []
+
+
+def test_a_task_that_was_given_a_parents_number_meanwhile_is_no_ancestor(
+    outer: ProcFs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = ns_chain_module.open_directory
 
     def too_late(path: str) -> int | None:
         if path.endswith("/20"):  # was released, and 30 is another's child now
-            (tmp_path / "20" / "ns" / "pid").unlink()
-            (tmp_path / "20" / "ns" / "pid").symlink_to("pid:[73]")
-            (tmp_path / "30" / "status").write_bytes(
-                status_text(ns="30\t5\t1", pgid="0\t0\t0", ppid=1)
-            )
+            link_ns(tmp_path / "20", "pid:[73]")
+            (tmp_path / "30" / "status").write_bytes(status_of_30(ppid=1))
         return opened(path)
 
     monkeypatch.setattr(ns_chain_module, "open_directory", too_late)
-    assert proc.ns_chain(30) == []
+    assert outer.ns_chain(30) == []
 
 
 # --- a time namespace, made of files -------------------------------------------------------------
@@ -554,11 +575,10 @@ def test_this_process() -> None:
     proc, pid = ProcFs(), os.getpid()
     status = proc.read_status(pid)
     assert status is not None
-    assert status.tgid == status.pid == pid
-    assert status.ppid == os.getppid()
-    assert status.ns_tgid == status.ns_pid == (pid,)
-    assert status.ns_pgid == (os.getpgrp(),)
-    assert status.ns_sid == (os.getsid(0),)
+    assert status == status._replace(
+        ppid=os.getppid(), tgid=pid, pid=pid, ns_tgid=(pid,), ns_pid=(pid,),
+        ns_pgid=(os.getpgrp(),), ns_sid=(os.getsid(0),),
+    )  # fmt: skip
     assert proc.pid_ns(pid) == Path("/proc/self/ns/pid").stat().st_ino == proc.mount().ns
     assert proc.ns_chain(pid)[0][1] == 0
     assert proc.mount().initial == (proc.mount().ns == PROC_PID_INIT_INO)
@@ -629,22 +649,20 @@ def test_boot() -> None:
 
 
 @needs_root
-def test_nested_tasks_are_what_they_say(nest: list[dict[str, Any]]) -> None:
+def test_nested_tasks_are_read_as_they_report(nest: list[dict[str, Any]]) -> None:
     proc = ProcFs()
     outer = {facts["level"]: facts["ns"] for facts in nest}
     for facts in nest:
         status = proc.read_status(facts["host"])
         assert status is not None
         assert len(status.ns_pid) == facts["level"] + 1
-        assert status.ns_pid[-1] == facts["tid"]
-        assert status.ns_tgid[-1] == facts["pid"]
-        assert status.ns_pgid[-1] == facts["pgid"]
-        assert status.ns_sid[-1] == facts["sid"]
+        for levels, key in zip(status[-4:], ("pid", "tid", "pgid", "sid")):
+            assert levels[-1] == facts[key]
         assert proc.pid_ns(facts["host"]) == facts["ns"]
         assert proc.ns_chain(facts["host"])[0][1] == outer.get(facts["level"] - 1, 0)
         if facts["level"]:
             assert facts["ppid"] == 0
-            assert facts["tid"] != facts["pid"] or status.ns_pid[-2] == facts["seen_as"]
+            assert facts["tid"] != facts["pid"] or status.ns_pid[-2] == facts["outer_tid"]
 
 
 @needs_root
@@ -658,8 +676,8 @@ def test_snapshot_has_every_namespace_and_its_parent(nest: list[dict[str, Any]])
         assert readings[facts["host"]].ns == facts["ns"]
 
 
-def as_somebody(code: str, *arguments: str) -> Any:
-    """Run ``code``, which sets ``answer``, in a process that can become somebody else first."""
+def as_another(code: str, *arguments: str) -> Any:
+    """Run ``code``, which sets ``answer``, in a process that can become another user first."""
     program = (
         "import ctypes, json, os, sys\n"
         "from pathlib import Path\n"
@@ -690,15 +708,16 @@ def as_somebody(code: str, *arguments: str) -> Any:
 
 
 @needs_root
-def test_nobody_may_look_at_all_but_not_into_others(nest: list[dict[str, Any]]) -> None:
-    seen = as_somebody(
+def test_user_nobody_reads_all_tasks_but_not_the_namespaces_of_others(
+    nest: list[dict[str, Any]],
+) -> None:
+    readings, without_starts, own, shown = as_another(
         "become_nobody()\n"
         "proc = ProcFs()\n"
         "answer = [[[t.number, len(t.status.ns_pid), t.start_ticks, t.ns, proc.pid_ns(t.number)]\n"
         "           for t in proc.snapshot(starts=starts).tasks] for starts in (True, False)]\n"
         "answer += [os.getpid(), proc._shown_ns()]"
     )
-    readings, without_starts, own, shown = seen
     by_number = {number: found for number, *found in readings}
     for facts in nest:
         depth, ticks, ns, link = by_number[facts["host"]]
@@ -722,10 +741,10 @@ def test_hidepid_hides_and_is_no_error(hidepid: str) -> None:
         "proc = ProcFs()\n"
         "answer = [proc.sees_all(), [t.number for t in proc.snapshot().tasks], os.getpid()]"
     )
-    sees_all, seen, own = as_somebody(code, hidepid)
+    sees_all, shown, own = as_another(code, hidepid)
     assert not sees_all
-    assert own in seen
-    assert os.getpid() not in seen
+    assert own in shown
+    assert os.getpid() not in shown
     assert ProcFs().sees_all()
 
 
@@ -747,8 +766,9 @@ def test_a_mount_is_good_in_its_namespace_and_inside(tmp_path: Path) -> None:
         "os.write(down[1], b'.')\n"
         "os.wait()"
     )
-    told = as_somebody(code, str(tmp_path))
-    own, inside_own, inside_outer, outside_inner, outside_own, chain = told
+    own, inside_own, inside_outer, outside_inner, outside_own, chain = as_another(
+        code, str(tmp_path)
+    )
     here = ProcFs().mount()
     assert inside_own == [own, False, None]
     assert inside_outer == [here.ns, here.initial, own]
@@ -769,7 +789,7 @@ def test_from_inside_all_parents_are_known_that_are_from_outside(
     nest: list[dict[str, Any]],
 ) -> None:
     code = "answer = sorted(ProcFs().snapshot().ns_parents.items())"
-    answer = {inum: parent for inum, parent in as_somebody(INSIDE + code)}
+    answer = {inum: parent for inum, parent in as_another(INSIDE + code)}
     chain = [facts["ns"] for facts in nest][:4]
     assert [answer[inum] for inum in chain] == [0, *chain[:3]]
     outside = ProcFs().snapshot().ns_parents
@@ -777,13 +797,13 @@ def test_from_inside_all_parents_are_known_that_are_from_outside(
 
 
 @needs_root
-def test_from_inside_nobody_knows_the_initial_namespace_and_no_more() -> None:
+def test_from_inside_user_nobody_knows_the_initial_namespace_and_no_more() -> None:
     code = (
         "become_nobody()\n"
         "proc = ProcFs()\n"
         "answer = [list(proc.mount()), sorted(proc.snapshot().ns_parents.items())]"
     )
-    (ns, initial, inside), parents = as_somebody(INSIDE + code)
+    (ns, initial, inside), parents = as_another(INSIDE + code)
     here = ProcFs().mount()
     if here.initial:
         assert (ns, initial) == (here.ns, True)
@@ -800,8 +820,8 @@ def test_the_number_of_a_child_in_an_outer_namespace() -> None:
         "os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)\n"
         "answer = [child.pid, ProcFs().number_of(child.pid), int(child.communicate()[0])]"
     )
-    own, outer, told = as_somebody(INSIDE + code)
-    assert own != outer == told
+    own, outer, shown = as_another(INSIDE + code)
+    assert own != outer == shown
     assert ProcFs().number_of(os.getppid()) == os.getppid()
 
 
@@ -824,9 +844,9 @@ def test_a_time_namespace_does_not_shift_what_is_read(offset_ns: int) -> None:
         "answer = [clock_ns,\n"
         "          {n: ticks_since_boot(t, tick, offset) for n, t in starts.items() if t}]"
     )
-    seen_offset, starts = as_somebody(code, str(offset_ns))
+    read_offset, starts = as_another(code, str(offset_ns))
     proc = ProcFs()
-    assert (proc.boottime_offset_ns(), seen_offset) == (0, offset_ns)
+    assert (proc.boottime_offset_ns(), read_offset) == (0, offset_ns)
     for number in (1, os.getpid()):
         first, last = starts[str(number)]
         ticks = proc.start_ticks(number)
@@ -836,8 +856,8 @@ def test_a_time_namespace_does_not_shift_what_is_read(offset_ns: int) -> None:
 def test_a_cgroup_is_read_up_to_the_unified_hierarchy(tmp_path: Path) -> None:
     """Behind long paths of v1 it is not within one read."""
     lines = [f"{number}:c{number}:/{'x' * 900}\n" for number in range(9, 0, -1)]
-    told = "".join([*lines, "0::/docker/1\n"]).encode()
+    text = "".join([*lines, "0::/docker/1\n"]).encode()
     (tmp_path / "5").mkdir()
-    (tmp_path / "5" / "cgroup").write_bytes(told)
-    assert ProcFs(tmp_path).read_cgroup(5) == told
+    (tmp_path / "5" / "cgroup").write_bytes(text)
+    assert ProcFs(tmp_path).read_cgroup(5) == text
     assert ProcFs(tmp_path).read_cgroup(6) is None
