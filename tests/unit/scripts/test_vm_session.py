@@ -1,9 +1,11 @@
 """Carrying a guest's output, with the test in the guest's place."""
 
 import contextlib
+import itertools
 import os
 import selectors
 import socket
+from unittest import mock
 
 import pytest
 from pidscope_dev.vm import qemu, session
@@ -14,48 +16,53 @@ TOKEN = b"0123456789abcdef" * 2
 LIMITS = session.Limits(10)
 
 
+class Guest:
+    """The guest's ends of a session's channels, and the session at the others."""
+
+    def __init__(self, stack):
+        pairs = {name: socket.socketpair() for name in {*qemu.CHANNELS, *session.LOGS}}
+        for end in itertools.chain(*pairs.values()):
+            stack.enter_context(end)
+        self.caller = {name: pair[0] for name, pair in pairs.items()}
+        self._guest = {name: pair[1] for name, pair in pairs.items()}
+
+    def write(self, **output):
+        for channel, data in output.items():
+            self._guest[channel].sendall(data)
+
+    def close(self):
+        for end in self._guest.values():
+            end.close()
+
+    def session(self, limits=LIMITS):
+        return session.Session(self.caller, TOKEN, limits)
+
+
 @pytest.fixture
 def guest():
-    """The guest's ends of a session's channels, and the session."""
-    pairs = {name: socket.socketpair() for name in {*qemu.CHANNELS, *session.LOGS}}
     with contextlib.ExitStack() as stack:
-        for pair in pairs.values():
-            for end in pair:
-                stack.enter_context(end)
-        ours = {name: pair[0] for name, pair in pairs.items()}
-        yield {name: pair[1] for name, pair in pairs.items()}, ours
-
-
-def close(guest):
-    for end in guest.values():
-        end.close()
+        yield Guest(stack)
 
 
 def test_output_and_status_come_back(guest, capfdbinary):
-    theirs, ours = guest
-    theirs["status"].sendall(b"up\nstatus 7\n")
-    theirs["out"].sendall(b"one\r\n\0\xff" + TOKEN)
-    theirs["err"].sendall(b"two" + TOKEN)
-    assert session.Session(ours, TOKEN, LIMITS).run() == 7
+    guest.write(status=b"up\nstatus 7\n", out=b"one\r\n\0\xff" + TOKEN, err=b"two" + TOKEN)
+    assert guest.session().run() == 7
     assert capfdbinary.readouterr() == (b"one\r\n\0\xff", b"two")
 
 
 def test_a_status_without_all_output_is_not_the_end(guest, capfdbinary):
-    theirs, ours = guest
-    theirs["status"].sendall(b"up\nstatus 0\n")
-    theirs["out"].sendall(b"half" + TOKEN[:5])
-    close(theirs)
+    guest.write(status=b"up\nstatus 0\n", out=b"half" + TOKEN[:5])
+    guest.close()
     with pytest.raises(VmError, match="lost while CMD ran"):
-        session.Session(ours, TOKEN, LIMITS).run()
+        guest.session().run()
     assert capfdbinary.readouterr().out == b"half" + TOKEN[:5]
 
 
 def test_a_panic_is_named(guest):
-    theirs, ours = guest
-    theirs["console"].sendall(b"x\r\n[1.0] Kernel panic - not syncing: why\r\n[1.1] end\r\n")
-    close(theirs)
+    guest.write(console=b"x\r\n[1.0] Kernel panic - not syncing: why\r\n[1.1] end\r\n")
+    guest.close()
     with pytest.raises(BootError) as raised:
-        session.Session(ours, TOKEN, LIMITS).run()
+        guest.session().run()
     first, *rest = str(raised.value).splitlines()
     assert first.endswith("lost before CMD was started: Kernel panic - not syncing: why")
     assert rest[-1] == "  console: [1.1] end"
@@ -63,74 +70,60 @@ def test_a_panic_is_named(guest):
 
 
 @pytest.mark.parametrize(
-    ("status", "console"),
-    [(b"up\n", b"Kernel panic - not syncing: sysrq\r\n"), (b"", b"a power cut\r\n")],
+    ("output", "reason"),
+    [
+        (
+            {"status": b"up\n", "console": b"Kernel panic - not syncing: sysrq\r\n"},
+            "lost while CMD ran",
+        ),
+        ({"console": b"a power cut\r\n"}, "lost before CMD was started"),
+        ({"qemu": b"qemu: no memory\n"}, "qemu: no memory"),
+    ],
+    ids=["a panic while CMD runs", "no panic", "what qemu prints"],
 )
-def test_only_a_panic_before_cmd_is_a_matter_of_booting(guest, status, console):
-    theirs, ours = guest
-    theirs["status"].sendall(status)
-    theirs["console"].sendall(console)
-    close(theirs)
-    with pytest.raises(VmError) as raised:
-        session.Session(ours, TOKEN, LIMITS).run()
+def test_only_a_panic_before_cmd_is_a_matter_of_booting(guest, output, reason):
+    guest.write(**output)
+    guest.close()
+    with pytest.raises(VmError, match=reason) as raised:
+        guest.session().run()
     assert not isinstance(raised.value, BootError)
 
 
 @pytest.mark.parametrize(("panics", "boots"), [(0, 1), (1, 2), (2, 2)])
-def test_a_panic_at_boot_is_told_and_booted_once_more(monkeypatch, capsys, panics, boots):
-    calls = []
-
-    def once(*arguments):
-        calls.append(arguments)
-        if len(calls) <= panics:
-            raise BootError("lost before CMD was started: Kernel panic\n  console: the end")
-        return 7
-
+def test_a_panic_at_boot_is_reported_and_booted_once_more(monkeypatch, capsys, panics, boots):
+    panic = BootError("lost before CMD was started: Kernel panic\n  console: the end")
+    once = mock.Mock(side_effect=[*[panic] * panics, 7])
     monkeypatch.setattr(session, "_run", once)
     if panics == 2:
         with pytest.raises(BootError):
             session.run("machine", b"initramfs", "token", LIMITS)
     else:
         assert session.run("machine", b"initramfs", "token", LIMITS) == 7
-    assert calls == [("machine", b"initramfs", "token", LIMITS)] * boots
-    said = capsys.readouterr().err
-    told = "scripts/vm: lost before CMD was started: Kernel panic; booting once more\n"
-    assert said == (told if panics else "")
+    assert once.call_args_list == [mock.call("machine", b"initramfs", "token", LIMITS)] * boots
+    note = "scripts/vm: lost before CMD was started: Kernel panic; booting once more\n"
+    assert capsys.readouterr().err == (note if panics else "")
 
 
 def test_what_else_goes_wrong_is_not_tried_again(monkeypatch):
-    def once(*_arguments):
-        calls.append(1)
-        raise VmError("lost while CMD ran")
-
-    calls = []
+    once = mock.Mock(side_effect=VmError("lost while CMD ran"))
     monkeypatch.setattr(session, "_run", once)
     with pytest.raises(VmError):
         session.run("machine", b"initramfs", "token", LIMITS)
-    assert len(calls) == 1
-
-
-def test_what_qemu_says_is_told(guest):
-    theirs, ours = guest
-    theirs["qemu"].sendall(b"qemu: no memory\n")
-    close(theirs)
-    with pytest.raises(VmError, match="qemu: no memory"):
-        session.Session(ours, TOKEN, LIMITS).run()
+    assert once.call_count == 1
 
 
 def test_the_time_limit_is_its_own_error(guest):
-    theirs, ours = guest
-    theirs["status"].sendall(b"up\n")
+    guest.write(status=b"up\n")
     with pytest.raises(TimeLimitError, match=r"time limit of 0.05 s passed while CMD ran"):
-        session.Session(ours, TOKEN, session.Limits(0.05)).run()
+        guest.session(session.Limits(0.05)).run()
 
 
-class Guest:
-    """A guest with its own clock: it writes at given times, and nothing waits for real."""
+class Clock:
+    """A guest's own clock: the guest writes at given times, and nothing waits for real."""
 
-    def __init__(self, monkeypatch, ends, writes):
+    def __init__(self, monkeypatch, guest, writes):
         self.now = 0.0
-        self._ends = ends
+        self._guest = guest
         self._writes = list(writes)  # (time, channel, bytes), in order
         real_select = selectors.PollSelector.select
 
@@ -144,17 +137,16 @@ class Guest:
         """Go on to the guest's next output, or to the end of the timeout if that is earlier."""
         if self._writes and self._writes[0][0] <= self.now + timeout:
             self.now, channel, data = self._writes.pop(0)
-            self._ends[channel].sendall(data)
+            self._guest.write(**{channel: data})
         else:
             self.now += timeout
 
 
 def test_a_slow_guest_that_progresses_is_not_idle(guest, monkeypatch, capfdbinary):
-    theirs, ours = guest
     dots = [(99.0 * n, "out", b".") for n in range(1, 30)]
     end = [(2960.0, "out", TOKEN), (2960.0, "err", TOKEN), (2960.0, "status", b"status 5\n")]
-    clock = Guest(monkeypatch, theirs, [(90.0, "status", b"up\n"), *dots, *end])
-    assert session.Session(ours, TOKEN, session.Limits(3000, idle=100)).run() == 5
+    clock = Clock(monkeypatch, guest, [(90.0, "status", b"up\n"), *dots, *end])
+    assert guest.session(session.Limits(3000, idle=100)).run() == 5
     assert capfdbinary.readouterr().out == b"." * 29
     assert clock.now == 2960.0
 
@@ -171,22 +163,20 @@ def test_a_slow_guest_that_progresses_is_not_idle(guest, monkeypatch, capfdbinar
 def test_a_guest_is_ended_at_the_limit_that_is_nearer(
     guest, monkeypatch, last, total, ended, passed
 ):
-    theirs, ours = guest
     up = [] if last[1] == "console" else [(60.0, "status", b"up\n")]
-    clock = Guest(monkeypatch, theirs, [*up, last])
+    clock = Clock(monkeypatch, guest, [*up, last])
     with pytest.raises(TimeLimitError, match=passed) as raised:
-        session.Session(ours, TOKEN, session.Limits(total, idle=100)).run()
+        guest.session(session.Limits(total, idle=100)).run()
     assert clock.now == ended
     assert raised.value.exit_status == 124
 
 
 def test_a_reader_that_is_gone_ends_it(guest):
-    theirs, ours = guest
     reading, writing = os.pipe()
     os.close(reading)
-    running = session.Session(ours, TOKEN, LIMITS)
+    running = guest.session()
     running._streams["out"].target = writing
-    theirs["out"].sendall(b"data")
+    guest.write(out=b"data")
     try:
         with pytest.raises(BrokenPipeError):
             running.run()
