@@ -22,21 +22,29 @@ HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
 ID = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
 LONG_S = 60.0  # no test waits for it
-PATIENCE_S = 20.0  # of a peer; whoever waits for it is told another reason than the deadline
+PATIENCE_S = 20.0  # of a peer; a reader that waits for it gets another reason than the deadline
+IN_TIME = "did not answer in time"
 
 Serve = Callable[[Callable[[socket.socket], object]], str]
 
 
+@contextlib.contextmanager
+def listening(path: str, backlog: int = 128) -> Iterator[socket.socket]:
+    """A socket on which connections can be accepted."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(backlog)
+        yield listener
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Let ``behave`` serve one connection; the path of the socket."""
+    """A function: ``behave`` serves one connection, at the path that is returned."""
     path = str(tmp_path / "s")
     with contextlib.ExitStack() as kept:
 
         def start(behave: Callable[[socket.socket], object]) -> str:
-            listener = kept.enter_context(socket.socket(socket.AF_UNIX))
-            listener.bind(path)
-            listener.listen()
+            listener = kept.enter_context(listening(path))
 
             def run() -> None:
                 connection, _ = listener.accept()
@@ -71,6 +79,17 @@ def listed(*entries: Any) -> bytes:
     return HEAD + json.dumps(list(entries)).encode()
 
 
+def expect_no_answer(path: str, reason: str | None, timeout_s: float = LONG_S) -> None:
+    """The engine gives no names, for that reason; None: any."""
+    with pytest.raises(NoAnswer, match=reason):
+        ask_names(path, timeout_s)
+
+
+def expect_no_engine(path: str, timeout_s: float = LONG_S) -> None:
+    with pytest.raises(NoEngine):
+        ask_names(path, timeout_s)
+
+
 def test_names_by_id(serve: Serve) -> None:
     entries = [
         {"Id": ID, "Names": ["/db/alias", "/web"], "Created": 17, "SizeRw": 1.5},
@@ -80,61 +99,48 @@ def test_names_by_id(serve: Serve) -> None:
     assert ask_names(path, LONG_S) == {ID: "web", OTHER: "postgres_1.a-b"}
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
-    with pytest.raises(NoEngine):
-        ask_names(str(tmp_path / "none"), LONG_S)
+def test_no_process_listens(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "dead"))
-        with pytest.raises(NoEngine):
-            ask_names(str(tmp_path / "dead"), LONG_S)
-    (tmp_path / "file").touch()
-    with pytest.raises(NoEngine):
-        ask_names(str(tmp_path / "file"), LONG_S)
+        (tmp_path / "file").touch()
+        for name in ("none", "dead", "file"):
+            expect_no_engine(str(tmp_path / name))
 
 
-def test_however_late_it_is_nobody_is_told_of_who_is_not_there(tmp_path: Path) -> None:
-    for late_s in (0.0, -1.0):
-        with pytest.raises(NoEngine):
-            ask_names(str(tmp_path / "none"), late_s)
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(tmp_path / f"there{late_s}"))
-            listener.listen()
-            with pytest.raises(NoAnswer, match="in time"):
-                ask_names(str(tmp_path / f"there{late_s}"), late_s)
+@pytest.mark.parametrize("late_s", [0.0, -1.0])
+def test_after_the_deadline_too_an_engine_that_is_not_there_is_kept_apart(
+    tmp_path: Path, late_s: float
+) -> None:
+    expect_no_engine(str(tmp_path / "none"), late_s)
+    with listening(str(tmp_path / "there")):
+        expect_no_answer(str(tmp_path / "there"), IN_TIME, late_s)
 
 
 @pytest.mark.parametrize("path", ["x" * 200, "a\0b", ""])
 def test_what_is_no_path_of_a_socket(path: str) -> None:
-    with pytest.raises(NoAnswer):
-        ask_names(path, LONG_S)
+    expect_no_answer(path, None)
 
 
-def test_one_that_accepts_and_says_nothing(serve: Serve) -> None:
+def test_one_that_accepts_and_sends_nothing(serve: Serve) -> None:
     path = serve(lambda connection: (request(connection), connection.recv(1)))
-    with pytest.raises(NoAnswer, match="in time"):
-        ask_names(path, 0.05)
+    expect_no_answer(path, IN_TIME, 0.05)
 
 
 def test_one_that_never_accepts(tmp_path: Path) -> None:
     """The kernel connects as many as its backlog holds, and answers EAGAIN to the next."""
     path = str(tmp_path / "s")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen(0)
-        with pytest.raises(NoAnswer, match="in time"):
-            ask_names(path, 0.05)
-        with contextlib.ExitStack() as waiting:
-            for _ in range(2):
-                one = waiting.enter_context(socket.socket(socket.AF_UNIX))
-                one.setblocking(False)
-                with contextlib.suppress(BlockingIOError):
-                    one.connect(path)
-            with pytest.raises(NoAnswer):
-                ask_names(path, 0.05)
+    with listening(path, backlog=0), contextlib.ExitStack() as waiting:
+        expect_no_answer(path, IN_TIME, 0.05)
+        for _ in range(2):
+            one = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            one.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                one.connect(path)
+        expect_no_answer(path, None, 0.05)
 
 
 def test_one_that_drips(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each byte is in time, the whole is not: a second has passed whenever somebody looks.
+    """Each byte is in time, the whole is not: the clock goes on by a second at each look.
 
     The drip ends, so that a fault is another reason and no hang.
     """
@@ -146,8 +152,7 @@ def test_one_that_drips(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
         for _ in range(100_000):
             connection.sendall(b" ")
 
-    with pytest.raises(NoAnswer, match="in time"):
-        ask_names(serve(drip), LONG_S)
+    expect_no_answer(serve(drip), IN_TIME)
 
 
 def test_one_that_answers_a_hundred_megabytes(serve: Serve) -> None:
@@ -160,8 +165,7 @@ def test_one_that_answers_a_hundred_megabytes(serve: Serve) -> None:
             connection.sendall(b" " * (1 << 20))
             sent[0] += 1
 
-    with pytest.raises(NoAnswer, match="longer than 8 MiB"):
-        ask_names(serve(flood), LONG_S)
+    expect_no_answer(serve(flood), "longer than 8 MiB")
     assert sent[0] <= (MAX_BYTES >> 20) + 1  # and what the socket holds
 
 
@@ -182,8 +186,7 @@ def test_one_that_answers_a_hundred_megabytes(serve: Serve) -> None:
     ],
 )
 def test_junk_has_a_reason(serve: Serve, answer: bytes, reason: str) -> None:
-    with pytest.raises(NoAnswer, match=reason):
-        ask_names(serve(answering(answer)), LONG_S)
+    expect_no_answer(serve(answering(answer)), reason)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +210,7 @@ def test_junk_has_a_reason(serve: Serve, answer: bytes, reason: str) -> None:
         {"Id": ID, "Names": ["/../etc"]},
     ],
 )
-def test_an_entry_that_no_engine_makes_names_nobody(entry: Any) -> None:
+def test_an_entry_that_no_engine_makes_names_no_container(entry: Any) -> None:
     good = {"Id": OTHER, "Names": ["/good"]}
     assert parse_answer(listed(entry, good)) == {OTHER: "good"}
 

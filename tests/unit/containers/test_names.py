@@ -15,7 +15,7 @@ UID = "1c2e3f40-aaaa-bbbb-cccc-0123456789ab"
 
 
 class Engines:
-    """Stands in for the sockets: what each tells, or why not, and who was asked."""
+    """In the place of the sockets: the names that each gives, or why not, and which were asked."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
@@ -37,11 +37,18 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> Engines:
     return engines
 
 
+def link_log(root: Path) -> None:
+    """The kubelet's link to the log of container `A`."""
+    links = root / "var/log/containers"
+    links.mkdir(parents=True)
+    (links / f"web_shop_nginx-{A}.log").touch()
+
+
 def named(*paths: str, root: str = "/nowhere", uid: int = 0) -> Named:
     return name_containers({at: parse_path(path) for at, path in enumerate(paths)}, root, uid)
 
 
-def test_nobody_is_asked_where_no_container_is(engines: Engines) -> None:
+def test_no_engine_is_asked_where_no_container_is(engines: Engines) -> None:
     paths = ["/init.scope", "/system.slice/docker.service", "/lxc.payload.c1", "/default/x"]
     assert named(*paths) == Named({at: parse_path(path) for at, path in enumerate(paths)})
     assert engines.asked == []
@@ -59,7 +66,7 @@ def test_each_engine_is_asked_once_and_only_for_its_own(engines: Engines) -> Non
 
 
 def test_only_a_user_asks_a_users_engine(engines: Engines) -> None:
-    """It could give any name to any container; the user is who would be fooled."""
+    """It could give any name to any container; only its own user can be deceived by it."""
     named(f"/docker/{A}")
     assert engines.asked == ["/nowhere/run/docker.sock"]
     named(f"/docker/{A}", uid=1000)
@@ -76,13 +83,13 @@ def test_a_service_around_a_container_stays(engines: Engines) -> None:
 
 
 def test_what_is_inside_a_container_is_not_named_by_the_hosts_engine(engines: Engines) -> None:
-    """Whoever is root in a container may make a cgroup there that is called like another's."""
+    """Root in a container may make a cgroup there with the name of another's."""
     engines.names = {A: "web", B: "bank"}
     chain = named(f"/docker/{A}/docker/{B}").chains[0]
     assert [container.name for container in chain] == ["web", None]
 
 
-def test_an_engine_that_does_not_answer_leaves_the_id_and_is_told(engines: Engines) -> None:
+def test_an_engine_that_does_not_answer_leaves_the_id_and_is_reported(engines: Engines) -> None:
     engines.reason = NoAnswer("it did not answer in time")
     answer = named(f"/docker/{A}", f"/machine.slice/libpod-{B}.scope")
     assert [(chain[0].id, chain[0].name) for chain in answer.chains.values()] == [
@@ -94,16 +101,14 @@ def test_an_engine_that_does_not_answer_leaves_the_id_and_is_told(engines: Engin
     )
 
 
-def test_an_engine_that_is_not_there_is_nothing_to_tell_of(engines: Engines) -> None:
+def test_an_engine_that_is_not_there_is_not_reported(engines: Engines) -> None:
     engines.reason = NoEngine("no process listens there")
     path = f"/actions_job/{A}"
     assert named(path) == Named({0: parse_path(path)})
 
 
 def test_what_the_kubelet_names_no_engine_is_asked_for(engines: Engines, tmp_path: Path) -> None:
-    links = tmp_path / "var/log/containers"
-    links.mkdir(parents=True)
-    (links / f"web_shop_nginx-{A}.log").touch()
+    link_log(tmp_path)
     answer = named(f"/kubepods/burstable/pod{UID}/{A}", root=str(tmp_path))
     assert answer.chains[0] == (
         Container("oci", A, pod="web", pod_uid=UID, pod_namespace="shop", container_name="nginx"),
@@ -112,7 +117,6 @@ def test_what_the_kubelet_names_no_engine_is_asked_for(engines: Engines, tmp_pat
 
 
 def test_a_kubelets_name_is_not_for_one_outside_pods(engines: Engines, tmp_path: Path) -> None:
-    (tmp_path / "var/log/containers").mkdir(parents=True)
-    (tmp_path / "var/log/containers" / f"web_shop_nginx-{A}.log").touch()
+    link_log(tmp_path)
     answer = named(f"/docker/{A}", f"/kubepods/pod{UID}/{B}", root=str(tmp_path))
     assert answer.chains[0] == (Container("docker", A),)
