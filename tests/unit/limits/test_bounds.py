@@ -1,4 +1,4 @@
-"""What limits.py says, against what the model's forks then do."""
+"""What limits/bounds.py predicts, against what the model's forks then do."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ from pidscope.simulated.random_workload import random_play
 from tests.unit.acting import boot, container, fork
 
 
+@pytest.fixture
+def shell() -> TaskStruct:
+    return boot()
+
+
 def bounds_of(task: TaskStruct) -> list[Bound]:
     facts = fork_facts(task.kernel, task.pid)
     assert facts is not None
@@ -36,7 +41,7 @@ def forks_until_refused(task: TaskStruct, most: int) -> tuple[int, int]:
     raise AssertionError(f"more than {most} forks")
 
 
-def expect_as_told(task: TaskStruct) -> Bound:
+def expect_as_predicted(task: TaskStruct) -> Bound:
     found = bounds_of(task)
     first = limits.tight(found)
     assert first is not None and limits.is_certain(found)
@@ -47,11 +52,11 @@ def expect_as_told(task: TaskStruct) -> Bound:
     return first
 
 
-# --- the model does what it says ------------------------------------------------------------------
+# --- the model does what is predicted -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_as_many_forks_as_it_says_and_then_that_errno(seed: int) -> None:
+def test_as_many_forks_as_predicted_and_then_that_errno(seed: int) -> None:
     rng = random.Random(seed)
     kernel = Kernel()
     play = random_play(kernel, seed)
@@ -70,22 +75,20 @@ def test_as_many_forks_as_it_says_and_then_that_errno(seed: int) -> None:
         if actor.blocked:
             continue
         call(actor, "join_cgroup", rng.choice([box, inner]))
-        expect_as_told(actor)
+        expect_as_predicted(actor)
 
 
-def test_a_cgroup_above_is_tight() -> None:
-    shell = boot()
+def test_a_cgroup_above_is_tight(shell: TaskStruct) -> None:
     box = Cgroup("box", shell.kernel.cgroup_root, 2, 3)
     call(shell, "join_cgroup", Cgroup("inner", box, 3, 7))
-    first = expect_as_told(shell)
+    first = expect_as_predicted(shell)
     assert (first.name, first.of, first.room) == ("pids.max", "/box", 2)
     assert (
         limits.sentence(bounds_of(shell)) == "the next fork fails with EAGAIN at pids.max 3 of /box"
     )
 
 
-def test_of_two_that_are_reached_the_one_asked_first_is_named() -> None:
-    shell = boot()
+def test_of_two_that_are_reached_the_one_asked_first_is_named(shell: TaskStruct) -> None:
     outer = Cgroup("outer", shell.kernel.cgroup_root, 2, 1)
     call(shell, "join_cgroup", Cgroup("inner", outer, 3, 1))
     shell.kernel.init_pid_ns.pid_max = 301
@@ -95,32 +98,29 @@ def test_of_two_that_are_reached_the_one_asked_first_is_named() -> None:
     assert [bound.of for bound in reached] == ["pid:[4026531836]", "/outer/inner", "/outer"]
     inner = Cgroup("open", shell.kernel.cgroup_root, 4)
     call(shell, "join_cgroup", inner)
-    assert expect_as_told(shell).name == "pid_max"
+    assert expect_as_predicted(shell).name == "pid_max"
 
 
-def test_a_number_is_needed_at_every_level() -> None:
-    shell = boot()
+def test_a_number_is_needed_at_every_level(shell: TaskStruct) -> None:
     box = container(shell)
     call(box, "write_pid_max", 4000)
     call(shell, "write_pid_max", 320)
     call(shell, "write_ns_last_pid", 305)
-    first = expect_as_told(box)
+    first = expect_as_predicted(box)
     assert (first.name, first.of) == ("pid_max", "pid:[4026531836]")
 
 
-def test_a_namespace_whose_init_has_exited() -> None:
-    shell = boot()
+def test_a_namespace_whose_init_has_exited(shell: TaskStruct) -> None:
     box = container(shell)
     ns = box.thread_pid.numbers[-1].ns  # type: ignore[union-attr]
     call(shell, "setns", ns)
     call(box, "exit_group", 0)
-    first = expect_as_told(shell)
+    first = expect_as_predicted(shell)
     assert first.errno == "ENOMEM"
     assert "ENOMEM" in limits.sentence(bounds_of(shell))
 
 
-def test_a_namespace_inside_one_whose_init_has_exited() -> None:
-    shell = boot()
+def test_a_namespace_inside_one_whose_init_has_exited(shell: TaskStruct) -> None:
     box = container(shell)
     ns = box.thread_pid.numbers[-1].ns  # type: ignore[union-attr]
     call(shell, "setns", ns)
@@ -129,11 +129,10 @@ def test_a_namespace_inside_one_whose_init_has_exited() -> None:
     assert actor.nsproxy is not None
     call(shell, "setns", actor.nsproxy.pid_ns_for_children)
     call(box, "exit_group", 0)
-    assert expect_as_told(shell).errno == "ENOMEM"
+    assert expect_as_predicted(shell).errno == "ENOMEM"
 
 
-def test_new_namespaces_have_limits_of_their_own() -> None:
-    shell = boot()
+def test_new_namespaces_have_their_own_limits(shell: TaskStruct) -> None:
     call(shell, "write_max_pid_namespaces", 1)
     box = container(shell)
     found = {bound.name: bound for bound in bounds_of(box) if bound.stops == limits.NAMESPACE}
@@ -146,8 +145,7 @@ def test_new_namespaces_have_limits_of_their_own() -> None:
     assert first is not None and first.stops == limits.FORK
 
 
-def test_after_unshare_there_are_no_new_threads() -> None:
-    shell = boot()
+def test_after_unshare_there_are_no_new_threads(shell: TaskStruct) -> None:
     call(shell, "unshare", 0x20000000)
     found = [it for it in bounds_of(shell) if it.name == "pid_ns_for_children"]
     assert [(it.stops, it.errno, it.room) for it in found] == [
@@ -156,8 +154,7 @@ def test_after_unshare_there_are_no_new_threads() -> None:
     ]
 
 
-def test_who_has_exited_forks_no_more() -> None:
-    shell = boot()
+def test_a_task_that_has_exited_forks_no_more(shell: TaskStruct) -> None:
     job = fork(shell)
     call(job, "exit_group", 0)
     assert fork_facts(shell.kernel, job.pid) is None
@@ -208,22 +205,30 @@ def test_the_sentence_names_the_tight_bound(changes: dict[str, Any], sentence: s
     assert limits.sentence(limits.bounds(NOTHING._replace(**changes))) == sentence
 
 
-def test_what_is_not_known_is_never_taken_for_no_limit() -> None:
-    unread = limits.bounds(NOTHING._replace(cgroups=[TasksLimit("/x", None, None)]))
-    assert not limits.is_certain(unread)
-    assert [bound.of for bound in limits.unknown(unread)] == ["/x"]
-    assert "at most" in limits.sentence(unread)
-    above = limits.bounds(NOTHING._replace(cgroups_known=False))
-    assert not limits.is_certain(above)
-    assert not limits.is_certain(limits.bounds(NOTHING._replace(adding=None)))
-    uncounted = HOST._replace(current=None)
-    assert not limits.is_certain(limits.bounds(NOTHING._replace(threads=uncounted)))
-
-
-def test_numbers_that_may_be_taken_by_who_is_not_seen() -> None:
-    found = limits.bounds(NOTHING._replace(numbers=[FREE._replace(all_seen=False)]))
+@pytest.mark.parametrize(
+    ("changes", "unknown"),
+    [
+        ({"cgroups": [TasksLimit("/x", None, None)]}, ("pids.max", "/x")),
+        ({"cgroups_known": False}, ("pids.max", "cgroups not seen")),
+        ({"adding": None}, ("number 1", "pid:[4026531836]")),
+        ({"threads": HOST._replace(current=None)}, ("threads-max", "this host")),
+        ({"numbers": [FREE._replace(all_seen=False)]}, ("pid_max", "pid:[4026531836]")),
+    ],
+    ids=[
+        "a cgroup",
+        "cgroups above",
+        "whether number 1 can be given",
+        "threads",
+        "numbers that are hidden",
+    ],
+)
+def test_what_is_not_known_is_never_taken_for_no_limit(
+    changes: dict[str, Any], unknown: tuple[str, str]
+) -> None:
+    found = limits.bounds(NOTHING._replace(**changes))
     assert not limits.is_certain(found)
-    assert [bound.name for bound in limits.unknown(found)] == ["pid_max"]
+    assert [(bound.name, bound.of) for bound in limits.unknown(found)] == [unknown]
+    assert "at most" in limits.sentence(found)
 
 
 def test_what_is_not_known_does_not_matter_once_another_is_reached() -> None:

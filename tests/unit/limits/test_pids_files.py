@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,21 +48,23 @@ def host(tmp_path: Path) -> Host:
 LIMITS = [TasksLimit("/box/app", MAX, 8), TasksLimit("/box", 8, 8)]
 
 
-def boxed(host: Host) -> int:
+@pytest.fixture
+def inode(host: Host) -> int:
+    """The id of /box/app."""
     host.cgroup("box", "8", "8")
     return host.cgroup("box/app", "max", "8")
 
 
-def test_the_forkers_own_file_names_the_place(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    inode = boxed(host)
+def test_the_forkers_own_file_names_the_place(
+    host: Host, inode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     host.task(5, "0::/box/app\n")
     monkeypatch.setattr(cgroup_files, "_MOST_WALKED", 0)
     assert host.files().limits(inode, 5) == LIMITS
 
 
-def test_refusals_are_the_limits_own_where_there_is_a_local_file(host: Host) -> None:
-    """Elsewhere they are those of who forks there, whatever limit it was."""
-    inode = boxed(host)
+def test_refusals_are_the_limits_own_where_there_is_a_local_file(host: Host, inode: int) -> None:
+    """Elsewhere they count the forks that failed there, whichever cgroup's limit it was."""
     host.task(5, "0::/box/app\n")
     for path, events in (("box", "max 23\n"), ("box/app", "max 7\n")):
         (host.mount / path / "pids.events").write_text(events)
@@ -75,8 +78,7 @@ def test_refusals_are_the_limits_own_where_there_is_a_local_file(host: Host) -> 
     ]
 
 
-def test_one_that_has_gone_or_moved_is_found_by_the_id(host: Host) -> None:
-    inode = boxed(host)
+def test_one_that_has_gone_or_moved_is_found_by_the_id(host: Host, inode: int) -> None:
     host.cgroup("aaa", "max", "0")
     assert host.files().limits(inode, 5) == LIMITS
     host.task(5, "0::/aaa\n")
@@ -84,29 +86,29 @@ def test_one_that_has_gone_or_moved_is_found_by_the_id(host: Host) -> None:
     assert host.files().limits(inode + 1_000_000, 5) is None
 
 
+@pytest.mark.usefixtures("inode")
 def test_one_that_has_gone_from_the_root_is_found_without_a_walk(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The root itself has no limit, which is something else than not to know."""
-    boxed(host)
     monkeypatch.setattr(cgroup_files, "_MOST_WALKED", 0)
     assert host.files().limits(host.mount.stat().st_ino, 5) == []
 
 
-def test_the_walk_is_bounded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    inode = boxed(host)
-    monkeypatch.setattr(cgroup_files, "_MOST_WALKED", 1)
-    assert host.files().limits(inode, 5) is None
-    monkeypatch.setattr(cgroup_files, "_MOST_WALKED", 2)
-    assert host.files().limits(inode, 5) == LIMITS
+@pytest.mark.parametrize(("most", "found"), [(1, None), (2, LIMITS)])
+def test_the_walk_is_bounded(
+    host: Host, inode: int, monkeypatch: pytest.MonkeyPatch, most: int, found: Any
+) -> None:
+    monkeypatch.setattr(cgroup_files, "_MOST_WALKED", most)
+    assert host.files().limits(inode, 5) == found
 
 
 def test_what_was_read_holds_for_a_second_and_few_are_read(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: Host, inode: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
     monkeypatch.setattr(cgroup_files.time, "monotonic", lambda: now[0])
-    inode, files = boxed(host), host.files()
+    files = host.files()
     host.task(5, "0::/box/app\n")
     assert files.limits(inode, 5) == LIMITS
     (host.mount / "box" / "pids.current").write_text("7\n")

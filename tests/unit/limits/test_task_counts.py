@@ -16,7 +16,7 @@ SYS_ADMIN = 1 << 21
 
 
 class Host:
-    """A /proc with who is there, and as many threads as are told."""
+    """A /proc with the tasks that a test adds, and a number of threads in loadavg."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -78,20 +78,19 @@ def test_a_users_tasks_are_counted_threads_and_all(host: Host) -> None:
     assert host.counts().limits(5)[0].is_reached
 
 
-def test_of_who_has_gone_only_the_machine_is_told(host: Host) -> None:
+def test_of_a_task_that_has_gone_only_the_limit_of_the_host_is_read(host: Host) -> None:
     host.task(6, 1000)
     assert host.counts().limits(5) == [of_host()]
 
 
-@pytest.mark.parametrize("uid_and_caps", [(0, 0), (1000, SYS_ADMIN)])
-def test_who_is_exempt_has_no_limit(host: Host, uid_and_caps: tuple[int, int]) -> None:
-    uid, caps = uid_and_caps
+@pytest.mark.parametrize(("uid", "caps"), [(0, 0), (1000, SYS_ADMIN)])
+def test_an_exempt_user_has_no_limit(host: Host, uid: int, caps: int) -> None:
     host.task(5, uid, caps=caps)
     assert host.counts().limits(5) == [of_host()]
 
 
 @pytest.mark.parametrize("limit", ["unlimited", "301", "0x"])
-def test_nobody_is_looked_at_for_a_limit_beyond_all_tasks(
+def test_no_task_is_read_for_a_limit_beyond_all_tasks(
     host: Host, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.task(5, 1000, limit=limit)
@@ -115,9 +114,9 @@ def test_counts_hold_for_a_second_and_few_are_made(
     assert counts.limits(5) == [of_user(1000, 3, 2), of_host(301)]
     for uid in range(1001, 1005):
         host.task(uid, uid)
-    told = [counts.limits(uid)[0] for uid in range(1001, 1005)]
-    assert told == [*(of_user(uid, 3, 1) for uid in range(1001, 1004)), of_user(1004, 3, None)]
-    assert not told[-1].is_reached
+    found = [counts.limits(uid)[0] for uid in range(1001, 1005)]
+    assert found == [*(of_user(uid, 3, 1) for uid in range(1001, 1004)), of_user(1004, 3, None)]
+    assert not found[-1].is_reached
     for gone in range(2000, 2015):
         counts.limits(gone)
     assert len(counts._read) == 20
