@@ -4,13 +4,10 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pidscope.escape import escape, unescape, unescape_status_name
-
-# A loaded machine is no fault of what is tested.
-steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # Names itself, then shows what the kernel says of that: comm raw, Name as /proc escapes it.
 NAME_ITSELF = """
@@ -42,20 +39,17 @@ HOSTILE = [
 ]
 
 
-@steady
 @given(st.binary())
 @example(b"\\x41")
 def test_round_trip(raw: bytes) -> None:
     assert unescape(escape(raw)) == raw
 
 
-@steady
 @given(st.binary())
 def test_escaped_text_is_printable(raw: bytes) -> None:
     assert escape(raw).isprintable()
 
 
-@steady
 @given(st.binary(), st.binary())
 def test_different_bytes_never_look_alike(one: bytes, other: bytes) -> None:
     assert (escape(one) == escape(other)) == (one == other)
@@ -85,7 +79,6 @@ def test_what_escape_cannot_have_made_is_refused(text: str) -> None:
         unescape(text)
 
 
-@steady
 @given(st.text())
 def test_unescape_gives_bytes_or_value_error(text: str) -> None:
     try:
@@ -104,7 +97,6 @@ def test_status_name_is_unescaped_to_what_comm_says(name: bytes) -> None:
     assert unescape_status_name(status_name) == comm
 
 
-@steady
 @given(st.binary())
 def test_status_name_round_trip_by_the_kernels_rule(comm: bytes) -> None:
     escaped = comm.replace(b"\\", b"\\\\").replace(b"\n", b"\\n")

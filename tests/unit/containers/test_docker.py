@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pidscope.containers.docker import MAX_BYTES, NoAnswer, NoEngine, ask_names, parse_answer
-
-# A loaded machine is no fault of what is tested.
-steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
 ID = "0123456789abcdef" * 4
@@ -229,7 +226,6 @@ json_values = st.recursive(
 )
 
 
-@steady
 @given(st.one_of(st.binary(), json_values.map(lambda value: HEAD + json.dumps(value).encode())))
 @example(HEAD + b"[]")
 def test_any_answer_is_names_or_a_reason(answer: bytes) -> None:

@@ -3,14 +3,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pidscope.containers.container import Container
 from pidscope.containers.rules import cgroup_paths, parse_cgroup, parse_path
-
-# A loaded machine is no fault of what is tested.
-steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ID = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
@@ -126,7 +123,6 @@ def test_the_supervisor_of_nspawn_is_its_service_and_not_in_the_container() -> N
     assert parse_path(path) == (service("systemd-nspawn@c1.service"),)
 
 
-@steady
 @given(st.lists(st.sampled_from(sorted(FORMS.keys() - AT_THE_TOP)), max_size=6))
 def test_each_form_is_found_however_deep(forms: list[str]) -> None:
     """Each ends with the cgroup that the next container's runtime has for its root."""
@@ -147,7 +143,6 @@ parts = st.one_of(
 )
 
 
-@steady
 @given(st.one_of(st.text(), st.lists(parts).map("/".join)))
 @example("/\ud800/lxc/\udc80")
 @example("/machine-\\xff\\x00.scope")
@@ -159,14 +154,12 @@ def test_any_string_is_a_path_of_containers(path: str) -> None:
             assert container.id in path
 
 
-@steady
 @given(st.binary())
 def test_any_bytes_are_a_cgroup_file(data: bytes) -> None:
     for container in parse_cgroup(data):
         assert isinstance(container, Container)
 
 
-@steady
 @given(st.lists(st.binary(min_size=1).filter(lambda name: not set(name) & set(b"/\n"))))
 def test_a_path_is_whole_whatever_its_bytes(names: list[bytes]) -> None:
     path = b"/" + b"/".join(names)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import pidscope.host.ns_chain as ns_chain_module
@@ -27,9 +27,6 @@ from pidscope.host.proc_parse import (
 )
 from pidscope.snapshot import Mount, Status
 from tests import CHECKOUT
-
-# A loaded machine is no fault of what is tested.
-steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it makes namespaces")
 
@@ -157,14 +154,12 @@ def outcome(parse: Callable[[bytes, str], Status], text: bytes) -> Status | str:
         return str(error)
 
 
-@steady
 @given(statuses())
 def test_parse_status_reads_what_the_kernel_writes(pair: tuple[Status, bytes]) -> None:
     status, data = pair
     assert parse_status(data, "p") == status
 
 
-@steady
 @given(statuses(), st.data())
 def test_a_cut_status_is_an_error_or_the_same(pair: tuple[Status, bytes], data: Any) -> None:
     status, text = pair
@@ -173,7 +168,6 @@ def test_a_cut_status_is_an_error_or_the_same(pair: tuple[Status, bytes], data: 
     assert found == status or isinstance(found, str)
 
 
-@steady
 @given(statuses(), st.data())
 def test_a_damaged_status_is_a_typed_error_or_a_status(pair: Any, data: Any) -> None:
     text = pair[1]
@@ -189,7 +183,6 @@ def test_a_damaged_status_is_a_typed_error_or_a_status(pair: Any, data: Any) -> 
         assert all(number >= 0 for values in parsed[-4:] for number in values)
 
 
-@steady
 @given(statuses(), st.data())
 def test_the_quick_way_never_differs(pair: tuple[Status, bytes], data: Any) -> None:
     """With lines moved, doubled, left out and damaged, so that some are forged or late."""
@@ -215,7 +208,6 @@ def test_of_two_lines_the_first_counts_either_way(line: bytes, before: bytes) ->
         assert outcome(parse_status, text) == outcome(status_module._any_status, text)
 
 
-@steady
 @given(statuses())
 def test_the_quick_way_is_the_usual_one(pair: tuple[Status, bytes]) -> None:
     status, text = pair
@@ -227,7 +219,6 @@ def test_the_quick_way_is_the_usual_one(pair: tuple[Status, bytes]) -> None:
 @pytest.mark.parametrize(
     "parse", [parse_status, parse_start_ticks, parse_is_kthread, parse_boottime_offset]
 )
-@steady
 @given(data=st.binary())
 def test_any_bytes_are_a_typed_error(parse: Callable[[bytes, str], Any], data: bytes) -> None:
     with pytest.raises(ProcError):
@@ -262,14 +253,12 @@ def test_a_name_cannot_forge_a_line() -> None:
     assert parse_status(status_text(name=b"\\nPid:\t1"), "p").pid == 5
 
 
-@steady
 @given(st.binary(max_size=64), st.integers(0, 2**64 - 1))
 def test_start_ticks_whatever_the_comm(comm: bytes, ticks: int) -> None:
     fields = " ".join(["S", *["0"] * 18, str(ticks), *["0"] * 30])
     assert parse_start_ticks(b"5 (" + comm + b") " + fields.encode() + b"\n", "p") == ticks
 
 
-@steady
 @given(st.binary(max_size=64), st.integers(0, 2**32 - 1))
 def test_the_flag_of_a_kernel_thread_whatever_the_comm(comm: bytes, flags: int) -> None:
     stat = b"5 (" + comm + b") S 0 0 0 0 -1 " + str(flags).encode() + b" 0 0\n"
