@@ -30,6 +30,7 @@ import pidscope.sources.options as sources_module
 from pidscope import cli
 from pidscope.errors import HostError, UsageError
 from pidscope.events import PidAttached, PidDetached
+from pidscope.live.program import read_btf
 from pidscope.session.session import Session
 from pidscope.sources.command import spawned
 from pidscope.wire.hooks import Hook
@@ -310,10 +311,7 @@ def test_refused_by_the_kernel(
 def test_no_btf(
     host: pytest.MonkeyPatch, capsys: Any, arguments: list[str], tmp_path: Path
 ) -> None:
-    host.undo()
-    host.setattr(live_module, "expect_root", lambda: None)
-    host.setattr(live_module, "_initial_ns", lambda procfs: ROOT)
-    host.setattr(compiler_module, "load_bcc", lambda: Refusing)
+    host.setattr(program_module, "read_btf", read_btf)
     host.setattr(program_module, "BTF_PATH", tmp_path / "vmlinux")
     fault, hint = refused(capsys, *arguments)
     assert "type information" in fault and "No such file" in fault
@@ -321,6 +319,7 @@ def test_no_btf(
 
 
 def _hide_bcc(patch: pytest.MonkeyPatch) -> None:
+    """Nothing is found as bcc but what a test puts on the path."""
     patch.setattr(compiler_module, "load_bcc", bcc_module.load_bcc)
     patch.setattr(bcc_module, "_PLACES", ())
     patch.delitem(sys.modules, "bcc", raising=False)
