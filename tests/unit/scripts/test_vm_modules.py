@@ -2,6 +2,7 @@
 
 import lzma
 
+import pytest
 from pidscope_dev.vm import modules
 
 
@@ -10,14 +11,18 @@ def image(depends):
     return b"\x7fELF\0\0" + modinfo
 
 
-def test_dependencies_are_read_from_modinfo():
-    assert modules.depends(image(b"virtio,virtio_ring")) == ["virtio", "virtio_ring"]
-    assert modules.depends(image(b"")) == []
-    assert modules.depends(b"\x7fELF nothing here") == []
-
-
-def test_a_parameter_that_only_ends_in_depends_is_not_taken():
-    assert modules.depends(b"\0notdepends=wrong\0depends=right\0") == ["right"]
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        (image(b"virtio,virtio_ring"), ["virtio", "virtio_ring"]),
+        (image(b""), []),
+        (b"\x7fELF nothing here", []),
+        (b"\0notdepends=wrong\0depends=right\0", ["right"]),
+    ],
+    ids=["two", "none", "no modinfo", "a parameter that only ends in depends"],
+)
+def test_dependencies_are_read_from_modinfo(module, names):
+    assert modules.depends(module) == names
 
 
 def test_dependencies_load_first_and_once(tmp_path):
