@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pidscope_dev.arguments import Arguments, command_line, positive
 from pidscope_dev.bench import against, machine, picture, run, text
 from pidscope_dev.bench.row import to_json
 from pidscope_dev.bench.sections import SECTIONS
@@ -47,11 +48,28 @@ exit status:
   2    wrong usage, or --against cannot make a build
 """
 )
+ARGUMENTS: Arguments = {
+    "sections": {
+        "nargs": "*",
+        "metavar": "SECTION",
+        "help": "only these sections or rows (default: all)",
+    },
+    "--here": {"action": "store_true", "help": "no VM: only what this kernel can"},
+    "--json": {"action": "store_true", "help": "every sample, as JSON in one line"},
+    "--picture": {"metavar": "FILE.svg", "type": Path, "help": "draw the goals, too"},
+    "--against": {"metavar": "REV", "help": "compare this checkout with an earlier revision"},
+    "--pairs": {
+        "metavar": "N",
+        "type": positive,
+        "default": against.PAIRS,
+        "help": "pairs a row (default: %(default)s)",
+    },
+}
 
 
 def main(argv: Sequence[str]) -> int:
     """Print the table, or JSON, and draw the picture."""
-    parser = _parser()
+    parser = command_line("scripts/bench", __doc__, ARGUMENTS, EPILOG)
     args = parser.parse_args(argv)
     known = [each.name for each in (against.MEASURES if args.against else SECTIONS)]
     for name in args.sections:
@@ -98,35 +116,6 @@ def _against(args: argparse.Namespace) -> int:
         print(f"{builds[1].name} against {builds[0].name}, {args.pairs} pairs")
         print(against.shown(rows))
     return int(any(row.is_worse for row in rows))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("sections", nargs="*", metavar="SECTION", help="only these sections or rows (default: all)")
-    add("--here", action="store_true", help="no VM: only what this kernel can")
-    add("--json", action="store_true", help="every sample, as JSON in one line")
-    add("--picture", metavar="FILE.svg", type=Path, help="draw the goals, too")
-    add("--against", metavar="REV", help="compare this checkout with an earlier revision")
-    add(
-        "--pairs",
-        metavar="N",
-        type=_pairs,
-        default=against.PAIRS,
-        help="pairs a row (default: %(default)s)",
-    )
-    return parser
-
-
-def _pairs(given: str) -> int:
-    if not given.isdecimal() or int(given) < 1:
-        raise argparse.ArgumentTypeError(f"not a number of pairs: {given!r}")
-    return int(given)
 
 
 if __name__ == "__main__":

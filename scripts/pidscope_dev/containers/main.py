@@ -14,7 +14,6 @@ could be read is "gone".
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import json
@@ -26,12 +25,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from pidscope_dev.arguments import Arguments, command_line
 from pidscope_dev.containers.bundle import SEVENTEEN, Bundle
 from pidscope_dev.containers.runtime import NAMES, Runtime, RuntimeFailed, read_line
 
 POD_UID = "1c2e3f40-aaaa-bbbb-cccc-0123456789ab"
 WAIT = "sleep 1000000 & echo $!; wait"
 EXIT_FAILED, EXIT_UNABLE = 1, 3
+ARGUMENTS: Arguments = {"--runtime": {"choices": NAMES, "default": NAMES[0]}}
 
 
 def number_of(name: str) -> str:
@@ -86,13 +87,7 @@ def stop(number: int, frame: object) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Start, print, hold, remove."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/containers",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--runtime", choices=NAMES, default=NAMES[0])
-    arguments = parser.parse_args(argv)
+    arguments = command_line("scripts/containers", __doc__, ARGUMENTS).parse_args(argv)
     if os.geteuid() != 0:
         print("containers: needs root", file=sys.stderr)
         return EXIT_UNABLE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -10,11 +9,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pidscope_dev.arguments import Arguments, command_line, positive
 from pidscope_dev.builds import Build, BuildError, earlier_and_present, environment
 from pidscope_dev.corpus import host
 from pidscope_dev.corpus.cases import cases
 from pidscope_dev.corpus.compare import Answer, Comparison, compare
-from pidscope_dev.workload.workload import positive
 
 SHOWN = 20
 _CUT = 300  # characters of each answer that differs
@@ -33,11 +32,20 @@ exit status:
   1    some differ
   2    wrong usage, or a build cannot be made or does not run
 """
+ARGUMENTS: Arguments = {
+    "--against": {"metavar": "REV", "required": True, "help": "the git revision to compare with"},
+    "--every": {
+        "metavar": "N",
+        "type": positive,
+        "default": 1,
+        "help": "only every N-th invocation",
+    },
+}
 
 
 def main(argv: Sequence[str]) -> int:
     """Record both builds, print what differs; the exit status."""
-    args = _parser().parse_args(argv)
+    args = command_line("scripts/corpus", __doc__, ARGUMENTS, EPILOG).parse_args(argv)
     try:
         with earlier_and_present(args.against) as builds, tempfile.TemporaryDirectory() as folder:
             comparison = compared(builds, Path(folder), args.every)
@@ -97,19 +105,6 @@ def shown(comparison: Comparison) -> Iterator[str]:
         yield f"{count} times:"
         yield f"  - {before}"
         yield f"  + {after}"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/corpus",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--against", metavar="REV", required=True, help="the git revision to compare with")
-    add("--every", metavar="N", type=positive, default=1, help="only every N-th invocation")
-    return parser
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
+from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 
+from pidscope_dev.arguments import Arguments, command_line
 from pidscope_dev.differential.faults import FAULTS, planted
 from pidscope_dev.differential.hunt import Finding, Score, hunt, parse_steps, replay
 from pidscope_dev.differential.probe import find_features
@@ -21,18 +22,39 @@ as short as possible and printed as a scenario, which --replay takes.
 
 exit status: 0 no difference, 1 a difference, 2 wrong usage
 """
+ARGUMENTS: Arguments = {
+    "--calls": {
+        "type": int,
+        "default": 10_000,
+        "metavar": "N",
+        "help": "how many (default: 10000)",
+    },
+    "--seed": {
+        "default": "0",
+        "metavar": "TEXT",
+        "help": "of everything random (default: 0)",
+    },
+    "--seconds": {
+        "type": float,
+        "default": float("inf"),
+        "metavar": "T",
+        "help": "at most so long",
+    },
+    "--plant": {"choices": sorted(FAULTS), "help": "a fault in the model, to be found"},
+    "--replay": {"type": Path, "metavar": "FILE", "help": "play this scenario instead"},
+}
 
 
 def main(arguments: list[str]) -> int:
     """The command line."""
-    options = _parser().parse_args(arguments)
+    options = command_line("scripts/differential", __doc__, ARGUMENTS, EPILOG).parse_args(arguments)
     with tempfile.TemporaryDirectory() as directory:
         puppet = build(Path(directory))
         with Theatre(puppet, user_namespace=os.geteuid() != 0) as theatre:
             return _run(theatre, options)
 
 
-def _run(theatre: Theatre, options: argparse.Namespace) -> int:
+def _run(theatre: Theatre, options: Namespace) -> int:
     features = find_features(theatre)
     print(f"{os.uname().release}: {features}", flush=True)
     with planted(options.plant):
@@ -60,22 +82,6 @@ def _print(score: Score, finding: Finding | None) -> None:
 
 def _counted(counter: Counter[str]) -> str:
     return "  " + " ".join(f"{name} {count}" for name, count in counter.most_common())
-
-
-def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="scripts/differential",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = made.add_argument
-    add("--calls", type=int, default=10_000, metavar="N", help="how many (default: 10000)")
-    add("--seed", default="0", metavar="TEXT", help="of everything random (default: 0)")
-    add("--seconds", type=float, default=float("inf"), metavar="T", help="at most so long")
-    add("--plant", choices=sorted(FAULTS), help="a fault in the model, to be found")
-    add("--replay", type=Path, metavar="FILE", help="play this scenario instead")
-    return made
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 
 from pidscope_dev import CHECKOUT
+from pidscope_dev.arguments import Arguments, command_line
 from pidscope_dev.docs import modules, picture, transcripts
 
 EPILOG = """\
@@ -36,9 +37,21 @@ PARTS = {
 DEFAULT = ("transcripts", "picture", "modules")
 
 
+def _part(name: str) -> str:
+    if name not in PARTS:
+        raise ArgumentTypeError(f"{name!r} is none of {', '.join(PARTS)}")
+    return name
+
+
+ARGUMENTS: Arguments = {
+    "--check": {"action": "store_true", "help": "write nothing, name what is stale"},
+    "parts": {"nargs": "*", "metavar": "PART", "type": _part, "help": "see below"},
+}
+
+
 def main(argv: Sequence[str]) -> int:
     """Write what is stale, or with --check only name it."""
-    args = _parser().parse_args(argv)
+    args = command_line("scripts/docs", __doc__, ARGUMENTS, EPILOG).parse_args(argv)
     stale = False
     try:
         for name in args.parts or DEFAULT:
@@ -52,24 +65,6 @@ def main(argv: Sequence[str]) -> int:
         print(f"scripts/docs: {error}", file=sys.stderr)
         return 1
     return 1 if args.check and stale else 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/docs",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing, name what is stale")
-    parser.add_argument("parts", nargs="*", metavar="PART", type=_part, help="see below")
-    return parser
-
-
-def _part(name: str) -> str:
-    if name not in PARTS:
-        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(PARTS)}")
-    return name
 
 
 if __name__ == "__main__":

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import secrets
 import sys
 import tempfile
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
+from pidscope_dev.arguments import Arguments, command_line, positive
 from pidscope_dev.fuzz.campaign import MEMORY_LIMIT_MIB, TIME_LIMIT_S, Result, run
 from pidscope_dev.fuzz.registry import TARGETS
 
@@ -37,17 +38,41 @@ examples:
 
 exit codes: 0 no finding; 1 a finding; 2 wrong usage; 3 atheris is not installed.
 """
+ARGUMENTS: Arguments = {
+    "--target": {
+        "action": "append",
+        "choices": TARGETS,
+        "metavar": "NAME",
+        "help": "(default: all)",
+    },
+    "--inputs": {
+        "type": int,
+        "default": INPUTS,
+        "metavar": "N",
+        "help": f"in all, spread evenly over the targets (default: {INPUTS})",
+    },
+    "--seed": {
+        "type": positive,
+        "default": secrets.randbelow(2**31 - 1) + 1,
+        "metavar": "N",
+        "help": "(default: a random one, printed)",
+    },
+    "--crashers": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "where findings are kept (default: a new one)",
+    },
+    "--replay": {"type": Path, "metavar": "FILE", "help": "read this one input, without limits"},
+}
 
 
 def main(argv: Sequence[str]) -> int:
     """Fuzz, or read one input again; the exit code."""
-    parser = _parser()
+    parser = command_line("scripts/fuzz", __doc__, ARGUMENTS, EPILOG)
     args = parser.parse_args(argv)
     names = list(dict.fromkeys(args.target or TARGETS))
     if args.inputs < len(names):
         parser.error("--inputs needs at least one for each target")
-    if args.seed < 1:
-        parser.error("--seed needs a number above 0")
     if args.replay is not None:
         if len(names) != 1:
             parser.error("--replay needs the one --target")
@@ -64,25 +89,7 @@ def main(argv: Sequence[str]) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/fuzz",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    seed = secrets.randbelow(2**31 - 1) + 1
-    add("--target", action="append", choices=TARGETS, metavar="NAME", help="(default: all)")
-    total = f"in all, spread evenly over the targets (default: {INPUTS})"
-    add("--inputs", type=int, default=INPUTS, metavar="N", help=total)
-    add("--seed", type=int, default=seed, metavar="N", help="(default: a random one, printed)")
-    add("--crashers", type=Path, metavar="DIR", help="where findings are kept (default: a new one)")
-    add("--replay", type=Path, metavar="FILE", help="read this one input, without limits")
-    return parser
-
-
-def _replay(parser: argparse.ArgumentParser, name: str, path: Path) -> int:
+def _replay(parser: ArgumentParser, name: str, path: Path) -> int:
     """Check one input; a finding is its traceback."""
     try:
         data = path.read_bytes()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from pidscope_dev import CHECKOUT
+from pidscope_dev.arguments import Arguments, command_line
 from pidscope_dev.matrix import row, table, trial
 
 EPILOG = """\
@@ -20,11 +20,28 @@ examples:
 
 exit status: 0 good; 1 a mode that the kernel allows was wrong, or none works; 2 wrong usage.
 """
+ARGUMENTS: Arguments = {
+    "--here": {
+        "action": "store_true",
+        "help": "try every mode on this kernel, as root; print its row",
+    },
+    "--native": {"action": "store_true", "help": "name this kernel by its version alone"},
+    "--write": {
+        "action": "store_true",
+        "help": "write the table into the README, if all is good",
+    },
+    "rows": {
+        "nargs": "*",
+        "type": Path,
+        "metavar": "FILE",
+        "help": "with rows in it, among other lines (default: -)",
+    },
+}
 
 
 def main() -> int:
     """Do what the arguments ask for, and print failures in words."""
-    options = _parser().parse_args()
+    options = command_line("scripts/matrix", __doc__, ARGUMENTS, EPILOG).parse_args()
     try:
         return _try_here(options.native) if options.here else _make(options.rows, options.write)
     except (ValueError, OSError) as error:
@@ -53,27 +70,6 @@ def _make(files: list[Path], write: bool) -> int:
 def _lines(files: list[Path]) -> Iterator[str]:
     for file in files or [Path("/dev/stdin")]:
         yield from file.read_text(errors="replace").splitlines()
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/matrix",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--here", action="store_true", help="try every mode on this kernel, as root; print its row")
-    add("--native", action="store_true", help="name this kernel by its version alone")
-    add("--write", action="store_true", help="write the table into the README, if all is good")
-    add(
-        "rows",
-        nargs="*",
-        type=Path,
-        metavar="FILE",
-        help="with rows in it, among other lines (default: -)",
-    )
-    return parser
 
 
 if __name__ == "__main__":

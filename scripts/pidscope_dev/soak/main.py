@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
 import platform
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 from tabulate import tabulate
@@ -15,6 +15,7 @@ from tabulate import tabulate
 from pidscope.errors import PidscopeError
 from pidscope.verify.verdicts import BUGS, Verdict
 from pidscope.wire.hooks import WAYS
+from pidscope_dev.arguments import Arguments, command_line
 from pidscope_dev.soak.load import LoadError
 from pidscope_dev.soak.run import Result, runs
 from pidscope_dev.soak.stresses import STRESSES
@@ -42,11 +43,28 @@ examples:
 exit codes: 0 nothing missing, ghost, wrong or unaccounted for; 1 something; 2 wrong usage; 3 this
 host cannot do it. Needs root.
 """
+ARGUMENTS: Arguments = {
+    "--stress": {
+        "action": "append",
+        "choices": STRESSES,
+        "metavar": "NAME",
+        "help": "(default: each)",
+    },
+    "--seconds": {
+        "type": float,
+        "default": SECONDS,
+        "metavar": "S",
+        "help": "of a run (default: 60)",
+    },
+    "--runs": {"type": int, "default": 1, "metavar": "N", "help": "of each stress (default: 1)"},
+    "--probes": {"choices": WAYS, "default": WAYS[0], "help": "(default: %(default)s)"},
+    "--json": {"action": "store_true", "help": "an object, and no table"},
+}
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the stresses that are named, and print the table; the exit code."""
-    args = _parser().parse_args(argv)
+    args = command_line("scripts/soak", __doc__, ARGUMENTS, EPILOG).parse_args(argv)
     results: dict[str, Result] = {}
     try:
         for name in dict.fromkeys(args.stress or STRESSES):
@@ -59,23 +77,7 @@ def main(argv: Sequence[str]) -> int:
     return 1 if any(result.wrongs for result in results.values()) else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/soak",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--stress", action="append", choices=STRESSES, metavar="NAME", help="(default: each)")
-    add("--seconds", type=float, default=SECONDS, metavar="S", help="of a run (default: 60)")
-    add("--runs", type=int, default=1, metavar="N", help="of each stress (default: 1)")
-    add("--probes", choices=WAYS, default=WAYS[0], help="(default: %(default)s)")
-    add("--json", action="store_true", help="an object, and no table")
-    return parser
-
-
-def _runs(name: str, args: argparse.Namespace) -> Result:
+def _runs(name: str, args: Namespace) -> Result:
     """All runs of one stress together."""
     total = None
     for number, result in enumerate(runs(STRESSES[name], args.probes, args.seconds, args.runs), 1):

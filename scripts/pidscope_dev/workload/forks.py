@@ -7,9 +7,10 @@ import errno
 import os
 from functools import partial
 
+from pidscope_dev.arguments import positive
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.family import Channel, Family, check, fork_undisturbed, refuse, stay
-from pidscope_dev.workload.workload import Counts, Options, Workload, counts, exactly, positive
+from pidscope_dev.workload.workload import Counts, Options, Workload, counts, exactly
 
 SHORT_LIVES = 2000
 LEAVES = (7, 6, 6)

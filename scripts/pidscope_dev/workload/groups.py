@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pidscope_dev.arguments import positive
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.family import Channel, Family, check, refuse, stay
-from pidscope_dev.workload.workload import Counts, Options, Workload, counts, exactly, positive
+from pidscope_dev.workload.workload import Counts, Options, Workload, counts, exactly
 
 ROUNDS = 2000
 FLIPPERS = 3

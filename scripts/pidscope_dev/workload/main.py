@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pidscope_dev.arguments import Arguments, add_arguments, command_line, positive
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.family import STOPPING, Failure, Family, Stopped, Unable, describe
 from pidscope_dev.workload.registry import EXACT, WORKLOADS
-from pidscope_dev.workload.workload import COUNTED, Counts, Options, Workload, positive
+from pidscope_dev.workload.workload import COUNTED, Counts, Options, Workload
 
 EXIT_FAILED, EXIT_USAGE, EXIT_UNABLE, EXIT_STOPPED = 1, 2, 3, 143
 TIME_LIMIT_S = 600
@@ -30,8 +31,16 @@ examples:
 exit codes: 0 did exactly what it promises; 1 did not; 2 wrong usage; 3 this host does not allow
 it; 143 stopped by SIGTERM or SIGINT. Needs root. Messages go to standard error.
 """
-
-
+LIST: Arguments = {"--list": {"action": "store_true", "help": "print the names and end"}}
+COMMON: Arguments = {
+    "--expect": {"action": "store_true", "help": "print the counts, run nothing"},
+    "--time-limit": {
+        "type": positive,
+        "default": TIME_LIMIT_S,
+        "metavar": "S",
+        "help": "fail after S seconds (default %(default)s)",
+    },
+}
 ALL = "each of the exact ones, one after another (not storm, churn, tree)"
 
 
@@ -53,35 +62,16 @@ def main(arguments: Sequence[str]) -> int:
     return _run(chosen, options)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> ArgumentParser:
     """The command line: a name, and the arguments of that workload."""
-    parser = argparse.ArgumentParser(
-        prog="workload",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--list", action="store_true", help="print the names and end")
+    parser = command_line("workload", __doc__, LIST, EPILOG)
     names = parser.add_subparsers(dest="name", metavar="NAME")
     for workload in WORKLOADS:
-        _add_arguments(names.add_parser(workload.name, help=workload.summary), [workload])
-    _add_arguments(names.add_parser("all", help=ALL), EXACT)
+        own = names.add_parser(workload.name, help=workload.summary)
+        add_arguments(own, {**COMMON, **workload.arguments})
+    of_exact = {name: it for workload in EXACT for name, it in workload.arguments.items()}
+    add_arguments(names.add_parser("all", help=ALL), {**COMMON, **of_exact})
     return parser
-
-
-def _add_arguments(parser: argparse.ArgumentParser, workloads: Sequence[Workload]) -> None:
-    """What every workload takes, and its own."""
-    parser.add_argument("--expect", action="store_true", help="print the counts, run nothing")
-    parser.add_argument(
-        "--time-limit",
-        type=positive,
-        default=TIME_LIMIT_S,
-        metavar="S",
-        help="fail after S seconds (default %(default)s)",
-    )
-    for workload in workloads:
-        for name, options in workload.arguments.items():
-            parser.add_argument(name, **options)
 
 
 def _print_list() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pidscope_dev.arguments import positive
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.family import Family, Unable, check
-from pidscope_dev.workload.workload import Counts, Options, Workload, counts, positive
+from pidscope_dev.workload.workload import Counts, Options, Workload, counts
 
 LIVES = 50
 NESTED_NUMBER = 100

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from pidscope_dev.arguments import positive
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.family import Channel, Family, check, stay
 from pidscope_dev.workload.workload import (
@@ -16,7 +17,6 @@ from pidscope_dev.workload.workload import (
     Workload,
     counts,
     exactly,
-    positive,
 )
 
 ZOMBIES = (5, 4, 3)

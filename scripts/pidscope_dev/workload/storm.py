@@ -8,9 +8,10 @@ import sys
 import threading
 from collections.abc import Callable
 
+from pidscope_dev.arguments import positive
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.family import Channel, Family
-from pidscope_dev.workload.workload import SECONDS, Counts, Options, Workload, positive
+from pidscope_dev.workload.workload import SECONDS, Counts, Options, Workload
 
 JOBS = 2
 

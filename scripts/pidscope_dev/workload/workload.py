@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from pidscope_dev.arguments import Arguments, positive
 from pidscope_dev.workload.family import Family
 
-Options = argparse.Namespace
+Options = Namespace
 Counts = Mapping[str, int]
 
 COUNTED = (
@@ -45,8 +45,8 @@ class Workload:
     summary: str
     expect: Callable[[Options], Counts]
     """The exact counts for these options; empty when they are not known before."""
-    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Its own arguments, each with the options of `argparse.ArgumentParser.add_argument`."""
+    arguments: Arguments = field(default_factory=dict)
+    """Its own arguments."""
 
 
 def counts(
@@ -69,17 +69,6 @@ def exactly(processes: int, threads: int = 0, **others: int) -> Callable[[Option
     """Counts that no option changes."""
     fixed = counts(processes, threads, **others)
     return lambda options: fixed
-
-
-def positive(text: str) -> int:
-    """An argument that is an integer above 0; raises ArgumentTypeError otherwise."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"not a number above 0: {text}")
-    return number
 
 
 SECONDS = {
