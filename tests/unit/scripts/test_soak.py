@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -77,8 +76,9 @@ def test_who_stops_the_collector_continues_it_when_told_to_end() -> None:
     """A stopper that ended between SIGSTOP and SIGCONT left a soak hanging for good."""
     collector = os.fork()
     if collector == 0:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCONT])
         with stopped_again_and_again(stopped_s=3600, running_s=0.0):
-            time.sleep(0.1)
+            signal.sigwait([signal.SIGCONT])  # it lives until it was stopped, however late that is
         os._exit(0)
     _, status = os.waitpid(collector, os.WUNTRACED)
     assert os.WIFSTOPPED(status)
