@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.cgroup import PidsCgroup, pids_cgroup
@@ -24,7 +25,8 @@ def run_failed(family: Family, options: Options) -> str:
     family.reap(family.fork(lambda: _fail_first(family, stays_usable)))
     (usable,) = stays_usable.receive()
     if not options.no_cgroup:
-        _fail_by_limit(family)
+        cgroup = family.keep(pids_cgroup("workload-failed"))
+        family.reap(family.fork(lambda: _fork_beyond_limit(family, cgroup)))
     after = "stays usable" if usable else "is dead"
     return f"a namespace whose first fork failed after alloc_pid {after}"
 
@@ -34,23 +36,14 @@ def bad_pidfd() -> int:
     return syscalls.clone3(syscalls.CLONE_PIDFD, pidfd=syscalls.BAD_POINTER)
 
 
-def _lone_thread_flag() -> int:
-    """CLONE_THREAD alone: EINVAL at the start of copy_process, nothing is allocated."""
-    return syscalls.clone3(syscalls.CLONE_THREAD, exit_signal=0)
-
-
-def _sibling() -> int:
-    """CLONE_PARENT: EINVAL for a namespace init (SIGNAL_UNKILLABLE), nothing is allocated."""
-    return syscalls.clone3(syscalls.CLONE_PARENT, exit_signal=0)
-
-
 def _fail_at_host(family: Family) -> None:
     """6 refusals at host level."""
     for _ in range(IN_A_ROW):
         family.refuse_fork(errno.EFAULT, bad_pidfd)
     family.refuse_fork(errno.EEXIST, lambda: syscalls.clone3(set_tid=[os.getpid()]))
     family.refuse_fork(errno.EINVAL, lambda: syscalls.clone3(set_tid=[0]))
-    family.refuse_fork(errno.EINVAL, _lone_thread_flag)
+    # CLONE_THREAD alone is refused at the start of copy_process, nothing is allocated.
+    family.refuse_fork(errno.EINVAL, lambda: syscalls.clone3(syscalls.CLONE_THREAD, exit_signal=0))
 
 
 def _fail_nested(family: Family) -> None:
@@ -60,7 +53,9 @@ def _fail_nested(family: Family) -> None:
         for _ in range(IN_A_ROW):
             family.refuse_fork(errno.EFAULT, bad_pidfd)
         family.refuse_fork(errno.EEXIST, lambda: syscalls.clone3(set_tid=[1]))
-        family.refuse_fork(errno.EINVAL, _sibling)
+        # An init may have no sibling (SIGNAL_UNKILLABLE), nothing is allocated.
+        sibling = partial(syscalls.clone3, syscalls.CLONE_PARENT, exit_signal=0)
+        family.refuse_fork(errno.EINVAL, sibling)
         _fork_after_failures(family)
 
     family.in_new_namespace(init)
@@ -105,14 +100,11 @@ def _fail_first(family: Family, stays_usable: Channel) -> None:
     stays_usable.send(int(usable))
 
 
-def _fail_by_limit(family: Family) -> None:
-    """6 refusals by pids.max, at host level and in level 1: EAGAIN after alloc_pid."""
-    cgroup = family.keep(pids_cgroup("workload-failed"))
-    family.reap(family.fork(lambda: _fork_beyond_limit(family, cgroup)))
-
-
 def _fork_beyond_limit(family: Family, cgroup: PidsCgroup) -> None:
-    """Meet the bound with one task, then with two, the second in a namespace."""
+    """6 refusals by pids.max: EAGAIN after alloc_pid.
+
+    The bound is met with one task, then with two, the second in a namespace.
+    """
     cgroup.set_max(1)
     cgroup.enter()
     for _ in range(IN_A_ROW):

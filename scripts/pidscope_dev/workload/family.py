@@ -288,12 +288,10 @@ def describe(problem: BaseException) -> str:
     trace = problem.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    where = f" (line {trace.tb_lineno} of {_file(trace.tb_frame.f_code)})" if trace else ""
-    return f"{type(problem).__name__}: {problem}{where}"
-
-
-def _file(code: object) -> str:
-    return Path(getattr(code, "co_filename", "?")).name
+    text = f"{type(problem).__name__}: {problem}"
+    if trace is None:
+        return text
+    return f"{text} (line {trace.tb_lineno} of {Path(trace.tb_frame.f_code.co_filename).name})"
 
 
 def _errno_name(number: int) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from pidscope_dev.arguments import positive
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.family import Channel, Family, check, fork_undisturbed, refuse, stay
-from pidscope_dev.workload.workload import Counts, Options, Workload, counts, exactly
+from pidscope_dev.workload.workload import Options, Workload, counts, exactly
 
 SHORT_LIVES = 2000
 LEAVES = (7, 6, 6)
@@ -38,11 +38,6 @@ def live_shortly(lives: int) -> None:
         if pid == 0:
             os._exit(0)
         check(os.waitpid(pid, 0) == (pid, 0), "a short life ended badly")
-
-
-def expect_short(options: Options) -> Counts:
-    """One process for each life, and one for each forker if there are several."""
-    return counts(options.lives + (options.jobs if options.jobs > 1 else 0))
 
 
 def run_nested(family: Family, options: Options) -> str:
@@ -85,22 +80,18 @@ def _descend(family: Family, level: int, depth: int, bottom: Channel, finish: Ch
 
     if level > depth:
         if depth == MAX_DEPTH:
-            _refuse_deeper()
+            # ENOSPC from create_pid_namespace.
+            refuse(errno.ENOSPC, syscalls.unshare_pid_namespace, f"unshare at level {MAX_DEPTH}")
         stay(bottom, finish)
     elif level % 2:
         family.in_new_namespace(next_init)
     else:
-        family.reap(family.fork(next_init, make=_clone_into_new))
+        family.reap(family.fork(next_init, make=clone_into_new))
 
 
-def _clone_into_new() -> int:
+def clone_into_new() -> int:
     """Fork into a new PID namespace in one step."""
     return syscalls.clone3(syscalls.CLONE_NEWPID)
-
-
-def _refuse_deeper() -> None:
-    """No namespace below level 32: ENOSPC from create_pid_namespace."""
-    refuse(errno.ENOSPC, syscalls.unshare_pid_namespace, f"unshare at level {MAX_DEPTH}")
 
 
 def _depth(text: str) -> int:
@@ -110,16 +101,11 @@ def _depth(text: str) -> int:
     return number
 
 
-def expect_deep(options: Options) -> Counts:
-    """One process outside, and in each level an init that calls setsid."""
-    return counts(options.depth + 1, change_pid=2 * options.depth, namespaces=options.depth)
-
-
 SHORT = Workload(
     "short",
     run_short,
     "short lives, 2,000 or COUNT, from one forker or several",
-    expect_short,
+    lambda it: counts(it.lives + (it.jobs if it.jobs > 1 else 0)),  # and forkers, if several
     {
         "lives": {"nargs": "?", "type": positive, "default": SHORT_LIVES, "metavar": "COUNT"},
         "--jobs": {"type": positive, "default": 1, "metavar": "J"},
@@ -135,6 +121,6 @@ DEEP = Workload(
     "deep",
     run_deep,
     "namespaces down to level 32, a session in each",
-    expect_deep,
+    lambda it: counts(it.depth + 1, change_pid=2 * it.depth, namespaces=it.depth),
     {"--depth": {"type": _depth, "default": MAX_DEPTH, "metavar": "LEVELS"}},
 )

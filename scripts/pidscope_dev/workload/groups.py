@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pidscope_dev.arguments import positive
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.family import Channel, Family, check, refuse, stay
-from pidscope_dev.workload.workload import Counts, Options, Workload, counts, exactly
+from pidscope_dev.workload.workload import Options, Workload, counts, exactly
 
 ROUNDS = 2000
 FLIPPERS = 3
@@ -149,11 +150,6 @@ def _level_two(family: Family, signs: _Signs, rounds: int, finish: Channel) -> N
     finish.receive()
 
 
-def expect_groups(options: Options) -> Counts:
-    """4 setsid, 7 other setpgid, and what the flippers do."""
-    return counts(12, change_pid=4 * 2 + 7 + FLIPPERS * options.rounds, namespaces=2)
-
-
 def run_held(family: Family, options: Options) -> str:
     """A number whose process is gone stays taken while it is a group or a session."""
     _hold_number(family)
@@ -188,7 +184,7 @@ def _hold_number(family: Family) -> None:
     refuse(errno.ESRCH, lambda: os.kill(leader, 0), "kill of the dead leader")
     refuse(errno.ESRCH, lambda: os.getpgid(leader), "getpgid of the dead leader")
     os.killpg(leader, 0)
-    again = _Again(leader)
+    again = partial(syscalls.clone3, set_tid=(leader,))
     family.refuse_fork(errno.EEXIST, again)
     leave.send()
     family.reap(member)
@@ -196,18 +192,6 @@ def _hold_number(family: Family) -> None:
     pid = family.fork(lambda: None, make=again)
     check(pid == leader, f"number {leader} was free, got {pid}")
     family.reap(pid)
-
-
-@dataclass(frozen=True)
-class _Again:
-    """A fork that asks for a number (set_tid), or for one in each of two namespaces."""
-
-    number: int
-    outer: int = 0
-
-    def __call__(self) -> int:
-        numbers = (self.number, self.outer) if self.outer else (self.number,)
-        return syscalls.clone3(set_tid=numbers)
 
 
 def _hold_from_outside(family: Family) -> None:
@@ -238,11 +222,12 @@ def _hold_from_outside(family: Family) -> None:
     die.send()
     family.reap(leader)
     os.killpg(leader, 0)
-    family.refuse_fork(errno.EEXIST, _Again(nested))
+    family.refuse_fork(errno.EEXIST, partial(syscalls.clone3, set_tid=(nested,)))
     leave.send()
     left.receive()
     pid = family.fork(
-        lambda: check(os.getpid() == nested, "another nested number"), make=_Again(nested, leader)
+        lambda: check(os.getpid() == nested, "another nested number"),
+        make=partial(syscalls.clone3, set_tid=(nested, leader)),
     )
     check(pid == leader, f"number {leader} was free, got {pid}")
     family.reap(pid)
@@ -254,7 +239,8 @@ GROUPS = Workload(
     "groups",
     run_groups,
     "fast setpgid at 3 levels at once; setsid at each",
-    expect_groups,
+    # 4 setsid, 7 other setpgid, and what the flippers do.
+    lambda it: counts(12, change_pid=4 * 2 + 7 + FLIPPERS * it.rounds, namespaces=2),
     {"--rounds": {"type": positive, "default": ROUNDS, "metavar": "N"}},  # of each flipper
 )
 HELD = Workload(

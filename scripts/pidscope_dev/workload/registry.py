@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pidscope_dev.workload import (
     borders,
-    churn,
     failures,
     forks,
     groups,
@@ -32,4 +31,4 @@ EXACT: tuple[Workload, ...] = (
 )
 """Those that `all` runs, one after another."""
 
-WORKLOADS: tuple[Workload, ...] = (*EXACT, storm.STORM, churn.CHURN, shows.TREE)
+WORKLOADS: tuple[Workload, ...] = (*EXACT, storm.STORM, storm.CHURN, shows.TREE)

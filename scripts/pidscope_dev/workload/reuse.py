@@ -8,7 +8,7 @@ from pathlib import Path
 from pidscope_dev.arguments import positive
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.family import Family, Unable, check
-from pidscope_dev.workload.workload import Counts, Options, Workload, counts
+from pidscope_dev.workload.workload import Options, Workload, counts
 
 LIVES = 50
 NESTED_NUMBER = 100
@@ -98,15 +98,11 @@ def _exists(number: int) -> bool:
     return True
 
 
-def expect_reuse(options: Options) -> Counts:
-    """Three times the lives; an outside process and an init for two of them."""
-    return counts(3 * options.repeats + 4, namespaces=2)
-
-
 REUSE = Workload(
     "reuse",
     run_reuse,
     "the same numbers again and again, nested and not",
-    expect_reuse,
+    # Three times the lives; an outside process and an init for two of them.
+    lambda it: counts(3 * it.repeats + 4, namespaces=2),
     {"--repeats": {"type": positive, "default": LIVES, "metavar": "N"}},
 )

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from pidscope_dev.arguments import positive
 from pidscope_dev.workload import syscalls
 from pidscope_dev.workload.family import Channel, Family, check, stay
 from pidscope_dev.workload.workload import (
     SECONDS,
-    Counts,
     Options,
     Workload,
-    counts,
     exactly,
 )
 
@@ -120,6 +118,23 @@ def _named(family: Family, comm: bytes, ready: Channel, finish: Channel) -> int:
     return family.fork(live)
 
 
+class _Process(NamedTuple):
+    """One process of `tree`: its threads and children, and the init of a namespace below."""
+
+    comm: bytes
+    children: tuple[_Process, ...] = ()
+    threads: int = 0
+    is_leader: bool = False  # of a session
+    below: _Process | None = None
+
+
+_JOB = _Process(b"init", (_Process(b"job"),))
+_DATABASE = _Process(
+    b"init", (_Process(b"db", threads=3, is_leader=True), _Process(b"runtime", below=_JOB))
+)
+_WEB = _Process(b"web", (_Process(b"worker"), _Process(b"worker")), 2, True)
+_SERVER = _Process(b"init", (_WEB, _Process(b"runtime", below=_DATABASE), _Process(b"cron")))
+_SUPERVISOR = _Process(b"supervisor", below=_SERVER)
 TREE_PROCESSES = 12
 TREE_THREADS = 5
 
@@ -127,7 +142,7 @@ TREE_THREADS = 5
 def run_tree(family: Family, options: Options) -> str:
     """Three nested namespaces with named processes, a session and threads, until asked to end."""
     ready, finish = family.channel(), family.channel()
-    outside = family.fork(lambda: _Tree(family, ready, finish).outside())
+    outside = family.fork(lambda: _live(family, _SUPERVISOR, ready, finish))
     ready.collect(TREE_PROCESSES)
     family.hold(options.seconds, say="ready")
     finish.give(TREE_PROCESSES)
@@ -135,59 +150,23 @@ def run_tree(family: Family, options: Options) -> str:
     return ""
 
 
-class _Tree:
-    """The processes of `tree`; each gives a sign that it is there and waits for the end."""
+def _live(family: Family, process: _Process, ready: Channel, finish: Channel) -> None:
+    """Be one process of the tree, and make those below; sign to be there, wait for the end."""
+    if process.is_leader:
+        os.setsid()
+    syscalls.set_comm(process.comm)
+    for index in range(process.threads):
+        start_named_thread(process.comm + b"-%d" % (index + 1))
 
-    def __init__(self, family: Family, ready: Channel, finish: Channel) -> None:
-        self._fork = family.fork
-        self._reap = family.reap
-        self._ready = ready
-        self._finish = finish
+    def fork(child: _Process) -> int:
+        return family.fork(partial(_live, family, child, ready, finish))
 
-    def outside(self) -> None:
-        """At host level, one supervisor."""
-        self._live(b"supervisor", below=self._first)
-
-    def _first(self) -> None:
-        """Level 1: a web server with its own session and threads, two workers, a runtime."""
-        workers = (b"worker", b"worker")
-        web = self._fork(partial(self._live, b"web", threads=2, session=True, children=workers))
-        runtime = self._fork(partial(self._live, b"runtime", below=self._second))
-        self._live(b"init", children=(b"cron",))
-        self._reap(web, runtime)
-
-    def _second(self) -> None:
-        """Level 2: a database with threads, and another runtime."""
-        db = self._fork(partial(self._live, b"db", threads=3, session=True))
-        runtime = self._fork(partial(self._live, b"runtime", below=self._third))
-        self._live(b"init")
-        self._reap(db, runtime)
-
-    def _third(self) -> None:
-        """Level 3: a job."""
-        self._live(b"init", children=(b"job",))
-
-    def _live(
-        self,
-        comm: bytes,
-        *,
-        threads: int = 0,
-        session: bool = False,
-        children: Sequence[bytes] = (),
-        below: Callable[[], None] | None = None,
-    ) -> None:
-        """Be one process of the tree, with threads, children, and a namespace below."""
-        if session:
-            os.setsid()
-        syscalls.set_comm(comm)
-        for index in range(threads):
-            start_named_thread(comm + b"-%d" % (index + 1))
-        pids = [self._fork(partial(self._live, child)) for child in children]
-        if below is not None:
-            syscalls.unshare_pid_namespace()
-            pids.append(self._fork(below))
-        stay(self._ready, self._finish)
-        self._reap(*pids)
+    pids = [fork(child) for child in process.children]
+    if process.below is not None:
+        syscalls.unshare_pid_namespace()
+        pids.append(fork(process.below))
+    stay(ready, finish)
+    family.reap(*pids)
 
 
 def start_named_thread(comm: bytes) -> None:
@@ -201,11 +180,6 @@ def start_named_thread(comm: bytes) -> None:
 
     threading.Thread(target=live, daemon=True).start()
     named.wait()
-
-
-def expect_tree(options: Options) -> Counts:
-    """The same however long it stays: two sessions, three namespaces."""
-    return counts(TREE_PROCESSES, TREE_THREADS, change_pid=4, namespaces=3)
 
 
 ZOMBIE = Workload(
@@ -231,6 +205,6 @@ TREE = Workload(
     "tree",
     run_tree,
     "containers in containers, to look at; prints 'ready'",
-    expect_tree,
+    exactly(TREE_PROCESSES, TREE_THREADS, change_pid=4, namespaces=3),
     SECONDS,
 )
