@@ -12,14 +12,14 @@ import os
 import signal
 import statistics
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 from tabulate import tabulate
 
-from pidscope_dev.bench.programs import compiled, crowd
+from pidscope_dev.bench.programs import CPU, USER, WALL, compiled, crowd, spent
 from pidscope_dev.bench.taken import Taken, Unable, figures_in_turn
 from pidscope_dev.bench.watchers import watching
 from pidscope_dev.builds import Build, environment
@@ -30,7 +30,6 @@ _CUT = 10  # a spread leaves out one pair in so many at each end
 _CROWD, _CONTAINERS = 3_000, 10
 _LIVE_FORKS = "3000"
 _MS_PER_TICK = 1e3 / os.sysconf("SC_CLK_TCK")
-WALL, CPU, USER = "wall", "cpu", "user"  # figures, in milliseconds
 
 Spend = Callable[[Build], Mapping[str, float]]
 
@@ -95,15 +94,11 @@ def compared(measure: Measure, builds: Sequence[Build], pairs: int = PAIRS) -> C
     """Run one measure by both builds, the earlier one first in the first pair."""
     try:
         with measure.opened() as spend:
-            contenders = {build.name: _taking(spend, build) for build in builds}
+            contenders = {build.name: partial(spend, build) for build in builds}
             taken = figures_in_turn(contenders, pairs)
     except (Unable, OSError, subprocess.SubprocessError) as error:
         return Compared(measure.name, measure.cost, unable=str(error))
     return _of_taken(measure, taken, *(build.name for build in builds))
-
-
-def _taking(spend: Spend, build: Build) -> Callable[[], Mapping[str, float]]:
-    return lambda: spend(build)
 
 
 def _of_taken(measure: Measure, taken: Taken, earlier: str, present: str) -> Compared:
@@ -120,37 +115,17 @@ def _of_taken(measure: Measure, taken: Taken, earlier: str, present: str) -> Com
 
 
 def _command(*arguments: str) -> Callable[[], contextlib.AbstractContextManager[Spend]]:
-    return lambda: contextlib.nullcontext(lambda build: spent(build.command(*arguments)))
+    return lambda: contextlib.nullcontext(partial(_spent, arguments))
 
 
-def spent(command: Sequence[str]) -> dict[str, float]:
-    """The milliseconds that a command takes; raises Unable if it fails."""
-    begun = time.perf_counter()
-    process = subprocess.Popen(
-        command,
-        cwd="/",
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    with process.stderr as stderr:
-        words = stderr.read().decode(errors="replace").split()
-    _, status, used = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        message = " ".join(words)[-200:]
-        raise Unable(f"{' '.join(command)} ended with {process.returncode}: {message}")
-    seconds = {WALL: wall, CPU: used.ru_utime + used.ru_stime, USER: used.ru_utime}
-    return {figure: value * 1e3 for figure, value in seconds.items()}
+def _spent(arguments: Sequence[str], build: Build) -> dict[str, float]:
+    return spent(build.command(*arguments), environment())
 
 
 @contextlib.contextmanager
 def _crowded() -> Iterator[Spend]:
     with crowd(_CROWD, _CONTAINERS):
-        yield lambda build: spent(build.command("ps", "-J"))
+        yield partial(_spent, ("ps", "-J"))
 
 
 @contextlib.contextmanager

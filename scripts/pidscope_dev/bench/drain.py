@@ -12,27 +12,22 @@ from pidscope.wire.hooks import TRACEPOINT
 from pidscope_dev.bench.collector import CALLBACK, OURS
 from pidscope_dev.bench.programs import compiled
 from pidscope_dev.bench.row import Goal, Row
-from pidscope_dev.bench.taken import Take, Taken, Unable, in_turn
+from pidscope_dev.bench.taken import Taken, Unable, in_turn
 
 
 def _measure(way: str, lives: int, repetitions: int) -> Taken:
     with compiled("loops") as loops:
-        contenders = {
-            kind: _taking(kind, way, [loops, "fork", str(lives)]) for kind in (OURS, CALLBACK)
-        }
+        storm = [loops, "fork", str(lives)]
+        contenders = {kind: partial(_life_us, kind, way, storm) for kind in (OURS, CALLBACK)}
         return in_turn(contenders, repetitions)
 
 
-def _taking(kind: str, way: str, storm: list[str]) -> Take:
-    """Take the microseconds of a life of the same storm."""
-
-    def take() -> float:
-        with _collector(kind, way) as process:
-            before = _spent_ns(process)
-            subprocess.run(storm, check=True, stdout=subprocess.DEVNULL)
-            return (_spent_ns(process) - before) / int(storm[-1]) / 1e3
-
-    return take
+def _life_us(kind: str, way: str, storm: list[str]) -> float:
+    """Microseconds of a life of the same storm."""
+    with _collector(kind, way) as process:
+        before = _spent_ns(process)
+        subprocess.run(storm, check=True, stdout=subprocess.DEVNULL)
+        return (_spent_ns(process) - before) / int(storm[-1]) / 1e3
 
 
 @contextmanager

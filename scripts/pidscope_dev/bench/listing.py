@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from pidscope_dev.bench.programs import crowd, find, pidscope, wall_ms
@@ -24,10 +25,10 @@ def measure_crowd() -> Taken:
     with crowd(PROCESSES, _CONTAINERS):
         return in_turn(
             {
-                OURS: wall_ms(pidscope("ps")),
+                OURS: partial(wall_ms, pidscope("ps")),
                 LSNS: _peer("lsns", "util-linux", "-t", "pid"),
                 PS: _peer("ps", "procps", "-e", "-o", _COLUMNS),
-                PSUTIL: wall_ms([sys.executable, "-c", _ALL]),
+                PSUTIL: partial(wall_ms, [sys.executable, "-c", _ALL]),
                 DRGN: _peer("drgn", "python3-drgn", "-q", _DRGN_SCRIPT),
             },
             _CROWD_REPETITIONS,
@@ -38,18 +39,15 @@ def measure_idle() -> Taken:
     """The same without a crowd, and Python with nothing to do."""
     return in_turn(
         {
-            OURS: wall_ms(pidscope("ps")),
-            BARE: wall_ms([sys.executable, "-c", "pass"]),
+            OURS: partial(wall_ms, pidscope("ps")),
+            BARE: partial(wall_ms, [sys.executable, "-c", "pass"]),
             LSNS: _peer("lsns", "util-linux", "-t", "pid"),
         }
     )
 
 
 def _peer(program: str, package: str, *arguments: str) -> Take:
-    def take() -> float:
-        return wall_ms([find(program, package), *arguments])()
-
-    return take
+    return lambda: wall_ms([find(program, package), *arguments])
 
 
 def crowd_rows(taken: Taken) -> list[Row]:

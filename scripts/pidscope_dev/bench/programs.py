@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pidscope.errors import PidscopeError
 from pidscope.live.program import Program, expect_root
 from pidscope.wire.hooks import TRACEPOINT
-from pidscope_dev import CHECKOUT
-from pidscope_dev.bench.taken import Take, Unable
+from pidscope_dev.bench.taken import Unable
 
+WALL, CPU, USER = "wall", "cpu", "user"  # figures of a command, in milliseconds
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not in every user's PATH
 
 
@@ -91,23 +90,30 @@ def cpu_ns_of(loop: Sequence[str]) -> float:
     return min(map(float, printed))
 
 
-def wall_ms(command: Sequence[str]) -> Take:
-    """Take the milliseconds from a command's start to its end."""
-    return functools.partial(_wall_ms, command)
+def wall_ms(command: Sequence[str]) -> float:
+    """Milliseconds from a command's start to its end; raises Unable if it fails."""
+    return spent(command)[WALL]
 
 
-def _wall_ms(command: Sequence[str]) -> float:
+def spent(command: Sequence[str], env: Mapping[str, str] | None = None) -> dict[str, float]:
+    """What a command takes, in milliseconds, run in no checkout; raises Unable if it fails."""
     begun = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.Popen(
         command,
-        cwd=CHECKOUT,
+        cwd="/",
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
-        check=False,
     )
-    spent_ms = (time.perf_counter() - begun) * 1e3
-    if done.returncode:
-        raise Unable(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()[-200:]}")
-    return spent_ms
+    assert process.stderr is not None
+    with process.stderr as stderr:
+        words = stderr.read().decode(errors="replace").split()
+    _, status, used = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - begun
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        message = " ".join(words)[-200:]
+        raise Unable(f"{' '.join(command)} ended with {process.returncode}: {message}")
+    seconds = {WALL: wall, CPU: used.ru_utime + used.ru_stime, USER: used.ru_utime}
+    return {figure: value * 1e3 for figure, value in seconds.items()}

@@ -20,7 +20,7 @@ from pidscope.wire.hooks import AUTO, TRACEPOINT
 from pidscope_dev.bench import watchers
 from pidscope_dev.bench.programs import compiled, cpu_ns_of
 from pidscope_dev.bench.row import By, Goal, Row
-from pidscope_dev.bench.taken import TakeFigures, Taken, Unable, figures_in_turn
+from pidscope_dev.bench.taken import Taken, Unable, figures_in_turn
 from pidscope_dev.bench.watchers import OURS, PEERS
 
 NOTHING = "nothing attached"
@@ -32,32 +32,24 @@ _LIVES = 300
 def _measure(names: Sequence[str], probes: str, repetitions: int) -> Taken:
     """These watchers, and nothing."""
     with compiled("loops") as loops:
-        contenders = {NOTHING: _bare(loops)}
-        contenders.update((name, _watched(name, loops, probes)) for name in names)
-        return figures_in_turn(contenders, repetitions)
+        watched = {name: partial(_watched, name, loops, probes) for name in names}
+        return figures_in_turn({NOTHING: lambda: {LOOP: _us(loops)}, **watched}, repetitions)
 
 
 measure = partial(_measure, (OURS,), TRACEPOINT, repetitions=7)
 measure_functions = partial(_measure, (OURS, *PEERS), AUTO, repetitions=3)
 
 
-def _bare(loops: str) -> TakeFigures:
-    return lambda: {LOOP: _us(loops)}
-
-
-def _watched(name: str, loops: str, probes: str) -> TakeFigures:
-    def take() -> dict[str, float]:
-        with watchers.watching(watchers.command(name, probes), loops) as watcher:
-            loop_us = _us(loops)
-            with _counted():
-                before = run_time_ns(watcher.pid)
-                subprocess.run([loops, "exec", str(_LIVES)], check=True, capture_output=True)
-                spent_ns = run_time_ns(watcher.pid) - before
-        if not spent_ns:
-            raise Unable(f"{name} holds no descriptor of a program that ran")
-        return {START: watcher.first_event_s, LOOP: loop_us, HOOKS: spent_ns / _LIVES / 1e3}
-
-    return take
+def _watched(name: str, loops: str, probes: str) -> dict[str, float]:
+    with watchers.watching(watchers.command(name, probes), loops) as watcher:
+        loop_us = _us(loops)
+        with _counted():
+            before = run_time_ns(watcher.pid)
+            subprocess.run([loops, "exec", str(_LIVES)], check=True, capture_output=True)
+            spent_ns = run_time_ns(watcher.pid) - before
+    if not spent_ns:
+        raise Unable(f"{name} holds no descriptor of a program that ran")
+    return {START: watcher.first_event_s, LOOP: loop_us, HOOKS: spent_ns / _LIVES / 1e3}
 
 
 def _us(loops: str) -> float:

@@ -9,7 +9,8 @@ import pidscope_dev.bench.main as bench_main
 import pytest
 from pidscope_dev import builds
 from pidscope_dev.bench import against
-from pidscope_dev.bench.against import CPU, MEASURES, USER, WALL, Compared, Measure, compared
+from pidscope_dev.bench.against import MEASURES, Compared, Measure, compared
+from pidscope_dev.bench.programs import CPU, USER, WALL, spent
 from pidscope_dev.bench.taken import Unable
 from pidscope_dev.builds import Build, BuildError, earlier_and_present
 
@@ -124,10 +125,10 @@ def test_a_planted_slower_build_is_found(slower):
 
 
 def test_a_command_is_measured_with_its_cpu_time_and_a_failure_has_its_words(slower):
-    used = against.spent(slower[1].command())
+    used = spent(slower[1].command())
     assert 0 < used[USER] <= used[CPU] <= used[WALL] * 1.1  # the clocks have other ticks
     with pytest.raises(Unable, match=r"sh -c .* ended with 3: no such thing"):
-        against.spent(["sh", "-c", "echo no such thing >&2; exit 3"])
+        spent(["sh", "-c", "echo no such thing >&2; exit 3"])
 
 
 def test_the_times_of_a_process_are_read(tmp_path):
