@@ -1,55 +1,70 @@
-"""The table's whole state and the reference's, as plain values that can be compared."""
+"""The table's whole state and the model's, as plain values that can be compared."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from pidscope.events import PidType
+from pidscope.model.kernel import Kernel
+from pidscope.model.pid import Pid as Truth
+from pidscope.model.pid import pid_nr_ns
+from pidscope.model.pid_namespace import PidNamespace
+from pidscope.model.proc import NS_PER_TICK
+from pidscope.model.sched import TaskStruct
 from pidscope.table.pid import Namespace, Pid
 from pidscope.table.table import Table
-from tests.unit.reference import KINDS, NS_PER_TICK, Kernel
-from tests.unit.reference import SPid as Truth
 
 FIELDS = {PidType.TGID: "tgid", PidType.PGID: "pgid", PidType.SID: "sid"}
 
 
-def of_kernel(kernel: Kernel, comm: bool = True) -> dict[str, Any]:
-    """Every task, every held struct pid, every namespace of the reference."""
-    tasks = {}
-    for task in kernel.threads():
-        assert task.pid is not None
-        links = {}
-        for kind in KINDS:
-            link = task.process.pids[kind]
-            assert link is not None
-            links[kind] = tuple(link.nr_in(ns) for ns in task.pid.spaces)
-        tasks[task.pid.nr] = (
-            task.pid.numbers,
-            tuple(ns.inum for ns in task.pid.spaces),
-            links,
-            task.comm if comm else b"",
-        )
-    living = [ns for ns in kernel.spaces if any(pid.used for pid in ns.idr.values())]
+def of_model(kernel: Kernel, comm: bool = True, midway: bool = False) -> dict[str, Any]:
+    """Every task, every struct pid without one, every namespace with somebody in it.
+
+    ``midway``: some call is being made, so what is not attached yet, or still to be freed, is not.
+    """
+    pids = kernel.init_pid_ns.allocator.pids.values()
+    shown = {pid for pid in pids if not midway or pid.tasks[PidType.PID] or _users(pid, True)}
+    populated = {upid.ns for pid in shown for upid in pid.numbers} | {kernel.init_pid_ns}
     return {
-        "tasks": tasks,
-        "held": {pid.nr: (pid.numbers, _users(pid)) for pid in kernel.held()},
-        "namespaces": {
-            ns.inum: (
-                ns.level,
-                ns.parent.inum if ns.parent else 0,
-                {number: pid.nr for number, pid in sorted(ns.idr.items()) if pid.used},
-            )
-            for ns in living
+        "tasks": {task.pid: _task(task, comm) for task in kernel.tasks()},
+        "held": {
+            pid.numbers[0].nr: (pid.pid_numbers.numbers, _users(pid, midway))
+            for pid in shown
+            if not pid.tasks[PidType.PID]
         },
+        "namespaces": {ns.inum: _namespace(ns, shown) for ns in populated},
     }
 
 
-def _users(pid: Truth) -> list[tuple[int, int]]:
-    users = []
-    for process, kind in pid.attached:
-        tgid = process.pids[PidType.TGID]
-        users.append((int(kind), tgid.nr if tgid else 0))
-    return sorted(users)
+def _task(task: TaskStruct, comm: bool) -> tuple[Any, ...]:
+    pid = task.thread_pid
+    assert pid is not None
+    spaces = [upid.ns for upid in pid.numbers]
+    pids = task.signal.pids
+    links = {kind: tuple(pid_nr_ns(pids[kind], ns) for ns in spaces) for kind in FIELDS}
+    inums = tuple(ns.inum for ns in spaces)
+    return pid.pid_numbers.numbers, inums, links, task.comm if comm else b""
+
+
+def _users(pid: Truth, midway: bool) -> list[tuple[int, int]]:
+    """The processes on its lists; a newborn is on them before it is attached as PID."""
+    return sorted(
+        (int(kind), task.tgid)
+        for kind in FIELDS
+        for task in pid.tasks[kind]
+        if not midway or (task.thread_pid and task in task.thread_pid.tasks[PidType.PID])
+    )
+
+
+def _namespace(ns: PidNamespace, shown: set[Truth]) -> tuple[Any, ...]:
+    pids = sorted(ns.allocator.pids.items())
+    numbers = {number: pid.numbers[0].nr for number, pid in pids if pid in shown}
+    return ns.level, ns.parent.inum if ns.parent else 0, numbers
+
+
+def start_ticks(kernel: Kernel) -> dict[int, int]:
+    """When each task started, in USER_HZ."""
+    return {task.pid: task.start_boottime // NS_PER_TICK for task in kernel.tasks()}
 
 
 def of_table(table: Table, comm: bool = True) -> dict[str, Any]:
@@ -116,12 +131,12 @@ def masked(truth: dict[str, Any], table: Table) -> dict[str, Any]:
     return truth
 
 
-def expect_equal(table: Table, kernel: Kernel, partial: bool = False) -> None:
+def expect_equal(table: Table, kernel: Kernel, partial: bool = False, midway: bool = False) -> None:
     """Fail with both sides if anything differs."""
-    truth = of_kernel(kernel, not partial)
+    truth = of_model(kernel, not partial, midway)
     if partial:
         truth = masked(truth, table)
     assert of_table(table, not partial) == truth
-    if kernel.act is None:
-        ticks = {task.pid.nr: task.start_ns // NS_PER_TICK for task in kernel.threads() if task.pid}
-        assert {t.pid.nr: table.start_ticks(t) for t in table.tasks() if t.pid} == ticks
+    if not midway:
+        ticks = {task.pid.nr: table.start_ticks(task) for task in table.tasks() if task.pid}
+        assert ticks == start_ticks(kernel)

@@ -35,9 +35,9 @@ from pidscope.session.session import Session
 from pidscope.sources.command import spawned
 from pidscope.wire.hooks import Hook
 from tests import CHECKOUT
-from tests.unit.fake_kernel import FakeKernel, FakeProcFs, FakeProgram, never
+from tests.unit.fake_program import FakeProgram
 from tests.unit.live.test_offsets import FakeBtf
-from tests.unit.reference import ROOT
+from tests.unit.stepped_kernel import ROOT, SteppedKernel, SteppedWorld, never
 
 PIDSCOPE = (sys.executable, "-m", "pidscope")
 SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
@@ -352,35 +352,33 @@ def test_a_bcc_that_cannot_be_loaded(host: pytest.MonkeyPatch, capsys: Any, tmp_
     assert "bcc" not in sys.modules
 
 
-# The commands over a fake kernel
+# The commands over a kernel that the test moves
 
 
 @pytest.fixture
-def kernel(host: pytest.MonkeyPatch) -> FakeKernel:
-    kernel = FakeKernel()
-    host.setattr(live_module, "fence", kernel.fence)
-    host.setattr(live_module, "Program", lambda way, ring_bytes, steps: FakeProgram(kernel))
+def world(host: pytest.MonkeyPatch) -> SteppedWorld:
+    world = SteppedWorld(SteppedKernel())
+    host.setattr(live_module, "fence", world.fence)
+    host.setattr(live_module, "Program", lambda way, ring_bytes, steps: FakeProgram(world))
     host.setattr(live_module, "silent_hooks", lambda stream, hooks: [])
     host.setattr("pidscope.sources.command.POLL_MS", 0)
-    host.setattr(sources_module, "ProcFs", lambda root: FakeProcFs(kernel))
-    return kernel
+    host.setattr(sources_module, "ProcFs", lambda root: world.procfs)
+    return world
 
 
-def acting(kernel: FakeKernel, acts: int = 300, then: Any = None) -> None:
+def acting(world: SteppedWorld, acts: int = 300, then: Any = None) -> None:
     """Every kind of act, a few each time the session looks; ``then`` once, at the end."""
     rng = random.Random(5)
     looks = iter(range(1 << 30))
 
     def between() -> None:
         look = next(looks)
-        if look < acts and kernel.act is None:
-            act = kernel.random_act(rng)
-            if act is not None:
-                kernel.run(act)
+        if look < acts:
+            world.kernel.act_at_random(rng, 1)
         elif look == acts and then is not None:
             then()
 
-    kernel.between = between
+    world.between = between
 
 
 def objects(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -396,14 +394,14 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_watch_prints_what_the_schema_says_until_ctrl_c(kernel: FakeKernel, capfd: Any) -> None:
+def test_watch_prints_what_the_schema_says_until_ctrl_c(world: SteppedWorld, capfd: Any) -> None:
     def lose() -> None:
-        kernel.lose = lambda event: True
-        kernel.run(kernel.setsid(_forked(kernel)))
-        kernel.lose = never
+        world.lose = lambda event: True
+        world.kernel.run(world.kernel.setsid(_forked(world)))
+        world.lose = never
         interrupt()
 
-    acting(kernel, 400, then=lose)
+    acting(world, 400, then=lose)
     assert cli.main(["watch", "-v", "-J"]) == 0
     first, *stream = objects(capfd)
     kinds = {one["type"] for one in stream}
@@ -411,29 +409,30 @@ def test_watch_prints_what_the_schema_says_until_ctrl_c(kernel: FakeKernel, capf
     assert first["type"] == "watching"  # whatever the start told of
 
 
-def losing(kernel: FakeKernel, then: Any) -> None:
+def losing(world: SteppedWorld, then: Any) -> None:
     """Others act, and records of theirs are lost; after more of it comes what is to come."""
 
     def lose() -> None:
-        kernel.lose = lambda event: True
-        kernel.run(kernel.setsid(_forked(kernel)))
-        kernel.lose = never
-        acting(kernel, 400, then=then)
+        world.lose = lambda event: True
+        world.kernel.run(world.kernel.setsid(_forked(world)))
+        world.lose = never
+        acting(world, 400, then=then)
 
-    acting(kernel, 100, then=lose)
+    acting(world, 100, then=lose)
 
 
-def test_watch_tells_of_a_loss_and_of_its_repair(kernel: FakeKernel, capfd: Any) -> None:
-    losing(kernel, interrupt)
+def test_watch_tells_of_a_loss_and_of_its_repair(world: SteppedWorld, capfd: Any) -> None:
+    losing(world, interrupt)
     assert cli.main(["watch"]) == 0
-    words = [line.split()[1] for line in capfd.readouterr().out.splitlines()]
+    lines = [line for line in capfd.readouterr().out.splitlines() if line[0] != " "]  # not folded
+    words = [line.split()[1] for line in lines]
     assert words.count("LOST") >= words.count("REPAIRED") == 1
     assert words.index("LOST") < words.index("REPAIRED") < len(words) - 1
 
 
 @pytest.mark.parametrize("form", [[], ["-J"]])
-def test_verify_tells_of_each_repair(kernel: FakeKernel, capfd: Any, form: list[str]) -> None:
-    losing(kernel, lambda: None)
+def test_verify_tells_of_each_repair(world: SteppedWorld, capfd: Any, form: list[str]) -> None:
+    losing(world, lambda: None)
     assert cli.main(["verify", "--duration", "0.05", *form]) == 0
     out = capfd.readouterr().out
     if form:
@@ -444,25 +443,23 @@ def test_verify_tells_of_each_repair(kernel: FakeKernel, capfd: Any, form: list[
         assert out.startswith("REPAIRED exact again, from ") and "repairs 1" in out
 
 
-def _forked(kernel: FakeKernel) -> Any:
-    kernel.init.fork_ns = None
-    known = set(kernel.threads())
-    kernel.run(kernel.fork(kernel.init))
-    (task,) = set(kernel.threads()) - known
-    return task
+def _forked(world: SteppedWorld) -> Any:
+    kernel = world.kernel
+    kernel.run(kernel.setns(kernel.init))
+    return kernel.born(kernel.init)
 
 
-def test_watch_without_json_is_narrow(kernel: FakeKernel, capfd: Any) -> None:
-    acting(kernel, 200, then=interrupt)
+def test_watch_without_json_is_narrow(world: SteppedWorld, capfd: Any) -> None:
+    acting(world, 200, then=interrupt)
     assert cli.main(["watch"]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert len(lines) > 10 and all(len(line) <= 79 for line in lines)
 
 
-def test_verify_prints_what_the_schema_says(kernel: FakeKernel, capfd: Any) -> None:
+def test_verify_prints_what_the_schema_says(world: SteppedWorld, capfd: Any) -> None:
     for _ in range(3):
-        _forked(kernel)
-    acting(kernel, 300)
+        _forked(world)
+    acting(world, 300)
     assert cli.main(["verify", "-J", "--duration", "0.01"]) == 0
     *rest, last = objects(capfd)
     assert rest == [] and last["type"] == "verification"
@@ -470,11 +467,11 @@ def test_verify_prints_what_the_schema_says(kernel: FakeKernel, capfd: Any) -> N
     assert all(hook["hits"] == hook["accounted"] for hook in last["hooks"].values())
 
 
-def test_verify_tells_of_cmd(kernel: FakeKernel, capfd: Any) -> None:
+def test_verify_tells_of_cmd(world: SteppedWorld, capfd: Any) -> None:
     assert cli.main(["verify", "-J", "--", "sh", "-c", "exit 7"]) == 0
     (last,) = objects(capfd)
     assert last["cmd_status"] == 7
-    assert last["cmd_counts"]["births"] == 0  # the fake kernel has not seen it
+    assert last["cmd_counts"]["births"] == 0  # the model does not have it
 
 
 @pytest.mark.parametrize(
@@ -487,26 +484,25 @@ def test_verify_tells_of_cmd(kernel: FakeKernel, capfd: Any) -> None:
     ids=["wrong", "missing", "ghost"],
 )
 def test_verify_exits_1_for_a_disagreement(
-    kernel: FakeKernel, capfd: Any, skip: Any, verdict: str
+    world: SteppedWorld, capfd: Any, skip: Any, verdict: str
 ) -> None:
-    task = _forked(kernel)
-    other = _forked(kernel)
+    task, other = _forked(world), _forked(world)
+    kernel = world.kernel
     started = []
 
     def between() -> None:
-        if len(kernel.hits) and not started and kernel.skip is skip:
+        if not started and world.skip is skip:
             started.append(1)
             kernel.run(kernel.setsid(task))
-            _forked(kernel)
-            kernel.run(kernel.exit(other))
-            kernel.run(kernel.release(other))
+            _forked(world)
+            kernel.end(other)
 
     begin = Session.begin
 
     def begun(session: Any) -> None:
         begin(session)
-        kernel.skip = skip
-        kernel.between = between
+        world.skip = skip
+        world.between = between
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "begin", begun)
@@ -517,9 +513,9 @@ def test_verify_exits_1_for_a_disagreement(
 
 
 def test_a_hook_that_did_not_attach_is_not_tried_and_keeps_its_reason(
-    kernel: FakeKernel, host: pytest.MonkeyPatch, capsys: Any
+    world: SteppedWorld, host: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    host.setattr(FakeProgram, "blind_to", "free_pid")
+    host.setattr(SteppedWorld, "blind_to", "free_pid")
     tried: list[str] = []
     host.setattr(
         live_module,
@@ -532,18 +528,18 @@ def test_a_hook_that_did_not_attach_is_not_tried_and_keeps_its_reason(
 
 
 def test_an_iterator_that_fails_is_told_of(
-    kernel: FakeKernel, host: pytest.MonkeyPatch, capsys: Any
+    world: SteppedWorld, host: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    host.setattr(FakeProgram, "iterates", True)
+    host.setattr(SteppedWorld, "iterates", True)
     assert cli.main(["watch", "--duration", "0.01"]) == 0
     assert "iterator" not in capsys.readouterr().err
-    host.setattr(FakeProgram, "fails", True)
+    host.setattr(SteppedWorld, "fails", True)
     assert cli.main(["watch", "--duration", "0.01"]) == 0
     (line,) = [one for one in capsys.readouterr().err.splitlines() if "iterator" in one]
     assert "so /proc was read" in line and "no iterator today" in line
 
 
-def test_a_cmd_that_cannot_be_run_exits_2(kernel: FakeKernel, capfd: Any) -> None:
+def test_a_cmd_that_cannot_be_run_exits_2(world: SteppedWorld, capfd: Any) -> None:
     for command in ("watch", "verify"):
         assert cli.main([command, "--", "/nonexistent/cmd"]) == 2
         out = capfd.readouterr()
@@ -592,12 +588,12 @@ def test_a_hint_is_folded_between_words(
 
 
 def test_the_programs_are_taken_out_whatever_happens(host: pytest.MonkeyPatch) -> None:
-    kernel = FakeKernel()
-    program = FakeProgram(kernel)
-    host.setattr(live_module, "fence", kernel.fence)
+    world = SteppedWorld(SteppedKernel())
+    program = FakeProgram(world)
+    host.setattr(live_module, "fence", world.fence)
     host.setattr(live_module, "Program", lambda way, ring_bytes, steps: program)
     host.setattr(live_module, "silent_hooks", lambda stream, hooks: [])
-    procfs: Any = FakeProcFs(kernel)
+    procfs: Any = world.procfs
     with pytest.raises(ZeroDivisionError), live_module.live_session(procfs) as session:
         assert session.starts == 1
         raise ZeroDivisionError
@@ -605,13 +601,13 @@ def test_the_programs_are_taken_out_whatever_happens(host: pytest.MonkeyPatch) -
 
 
 def test_a_silent_hook_is_named_and_one_that_makes_state_refuses_the_way(
-    kernel: FakeKernel, host: pytest.MonkeyPatch, capsys: Any
+    world: SteppedWorld, host: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     silent = {"fentry": "detach_pid", "kprobe": "free_pid"}
     tried: list[FakeProgram] = []
 
     def load(way: str, ring_bytes: int, steps: bool) -> FakeProgram:
-        tried.append(FakeProgram(kernel, way))
+        tried.append(FakeProgram(world, way))
         return tried[-1]
 
     def told_nothing(stream: Any, hooks: Any) -> list[Hook]:

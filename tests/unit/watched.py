@@ -1,59 +1,46 @@
-"""A session over a fake kernel, and short words for what the tests do with the two."""
+"""A session over a kernel that the test moves, and short words for what is done with the two."""
 
 from __future__ import annotations
 
 import random
-from typing import Any
 
-import pytest
-
-import pidscope.live.session as live_module
 from pidscope.events import Event
-from pidscope.live.session import LiveWorld
+from pidscope.model.sched import TaskStruct
 from pidscope.session.session import Session
 from pidscope.verify.verdicts import Tally, Verdict
 from tests.unit.compare import expect_equal
-from tests.unit.fake_kernel import FakeKernel, FakeProcFs, FakeProgram
-from tests.unit.reference import Act, Thread
+from tests.unit.stepped_kernel import Call, SteppedKernel, SteppedWorld
 
 
 class Watch:
     """One session, with everything it told its listener."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, seed: int = 0, acts: int = 0) -> None:
+    def __init__(self, seed: int = 0, acts: int = 0) -> None:
         self.rng = random.Random(seed)
-        self.kernel = FakeKernel()
-        self.kernel.early_listing = bool(seed % 2)
-        for _ in range(acts):
-            act = self.kernel.random_act(self.rng)
-            if act is not None:
-                self.kernel.run(act)
-        self.program = FakeProgram(self.kernel)
-        self.procfs = FakeProcFs(self.kernel)
+        self.kernel = SteppedKernel()
+        self.world = SteppedWorld(self.kernel)
+        self.kernel.act_at_random(self.rng, acts)
+        self.kernel.run(self.kernel.setns(self.kernel.init))
+        self.procfs = self.world.procfs
+        self.procfs.is_early = bool(seed % 2)
         self.told: list[Event] = []
-        fence: Any = lambda: self.kernel.fence()  # noqa: E731 (looked up late: a test may change it)
-        monkeypatch.setattr(live_module, "fence", fence)
-        world = LiveWorld(self.program, self.procfs)  # type: ignore[arg-type]
-        self.session = Session(world, self._listen)
+        self.session = Session(self.world, self._listen)
 
     def _listen(self, event: Event, session: Session) -> None:
         self.told.append(event)
 
-    def run(self, *acts: Act) -> None:
+    def run(self, *acts: Call) -> None:
         for act in acts:
             self.kernel.run(act)
 
-    def fork(self, by: Thread, thread: bool = False) -> Thread:
-        known = set(self.kernel.threads())
-        self.run(self.kernel.fork(by, thread))
-        (task,) = set(self.kernel.threads()) - known
-        return task
+    def fork(self, by: TaskStruct, thread: bool = False) -> TaskStruct:
+        return self.kernel.born(by, thread)
 
-    def end(self, task: Thread) -> None:
+    def end(self, task: TaskStruct) -> None:
         self.run(self.kernel.exit(task), self.kernel.release(task))
 
     def quiet(self) -> None:
-        self.kernel.between = lambda: None
+        self.world.between = lambda: None
         self.kernel.finish()
 
     def check_all(self) -> Tally:

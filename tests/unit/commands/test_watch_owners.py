@@ -20,7 +20,7 @@ from pidscope.sources.watch import LiveHost
 from pidscope.table.table import Table
 from tests.unit.commands.test_containers import HOST, POD, WEB, A, B, C, FakeProc, proc
 from tests.unit.machine import Machine, nr
-from tests.unit.reference import ROOT
+from tests.unit.stepped_kernel import ROOT
 
 __all__ = ["proc"]  # the fixture
 

@@ -16,8 +16,8 @@ from pidscope.limits.tasks_limit import MAX, TasksLimit
 from pidscope.session.session import Session
 from pidscope.simulated.limits import pids_limits
 from pidscope.simulated.stage import set_stage
-from tests.unit.machine import Machine, nr
-from tests.unit.reference import ROOT
+from tests.unit.machine import Machine, inum, nr
+from tests.unit.stepped_kernel import ROOT
 
 NS = 4026532146
 COUNTED = "RLIMIT_NPROC threads-max"
@@ -324,8 +324,7 @@ def test_32_levels_are_certain(tmp_path: Path) -> None:
 def test_a_namespace_lives_again_under_its_inum() -> None:
     m = Machine()
     inner = m.contain(m.fork(m.kernel.init))
-    assert inner.pid is not None
-    ns = inner.pid.ns.inum
+    ns = inum(inner)
     attempts, table = Attempts(False), m.table
     event = failed(errno.ENOMEM)._replace(children_ns=ns, by=nr(inner))
     assert attempts.facts(event, table)[1:] == (ns, 1, False)

@@ -14,32 +14,30 @@ from pidscope.live.session import LiveWorld
 from pidscope.session.stream import Stream
 from pidscope.verify.hook_counts import accounted
 from pidscope.wire.hooks import FUNCTION_HOOKS
-from tests.unit.fake_kernel import FakeKernel, FakeProcFs, FakeProgram, never
+from tests.unit.fake_program import FakeProgram
+from tests.unit.stepped_kernel import SteppedKernel, SteppedWorld, never
 
 NAMES = [hook.name for hook in FUNCTION_HOOKS]
-# What the reference kernel does not do: nobody can expect it to be told.
-UNDONE = {"free_pid", "task_rename", "zap_pid_ns_processes", "cgroup_attach_task"}
+# What the acts of the kernel below leave out: nobody can expect it to be told.
+UNDONE = {"cgroup_attach_task"}
 
 
 class Trial:
-    """A fake kernel in which the child of the self-test lives."""
+    """A model kernel in which the child of the self-test lives."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, namespaces: bool = True) -> None:
-        self.kernel = FakeKernel()
+        self.kernel = SteppedKernel()
+        self.world = SteppedWorld(self.kernel)
         self.hooks = [hook for hook in FUNCTION_HOOKS if hook.name not in UNDONE]
-        world = LiveWorld(FakeProgram(self.kernel), FakeProcFs(self.kernel))  # type: ignore[arg-type]
-        self.stream = Stream(world)
+        live = LiveWorld(FakeProgram(self.world), self.world.procfs)  # type: ignore[arg-type]
+        self.stream = Stream(live)
         monkeypatch.setattr(selftest, "_LONGEST_S", 0.0)
         monkeypatch.setattr(selftest, "_exercise_namespaces", lambda: namespaces and self.acts())
         monkeypatch.setattr(selftest, "_exercise_tasks", self.acts)
 
     def acts(self) -> bool:
-        """Everything the reference kernel can do."""
-        rng = random.Random(3)
-        for _ in range(600):
-            act = self.kernel.random_act(rng)
-            if act is not None:
-                self.kernel.run(act)
+        """Every call of a random workload."""
+        self.kernel.act_at_random(random.Random(3), 600)
         return True
 
     def silent(self) -> list[str]:
@@ -61,13 +59,13 @@ def test_all_hooks_tell(trial: Trial) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - UNDONE))
 def test_a_silent_hook_is_named(trial: Trial, name: str) -> None:
-    trial.kernel.skip = skipping(name)
+    trial.world.skip = skipping(name)
     assert trial.silent() == [name]
 
 
 def test_what_was_told_before_does_not_count(trial: Trial) -> None:
     trial.acts()
-    trial.kernel.skip = lambda event: True
+    trial.world.skip = lambda event: True
     assert trial.silent() == [hook.name for hook in trial.hooks]
 
 
@@ -75,14 +73,14 @@ def test_where_no_namespace_may_be_made_its_hooks_are_not_blamed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trial = Trial(monkeypatch, namespaces=False)
-    trial.kernel.skip = skipping("copy_pid_ns")
+    trial.world.skip = skipping("copy_pid_ns")
     assert trial.silent() == []
 
 
 def test_after_a_loss_nobody_is_blamed(trial: Trial) -> None:
-    trial.kernel.skip = skipping("detach_pid")
+    trial.world.skip = skipping("detach_pid")
     lose = iter([True])
-    trial.kernel.lose = lambda event: next(lose, False) or never(event)
+    trial.world.lose = lambda event: next(lose, False) or never(event)
     assert trial.silent() == []
 
 

@@ -12,7 +12,7 @@ from pidscope.model.features import TODAY
 from pidscope.model.kernel import Kernel
 from pidscope.simulated.play import Play
 from pidscope.simulated.random_workload import random_steps
-from tests.unit.model_state import of_model
+from tests.unit.compare import of_model
 
 STEPS = 600
 

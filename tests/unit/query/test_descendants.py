@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pidscope import events
+from pidscope.model.sched import TaskStruct
 from pidscope.query.descendants import COUNTS, TreeCounts, TreeFilter, descendants
 from tests.unit.machine import Machine, nr
-from tests.unit.reference import ROOT, Thread
+from tests.unit.stepped_kernel import ROOT
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def m() -> Machine:
     return Machine()
 
 
-def part(m: Machine, task: Thread | int) -> list[events.Event]:
+def part(m: Machine, task: TaskStruct | int) -> list[events.Event]:
     tree = TreeFilter(task if isinstance(task, int) else nr(task))
     return [event for event in m.kernel.records if tree.includes(event)]
 
@@ -89,7 +90,7 @@ def test_counts_leave_out_the_command_itself(m: Machine) -> None:
     leader = m.fork(root)
     thread = m.fork(leader, thread=True)
     m.run(m.kernel.failed_fork(root))
-    m.run(m.kernel.exit(leader), m.kernel.exchange(thread), m.kernel.release(leader))
+    m.run(m.kernel.exit(leader), m.kernel.execute(thread))
     m.end(thread)
     m.end(inner)
     m.fork(m.kernel.init)

@@ -1,15 +1,17 @@
-"""Who had a number before: lives of the reference kernel, told event by event."""
+"""Who had a number before: lives of the model, told event by event."""
 
 from __future__ import annotations
 
 import pytest
 
 from pidscope.events import PidDetached, TaskExited
+from pidscope.model.proc import NS_PER_TICK
 from pidscope.query.ended import Ended, Life
 from pidscope.table.pid import Namespace
 from pidscope.table.table import Table
-from tests.unit.machine import Machine, nr
-from tests.unit.reference import NS_PER_TICK, ROOT
+from tests.unit.acting import numbers
+from tests.unit.machine import Machine, inum, nr
+from tests.unit.stepped_kernel import ROOT
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def watched(m: Machine, kept: int = 100) -> tuple[Ended, Table]:
 
 def test_a_life_is_told_with_its_numbers_its_times_and_its_exit_code(m: Machine) -> None:
     task = m.fork(m.kernel.init)
-    number, start_ns = nr(task), task.start_ns
+    number, start_ns = nr(task), task.start_boottime
     m.end(task)
     ended, table = watched(m)
     [life] = ended.of(table.root, number)
@@ -57,11 +59,10 @@ def test_a_zombie_has_not_ended(m: Machine) -> None:
 def test_a_life_is_found_by_its_number_at_every_level(m: Machine) -> None:
     inner = m.contain(m.kernel.init)
     task = m.fork(inner)
-    assert task.pid is not None
-    outside, inside = task.pid.numbers
+    outside, inside = numbers(task)
     m.end(task)
     ended, table = watched(m)
-    ns = table.namespaces[inner.pid.ns.inum]  # type: ignore[union-attr]
+    ns = table.namespaces[inum(inner)]
     [life] = ended.of(ns, inside)
     assert [life] == ended.of(table.root, outside)
     assert life.numbers == (outside, inside)
@@ -72,23 +73,22 @@ def test_a_life_is_found_by_its_number_at_every_level(m: Machine) -> None:
 def test_the_same_inum_of_another_namespace_is_another(m: Machine) -> None:
     inner = m.contain(m.kernel.init)
     task = m.fork(inner)
-    assert task.pid is not None
-    inside = task.pid.numbers[1]
+    inside = numbers(task)[1]
     m.end(task)
     ended, table = watched(m)
-    ns = table.namespaces[inner.pid.ns.inum]  # type: ignore[union-attr]
+    ns = table.namespaces[inum(inner)]
     assert ended.of(Namespace(ns.inum, ns.ordinal + 1, table.root, 1), inside) == []
 
 
 def test_the_latest_comes_first(m: Machine) -> None:
-    numbers = []
+    found = []
     for _ in range(2):
         task = m.fork(m.kernel.init)
-        numbers.append(nr(task))
+        found.append(nr(task))
         m.end(task)
-    assert numbers[0] == numbers[1]
+    assert found[0] == found[1]
     ended, table = watched(m)
-    newer, older = ended.of(table.root, numbers[0])
+    newer, older = ended.of(table.root, found[0])
     assert older.released_ns <= newer.start_ns  # type: ignore[operator]
 
 
@@ -96,7 +96,7 @@ def test_who_execs_as_a_thread_does_not_end_but_the_leader_does(m: Machine) -> N
     leader = m.fork(m.kernel.init)
     thread = m.fork(leader, thread=True)
     own, other = nr(leader), nr(thread)
-    m.run(m.kernel.exit(leader), m.kernel.exchange(thread), m.kernel.release(leader))
+    m.run(m.kernel.exit(leader), m.kernel.execute(thread))
     ended, table = watched(m)
     [exited] = [e for e in m.kernel.records if isinstance(e, TaskExited)]
     assert exited.tid == own
@@ -107,19 +107,19 @@ def test_who_execs_as_a_thread_does_not_end_but_the_leader_does(m: Machine) -> N
 
 
 def test_what_is_forgotten_is_counted_and_the_oldest_goes_first(m: Machine) -> None:
-    numbers = []
+    found = []
     for _ in range(3):
         keeper, task = m.fork(m.kernel.init), m.fork(m.kernel.init)
-        numbers.append(nr(task))
+        found.append(nr(task))
         m.end(task)
-        numbers.append(nr(keeper))
+        found.append(nr(keeper))
     ended, table = watched(m, kept=2)
     assert ended.dropped == 1
-    lives = [life for number in set(numbers) for life in ended.of(table.root, number)]
+    lives = [life for number in set(found) for life in ended.of(table.root, number)]
     assert len(lives) == 2
     everything, _ = watched(m)
     oldest = min(
-        (life for number in set(numbers) for life in everything.of(table.root, number)),
+        (life for number in set(found) for life in everything.of(table.root, number)),
         key=lambda life: life.released_ns,
     )
     assert oldest not in lives and everything.dropped == 0

@@ -15,8 +15,8 @@ from pidscope.render.fork_counts import counts_json, counts_table, rows_json
 from pidscope.session.session import Session
 from pidscope.simulated.stage import set_stage
 from pidscope.table.table import Table
-from tests.unit.machine import Machine, nr
-from tests.unit.reference import ROOT
+from tests.unit.machine import Machine, inum, nr
+from tests.unit.stepped_kernel import ROOT
 
 
 def counted(scenario: str) -> tuple[ByComm, ByNamespace, list[Event]]:
@@ -79,9 +79,7 @@ def test_one_that_has_the_inum_again_has_a_row_of_its_own() -> None:
         outer = m.fork(m.kernel.init)
         inner = m.contain(outer)
         m.fork(inner)
-        m.end(
-            *[t for t in m.kernel.threads() if t.pid is not None and t.pid.ns is inner.pid.ns][1:]
-        )  # type: ignore[union-attr]
+        m.end(*[t for t in m.kernel.tasks() if inum(t) == inum(inner)][1:])
         m.end(inner)
     table = Table(ROOT, 1)
     for event in m.kernel.records:
@@ -130,7 +128,6 @@ def test_containers_are_told_and_hostile_names_are_escaped() -> None:
     for event in m.kernel.records:
         by_namespace.add(event, table)
         table.apply(event)
-    assert inner.pid is not None
     owner = Container("docker", "ab" * 32, "we\x1bb")
     births_of_inner = [e for e in births(m.kernel.records) if e.tid == nr(inner)]
     first = First(nr(inner), births_of_inner[0].birth.start_ns)  # type: ignore[union-attr]
@@ -141,7 +138,7 @@ def test_containers_are_told_and_hostile_names_are_escaped() -> None:
         return owner if number_1 == first else None
 
     rows = rows_json(by_namespace, whose)
-    assert (inner.pid.ns.inum, first, True) in asked
+    assert (inum(inner), first, True) in asked
     (row,) = [row for row in rows if row["container"]]
     assert row["container"]["name"] == "we\\x1bb" and row["init"] == nr(inner)
     cells, columns = counts_table(rows, "where")

@@ -8,13 +8,14 @@ from pidscope import events
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import pid_nr_ns, task_active_pid_ns
 from pidscope.model.pid_namespace import PidNamespace
+from pidscope.model.proc import NS_PER_TICK
 from pidscope.query.in_namespace import NamespaceFilter
 from pidscope.session.session import Session
 from pidscope.simulated.stage import set_stage
 from pidscope.simulated.world import SimulatedWorld
 from pidscope.table.table import Table
-from tests.unit.machine import Machine, nr
-from tests.unit.reference import NS_PER_TICK, ROOT
+from tests.unit.machine import Machine, inum, nr
+from tests.unit.stepped_kernel import ROOT
 
 
 @pytest.fixture
@@ -28,8 +29,7 @@ def inside(m: Machine) -> NamespaceFilter:
     outer = m.contain(m.fork(m.kernel.init))
     m.contain(outer)
     m.contain(m.fork(m.kernel.init))
-    assert outer.pid is not None
-    return NamespaceFilter(outer.pid.ns.inum, m.table)
+    return NamespaceFilter(inum(outer), m.table)
 
 
 def test_the_initial_one_has_every_task(m: Machine, inside: NamespaceFilter) -> None:

@@ -23,7 +23,7 @@ from pidscope.render.events import (
 )
 from pidscope.render.text import WIDTH
 from pidscope.verify.verdicts import Judgement, Verdict
-from tests.unit.reference import ROOT
+from tests.unit.stepped_kernel import ROOT
 from tests.unit.wire.test_wire import EVENTS
 
 NOON = datetime(2024, 5, 1, 12, 0, 0, 1234)

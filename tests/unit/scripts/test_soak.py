@@ -14,19 +14,19 @@ from pidscope_dev.workload.registry import WORKLOADS
 
 from pidscope.session.session import Session
 from pidscope.verify.verdicts import Judgement, Verdict
-from tests.unit.fake_kernel import never
+from tests.unit.stepped_kernel import never
 from tests.unit.watched import Watch
 
 
 @pytest.fixture
-def w(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    return Watch(monkeypatch, seed=3, acts=40)
+def w() -> Watch:
+    return Watch(seed=3, acts=40)
 
 
 def lose_some(w: Watch) -> None:
-    w.kernel.lose = lambda event: True
+    w.world.lose = lambda event: True
     w.end(w.fork(w.kernel.init))
-    w.kernel.lose = never
+    w.world.lose = never
 
 
 def test_losses_that_are_heeded_are_no_wrong(w: Watch) -> None:

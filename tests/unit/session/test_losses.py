@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from pidscope.events import Event, PidAttached, PidDetached, Repaired, TaskExited
 from pidscope.verify.grammar import KEPT
 from pidscope.verify.hook_counts import hooks_agree
-from tests.unit.fake_kernel import never
+from tests.unit.stepped_kernel import never
 from tests.unit.watched import Watch
 
 
 @pytest.fixture
-def w(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    return Watch(monkeypatch)
+def w() -> Watch:
+    return Watch()
 
 
 def repairs(w: Watch) -> list[Repaired]:
@@ -32,16 +32,16 @@ def test_a_repair_is_told_after_what_it_was_read_with(w: Watch) -> None:
     w.session.begin()
     assert not repairs(w)  # the first start repairs nothing
     task = w.fork(w.kernel.init)
-    w.kernel.lose = lambda event: True
+    w.world.lose = lambda event: True
     w.run(w.kernel.setsid(task))
-    w.kernel.lose = never
+    w.world.lose = never
     w.session.pump()
     w.told.clear()
     w.fork(task)
     assert w.session.repair()
     (repaired,) = repairs(w)
     assert w.told[-1] is repaired and any(map(is_birth, w.told))
-    assert (repaired.lost, repaired.tasks) == (2, len(w.kernel.threads()))
+    assert (repaired.lost, repaired.tasks) == (2, len(list(w.kernel.tasks())))
     assert 0 < repaired.suspect_ns < repaired.ts_ns
     w.session.pump()
     assert w.session.starts == 2 and len(repairs(w)) == 1
@@ -50,11 +50,11 @@ def test_a_repair_is_told_after_what_it_was_read_with(w: Watch) -> None:
 def test_a_repair_tells_of_its_own_gap_alone(w: Watch) -> None:
     w.session.begin()
     for lost in (3, 5):
-        w.kernel.lost += lost
+        w.world.lost += lost
         w.session.pump()
         w.session.begin()
         assert repairs(w)[-1].lost == lost
-    w.program.left_out["change_pid"] = 1
+    w.world.left_out["change_pid"] = 1
     w.check_all()
     assert w.check_all().complete
     assert [repair.lost for repair in repairs(w)] == [3, 5, 0]
@@ -65,9 +65,9 @@ def test_while_records_are_being_lost_nothing_is_judged_and_nothing_given_up(w: 
     w.fork(w.kernel.init)
 
     def between() -> None:
-        w.kernel.lost += 1
+        w.world.lost += 1
 
-    w.kernel.between = between
+    w.world.between = between
     for _ in range(200):
         tally = w.check_all()
         assert not tally.complete and tally.compared == 0
@@ -80,21 +80,20 @@ def test_while_records_are_being_lost_nothing_is_judged_and_nothing_given_up(w: 
 
 @given(st.integers(0, 1 << 40))
 def test_with_losses_the_hooks_runs_are_what_was_read_and_what_was_lost(seed: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        w = Watch(patch, seed, acts=50)
-        w.kernel.lose = lambda event: rng.random() < 0.3
-        rng = random.Random(seed)
-        w.kernel.busy(w.rng, 60)
-        w.check_all()
-        w.quiet()
-        hooks, at_rest = w.session.hooks()
-        lost = w.session.stream.lost
-        assert at_rest and lost == w.kernel.lost
-        assert hooks_agree(hooks, lost)
-        short = sum(hook["hits"] - hook["accounted"] for hook in hooks.values())
-        assert not hooks_agree(hooks, short + 7)  # more lost than there were runs, and in flight
-        if short:
-            assert not hooks_agree(hooks, (short - 1) // 4)  # fewer than a record for four runs
+    w = Watch(seed, acts=50)
+    w.world.lose = lambda event: rng.random() < 0.3
+    rng = random.Random(seed)
+    w.world.others_act(w.rng, 60)
+    w.check_all()
+    w.quiet()
+    hooks, at_rest = w.session.hooks()
+    lost = w.session.stream.lost
+    assert at_rest and lost == w.world.lost
+    assert hooks_agree(hooks, lost)
+    short = sum(hook["hits"] - hook["accounted"] for hook in hooks.values())
+    assert not hooks_agree(hooks, short + 7)  # more lost than there were runs, and in flight
+    if short:
+        assert not hooks_agree(hooks, (short - 1) // 4)  # fewer than a record for four runs
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_one_hooks_account(hook: str, hits: int, accounted: int, lost: int, agre
 
 def test_what_could_not_follow_is_counted_and_the_latest_kept(w: Watch) -> None:
     w.session.begin()
-    w.kernel.skip = lambda event: isinstance(event, PidDetached)
+    w.world.skip = lambda event: isinstance(event, PidDetached)
     for _ in range(3 * KEPT):
         w.end(w.fork(w.kernel.init))
         w.session.pump()
@@ -132,13 +131,13 @@ def test_what_could_not_follow_is_counted_and_the_latest_kept(w: Watch) -> None:
 
 def test_faults_without_end_are_counted_and_the_latest_kept(w: Watch) -> None:
     w.session.begin()
-    w.kernel.skip = lambda event: isinstance(event, TaskExited)
+    w.world.skip = lambda event: isinstance(event, TaskExited)
     for _ in range(2 * KEPT):
         w.end(w.fork(w.kernel.init))
     w.session.pump()
     assert w.session.faults.count({}) == 2 * KEPT
     assert len(w.session.ungrammatical) == KEPT
-    w.program.left_out["sched_process_exit"] = 2 * KEPT - 3
+    w.world.left_out["sched_process_exit"] = 2 * KEPT - 3
     assert not w.check_all().complete and len(w.session.ungrammatical) == 3
-    w.program.left_out["sched_process_exit"] = 2 * KEPT
+    w.world.left_out["sched_process_exit"] = 2 * KEPT
     assert w.check_all().complete and w.session.ungrammatical == []

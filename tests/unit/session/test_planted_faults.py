@@ -7,19 +7,19 @@ from typing import Any, Callable
 
 import pytest
 
-import pidscope.live.session as live_module
 import pidscope.session.read_tasks as walk_module
 import pidscope.session.session as session_module
 import pidscope.table.table as table_module
 import pidscope.verify.verdicts as verify_module
 from pidscope.errors import IllegalEvent
 from pidscope.events import Birth, Event, PidAttached, PidDetached, PidType, TidsExchanged
+from pidscope.model.sched import TaskStruct
+from pidscope.snapshot import Status
 from pidscope.table.pid import Pid, Task, ThreadGroup
 from pidscope.table.table import Table
 from pidscope.verify.verdicts import Verdict, Version, Window
-from tests.unit.compare import of_kernel, of_table
+from tests.unit.compare import of_model, of_table
 from tests.unit.machine import Machine, nr
-from tests.unit.reference import Thread
 from tests.unit.watched import Watch
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -99,9 +99,9 @@ def play(m: Machine) -> None:
     thread = m.fork(leader, thread=True)
     inner = m.contain(member)
     m.end(inner)
-    m.run(m.kernel.exit(leader), m.kernel.exchange(thread), m.kernel.release(leader))
+    m.run(m.kernel.exit(leader), m.kernel.execute(thread))
     m.end(thread)
-    m.run(m.kernel.setpgid(member, member.pid))
+    m.run(m.kernel.setpgid(member, member.thread_pid))
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_the_verifier_finds_it_too(
     monkeypatch: pytest.MonkeyPatch, plant: Plant, found: Verdict | str
 ) -> None:
     """What the table's own tests find is also found on a host, by comparing with /proc."""
-    assert _watched_play(Watch(monkeypatch)) == (set(), [], True)
+    assert _watched_play(Watch()) == (set(), [], True)
     plant(monkeypatch)
-    bugs, broken, complete = _watched_play(Watch(monkeypatch))
+    bugs, broken, complete = _watched_play(Watch())
     if isinstance(found, Verdict):
         assert found in bugs
     else:
@@ -147,9 +147,9 @@ def _watched_play(w: Watch) -> tuple[set[Verdict], list[str], bool]:
     w.fork(session, thread=True)
     w.run(w.kernel.unshare(session))
     w.fork(session)
-    w.run(w.kernel.setns(session, None))
+    w.run(w.kernel.setns(session))
     group = w.fork(session)
-    w.run(w.kernel.setpgid(group, group.pid))
+    w.run(w.kernel.setpgid(group, group.thread_pid))
     member = w.fork(group)
     w.end(group)
     w.end(w.fork(w.kernel.init))
@@ -183,12 +183,12 @@ def test_a_silent_hook_is_found(
     monkeypatch: pytest.MonkeyPatch, skip: Callable[[Event], bool], verdict: Verdict
 ) -> None:
     for planted in (False, True):
-        w = Watch(monkeypatch)
+        w = Watch()
         task = w.fork(w.kernel.init)
         other = w.fork(task)
         w.session.begin()
         if planted:
-            w.kernel.skip = skip
+            w.world.skip = skip
         w.run(w.kernel.setsid(task))
         w.fork(w.kernel.init)
         w.end(other)
@@ -206,22 +206,26 @@ def _half_exchanged(w: Watch) -> tuple[int, Verdict]:
     steps = iter(range(1000))
 
     def between() -> None:
-        step = next(steps)
-        if step == 4:  # the reader has its task: the old leader
-            w.kernel.run(w.kernel.exchange(thread))
+        if next(steps) == 3:  # the reader has its task: the old leader
+            w.kernel.run(w.kernel.execute(thread))
 
-    w.session.pump()
-    w.kernel.between = between
+    read = w.procfs.read_status
+
+    def reading(number: int) -> Status | None:
+        w.world.between = between
+        return read(number)
+
+    w.procfs.read_status = reading  # type: ignore[method-assign]
     verdict = w.session.check(number).verdict
     assert next(steps) > 5
     return number, verdict
 
 
 def test_a_silent_exchange_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    good = Watch(monkeypatch)
+    good = Watch()
     assert _half_exchanged(good)[1] in (Verdict.AGREE, Verdict.MOVED)
-    bad = Watch(monkeypatch)
-    bad.kernel.skip = lambda event: isinstance(event, TidsExchanged)
+    bad = Watch()
+    bad.world.skip = lambda event: isinstance(event, TidsExchanged)
     assert _half_exchanged(bad)[1] is Verdict.WRONG
 
 
@@ -232,7 +236,7 @@ def _stale(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Verdict]:
     """A file that shows what was true before p0, judged with its own or the snapshot's window."""
 
     def check(widened: bool) -> Verdict:
-        w = Watch(monkeypatch)
+        w = Watch()
         task = w.fork(w.kernel.init)
         w.session.begin()
         table = w.session.table
@@ -258,7 +262,7 @@ def test_a_window_of_the_whole_snapshot_would_accept_what_is_stale(
 def test_the_sessions_window_is_the_narrow_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A /proc that shows an outdated file is found, whatever happened earlier in the snapshot."""
     for planted in (False, True):
-        w = Watch(monkeypatch)
+        w = Watch()
         task = w.fork(w.kernel.init)
         number = nr(task)
         w.session.begin()
@@ -266,7 +270,7 @@ def test_the_sessions_window_is_the_narrow_one(monkeypatch: pytest.MonkeyPatch) 
         read = w.procfs.read_status
         done = []
 
-        def between(w: Watch = w, task: Thread = task, done: list[int] = done) -> None:
+        def between(w: Watch = w, task: TaskStruct = task, done: list[int] = done) -> None:
             if not done:
                 done.append(1)
                 w.kernel.run(w.kernel.setsid(task))  # while the snapshot is being listed
@@ -274,7 +278,7 @@ def test_the_sessions_window_is_the_narrow_one(monkeypatch: pytest.MonkeyPatch) 
         def outdated(n: int, read: Any = read, number: int = number, stale: Any = stale) -> Any:
             return stale if n == number else read(n)
 
-        w.kernel.between = between
+        w.world.between = between
         if planted:
             monkeypatch.setattr(w.procfs, "read_status", outdated)
         bugs = [(bug.number, bug.verdict) for bug in w.check_all().bugs]
@@ -283,28 +287,27 @@ def test_the_sessions_window_is_the_narrow_one(monkeypatch: pytest.MonkeyPatch) 
 
 def test_without_the_fence_a_change_under_way_looks_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     for planted in (False, True):
-        w = Watch(monkeypatch)
+        w = Watch()
         task = w.fork(w.kernel.init)
         w.session.begin()
         if planted:
-            monkeypatch.setattr(live_module, "fence", lambda: None)
-        w.kernel.begin(w.kernel.setsid(task))  # the record is reserved, nothing is written yet
-        assert w.kernel.pending
+            w.world.fence = lambda: None  # type: ignore[method-assign]
+        w.kernel.begin(w.kernel.setsid(task), until=PidAttached)  # and nothing is written yet
         verdict = w.session.check(nr(task)).verdict
         assert (verdict is Verdict.WRONG) is planted
 
 
 def test_without_the_fence_a_start_is_not_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     for planted in (False, True):
-        w = Watch(monkeypatch)
+        w = Watch()
         task = w.fork(w.kernel.init)
         if planted:
-            monkeypatch.setattr(live_module, "fence", lambda: None)
-        w.kernel.begin(w.kernel.setsid(task))
+            w.world.fence = lambda: None  # type: ignore[method-assign]
+        w.kernel.begin(w.kernel.setsid(task), until=PidAttached)
         w.session.begin()
         w.kernel.settle()
         assert w.session.table is not None
-        same = of_table(w.session.table, False) == of_kernel(w.kernel, False)
+        same = of_table(w.session.table, False) == of_model(w.kernel, False, midway=True)
         assert same is not planted
 
 
@@ -345,9 +348,9 @@ def test_a_0_that_means_nothing_is_found(monkeypatch: pytest.MonkeyPatch, line: 
     assert verify_module.judge_status(w, status).verdict is Verdict.AGREE
 
 
-def _status(numbers: tuple[int, ...]) -> verify_module.Status:
+def _status(numbers: tuple[int, ...]) -> Status:
     number = numbers[0]
-    return verify_module.Status(b"x", "S", 1, number, number, *(numbers,) * 4)
+    return Status(b"x", "S", 1, number, number, *(numbers,) * 4)
 
 
 def test_numbers_out_of_the_order_of_time_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,14 +378,14 @@ def test_a_start_that_keeps_the_rows_born_in_its_window_is_found(
     import pidscope.table.start as start_module
 
     for planted in (False, True):
-        w = Watch(monkeypatch)
+        w = Watch()
         steps = iter(range(1000))
 
         def between(w: Watch = w, steps: Any = steps) -> None:
             if next(steps) == 2:
                 w.fork(w.kernel.init)
 
-        w.kernel.between = between
+        w.world.between = between
         if planted:
             of = start_module._Window.of
             monkeypatch.setattr(
@@ -402,7 +405,7 @@ def test_a_start_that_keeps_the_rows_born_in_its_window_is_found(
 
 def test_a_start_that_lists_cut_processes_once_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     for planted in (False, True):
-        w = Watch(monkeypatch)
+        w = Watch()
         leader = w.fork(w.kernel.init)
         threads = [w.fork(leader, thread=True) for _ in range(3)]
         listing = w.procfs.threads
@@ -412,27 +415,27 @@ def test_a_start_that_lists_cut_processes_once_is_found(monkeypatch: pytest.Monk
         def cut(
             number: int,
             w: Watch = w,
-            leader: Thread = leader,
-            thread: Thread = threads[0],
+            leader: TaskStruct = leader,
+            thread: TaskStruct = threads[0],
             listing: Callable[[int], list[int]] = listing,
         ) -> list[int]:
             steps = iter(range(100))
 
             def between() -> None:
-                if next(steps) == 2:
-                    w.end(thread)  # while the listing stands at it
+                if next(steps) == 3:
+                    w.run(w.kernel.exit(thread))  # while the listing stands at it
 
-            if number == nr(leader) and not thread.released:
-                w.kernel.between = between
+            if number == nr(leader) and thread.thread_pid:
+                w.world.between = between
             try:
                 return listing(number)
             finally:
-                w.kernel.between = lambda: None
+                w.world.between = lambda: None
 
         monkeypatch.setattr(w.procfs, "threads", cut)
         w.session.begin()
         w.quiet()
         w.session.pump()
         assert w.session.table is not None
-        same = of_table(w.session.table, False) == of_kernel(w.kernel, False)
+        same = of_table(w.session.table, False) == of_model(w.kernel, False, midway=True)
         assert same is not planted

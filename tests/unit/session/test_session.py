@@ -1,4 +1,4 @@
-"""The session over a fake kernel: order of position, fence and reading; losses; repairs."""
+"""The session over a kernel that the test moves: position, fence and reading; losses; repairs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 from pidscope import events
 from pidscope.errors import HostError
 from pidscope.live.session import LiveWorld
+from pidscope.snapshot import Mount
 from pidscope.verify.hook_counts import hooks_agree
 from pidscope.verify.verdicts import Verdict
-from tests.unit.fake_kernel import never
 from tests.unit.machine import nr
+from tests.unit.stepped_kernel import SteppedKernel, never
 from tests.unit.watched import Watch
 
 
 @pytest.fixture
-def w(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    return Watch(monkeypatch)
+def w() -> Watch:
+    return Watch()
 
 
 SEEDS = given(st.integers(0, 1 << 40))
@@ -29,62 +30,58 @@ SEEDS = given(st.integers(0, 1 << 40))
 @settings(max_examples=150)
 @SEEDS
 def test_a_start_under_activity_is_exact(seed: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        w = Watch(patch, seed, acts=50)
-        w.kernel.busy(w.rng, 60)
-        w.session.begin()
-        assert not w.session.broken
-        w.expect_exact()
+    w = Watch(seed, acts=50)
+    w.world.others_act(w.rng, 60)
+    w.session.begin()
+    assert not w.session.broken
+    w.expect_exact()
 
 
 @settings(max_examples=150)
 @given(st.integers(0, 1 << 40), st.sets(st.integers(1, 12), max_size=3))
 def test_a_start_by_the_iterator_is_exact_whoever_it_hides(seed: int, hidden: set[int]) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        w = Watch(patch, seed, acts=50)
-        w.program.iterates, w.program.hidden = True, hidden
-        w.kernel.busy(w.rng, 60)
-        w.session.begin()
-        assert not w.session.broken
-        w.expect_exact()
+    w = Watch(seed, acts=50)
+    w.world.iterates, w.world.hidden = True, hidden
+    w.world.others_act(w.rng, 60)
+    w.session.begin()
+    assert not w.session.broken
+    w.expect_exact()
 
 
 @settings(max_examples=60)
 @SEEDS
 def test_snapshots_under_activity_have_no_bug(seed: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        w = Watch(patch, seed, acts=50)
-        w.session.begin()
-        for _ in range(2):
-            w.kernel.busy(w.rng, 80)
-            assert w.check_all().bugs == []
-        w.quiet()
-        tally = w.check_all()
-        assert tally.good
-        assert tally.compared == len(w.kernel.threads())
-        assert w.session.broken == [] and w.session.starts == 1
-        w.expect_exact()
+    w = Watch(seed, acts=50)
+    w.session.begin()
+    for _ in range(2):
+        w.world.others_act(w.rng, 80)
+        assert w.check_all().bugs == []
+    w.quiet()
+    tally = w.check_all()
+    assert tally.good
+    assert tally.compared == len(list(w.kernel.tasks()))
+    assert w.session.broken == [] and w.session.starts == 1
+    w.expect_exact()
 
 
 @settings(max_examples=60)
 @SEEDS
 def test_losses_under_activity_end_exact_or_unjudged(seed: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        w = Watch(patch, seed, acts=50)
-        w.program.iterates = bool(seed % 2)
-        w.session.begin()
-        rng = random.Random(seed)
-        w.kernel.lose = lambda event: rng.random() < 0.05
-        w.kernel.busy(w.rng, 80)
-        assert w.check_all().bugs == []
-        w.kernel.lose = never
-        w.quiet()
-        w.check_all()  # a loss seen only now makes it suspect
-        tally = w.check_all()
-        assert tally.complete
-        assert not tally.bugs
-        assert w.session.stream.lost == w.kernel.lost
-        w.expect_exact()
+    w = Watch(seed, acts=50)
+    w.world.iterates = bool(seed % 2)
+    w.session.begin()
+    rng = random.Random(seed)
+    w.world.lose = lambda event: rng.random() < 0.05
+    w.world.others_act(w.rng, 80)
+    assert w.check_all().bugs == []
+    w.world.lose = never
+    w.quiet()
+    w.check_all()  # a loss seen only now makes it suspect
+    tally = w.check_all()
+    assert tally.complete
+    assert not tally.bugs
+    assert w.session.stream.lost == w.world.lost
+    w.expect_exact()
 
 
 def test_a_loss_is_told_then_repaired(w: Watch) -> None:
@@ -92,9 +89,9 @@ def test_a_loss_is_told_then_repaired(w: Watch) -> None:
     task = w.fork(w.kernel.init)
     w.session.pump()
     w.told.clear()
-    w.kernel.lose = lambda event: True
+    w.world.lose = lambda event: True
     w.run(w.kernel.setsid(task))
-    w.kernel.lose = never
+    w.world.lose = never
     w.fork(task)
     w.session.pump()
     assert isinstance(w.told[0], events.Lost) and w.told[0].total == 2
@@ -109,7 +106,7 @@ def test_a_loss_is_told_then_repaired(w: Watch) -> None:
 def test_the_last_record_may_be_the_lost_one(w: Watch) -> None:
     """No later record tells of it: the map does."""
     w.session.begin()
-    w.kernel.lose = lambda event: True
+    w.world.lose = lambda event: True
     w.run(w.kernel.setsid(w.kernel.init))
     w.session.pump()
     assert w.session.suspect and w.session.stream.lost == 2
@@ -122,11 +119,11 @@ def test_a_loss_during_the_start_starts_again(w: Watch) -> None:
 
     def lose_once() -> None:
         if next(position) == 5:
-            w.kernel.lose = lambda event: True
+            w.world.lose = lambda event: True
             w.run(w.kernel.setsid(task))
-            w.kernel.lose = never
+            w.world.lose = never
 
-    w.kernel.between = lose_once
+    w.world.between = lose_once
     w.session.begin()
     assert w.session.stream.lost == 2 and w.session.starts == 1
     assert w.procfs.read_numbers.count(1) == 2
@@ -136,26 +133,26 @@ def test_a_loss_during_the_start_starts_again(w: Watch) -> None:
 def test_an_older_count_in_a_record_is_not_another_loss(w: Watch) -> None:
     """The map was read when more had been lost than the next record in the ring tells."""
     w.session.begin()
-    w.kernel.lost = 3
+    w.world.lost = 3
     w.fork(w.kernel.init)
-    w.kernel.lost = 5
+    w.world.lost = 5
     w.session.pump(0)
     assert w.session.stream.lost == 5
     w.session.begin()
     w.told.clear()
+    w.world.lost = 3  # when the next is written
     w.fork(w.kernel.init)
-    event, _ = w.kernel.written[-1]
-    w.kernel.written[-1] = (event, 3)
+    w.world.lost = 5
     w.session.pump()
-    assert not any(isinstance(event, events.Lost) for event in w.told)
+    assert w.told and not any(isinstance(event, events.Lost) for event in w.told)
     assert w.session.stream.lost == 5 and not w.session.suspect
 
 
 def test_the_count_in_a_record_wraps(w: Watch) -> None:
-    w.kernel.lost = (1 << 32) - 1
+    w.world.lost = (1 << 32) - 1
     w.session.begin()
     assert w.session.stream.lost == (1 << 32) - 1
-    w.kernel.lost += 2
+    w.world.lost += 2
     w.fork(w.kernel.init)
     w.session.pump()
     (lost,) = [
@@ -169,10 +166,10 @@ def test_the_count_in_a_record_wraps(w: Watch) -> None:
 def test_an_event_that_cannot_follow_is_reported(w: Watch) -> None:
     w.session.begin()
     task = w.fork(w.kernel.init)
-    w.kernel.skip = lambda event: isinstance(event, events.PidDetached)
+    w.world.skip = lambda event: isinstance(event, events.PidDetached)
     number = nr(task)
     w.end(task)
-    w.kernel.skip = never
+    w.world.skip = never
     again = w.fork(w.kernel.init)
     assert nr(again) == number
     w.session.pump()
@@ -189,11 +186,11 @@ def test_a_start_during_which_a_thread_ends_lists_its_process_again(w: Watch) ->
     seen: list[int] = []
 
     def between() -> None:
-        if w.procfs.listed[-1:] == [nr(leader)] and next(steps) == 2:
-            w.end(threads[0])  # while the listing stands at it
+        if w.procfs.listed[-1:] == [nr(leader)] and next(steps) == 3:
+            w.run(w.kernel.exit(threads[0]))  # while the listing stands at it
             seen.append(1)
 
-    w.kernel.between = between
+    w.world.between = between
     w.session.begin()
     assert seen
     assert w.procfs.listed.count(nr(leader)) == 2
@@ -212,11 +209,9 @@ def test_a_start_during_an_exec_waits_for_it_before_reading_again(w: Watch) -> N
     def between() -> None:
         if number in w.procfs.read_numbers and not started:
             started.append(True)
-            w.kernel.begin(w.kernel.exchange(thread))
-            while not any(isinstance(e, events.TidsExchanged) for e, _ in w.kernel.written):
-                w.kernel.step()
+            w.kernel.begin(w.kernel.execute(thread), until=events.TidsExchanged)
 
-    w.kernel.between = between
+    w.world.between = between
     w.session.begin()
     assert started and {number, other} <= set(w.procfs.read_numbers)
     w.expect_exact()
@@ -227,17 +222,15 @@ def test_who_execs_under_the_iterator_is_read_in_proc(w: Watch) -> None:
     thread = w.fork(leader, thread=True)
     w.run(w.kernel.exit(leader))
     number = nr(leader)
-    w.program.iterates = True
-    tasks = w.program.tasks
+    w.world.iterates = True
+    tasks = w.world.tasks
 
     def torn() -> list[events.TaskSeen] | None:
         rows = tasks()
-        w.kernel.begin(w.kernel.exchange(thread))
-        while not any(isinstance(e, events.TidsExchanged) for e, _ in w.kernel.written):
-            w.kernel.step()
+        w.kernel.begin(w.kernel.execute(thread), until=events.TidsExchanged)
         return rows
 
-    w.program.tasks = torn  # type: ignore[method-assign]
+    w.world.tasks = torn  # type: ignore[method-assign]
     w.session.begin()
     assert set(w.procfs.listed) == {number} == set(w.procfs.read_numbers) - {3}
     w.expect_exact()
@@ -249,7 +242,7 @@ def test_only_who_is_hidden_is_read_in_proc(w: Watch) -> None:
     """Process 1 with its thread; of the others not even the threads are listed."""
     leader = w.fork(w.kernel.init)
     threads = [w.fork(one, thread=True) for one in (leader, w.kernel.init)]
-    w.program.iterates, w.program.hidden = True, {1}
+    w.world.iterates, w.world.hidden = True, {1}
     w.session.begin()
     assert (w.procfs.listed, w.procfs.read_numbers) == ([1], [1, nr(threads[1])])
     assert w.session.table is not None
@@ -262,9 +255,9 @@ def test_only_who_is_hidden_is_read_in_proc(w: Watch) -> None:
 def test_a_thread_whose_leader_is_hidden_is_read_with_its_process(w: Watch) -> None:
     leader = w.fork(w.kernel.init)
     thread = w.fork(leader, thread=True)
-    w.program.iterates = True
-    tasks = w.program.tasks
-    w.program.tasks = lambda: [row for row in tasks() or [] if row.tid != 2]  # type: ignore
+    w.world.iterates = True
+    tasks = w.world.tasks
+    w.world.tasks = lambda: [row for row in tasks() or [] if row.tid != 2]  # type: ignore
     w.session.begin()
     assert w.procfs.read_numbers == [nr(leader), nr(thread)]
     w.expect_exact()
@@ -272,29 +265,29 @@ def test_a_thread_whose_leader_is_hidden_is_read_with_its_process(w: Watch) -> N
 
 def test_an_iterator_that_fails_is_told_of_and_done_without(w: Watch) -> None:
     w.fork(w.kernel.init)
-    w.program.fails = True
+    w.world.fails = True
     w.session.begin()
     assert "no iterator today" in w.session.iterator_refused
     assert set(w.procfs.read_numbers) == {1, 2}
     w.expect_exact()
-    w.program.fails, w.program.iterates = False, True
+    w.world.fails, w.world.iterates = False, True
     w.session.begin()
     assert w.session.iterator_refused and len(w.procfs.read_numbers) == 2
     w.expect_exact()
 
 
 def test_a_repair_by_the_iterator_knows_who_was_there(w: Watch) -> None:
-    w.program.iterates = True
+    w.world.iterates = True
     w.session.begin()
     task, other = w.fork(w.kernel.init), w.fork(w.kernel.init)
     w.session.pump()
     assert w.session.table is not None
     before = {pid.nr: pid.generation for pid in w.session.table.root.pids.values()}
-    w.kernel.lose = lambda event: True
+    w.world.lose = lambda event: True
     number = nr(other)
     w.end(other)
     assert nr(w.fork(w.kernel.init)) == number
-    w.kernel.lose = never
+    w.world.lose = never
     w.session.pump()
     w.session.begin()
     after = {pid.nr: pid.generation for pid in w.session.table.root.pids.values()}
@@ -304,10 +297,8 @@ def test_a_repair_by_the_iterator_knows_who_was_there(w: Watch) -> None:
 
 def test_a_birth_under_way_at_the_start_is_waited_for(w: Watch) -> None:
     """Its record lies before the window, but no listing shows it yet."""
-    w.kernel.begin(w.kernel.fork(w.kernel.init))
-    while not w.kernel.pending:
-        w.kernel.step()
-    assert _is_birth(w.kernel.written[-1][0])
+    w.kernel.begin(w.kernel.fork(w.kernel.init), until=events.PidAttached)
+    assert _is_birth(w.kernel.records[-1])
     w.session.begin()
     w.expect_exact()
     assert w.session.table is not None and w.session.table.task(2) is not None
@@ -322,7 +313,10 @@ def test_a_start_time_changes_before_there_is_a_record_of_it(w: Watch) -> None:
     read, number = w.procfs.start_ticks, nr(thread)
 
     def in_between(n: int) -> int | None:
-        w.kernel.begin(w.kernel.exchange(thread))
+        w.kernel.begin(w.kernel.execute(thread))
+        while thread.start_boottime != leader.start_boottime:
+            w.kernel.step()
+        assert not any(isinstance(event, events.TidsExchanged) for event in w.kernel.records)
         return read(n)
 
     w.procfs.start_ticks = in_between  # type: ignore[method-assign]
@@ -339,22 +333,22 @@ def test_a_number_born_again_as_a_thread_is_not_read_as_a_process(w: Watch) -> N
     number = nr(other)
 
     def between() -> None:
-        if nr(leader) in w.procfs.read_numbers and not other.exited:
+        if nr(leader) in w.procfs.read_numbers and not other.exit_state:
             w.end(other)
             assert nr(w.fork(leader, thread=True)) == number
 
-    w.kernel.between = between
+    w.world.between = between
     w.session.begin()
-    assert other.released
+    assert other.thread_pid is None
     w.expect_exact()
     table = w.session.table
     assert table is not None
     assert len(table.init_struct_pid.groups) == 2
 
 
-def test_every_hooks_runs_are_accounted_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    w = Watch(monkeypatch, seed=3, acts=200)
-    w.kernel.busy(w.rng, 200)
+def test_every_hooks_runs_are_accounted_for() -> None:
+    w = Watch(seed=3, acts=200)
+    w.world.others_act(w.rng, 200)
     w.session.begin()
     w.check_all()
     w.quiet()
@@ -366,9 +360,8 @@ def test_every_hooks_runs_are_accounted_for(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_record_that_vanished_without_count_shows_in_the_accounts(w: Watch) -> None:
     w.session.begin()
+    w.world.vanish = _is_birth
     w.fork(w.kernel.init)
-    place = next(i for i in range(len(w.kernel.written)) if _is_birth(w.kernel.written[-1 - i][0]))
-    del w.kernel.written[-1 - place]
     hooks, at_rest = w.session.hooks()
     uneven = {name for name, hook in hooks.items() if hook["hits"] != hook["accounted"]}
     assert at_rest and uneven == {"attach_pid"}
@@ -379,28 +372,28 @@ def _is_birth(event: events.Event) -> bool:
     return isinstance(event, events.PidAttached) and event.birth is not None
 
 
-def test_the_listener_hears_every_event_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    w = Watch(monkeypatch, seed=4, acts=60)
-    w.kernel.busy(w.rng, 100)
+def test_the_listener_hears_every_event_once() -> None:
+    w = Watch(seed=4, acts=60)
+    w.world.others_act(w.rng, 100)
     w.session.begin()
     w.check_all()
     w.quiet()
     w.session.pump()
-    assert w.told == [event for event, _ in w.kernel.written]
+    assert w.told == w.kernel.records[len(SteppedKernel().records) :]  # all since the boot
     assert w.session.stream.events == len(w.told)
 
 
 def test_a_nested_namespace_is_refused(w: Watch) -> None:
-    w.procfs.ns = 4026532000
+    w.procfs.mount = lambda: Mount(4026532000, initial=False)  # type: ignore[method-assign]
     with pytest.raises(HostError, match="initial PID namespace"):
-        LiveWorld(w.program, w.procfs)  # type: ignore[arg-type]
+        LiveWorld(w.world, w.procfs)  # type: ignore[arg-type]
 
 
 def test_a_start_that_never_succeeds_gives_up(w: Watch) -> None:
     def between() -> None:
-        w.kernel.lost += 1
+        w.world.lost += 1
 
-    w.kernel.between = between
+    w.world.between = between
     with pytest.raises(HostError, match="no exact start in 100 attempts"):
         w.session.begin()
 
@@ -408,7 +401,7 @@ def test_a_start_that_never_succeeds_gives_up(w: Watch) -> None:
 def test_a_group_that_is_nowhere_inside_is_judged(w: Watch) -> None:
     """NSpgid is "2 0": the leader died outside, its member had gone into a container."""
     leader = w.fork(w.kernel.init)
-    w.run(w.kernel.setpgid(leader, leader.pid))
+    w.run(w.kernel.setpgid(leader, leader.thread_pid))
     member = w.fork(leader)
     w.run(w.kernel.unshare(member))
     w.fork(member)
@@ -423,50 +416,50 @@ def test_without_the_exit_hook_no_parent_is_judged(w: Watch) -> None:
     w.session.begin()
     parent = w.fork(w.kernel.init)
     w.fork(parent)
-    w.kernel.skip = lambda event: isinstance(event, events.TaskExited)
+    w.world.skip = lambda event: isinstance(event, events.TaskExited)
     w.run(w.kernel.exit(parent))
     assert [bug.reason for bug in w.check_all().bugs] == ["PPid"]
-    w.program.blind_to = "sched_process_exit"
+    w.world.blind_to = "sched_process_exit"
     assert w.check_all().good
 
 
-def test_a_run_of_a_state_hook_left_out_asks_for_a_repair(monkeypatch: pytest.MonkeyPatch) -> None:
-    w = Watch(monkeypatch, acts=20)
+def test_a_run_of_a_state_hook_left_out_asks_for_a_repair() -> None:
+    w = Watch(acts=20)
     w.session.begin()
     assert w.check_all().complete
-    w.program.left_out["change_pid"] = 3
+    w.world.left_out["change_pid"] = 3
     assert not w.check_all().complete and w.session.suspect
     assert w.check_all().complete and w.session.starts == 2
 
 
-def test_a_run_left_out_explains_one_fault_of_its_hook(monkeypatch: pytest.MonkeyPatch) -> None:
-    w = Watch(monkeypatch, acts=20)
+def test_a_run_left_out_explains_one_fault_of_its_hook() -> None:
+    w = Watch(acts=20)
     w.session.begin()
-    w.kernel.skip = lambda event: isinstance(event, events.TaskExited)
+    w.world.skip = lambda event: isinstance(event, events.TaskExited)
     w.end(w.fork(w.kernel.init))
     w.end(w.fork(w.kernel.init))
     assert not w.check_all().complete
     assert [fault.hook for fault in w.session.ungrammatical] == ["sched_process_exit"] * 2
-    w.program.left_out["sched_process_exit"] = 1
+    w.world.left_out["sched_process_exit"] = 1
     assert not w.check_all().complete and len(w.session.ungrammatical) == 1
-    w.program.left_out["sched_process_exit"] = 2
+    w.world.left_out["sched_process_exit"] = 2
     assert w.check_all().complete and w.session.ungrammatical == [] and w.session.starts == 1
 
 
-def test_births_are_those_of_proc_stat(monkeypatch: pytest.MonkeyPatch) -> None:
-    w = Watch(monkeypatch, acts=20)
+def test_births_are_those_of_proc_stat() -> None:
+    w = Watch(acts=20)
     w.session.begin()
     assert w.session.forks() == (0, 0)
     for _ in range(23):
         w.end(w.fork(w.kernel.init))
     assert w.session.forks() == (23, 23)
-    w.kernel.skip = lambda event: isinstance(event, events.PidAttached) and bool(event.birth)
+    w.world.skip = lambda event: isinstance(event, events.PidAttached) and bool(event.birth)
     w.fork(w.kernel.init)
     assert w.session.forks() == (24, 23)
 
 
-def test_births_that_never_rest_cannot_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    w = Watch(monkeypatch, acts=20)
+def test_births_that_never_rest_cannot_be_compared() -> None:
+    w = Watch(acts=20)
     w.session.begin()
-    w.kernel.between = lambda: w.kernel._tell(events.TaskExited(1, 1, 1, 1, 0))
+    w.world.between = lambda: w.world._hooked(events.TaskExited(1, 1, 1, 1, 0))
     assert w.session.forks() is None

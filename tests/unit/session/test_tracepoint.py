@@ -21,8 +21,7 @@ from pidscope.simulated.random_workload import random_play
 from pidscope.simulated.ring import RING_BYTES
 from pidscope.verify.hook_counts import hooks_agree
 from pidscope.verify.verdicts import Judgement, Tally, Verdict
-from tests.unit.compare import of_table
-from tests.unit.model_state import of_model
+from tests.unit.compare import of_model, of_table
 from tests.unit.tracing import TracedWorld
 
 SECOND_NS = 1_000_000_000

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pidscope.model.kernel import Kernel
-from pidscope.model.proc import NS_PER_TICK
 from pidscope.session.session import Session
 from pidscope.simulated import world as world_module
 from pidscope.simulated.play import Play
@@ -15,8 +14,7 @@ from pidscope.simulated.random_workload import random_play
 from pidscope.simulated.scenario import parse_scenario
 from pidscope.simulated.world import SimulatedWorld
 from pidscope.verify.verdicts import Tally
-from tests.unit.compare import of_table
-from tests.unit.model_state import of_model, start_ticks
+from tests.unit.compare import of_model, of_table, start_ticks
 
 
 def random_world(seed: int, steps: int) -> SimulatedWorld:
@@ -45,7 +43,7 @@ def test_a_start_in_either_way_is_the_model(seed: int, iterates: bool) -> None:
     ticks = {
         task.pid.nr: session.table.start_ticks(task) for task in session.table.tasks() if task.pid
     }
-    assert ticks == start_ticks(world.kernel, NS_PER_TICK)
+    assert ticks == start_ticks(world.kernel)
     tally = Tally()
     session.check_all(tally)
     assert tally.good

@@ -10,18 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pidscope.table.carry_over as carry_over_module
+from pidscope.events import PidTransferred, PidType
+from pidscope.model.kernel import Kernel
+from pidscope.model.pid import Pid as Truth
+from pidscope.model.pid import pid_task
+from pidscope.model.pid_namespace import PidNamespace
+from pidscope.model.proc import NS_PER_TICK
+from pidscope.model.sched import TaskStruct, thread_group_leader
+from pidscope.simulated.iterator import iterate
 from pidscope.snapshot import Snapshot
 from pidscope.table.carry_over import carry_over
 from pidscope.table.pid import Pid
 from pidscope.table.snapshot_rows import Row, rows
 from pidscope.table.start import start
 from pidscope.table.table import Table
-from tests.unit import readers
 from tests.unit.compare import expect_equal
-from tests.unit.machine import Machine, nr
-from tests.unit.readers import drive
-from tests.unit.reference import NS_PER_TICK, ROOT, Act, Ns, SPid, Thread
-from tests.unit.table.test_start import SHOWN, Shown, busy_kernel, everybody, read_all
+from tests.unit.machine import Machine, inum, nr
+from tests.unit.stepped_kernel import ROOT, Call, undisturbed
+from tests.unit.table.test_start import HIDDEN, Hidden, busy_world, read_all
 
 GAPS = 3
 
@@ -31,50 +37,48 @@ class Mistaken(Exception):
 
 
 class Identities:
-    """Which struct pid and which namespace of the reference each identity was so far."""
+    """Which struct pid and which namespace of the model each identity was so far."""
 
     def __init__(self) -> None:
-        self.pids: dict[tuple[int, int], SPid] = {}
-        self.spaces: dict[tuple[int, int], Ns] = {}
+        self.pids: dict[tuple[int, int], Truth] = {}
+        self.spaces: dict[tuple[int, int], PidNamespace] = {}
 
-    def take(self, table: Table, machine: dict[int, SPid]) -> None:
+    def take(self, table: Table, kernel: Kernel) -> None:
         for pid in table.root.pids.values():
-            truth = machine[pid.nr]
+            truth = kernel.init_pid_ns.allocator.pids[pid.nr]
+            inner = truth.numbers[-1].ns
             known = self.pids.setdefault((pid.nr, pid.generation), truth)
             name = (pid.ns.inum, pid.ns.ordinal)
-            space = truth.ns if pid.partial else self.spaces.setdefault(name, truth.ns)
-            if (known, space) != (truth, truth.ns):  # the whole machine is no help in a message
+            space = inner if pid.partial else self.spaces.setdefault(name, inner)
+            if (known, space) != (truth, inner):  # the whole machine is no help in a message
                 raise Mistaken(f"{pid!r} in {pid.ns!r}")
 
 
-def live(seed: int, shown: Shown, gap: int) -> None:
+def live(seed: int, hidden: Hidden, gap: int) -> None:
     """Starts and gaps in turn, under activity."""
     rng = random.Random(seed)
-    kernel = busy_kernel(rng)
+    world = busy_world(rng)
+    kernel = world.kernel
     identities = Identities()
     table: Table | None = None
     for _ in range(GAPS):
-        snapshot, window = read_all(kernel, rng, rng.choice((0.1, 0.3)), shown)
-        kernel.settle()
+        snapshot, window = read_all(world, rng, rng.choice((0.1, 0.3)), hidden)
         table = start(snapshot, window, ROOT, NS_PER_TICK, table)
-        expect_equal(table, kernel, partial=True)
-        identities.take(table, kernel.root.idr)
+        expect_equal(table, kernel, partial=True, midway=kernel.act is not None)
+        identities.take(table, kernel)
         for told in (True, False):
             applied = len(kernel.records)
-            for _ in range(gap):
-                act = kernel.random_act(rng)
-                if act is not None:
-                    kernel.run(act)
+            kernel.act_at_random(rng, gap)
             for event in kernel.records[applied:] if told else ():
                 table.apply(event)
             if told:
-                identities.take(table, kernel.root.idr)
+                identities.take(table, kernel)
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.integers(0, 1 << 40), st.sampled_from(SHOWN), st.sampled_from((2, 10, 40)))
-def test_no_identity_is_ever_anothers(seed: int, shown: Shown, gap: int) -> None:
-    live(seed, shown, gap)
+@given(st.integers(0, 1 << 40), st.sampled_from(HIDDEN), st.sampled_from((2, 10, 40)))
+def test_no_identity_is_ever_anothers(seed: int, hidden: Hidden, gap: int) -> None:
+    live(seed, hidden, gap)
 
 
 def by_number(row: Row, old: Pid) -> bool:
@@ -98,7 +102,7 @@ def test_without_its_conditions_it_is_mistaken(
     monkeypatch.setattr(carry_over_module, what, blind)
     with pytest.raises(Mistaken):
         for seed in range(300):
-            live(seed, everybody, 40)
+            live(seed, frozenset(), 40)
 
 
 # One by one
@@ -117,10 +121,9 @@ class Gap(Machine):
         expect_equal(self.table, self.kernel)
 
     def seen(self) -> Snapshot:
-        shown = drive(readers.seen(self.kernel), self.kernel, random.Random(0), 0)
-        return Snapshot((), {}, tuple(shown))
+        return Snapshot((), {}, tuple(undisturbed(iterate(self.kernel))))
 
-    def unseen(self, *acts: Act) -> None:
+    def unseen(self, *acts: Call) -> None:
         for act in acts:
             self.kernel.run(act)
 
@@ -134,36 +137,34 @@ def test_whoever_stays_keeps_its_generation(seed: int) -> None:
     """Else all of the above would be true of a table that gives all of them up."""
     rng = random.Random(seed)
     m = Gap()
+    pids = m.kernel.init_pid_ns.allocator.pids
     for told in (True, False):
-        before = {number: (pid, m.generation(number)) for number, pid in m.kernel.root.idr.items()}
+        before = {number: (pid, m.generation(number)) for number, pid in pids.items()}
         for _ in range(60):
-            act = m.kernel.random_act(rng)
-            if act is not None:
-                (m.run if told else m.unseen)(act)
+            (m.run if told else m.unseen)(m.kernel.random_act(rng))
     m.repair()
-    for number, pid in m.kernel.root.idr.items():
+    for number, pid in pids.items():
         stayed = number in before and before[number][0] is pid
-        task = pid.task
+        task = pid_task(pid, PidType.PID)
         if not stayed:
             assert number not in before or m.generation(number) != before[number][1]
-        elif task is not None and (task.leads or not took_its_leaders(task)):
+        elif task is not None and (thread_group_leader(task) or not took_its_leaders(task)):
             assert m.generation(number) == before[number][1]
 
 
-def took_its_leaders(task: Thread) -> bool:
-    assert task.process.leader is not None
-    return task.start_ns == task.process.leader.start_ns
+def took_its_leaders(task: TaskStruct) -> bool:
+    return task.start_boottime == task.group_leader.start_boottime
 
 
 def test_who_is_still_there_keeps_its_generation() -> None:
     m = Gap()
     leader = m.fork(m.kernel.init)
-    thread = m.fork(leader, thread=True)
+    m.fork(leader, thread=True)
     inner = m.contain(leader)
     before = {number: pid.generation for number, pid in m.table.root.pids.items()}
     ordinals = {inum: ns.ordinal for inum, ns in m.table.namespaces.items()}
     assert len(set(before.values())) == 4
-    m.unseen(m.kernel.setsid(inner), m.kernel.exit(thread))
+    m.unseen(m.kernel.setsid(inner), m.kernel.exit(leader))
     m.repair()
     assert {number: pid.generation for number, pid in m.table.root.pids.items()} == before
     assert {inum: ns.ordinal for inum, ns in m.table.namespaces.items()} == ordinals
@@ -182,13 +183,12 @@ def test_a_number_born_again_in_the_gap_is_another() -> None:
 def test_an_inum_given_out_again_in_the_gap_is_another_namespace() -> None:
     m = Gap()
     task = m.contain(m.kernel.init)
-    assert task.pid is not None
-    inum = task.pid.ns.inum
-    before = m.table.namespaces[inum].ordinal
+    number = inum(task)
+    before = m.table.namespaces[number].ordinal
     m.unseen(m.kernel.exit(task), m.kernel.release(task))
     m.unseen(m.kernel.unshare(m.kernel.init), m.kernel.fork(m.kernel.init))
     m.repair()
-    assert m.table.namespaces[inum].ordinal > before
+    assert m.table.namespaces[number].ordinal > before
 
 
 def test_an_exec_by_a_thread_leaves_the_process_its_generation() -> None:
@@ -196,7 +196,7 @@ def test_an_exec_by_a_thread_leaves_the_process_its_generation() -> None:
     leader = m.fork(m.kernel.init)
     thread = m.fork(leader, thread=True)
     number, before = nr(leader), m.generation(nr(leader))
-    m.unseen(m.kernel.exit(leader), m.kernel.exchange(thread))
+    m.unseen(m.kernel.exit(leader), m.kernel.execute(thread))
     m.repair()
     assert m.generation(number) == before and nr(thread) == number
 
@@ -207,14 +207,17 @@ def test_a_thread_that_took_its_leaders_start_is_not_trusted() -> None:
     leader = m.fork(m.kernel.init)
     first = m.fork(leader, thread=True)
     number = nr(first)
-    m.run(m.kernel.exit(leader), m.kernel.exchange(first))
+    m.run(m.kernel.exit(leader))
+    m.kernel.begin(m.kernel.execute(first), until=PidTransferred)
+    m.follow()
     assert nr(leader) == number
     before, old = m.generation(number), m.table.task(number)
-    m.unseen(m.kernel.release(leader), m.kernel.fork(first, thread=True))
+    m.unseen(m.kernel.fork(first, thread=True))  # once the leader is released
     second = m.kernel.find(number)
     m.unseen(m.kernel.exit(first))
-    m.kernel.begin(m.kernel.exchange(second))  # its start is its leader's, and no record tells
-    assert old is not None and second.start_ns == old.start_ns
+    m.kernel.begin(m.kernel.execute(second))
+    while old is None or second.start_boottime != old.start_ns:
+        m.kernel.step()  # until its start is its leader's, and no record tells
     table = start(m.seen(), [], ROOT, NS_PER_TICK, m.table)
     assert table.root.pids[number].generation != before
     with pytest.MonkeyPatch.context() as patch:
@@ -223,13 +226,12 @@ def test_a_thread_that_took_its_leaders_start_is_not_trusted() -> None:
     assert mistaken.root.pids[number].generation == before
 
 
-def held_session(m: Gap) -> tuple[Thread, int]:
+def held_session(m: Gap) -> tuple[TaskStruct, int]:
     """A member of a session without a leader, in a group of its own, and the session's number."""
     leader = m.fork(m.kernel.init)
     m.run(m.kernel.setsid(leader))
     member = m.fork(leader)
-    assert member.pid is not None
-    m.run(m.kernel.setpgid(member, member.pid))
+    m.run(m.kernel.setpgid(member, member.thread_pid))
     number = nr(leader)
     m.end(leader)
     return member, number
@@ -256,8 +258,7 @@ def test_a_session_whose_members_are_all_new_is_not() -> None:
 def test_a_group_without_a_leader_is_never() -> None:
     m = Gap()
     leader = m.fork(m.kernel.init)
-    assert leader.pid is not None
-    m.run(m.kernel.setpgid(leader, leader.pid))
+    m.run(m.kernel.setpgid(leader, leader.thread_pid))
     m.fork(leader)
     number, before = nr(leader), m.generation(nr(leader))
     m.end(leader)
@@ -268,7 +269,7 @@ def test_a_group_without_a_leader_is_never() -> None:
 def test_ticks_prove_nothing() -> None:
     m = Gap()
     task = m.fork(m.kernel.init)
-    found = drive(readers.task_reading(m.kernel, nr(task)), m.kernel, random.Random(0), 0)
+    found = m.kernel.procfs.read(nr(task))
     assert found is not None
     assert carry_over(m.table, rows(Snapshot((found,)), (), ROOT)).generations == {}
     assert carry_over(m.table, rows(m.seen(), (), ROOT)).generations.keys() == {1, nr(task)}

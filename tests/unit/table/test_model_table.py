@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -20,34 +21,26 @@ from hypothesis.stateful import (
 
 from pidscope import events
 from pidscope.errors import IllegalEvent
+from pidscope.model.exit import complete_signal
 from pidscope.model.features import LINUX_4_4, TODAY, Features
 from pidscope.model.fork import CLONE_PARENT, CLONE_THREAD
 from pidscope.model.kernel import Kernel
 from pidscope.model.nsproxy import CLONE_NEWPID
-from pidscope.model.pid import pid_vnr
+from pidscope.model.pid import find_task_by_pid_ns, pid_vnr
 from pidscope.model.proc import NS_PER_TICK
-from pidscope.model.sched import PF_KTHREAD, TaskStruct
+from pidscope.model.sched import PF_KTHREAD, SIGKILL, TaskStruct
 from pidscope.model.syscalls import call
-from pidscope.simulated.procfs import Reading, SimulatedProcFs, T
+from pidscope.simulated.procfs import SimulatedProcFs
 from pidscope.table.start import start
 from pidscope.table.table import Table
 from pidscope.wire.decode import decode
 from pidscope.wire.encode import encode
-from tests.unit.compare import of_table
-from tests.unit.model_state import of_model, start_ticks
+from tests.unit.compare import expect_equal, of_table
+from tests.unit.illegal import impossible, unknown
+from tests.unit.stepped_kernel import place_cursors, undisturbed
 
 WHICH = st.integers(0, 1 << 16)
 FLAGS = st.sampled_from([0, 0, CLONE_NEWPID, CLONE_THREAD, CLONE_PARENT])
-NOBODY = 999_999
-
-
-def undisturbed(reading: Reading[T]) -> T:
-    while True:
-        try:
-            next(reading)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 class ModelAndTable(RuleBasedStateMachine):
@@ -57,6 +50,8 @@ class ModelAndTable(RuleBasedStateMachine):
     def boot(self, features: Features) -> None:
         self.kernel = Kernel(features, self.listen)
         self.queue: list[events.Event] = []
+        self.kernel.init_pid_ns.pid_max = 32
+        self.pick_number: Callable[[Sequence[int]], int] | None = None
         for _ in range(3):
             call(self.kernel.init, "fork")
         self.table = self.started()
@@ -79,6 +74,8 @@ class ModelAndTable(RuleBasedStateMachine):
         return pid_vnr(tasks[which % len(tasks)].thread_pid, actor)
 
     def make(self, actor: TaskStruct, name: str, *args: Any) -> None:
+        if self.pick_number is not None:
+            place_cursors(self.kernel, self.pick_number)
         with contextlib.suppress(OSError):
             call(actor, name, *args)
 
@@ -143,6 +140,11 @@ class ModelAndTable(RuleBasedStateMachine):
     def ns_last_pid(self, which: int, nr: int) -> None:
         self.make(self.actor(which), "write_ns_last_pid", nr)
 
+    @rule(pick=WHICH)
+    def pick_numbers(self, pick: int) -> None:
+        """They come again at once, or late, or anyhow, or in turn."""
+        self.pick_number = (min, max, random.Random(pick).choice, None)[pick % 4]
+
     @rule()
     def begin_anew(self) -> None:
         """A new start over what is there: held and partial struct pids are not told by /proc."""
@@ -152,12 +154,14 @@ class ModelAndTable(RuleBasedStateMachine):
             self.table = self.started()
 
     @precondition(lambda self: hasattr(self, "table"))
-    @rule(which=WHICH, kind=st.integers(0, 4))
+    @rule(which=WHICH, kind=WHICH)
     def illegal(self, which: int, kind: int) -> None:
         """What cannot follow raises and changes nothing."""
         before = of_table(self.table), self.table.generation
+        tasks = list(self.kernel.tasks())
+        events = impossible(self.kernel, tasks[which % len(tasks)])
         with pytest.raises(IllegalEvent):
-            self.table.apply(self.impossible(which, kind))
+            self.table.apply(events[kind % len(events)])
         assert (of_table(self.table), self.table.generation) == before
 
     @precondition(lambda self: hasattr(self, "table"))
@@ -166,26 +170,9 @@ class ModelAndTable(RuleBasedStateMachine):
         """While a start is replayed, what is told of the unknown is passed over."""
         before = of_table(self.table)
         self.table.replay = True
-        self.table.apply(self.impossible(0, kind))
+        self.table.apply(unknown(self.kernel.init)[kind])
         self.table.replay = False
         assert of_table(self.table) == before
-
-    def impossible(self, which: int, kind: int) -> events.Event:
-        tasks = list(self.kernel.tasks())
-        someone = tasks[which % len(tasks)]
-        assert someone.thread_pid is not None
-        own, nobody = (
-            someone.thread_pid.pid_numbers,
-            events.PidNumbers((NOBODY,), self.kernel.init_pid_ns.inum),
-        )
-        birth = events.Birth(someone.pid, 1, 1, b"", 0, own, own)
-        return (
-            events.PidDetached(1, 1, NOBODY, NOBODY, 0),
-            events.PidAttached(1, 1, NOBODY, events.PidType.PGID, own),
-            events.TidsExchanged(1, 1, NOBODY, NOBODY - 1, 1, 1),
-            events.PidAttached(1, 1, someone.pid, events.PidType.PID, own, birth),
-            events.PidAttached(1, 1, someone.pid, events.PidType.SID, nobody),
-        )[kind]
 
     @invariant()
     def equal(self) -> None:
@@ -194,12 +181,31 @@ class ModelAndTable(RuleBasedStateMachine):
         for event in self.queue:
             self.table.apply(event)
         self.queue.clear()
-        assert of_table(self.table) == of_model(self.kernel)
-        ticks = {t.pid.nr: self.table.start_ticks(t) for t in self.table.tasks() if t.pid}
-        assert ticks == start_ticks(self.kernel, NS_PER_TICK)
+        expect_equal(self.table, self.kernel)
+
+    def teardown(self) -> None:
+        """When everybody has gone nothing is left."""
+        if not hasattr(self, "table"):
+            return
+        for task in self.kernel.tasks():
+            if task.signal is not self.kernel.init.signal and not task.flags & PF_KTHREAD:
+                complete_signal(task, SIGKILL)
+        self.kernel.come_to_rest()
+        init = find_task_by_pid_ns(1, self.kernel.init_pid_ns)
+        call(init, "execve", b"last")  # its other threads end
+        with pytest.raises(ChildProcessError):
+            while call(init, "wait4", -1):
+                pass
+        self.equal()
+        for number in (2, 1):
+            self.table.apply(events.PidDetached(0, 0, number, number, 0))
+        assert list(self.table.namespaces) == [self.table.root.inum]
+        assert self.table.root.pids == {}
+        assert not self.table.init_struct_pid.groups
+        assert not self.table.init_struct_pid.sessions
 
 
-ModelAndTable.TestCase.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)
+ModelAndTable.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
 TestModelAndTable = ModelAndTable.TestCase
 
 

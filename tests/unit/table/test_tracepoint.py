@@ -21,12 +21,10 @@ from pidscope.verify.tracepoint import judge_tracepoint_table
 from pidscope.verify.verdicts import BUGS, Judgement, Verdict
 from pidscope.wire.decode import decode
 from pidscope.wire.encode import encode
-from tests.unit.compare import of_table
-from tests.unit.model_state import of_model, start_ticks
-from tests.unit.table.test_model_table import undisturbed
+from tests.unit.compare import expect_equal
+from tests.unit.stepped_kernel import ROOT, undisturbed
 from tests.unit.tracing import Tracer
 
-ROOT = 0xEFFFFFFC
 STEPS = 300
 
 
@@ -85,9 +83,7 @@ class Watched:
         self.sweep()
 
     def expect_equal(self) -> None:
-        assert of_table(self.table) == of_model(self.kernel)
-        ticks = {t.pid.nr: self.table.start_ticks(t) for t in self.table.tasks() if t.pid}
-        assert ticks == start_ticks(self.kernel, NS_PER_TICK)
+        expect_equal(self.table, self.kernel)
 
 
 @pytest.mark.parametrize("features", [TODAY, LINUX_4_4, Features(exits_overlap=True)])

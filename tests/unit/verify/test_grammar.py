@@ -19,7 +19,7 @@ from pidscope.verify.grammar import Grammar
 from pidscope.wire.hooks import FUNCTION_HOOKS, hooks_of
 from pidscope.wire.hooks import STEPS as ON_DEMAND
 from tests.unit.acting import boot, container, fork
-from tests.unit.reference import ROOT
+from tests.unit.stepped_kernel import ROOT
 
 STEPS = 700
 HOOKS = tuple(hook.name for hook in FUNCTION_HOOKS)

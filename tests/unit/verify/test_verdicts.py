@@ -13,17 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pidscope.events import PidType
+from pidscope.events import PidTransferred
+from pidscope.model.proc import NS_PER_TICK
+from pidscope.model.sched import TaskStruct
 from pidscope.snapshot import Status
 from pidscope.table.table import Table
 from pidscope.verify.verdicts import BUGS, Tally, Verdict, Window, judge_stable, judge_status
-from tests.unit import readers
-from tests.unit.machine import Machine, nr
-from tests.unit.readers import drive
-from tests.unit.reference import NS_PER_TICK, ROOT, Kernel, Thread
-from tests.unit.table.test_start import busy_kernel
-
-NOBODY = random.Random(0)
+from tests.unit.acting import numbers
+from tests.unit.machine import Machine, inum, nr
+from tests.unit.stepped_kernel import ROOT, Call, SteppedKernel
+from tests.unit.table.test_start import busy_world
 
 
 class Watched(Machine):
@@ -31,7 +30,7 @@ class Watched(Machine):
 
     window: Window | None = None
 
-    def watch(self, task_or_nr: Thread | int) -> None:
+    def watch(self, task_or_nr: TaskStruct | int) -> None:
         number = task_or_nr if isinstance(task_or_nr, int) else nr(task_or_nr)
         self.window = Window(self.table, number)
 
@@ -42,9 +41,13 @@ class Watched(Machine):
                 self.window.applied(event)
         self._applied = len(self.kernel.records)
 
-    def print(self, task_or_nr: Thread | int) -> Status:
+    def begin(self, act: Call, until: type) -> None:
+        self.kernel.begin(act, until)
+        self.follow()
+
+    def print(self, task_or_nr: TaskStruct | int) -> Status:
         number = task_or_nr if isinstance(task_or_nr, int) else nr(task_or_nr)
-        status = drive(readers.status(self.kernel, number), self.kernel, NOBODY, 0)
+        status = self.kernel.procfs.read_status(number)
         assert status is not None
         return status
 
@@ -58,13 +61,10 @@ class Watched(Machine):
         """Judge what the first task in view has now, with something changed."""
         assert self.window is not None
         task = self.kernel.find(self.window.number)
-        assert task.pid is not None and task.parent is not None
-        parent = task.parent.process.pids[PidType.TGID]
-        assert parent is not None
         facts = {
-            "ppid": parent.nr,
-            "start_ticks": task.start_ns // NS_PER_TICK,
-            "ns": task.pid.ns.inum,
+            "ppid": task.real_parent.tgid,
+            "start_ticks": task.start_boottime // NS_PER_TICK,
+            "ns": inum(task),
             **changed,
         }
         judgement = judge_stable(self.window, **facts)
@@ -89,7 +89,7 @@ def test_moved_only_through_a_change_in_the_window(m: Watched) -> None:
     task = m.fork(m.kernel.init)
     before = m.print(task)
     m.watch(task)
-    m.run(m.kernel.setpgid(task, task.pid))
+    m.run(m.kernel.setpgid(task, task.thread_pid))
     assert m.judge(m.print(task)) == MOVED
     assert m.judge(before) == AGREE
     m.watch(task)  # the change now lies before p0: what was true then is stale
@@ -99,7 +99,7 @@ def test_moved_only_through_a_change_in_the_window(m: Watched) -> None:
 def test_held_gone_missing_ghost(m: Watched) -> None:
     leader = m.fork(m.kernel.init)
     number = nr(leader)
-    m.run(m.kernel.setpgid(leader, leader.pid))
+    m.run(m.kernel.setpgid(leader, leader.thread_pid))
     status = m.print(leader)
     m.fork(leader)
     m.watch(number)
@@ -158,10 +158,10 @@ def _alternating(m: Watched) -> tuple[Status, int, int]:
     task = m.contain(m.contain(m.kernel.init))
     m.run(m.kernel.setsid(task))
     a, b = m.fork(task), m.fork(task)
-    assert a.pid and b.pid and a.pid.numbers[1:] == (3, 2)
-    m.run(m.kernel.setpgid(a, a.pid), m.kernel.setpgid(b, b.pid))
+    assert numbers(a)[1:] == (3, 2)
+    m.run(m.kernel.setpgid(a, a.thread_pid), m.kernel.setpgid(b, b.thread_pid))
     m.watch(b)
-    m.run(m.kernel.setpgid(b, a.pid))
+    m.run(m.kernel.setpgid(b, a.thread_pid))
     return m.print(b), nr(a), nr(b)
 
 
@@ -177,16 +177,16 @@ def test_torn_lines_must_be_in_the_order_of_time(m: Watched) -> None:
         (new[0], new[1], old[2]): (WRONG, "NSpgid at level 2"),
         (old[0], new[1], old[2]): (WRONG, "NSpgid at level 2"),
     }
-    for numbers, expected in torn.items():
-        assert m.judge(status._replace(ns_pgid=numbers)) == expected
+    for printed, expected in torn.items():
+        assert m.judge(status._replace(ns_pgid=printed)) == expected
 
 
 def test_back_and_forth_is_three_versions(m: Watched) -> None:
     status, a, b = _alternating(m)
     task = m.kernel.find(b)
-    m.run(m.kernel.setpgid(task, task.pid))
+    m.run(m.kernel.setpgid(task, task.thread_pid))
     assert m.judge(status._replace(ns_pgid=(b, 3, 3))) == MOVED  # old, new, old again
-    m.run(m.kernel.setpgid(task, m.kernel.find(a).pid))
+    m.run(m.kernel.setpgid(task, m.kernel.find(a).thread_pid))
     assert m.judge(status._replace(ns_pgid=(a, 4, 2))) == MOVED
     assert m.judge(status._replace(ns_pgid=(a, 4, 5)))[0] is WRONG
 
@@ -239,7 +239,7 @@ def test_a_released_thread_keeps_what_its_process_has(m: Watched) -> None:
     assert m.judge(full._replace(ns_pgid=(0,), ns_pid=(0,)))[0] is WRONG
 
 
-def _exec(m: Watched) -> tuple[Thread, Thread]:
+def _exec(m: Watched) -> tuple[TaskStruct, TaskStruct]:
     leader = m.fork(m.kernel.init)
     thread = m.fork(leader, thread=True)
     m.run(m.kernel.exit(leader))
@@ -253,7 +253,7 @@ def test_an_exchange_makes_both_tasks_admissible(m: Watched) -> None:
     m.watch(number)
     swapped = full._replace(ns_pid=(other,))
     assert m.judge(swapped) == (WRONG, "NSpid at level 0")
-    m.run(m.kernel.exchange(thread))
+    m.begin(m.kernel.execute(thread), until=PidTransferred)
     assert m.judge(full) == AGREE
     assert m.judge(swapped)[0] in (Verdict.AGREE, Verdict.MOVED)
     assert m.judge(full._replace(ns_pid=(0,)))[0] is WRONG
@@ -262,7 +262,8 @@ def test_an_exchange_makes_both_tasks_admissible(m: Watched) -> None:
     assert m.judge(full._replace(pid=other)) == of_the_other  # of the inode, never of the task
     assert m.judge(full._replace(pid=other + 1)) == (WRONG, "Pid")
     assert m.judge(None) == of_the_other  # that inode's task may be released by then
-    m.run(m.kernel.release(leader))
+    m.kernel.finish()
+    m.follow()
     assert m.judge(full._replace(ns_pid=(0,))) == MOVED  # a reader that was with the old leader
     m.watch(number)
     assert m.judge(swapped)[0] is WRONG
@@ -275,14 +276,13 @@ def test_a_reader_within_an_exchange_may_see_both_numbers(m: Watched) -> None:
     leader = m.fork(inner)
     thread = m.fork(leader, thread=True)
     m.run(m.kernel.exit(leader))
-    assert leader.pid and thread.pid
-    (a0, a1), (b0, b1) = leader.pid.numbers, thread.pid.numbers
+    (a0, a1), (b0, b1) = numbers(leader), numbers(thread)
     full = m.print(a0)
     m.watch(a0)
     torn = [(a0, a1), (b0, b1), (a0, b1), (b0, a1)]
     found = [m.judge(full._replace(ns_pid=pair))[0] for pair in torn]
     assert found == [Verdict.AGREE, WRONG, WRONG, WRONG]
-    m.run(m.kernel.exchange(thread))
+    m.begin(m.kernel.execute(thread), until=PidTransferred)
     found = [m.judge(full._replace(ns_pid=pair))[0] for pair in torn]
     assert not BUGS & {*found}
     m.watch(a0)
@@ -312,7 +312,7 @@ def test_a_number_born_again_is_never_mixed_with_its_first_life(m: Watched) -> N
 def test_a_partial_group_is_not_judged() -> None:
     m = Watched()
     outside = m.fork(m.kernel.init)
-    m.run(m.kernel.setpgid(outside, outside.pid))
+    m.run(m.kernel.setpgid(outside, outside.thread_pid))
     member = m.fork(outside)
     m.end(outside)
     (held,) = m.table.held()
@@ -327,8 +327,8 @@ def test_a_partial_group_is_not_judged() -> None:
 
 def test_start_ticks_are_rounded_down_and_judged(m: Watched) -> None:
     task = m.fork(m.kernel.init)
-    ticks = task.start_ns // NS_PER_TICK
-    assert task.start_ns % NS_PER_TICK
+    ticks = task.start_boottime // NS_PER_TICK
+    assert task.start_boottime % NS_PER_TICK
     m.watch(task)
     assert m.stable() == AGREE
     assert m.stable(start_ticks=None, ns=None) == AGREE
@@ -339,11 +339,11 @@ def test_start_ticks_are_rounded_down_and_judged(m: Watched) -> None:
 def test_start_ticks_of_a_thread_that_execs_may_be_either(m: Watched) -> None:
     """de_thread() gives it its leader's start; stat may have been read before or after."""
     leader, thread = _exec(m)
-    before, after = thread.start_ns // NS_PER_TICK, leader.start_ns // NS_PER_TICK
+    before, after = thread.start_boottime // NS_PER_TICK, leader.start_boottime // NS_PER_TICK
     number = nr(thread)
     assert before > after
     m.watch(number)
-    m.run(m.kernel.exchange(thread))
+    m.begin(m.kernel.execute(thread), until=PidTransferred)
     assert m.stable(start_ticks=before) == AGREE
     assert m.stable(start_ticks=after) == AGREE
     assert m.stable(start_ticks=after - 1) == (WRONG, "start ticks")
@@ -373,9 +373,7 @@ def test_ppid_of_clone_parent_is_not_judged(m: Watched) -> None:
     """The parent was not the one that forked, so it may have been exiting all along."""
     parent = m.fork(m.kernel.init)
     forker = m.fork(parent)
-    known = set(m.kernel.threads())
-    m.run(m.kernel.fork(forker, clone_parent=True))
-    (child,) = set(m.kernel.threads()) - known
+    child = m.fork(forker, clone_parent=True)
     m.watch(child)
     assert m.stable() == AGREE
     assert m.stable(ppid=1) == AGREE
@@ -414,7 +412,7 @@ def test_the_tally_counts_comparisons_and_keeps_bugs(m: Watched) -> None:
 # At random
 
 
-def _follow(table: Table, kernel: Kernel, applied: int, window: Window | None) -> int:
+def _follow(table: Table, kernel: SteppedKernel, applied: int, window: Window | None) -> int:
     for event in kernel.records[applied:]:
         table.apply(event)
         if window is not None:
@@ -425,21 +423,22 @@ def _follow(table: Table, kernel: Kernel, applied: int, window: Window | None) -
 def judged(seed: int) -> tuple[Window, Status | None, Table, list[Any]]:
     """One check as the session makes it, while the kernel writes pointer by pointer."""
     rng = random.Random(seed)
-    kernel = busy_kernel(rng, 40)
+    world = busy_world(rng, 40)
+    kernel = world.kernel
     for _ in range(rng.randrange(6)):  # p0 may lie in the middle of an act
-        readers.meanwhile(kernel, rng, 0.5)
+        kernel.meanwhile(rng, 0.5)
     table = Table(ROOT, NS_PER_TICK)
     applied = _follow(table, kernel, 0, None)
-    number = rng.choice([*kernel.root.idr, *kernel.root.idr, rng.randrange(2, kernel.pid_max)])
+    pids = list(kernel.init_pid_ns.allocator.pids)
+    number = rng.choice([*pids, *pids, rng.randrange(2, kernel.init_pid_ns.pid_max)])
     window = Window(table, number)
     kernel.finish()  # the fence
-    rate = rng.choice((0.3, 0.5, 0.7))
-    status = drive(readers.status(kernel, number), kernel, rng, rate)
+    world.others_act(rng, 100, rng.choice((0.3, 0.5, 0.7)))
+    status = world.procfs.read_status(number)
     applied = _follow(table, kernel, applied, window)
     verdicts = [judge_status(window, status)]
     if status is not None:
-        ticks = drive(readers.start_ticks(kernel, number), kernel, rng, rate)
-        ns = drive(readers.pid_ns(kernel, number), kernel, rng, rate)
+        ticks, ns = world.procfs.start_ticks(number), world.procfs.pid_ns(number)
         kernel.finish()  # a start time is written before the exchange is told of
         _follow(table, kernel, applied, window)
         verdicts.append(judge_stable(window, status.ppid, ticks, ns))
