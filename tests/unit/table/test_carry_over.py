@@ -131,6 +131,11 @@ class Gap(Machine):
         return self.table.root.pids[number].generation
 
 
+@pytest.fixture
+def m() -> Gap:
+    return Gap()
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 1 << 40))
 def test_whoever_stays_keeps_its_generation(seed: int) -> None:
@@ -156,8 +161,7 @@ def took_its_leaders(task: TaskStruct) -> bool:
     return task.start_boottime == task.group_leader.start_boottime
 
 
-def test_who_is_still_there_keeps_its_generation() -> None:
-    m = Gap()
+def test_who_is_still_there_keeps_its_generation(m: Gap) -> None:
     leader = m.fork(m.kernel.init)
     m.fork(leader, thread=True)
     inner = m.contain(leader)
@@ -170,8 +174,7 @@ def test_who_is_still_there_keeps_its_generation() -> None:
     assert {inum: ns.ordinal for inum, ns in m.table.namespaces.items()} == ordinals
 
 
-def test_a_number_born_again_in_the_gap_is_another() -> None:
-    m = Gap()
+def test_a_number_born_again_in_the_gap_is_another(m: Gap) -> None:
     task = m.fork(m.kernel.init)
     number, before = nr(task), m.generation(nr(task))
     m.unseen(m.kernel.exit(task), m.kernel.release(task), m.kernel.fork(m.kernel.init))
@@ -180,8 +183,7 @@ def test_a_number_born_again_in_the_gap_is_another() -> None:
     assert m.generation(number) != before
 
 
-def test_an_inum_given_out_again_in_the_gap_is_another_namespace() -> None:
-    m = Gap()
+def test_an_inum_given_out_again_in_the_gap_is_another_namespace(m: Gap) -> None:
     task = m.contain(m.kernel.init)
     number = inum(task)
     before = m.table.namespaces[number].ordinal
@@ -191,8 +193,7 @@ def test_an_inum_given_out_again_in_the_gap_is_another_namespace() -> None:
     assert m.table.namespaces[number].ordinal > before
 
 
-def test_an_exec_by_a_thread_leaves_the_process_its_generation() -> None:
-    m = Gap()
+def test_an_exec_by_a_thread_leaves_the_process_its_generation(m: Gap) -> None:
     leader = m.fork(m.kernel.init)
     thread = m.fork(leader, thread=True)
     number, before = nr(leader), m.generation(nr(leader))
@@ -201,9 +202,8 @@ def test_an_exec_by_a_thread_leaves_the_process_its_generation() -> None:
     assert m.generation(number) == before and nr(thread) == number
 
 
-def test_a_thread_that_took_its_leaders_start_is_not_trusted() -> None:
+def test_a_thread_that_took_its_leaders_start_is_not_trusted(m: Gap) -> None:
     """The old leader has the thread's number and its own start; then another thread gets both."""
-    m = Gap()
     leader = m.fork(m.kernel.init)
     first = m.fork(leader, thread=True)
     number = nr(first)
@@ -237,8 +237,7 @@ def held_session(m: Gap) -> tuple[TaskStruct, int]:
     return member, number
 
 
-def test_a_session_without_a_leader_is_proved_by_its_members() -> None:
-    m = Gap()
+def test_a_session_without_a_leader_is_proved_by_its_members(m: Gap) -> None:
     _, number = held_session(m)
     before = m.generation(number)
     m.repair()
@@ -246,8 +245,7 @@ def test_a_session_without_a_leader_is_proved_by_its_members() -> None:
     assert m.generation(number) == before
 
 
-def test_a_session_whose_members_are_all_new_is_not() -> None:
-    m = Gap()
+def test_a_session_whose_members_are_all_new_is_not(m: Gap) -> None:
     member, number = held_session(m)
     before = m.generation(number)
     m.unseen(m.kernel.fork(member), m.kernel.exit(member), m.kernel.release(member))
@@ -255,8 +253,7 @@ def test_a_session_whose_members_are_all_new_is_not() -> None:
     assert m.generation(number) != before
 
 
-def test_a_group_without_a_leader_is_never() -> None:
-    m = Gap()
+def test_a_group_without_a_leader_is_never(m: Gap) -> None:
     leader = m.fork(m.kernel.init)
     m.run(m.kernel.setpgid(leader, leader.thread_pid))
     m.fork(leader)
@@ -266,8 +263,7 @@ def test_a_group_without_a_leader_is_never() -> None:
     assert m.generation(number) != before
 
 
-def test_ticks_prove_nothing() -> None:
-    m = Gap()
+def test_ticks_prove_nothing(m: Gap) -> None:
     task = m.fork(m.kernel.init)
     found = m.kernel.procfs.read(nr(task))
     assert found is not None

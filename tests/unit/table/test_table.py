@@ -14,6 +14,11 @@ from tests.unit.machine import Machine, inum, nr
 from tests.unit.stepped_kernel import ROOT
 
 
+@pytest.fixture
+def m() -> Machine:
+    return Machine()
+
+
 def expect_refused(table: Table, event: events.Event) -> None:
     """The table says no, and is as it was."""
     before, generation = of_table(table), table.generation
@@ -23,8 +28,7 @@ def expect_refused(table: Table, event: events.Event) -> None:
     assert table.generation == generation
 
 
-def test_a_number_stays_taken_while_its_group_lives() -> None:
-    m = Machine()
+def test_a_number_stays_taken_while_its_group_lives(m: Machine) -> None:
     leader = m.fork(m.kernel.init)
     number = nr(leader)
     m.run(m.kernel.setpgid(leader, leader.thread_pid))
@@ -41,8 +45,7 @@ def test_a_number_stays_taken_while_its_group_lives() -> None:
     assert nr(again) == number
 
 
-def test_a_session_holds_its_number_too() -> None:
-    m = Machine()
+def test_a_session_holds_its_number_too(m: Machine) -> None:
     leader = m.fork(m.kernel.init)
     number = nr(leader)
     m.run(m.kernel.setsid(leader))
@@ -54,8 +57,7 @@ def test_a_session_holds_its_number_too() -> None:
     assert number not in m.table.root.pids
 
 
-def test_a_group_shallower_than_its_member_prints_0_inside() -> None:
-    m = Machine()
+def test_a_group_shallower_than_its_member_prints_0_inside(m: Machine) -> None:
     outside = m.fork(m.kernel.init)
     m.run(m.kernel.setpgid(outside, outside.thread_pid))
     inner = m.contain(outside)
@@ -66,8 +68,7 @@ def test_a_group_shallower_than_its_member_prints_0_inside() -> None:
     assert task.group.pgid.nr_in(task.pid.ns) == 0
 
 
-def test_a_group_deeper_than_its_member_keeps_its_inner_number() -> None:
-    m = Machine()
+def test_a_group_deeper_than_its_member_keeps_its_inner_number(m: Machine) -> None:
     outside = m.fork(m.kernel.init)
     m.run(m.kernel.setsid(outside))
     inner = m.contain(outside)
@@ -82,8 +83,7 @@ def test_a_group_deeper_than_its_member_keeps_its_inner_number() -> None:
     assert list(m.table.namespaces) == [ROOT]
 
 
-def test_a_group_of_another_namespace_prints_0_at_its_level() -> None:
-    m = Machine()
+def test_a_group_of_another_namespace_prints_0_at_its_level(m: Machine) -> None:
     outside = m.fork(m.kernel.init)
     m.run(m.kernel.setsid(outside))
     inner = m.contain(outside)
@@ -97,16 +97,14 @@ def test_a_group_of_another_namespace_prints_0_at_its_level() -> None:
     assert task.group.pgid.nr_in(task.pid.ns) == 0
 
 
-def test_group_and_session_0_are_init_struct_pid() -> None:
-    m = Machine()
+def test_group_and_session_0_are_init_struct_pid(m: Machine) -> None:
     task = m.table.task(1)
     assert task is not None
     assert task.group.pgid is task.group.sid is m.table.init_struct_pid
     assert 0 not in m.table.root.pids
 
 
-def test_number_1_makes_a_namespace_and_its_end_ends_it() -> None:
-    m = Machine()
+def test_number_1_makes_a_namespace_and_its_end_ends_it(m: Machine) -> None:
     outer = m.contain(m.kernel.init)
     inner = m.contain(outer)
     ns = m.table.namespaces[inum(inner)]
@@ -117,8 +115,7 @@ def test_number_1_makes_a_namespace_and_its_end_ends_it() -> None:
     assert list(m.table.namespaces) == [ROOT]
 
 
-def test_a_reused_inum_is_another_namespace() -> None:
-    m = Machine()
+def test_a_reused_inum_is_another_namespace(m: Machine) -> None:
     first = m.contain(m.kernel.init)
     number = inum(first)
     before = m.table.namespaces[number]
@@ -128,8 +125,7 @@ def test_a_reused_inum_is_another_namespace() -> None:
     assert after is not before and after.ordinal > before.ordinal
 
 
-def test_a_reused_number_is_another_struct_pid() -> None:
-    m = Machine()
+def test_a_reused_number_is_another_struct_pid(m: Machine) -> None:
     first = m.fork(m.kernel.init)
     before = m.table.root.pids[nr(first)]
     m.end(first)
@@ -139,8 +135,7 @@ def test_a_reused_number_is_another_struct_pid() -> None:
     assert before.nr == after.nr
 
 
-def test_an_exchange_swaps_tasks_and_leaves_the_rows() -> None:
-    m = Machine()
+def test_an_exchange_swaps_tasks_and_leaves_the_rows(m: Machine) -> None:
     leader = m.fork(m.kernel.init)
     thread = m.fork(leader, thread=True)
     rows = m.table.root.pids[nr(leader)], m.table.root.pids[nr(thread)]
@@ -155,8 +150,7 @@ def test_an_exchange_swaps_tasks_and_leaves_the_rows() -> None:
     assert rows[0].task is tasks[1]
 
 
-def test_threads_share_what_their_process_has() -> None:
-    m = Machine()
+def test_threads_share_what_their_process_has(m: Machine) -> None:
     leader = m.fork(m.kernel.init)
     thread = m.fork(leader, thread=True)
     m.run(m.kernel.setsid(leader))
@@ -164,8 +158,7 @@ def test_threads_share_what_their_process_has() -> None:
     assert task is not None and task.group.sid is m.table.root.pids[nr(leader)]
 
 
-def test_each_kind_of_illegal_event_is_refused() -> None:
-    m = Machine()
+def test_each_kind_of_illegal_event_is_refused(m: Machine) -> None:
     leader = m.fork(m.kernel.init)
     thread = m.fork(leader, thread=True)
     inner = m.contain(leader)
@@ -174,8 +167,7 @@ def test_each_kind_of_illegal_event_is_refused() -> None:
             expect_refused(m.table, event)
 
 
-def test_a_repair_uses_no_generation_and_no_ordinal_again() -> None:
-    m = Machine()
+def test_a_repair_uses_no_generation_and_no_ordinal_again(m: Machine) -> None:
     ns = inum(m.contain(m.kernel.init))
     after = Table(ROOT, NS_PER_TICK, m.table)
     assert after.generation > max(pid.generation for pid in m.table.root.pids.values())
