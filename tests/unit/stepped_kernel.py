@@ -158,9 +158,10 @@ class SteppedKernel(Kernel):
         while self.act is not None and not self._is_before_record:
             self.step()
 
-    def run(self, body: Call) -> Any:
-        self.finish()
-        return self._with_numbers(body)()
+    def run(self, *bodies: Call) -> None:
+        for body in bodies:
+            self.finish()
+            self._with_numbers(body)()
 
     def _with_numbers(self, body: Call) -> Call:
         def numbered() -> Any:
@@ -189,8 +190,7 @@ class SteppedKernel(Kernel):
         return child
 
     def end(self, task: TaskStruct) -> None:
-        self.run(self.exit(task))
-        self.run(self.release(task))
+        self.run(self.exit(task), self.release(task))
 
     def failed_fork(self, by: TaskStruct) -> Call:
         """It fails after ``alloc_pid()``."""

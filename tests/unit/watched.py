@@ -30,14 +30,13 @@ class Watch:
         self.told.append(event)
 
     def run(self, *acts: Call) -> None:
-        for act in acts:
-            self.kernel.run(act)
+        self.kernel.run(*acts)
 
     def fork(self, by: TaskStruct, thread: bool = False) -> TaskStruct:
         return self.kernel.born(by, thread)
 
     def end(self, task: TaskStruct) -> None:
-        self.run(self.kernel.exit(task), self.kernel.release(task))
+        self.kernel.end(task)
 
     def quiet(self) -> None:
         self.world.between = lambda: None

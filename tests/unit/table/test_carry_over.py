@@ -124,8 +124,7 @@ class Gap(Machine):
         return Snapshot((), {}, tuple(undisturbed(iterate(self.kernel))))
 
     def unseen(self, *acts: Call) -> None:
-        for act in acts:
-            self.kernel.run(act)
+        self.kernel.run(*acts)
 
     def generation(self, number: int) -> int:
         return self.table.root.pids[number].generation

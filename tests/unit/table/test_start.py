@@ -130,8 +130,7 @@ def test_a_group_nobody_tells_of_is_refused() -> None:
     task = kernel.born(kernel.init)
     p0 = len(kernel.records)
     other = kernel.born(kernel.init)
-    kernel.run(kernel.setpgid(other, other.thread_pid))
-    kernel.run(kernel.setpgid(task, other.thread_pid))
+    kernel.run(kernel.setpgid(other, other.thread_pid), kernel.setpgid(task, other.thread_pid))
     window = kernel.records[p0:]
     snapshot = Snapshot((_reading(kernel, 1), _reading(kernel, 2)))
     expect_equal(start(snapshot, window, ROOT, NS_PER_TICK), kernel)
@@ -152,8 +151,7 @@ def _held_from_inside() -> SteppedKernel:
     kernel.run(kernel.setsid(outside))
     inner = kernel.contained(outside)
     guest = kernel.born(outside)
-    kernel.run(kernel.setpgid(inner, inner.thread_pid))
-    kernel.run(kernel.setpgid(guest, inner.thread_pid))
+    kernel.run(kernel.setpgid(inner, inner.thread_pid), kernel.setpgid(guest, inner.thread_pid))
     kernel.end(inner)
     return kernel
 
@@ -187,8 +185,7 @@ def test_deeper_than_that_nobody_tells_where_it_is() -> None:
     inner = kernel.contained(middle)
     guest = kernel.born(outside)
     assert len(spaces(inner)) == 3
-    kernel.run(kernel.setpgid(inner, inner.thread_pid))
-    kernel.run(kernel.setpgid(guest, inner.thread_pid))
+    kernel.run(kernel.setpgid(inner, inner.thread_pid), kernel.setpgid(guest, inner.thread_pid))
     kernel.end(inner)
     kernel.run(kernel.exit(middle))  # which waits for the group to end
     table = start(_iterated(kernel), [], ROOT, NS_PER_TICK)
@@ -228,9 +225,11 @@ def _held_by_two() -> SteppedKernel:
     kernel.run(kernel.setsid(kernel.init))
     inner, guest = kernel.contained(kernel.init), kernel.born(kernel.init)
     leader = kernel.born(inner)
-    kernel.run(kernel.setpgid(leader, leader.thread_pid))
-    kernel.run(kernel.fork(leader))
-    kernel.run(kernel.setpgid(guest, leader.thread_pid))
+    kernel.run(
+        kernel.setpgid(leader, leader.thread_pid),
+        kernel.fork(leader),
+        kernel.setpgid(guest, leader.thread_pid),
+    )
     kernel.end(leader)
     return kernel
 
