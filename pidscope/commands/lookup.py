@@ -68,7 +68,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Translate PIDs and TIDs between PID namespaces, from /proc.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("pids", nargs="+", metavar="PID", help="numbers; -: standard input's")
+    parser.add_argument("pids", nargs="+", metavar="PID", help="numbers; - reads them from standard input")
     add_in(parser)
     parser.add_argument(
         "--to", metavar="WHERE", type=parse_where, help="translate to it (default: this /proc's)"
@@ -179,7 +179,7 @@ def _warn_elsewhere(world: Listed, found: Sequence[Namesake]) -> None:
         warn(f"{number} in {bracketed(inner)} is {process.pid} {process.comm}{named}")
     if len(found) > len(shown):
         warn(f"… and {len(found) - len(shown)} more")
-    warn("--in says which namespace is meant")
+    warn("choose a namespace with --in")
 
 
 def _warn_faults(faults: Mapping[Fault, Sequence[int]]) -> int:

@@ -85,7 +85,7 @@ class Source:
         return read(self._host.listed(), Wants(starts=True)).processes()
 
     def verify(self) -> Tally:
-        """Compare all numbers with /proc once; ``good`` tells whether all agreed and was proved.
+        """Compare all numbers with /proc once; ``good`` is true if all agreed and was proved.
 
         Raises:
             HostError: the table cannot be repaired after a loss.
@@ -117,7 +117,7 @@ def open(source: str = "live", *, probes: str = AUTO, steps: bool = False) -> It
 
     Raises:
         UsageError: there is no such source. ScenarioError: its scenario is wrong.
-        HostError: this host cannot be watched; the hint tells what to do.
+        HostError: this host cannot be watched; the hint says what to do.
     """
     scenario = scenario_in(source, "live")
     host = LiveHost(ProcFs("/proc"), probes) if scenario is None else SimulatedHost(scenario)

@@ -523,7 +523,7 @@ def test_who_else_has_the_number_is_told_if_no_namespace_was_named(lookup: Run) 
     assert said == [
         f"17 in pid:[{BOX}] is 35 nginx",
         f"17 in pid:[{DEEP}] is 58 postgres",
-        "--in says which namespace is meant",
+        "choose a namespace with --in",
     ]
 
 
@@ -549,4 +549,4 @@ def test_only_some_of_many_namesakes_are_told(lookup: Run, tmp_path: Path) -> No
     mine.write_text("init: fork -> two\n" + "init: clone NEWPID -> b\n" * 7)
     _, _, said = lookup("1", "-n", source=str(mine))
     assert [line.split()[:2] for line in said[:5]] == [["1", "in"]] * 5
-    assert said[5:] == ["… and 2 more", "--in says which namespace is meant"]
+    assert said[5:] == ["… and 2 more", "choose a namespace with --in"]
