@@ -68,7 +68,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Translate PIDs and TIDs between PID namespaces, from /proc.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("pids", nargs="+", metavar="PID", help="numbers; - reads them from standard input")
+    parser.add_argument(
+        "pids", nargs="+", metavar="PID", help="numbers; - reads them from standard input"
+    )
     add_in(parser)
     parser.add_argument(
         "--to", metavar="WHERE", type=parse_where, help="translate to it (default: this /proc's)"
