@@ -23,6 +23,7 @@ import pidscope.containers.rules
 import pidscope.escape
 import pidscope.host.btf
 import pidscope.host.proc
+import pidscope.host.proc_files
 import pidscope.host.proc_parse
 import pidscope.simulated.calls
 import pidscope.simulated.steps
@@ -115,7 +116,7 @@ FAULTS: dict[str, list[tuple[object, str, object]]] = {
     "proc-stat": [(pidscope.host.proc_parse, "_is_number", without_a_bound)],
     "procfs": [
         (pidscope.host.proc, "parse_start_ticks", lambda data, path: int(data.split()[21])),
-        (pidscope.host.proc, "_has_line", lambda data, key: True),
+        (pidscope.host.proc_files, "_has_line", lambda data, key: True),
     ],
     "escape": [
         (pidscope.escape, "_ESCAPED", re.compile(r"\\(?:\\|x([0-9A-Fa-f]{2}))|[^\\]+")),
