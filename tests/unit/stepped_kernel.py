@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Callable
+from typing import Any, Callable, ClassVar
 
 from pidscope.errors import PidscopeError
 from pidscope.events import Event, TaskSeen
@@ -58,26 +58,35 @@ _DYING = (
 
 
 class Midway:
-    """A call in a thread of its own, which runs only while `step` waits for it to stop."""
+    """A call in a thread, which runs only while `step` waits for the call to stop."""
 
-    def __init__(self, body: Call) -> None:
-        self._body = body
+    _idle: ClassVar[list[Midway]] = []  # a thread costs as much as several stops: it is used again
+
+    def __init__(self) -> None:
         self._turn, self._stopped = threading.Lock(), threading.Lock()
         self._turn.acquire()
         self._stopped.acquire()
+        self._body: Call = lambda: None
         self._error: BaseException | None = None
-        self._passing = 1
-        self.is_done = False
+        self._passing = 0
+        self.is_done = True
         threading.Thread(target=self._run, daemon=True).start()
 
+    @classmethod
+    def of(cls, body: Call) -> Midway:
+        """A call that has not begun."""
+        act = cls._idle.pop() if cls._idle else cls()
+        act._body, act._error, act.is_done = body, None, False
+        return act
+
     def _run(self) -> None:
-        self._turn.acquire()
-        try:
-            self._body()
-        except BaseException as error:
-            self._error = error
-        self.is_done = True
-        self._stopped.release()
+        while self._turn.acquire():
+            try:
+                self._body()
+            except BaseException as error:
+                self._error = error
+            self.is_done = True
+            self._stopped.release()
 
     def stop(self) -> None:
         self._passing -= 1
@@ -90,6 +99,8 @@ class Midway:
         self._passing = stops
         self._turn.release()
         self._stopped.acquire()
+        if self.is_done:
+            self._idle.append(self)
         if self._error is not None:
             raise self._error
 
@@ -131,7 +142,7 @@ class SteppedKernel(Kernel):
         """Let a call go on to its first stop, or to where it has told such an event."""
         assert self.act is None
         before = len(self.records)
-        self.act = Midway(self._with_numbers(body))
+        self.act = Midway.of(self._with_numbers(body))
         self.step(stops)
         while until is not None and not any(isinstance(e, until) for e in self.records[before:]):
             self.step()
@@ -230,12 +241,12 @@ class SteppedKernel(Kernel):
         """A call of some task; it may be refused."""
         tasks = list(self.tasks())
         able = [task for task in tasks if not task.blocked]
-        zombies = [task for task in tasks if task.exit_state == EXIT_ZOMBIE]
         full = len(self.init_pid_ns.allocator.pids) > self.init_pid_ns.pid_max - 4
         name, *words = rng.choice(_DYING if full else (*_LIVING, *_DYING))
         actor = rng.choice(able)
-        if name == "wait4" and zombies:
-            actor = rng.choice(zombies).real_parent
+        if name == "wait4":
+            zombies = [task for task in tasks if task.exit_state == EXIT_ZOMBIE]
+            actor = rng.choice(zombies).real_parent if zombies else actor
         if name in ("exit", "exit_group", "execve") and actor.signal is self.init.signal:
             name, words = "wait4", [-1]
         some = {
@@ -292,7 +303,8 @@ def undisturbed(reading: Reading[T]) -> T:
 
 def place_cursors(kernel: Kernel, pick_number: Callable[[Sequence[int]], int]) -> None:
     """Let each namespace give out next the number that is picked of the low ones that are free."""
-    for ns in {ns for task in kernel.tasks() for ns in spaces(task)}:
+    innermost = dict.fromkeys(spaces(task)[-1] for task in kernel.tasks())
+    for ns in dict.fromkeys(outer for inner in innermost for outer in inner.outwards()):
         free = [nr for nr in range(2, kernel.init_pid_ns.pid_max) if nr not in ns.allocator.pids]
         if ns.child_reaper is not None and free:
             ns.allocator.last_pid = pick_number(free) - 1
