@@ -469,8 +469,8 @@ def test_the_readings_are_torn_enough() -> None:
 @given(st.integers(0, 1 << 40))
 def test_one_number_that_never_was_is_wrong(seed: int) -> None:
     window, status, _, _ = judged(seed)
-    if status is None:
-        return
+    if status is None or status.pid in window.exchanged:
+        return  # no file; or the file of the other task of an exchange, of which nothing is judged
     rng = random.Random(seed)
     name = rng.choice(["tgid", "pid", "ns_tgid", "ns_pid", "ns_pgid", "ns_sid"])
     lie = 100_000 + rng.randrange(100)
