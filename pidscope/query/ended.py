@@ -30,6 +30,11 @@ class Life(NamedTuple):
     released_ns: int  # when it had been waited for, and its number was let go
     exit_code: int  # as wait() has it: status << 8, or a signal, 0x80 with a core dump
 
+    @property
+    def signal(self) -> int:
+        """The signal that ended it, 0: none did."""
+        return self.exit_code & 0x7F
+
 
 class Ended:
     """The latest lives; ``dropped`` counts those that were forgotten for want of room."""

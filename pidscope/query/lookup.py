@@ -151,11 +151,6 @@ def number_in(levels: Sequence[Numbered], ns: int | None) -> int | None:
     return None if any(level.ns is None for level in levels) else 0
 
 
-def signal_of(life: Life) -> int:
-    """Return the signal that ended it, 0: none did."""
-    return life.exit_code & 0x7F
-
-
 def task_of(number: int, processes: Iterable[Process], ns: int | None, complete: bool) -> Process:
     """Return the task that has ``number`` in the namespace; ``complete``: no task is hidden.
 

@@ -7,7 +7,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from pidscope.escape import escape
-from pidscope.query.lookup import signal_of
 from pidscope.query.process import rfc3339, with_owners
 
 if TYPE_CHECKING:
@@ -20,11 +19,7 @@ if TYPE_CHECKING:
     from pidscope.snapshot import Mount
 
 SCHEMA = 1
-
-
 _MAX_SAFE = 2**53  # beyond it a JSON reader may round an integer
-
-
 # children_ns is an inum
 _NANOSECONDS = frozenset({"ts_ns", "start_ns", "leader_start_ns", "suspect_ns"})
 
@@ -124,8 +119,8 @@ def _lives_json(lives: Iterable[Life], boot_time: int, taken: bool) -> list[dict
             "exited_time": rfc3339(boot_time, life.exited_ns),
             "exited_ns": str(life.exited_ns),
             "released_ns": str(life.released_ns),
-            "exit_status": None if signal_of(life) else life.exit_code >> 8 & 0xFF,
-            "signal": signal_of(life) or None,
+            "exit_status": None if life.signal else life.exit_code >> 8 & 0xFF,
+            "signal": life.signal or None,
             "given_out_again": taken or place > 0,
             "levels": [
                 {"ns": ns, "tid": tid, "pid": pid}

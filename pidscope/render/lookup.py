@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from pidscope.escape import escape
-from pidscope.query.lookup import Answer, Held, Numbered, number_in, signal_of
+from pidscope.query.lookup import Answer, Held, Numbered, number_in
 from pidscope.query.process import Level, Process
 from pidscope.render import tables
 from pidscope.render.text import known
@@ -107,7 +107,6 @@ def _thread_of(life: Life, ns: int | None) -> str:
 
 
 def _ended(life: Life, boot_time: int) -> str:
-    signal = signal_of(life)
-    ending = f"signal {signal}" if signal else f"status {life.exit_code >> 8 & 0xFF}"
+    ending = f"signal {life.signal}" if life.signal else f"status {life.exit_code >> 8 & 0xFF}"
     exited = datetime.fromtimestamp(boot_time + life.exited_ns / 1e9)
     return f"ended {exited:%H:%M:%S}, {ending}"
