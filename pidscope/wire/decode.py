@@ -60,7 +60,8 @@ def _decode_seen(v: _Values) -> events.Event:
     return _new(events.TaskSeen, (v[_TS], v[_BY], v[_TID], *_born(v)))
 
 
-def _pid_type(value: int) -> events.PidType:
+def to_pid_type(value: int) -> events.PidType:
+    """Return the ``enum pid_type`` of a record; raises WireError if there is none such."""
     try:
         return events.PidType(value)
     except ValueError:
@@ -75,14 +76,14 @@ _DECODE: dict[RecordType, Callable[[_Values], events.Event]] = {
     RecordType.BIRTH: _decode_birth,
     RecordType.BIRTH_DEEP: _decode_birth,
     RecordType.CHANGED: lambda v: events.PidAttached(
-        v[_TS], v[_BY], v[_TID], _pid_type(v[9]), _one_pid(v)
+        v[_TS], v[_BY], v[_TID], to_pid_type(v[9]), _one_pid(v)
     ),
     RecordType.RELEASED: lambda v: events.PidDetached(v[_TS], v[_BY], v[_TID], v[8], v[9]),
     RecordType.EXCHANGED: lambda v: events.TidsExchanged(
         v[_TS], v[_BY], v[_TID], v[8], v[9], v[10]
     ),
     RecordType.TRANSFERRED: lambda v: events.PidTransferred(
-        v[_TS], v[_BY], v[_TID], v[8], _pid_type(v[9])
+        v[_TS], v[_BY], v[_TID], v[8], to_pid_type(v[9])
     ),
     RecordType.ALLOCATED: lambda v: events.PidAllocated(v[_TS], v[_BY], _one_pid(v)),
     RecordType.FREED: lambda v: events.PidFreed(v[_TS], v[_BY], _one_pid(v)),

@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 from pidscope import events
 from pidscope.errors import WireError
-from pidscope.wire.decode import _pid_type
+from pidscope.wire.decode import to_pid_type
 from pidscope.wire.layout import BIRTH_LEVELS, COMM_LEN, NR_LEVELS, PID_LEVELS, STRUCTS, RecordType
 
 
@@ -63,7 +63,7 @@ def _pack_attached(e: events.PidAttached, lost: int) -> bytes:
         if e.pid_type is not events.PidType.PID:
             raise WireError(f"a birth is of type PID, not {e.pid_type!r}")
         return _pack_born(RecordType.BIRTH, e, e.birth, lost)
-    return _pack_one(RecordType.CHANGED, lost, e, e.tid, e.pid, _pid_type(e.pid_type))
+    return _pack_one(RecordType.CHANGED, lost, e, e.tid, e.pid, to_pid_type(e.pid_type))
 
 
 def _pack_one(
@@ -93,7 +93,7 @@ def _pack_ns(record_type: RecordType) -> Callable[[Any, int], bytes]:
 
 
 def _pack_transferred(e: events.PidTransferred, lost: int) -> bytes:
-    return _pack(RecordType.TRANSFERRED, lost, e, e.tid, e.old, _pid_type(e.pid_type))
+    return _pack(RecordType.TRANSFERRED, lost, e, e.tid, e.old, to_pid_type(e.pid_type))
 
 
 _DEEP = {

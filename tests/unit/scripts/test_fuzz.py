@@ -105,7 +105,7 @@ FAULTS: dict[str, list[tuple[object, str, object]]] = {
     "wire": [
         (pidscope.wire.decode, "_numbers", any_level),
         (pidscope.wire.decode, "_comm", lambda raw: raw.rstrip(b"\0")),
-        (pidscope.wire.decode, "_pid_type", lambda value: value),
+        (pidscope.wire.decode, "to_pid_type", lambda value: value),
     ],
     "btf": [
         (pidscope.host.btf, "_MAX_DEPTH", 2),
