@@ -79,6 +79,8 @@ def _parser(names: Sequence[str]) -> argparse.ArgumentParser:
 
 def _likely(arguments: Sequence[str]) -> Sequence[str]:
     """Return the command that comes first, or all: then the user wants help, or made an error."""
+    if list(arguments) == ["--version"]:
+        return ()
     return [name for name in _COMMANDS if [name] == arguments[:1]] or _COMMANDS
 
 

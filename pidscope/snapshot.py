@@ -1,10 +1,12 @@
-"""The tasks as they can be read, of a kernel or of the model: the second door of both worlds."""
+"""The tasks as they can be read, of a kernel or of the model: the second door of both worlds.
 
-from __future__ import annotations
+Annotations are values here, not strings: typing.NamedTuple compiles each string by itself, which
+every command would wait for.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol
 
 if TYPE_CHECKING:
     from pidscope.events import TaskSeen
@@ -31,9 +33,9 @@ class Status(NamedTuple):
 class Mount(NamedTuple):
     """The PID namespace that a /proc mount shows: the reader's own, or one around it."""
 
-    ns: int | None  # inum; None: not the reader's own, and may not be read
-    initial: bool | None  # every task of the machine has a number in the mount
-    inside: int | None = None  # inum of the reader's own namespace, if that is another
+    ns: Optional[int]  # inum; None: not the reader's own, and may not be read
+    initial: Optional[bool]  # every task of the machine has a number in the mount
+    inside: Optional[int] = None  # inum of the reader's own namespace, if that is another
 
 
 class TaskReading(NamedTuple):
@@ -42,9 +44,9 @@ class TaskReading(NamedTuple):
     number: int
     status: Status
     # Field 22 of stat (`pidscope.host.ticks`); None: vanished meanwhile, or not asked for.
-    start_ticks: int | None
+    start_ticks: Optional[int]
     # Inum of ns/pid; None: vanished, or this user may not read it. A snapshot may know it still.
-    ns: int | None
+    ns: Optional[int]
 
 
 class Snapshot(NamedTuple):
@@ -55,10 +57,10 @@ class Snapshot(NamedTuple):
 
     tasks: tuple[TaskReading, ...]
     ns_parents: Mapping[int, int] = MappingProxyType({})  # 0: it is the mount's own
-    seen: tuple[TaskSeen, ...] = ()
+    seen: tuple["TaskSeen", ...] = ()
     starts: bool = True  # the start of each task was asked for
     # The content of ``cgroup`` by process number; None: not asked for. One not in it has vanished.
-    cgroups: Mapping[int, bytes] | None = None
+    cgroups: Optional[Mapping[int, bytes]] = None
 
 
 class ProcReading(NamedTuple):
@@ -84,16 +86,16 @@ class ProcFiles(Protocol):
     def threads(self, number: int) -> list[int]:
         """The tids of process ``number``, increasing."""
 
-    def read(self, number: int) -> TaskReading | None:
+    def read(self, number: int) -> Optional[TaskReading]:
         """Status, namespace and start of one task, all of one ``struct pid``."""
 
-    def read_status(self, number: int) -> Status | None:
+    def read_status(self, number: int) -> Optional[Status]:
         """The PID lines of one status file."""
 
-    def start_ticks(self, number: int) -> int | None:
+    def start_ticks(self, number: int) -> Optional[int]:
         """Field 22 of stat, the start as this reader is shown it (`pidscope.host.ticks`)."""
 
-    def pid_ns(self, number: int) -> int | None:
+    def pid_ns(self, number: int) -> Optional[int]:
         """The inum of ``ns/pid``."""
 
     def forks(self) -> int:
@@ -102,25 +104,25 @@ class ProcFiles(Protocol):
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
         """(inum, inum of its parent) from the task's own PID namespace outwards."""
 
-    def children_ns(self, number: int) -> int | None:
+    def children_ns(self, number: int) -> Optional[int]:
         """The inum of ``ns/pid_for_children``, in which the task's children will be born."""
 
     def mount(self) -> Mount:
         """The namespace that it shows."""
 
-    def own_number(self) -> int | None:
+    def own_number(self) -> Optional[int]:
         """The number of the reader, if it has one here."""
 
     def sees_all(self) -> bool:
         """Whether no process is hidden."""
 
-    def boot_id(self) -> str | None:
+    def boot_id(self) -> Optional[str]:
         """The UUID of this boot, if it has one."""
 
-    def last_pid(self) -> int | None:
+    def last_pid(self) -> Optional[int]:
         """The last number given out in the reader's namespace."""
 
-    def cgroups_of(self, numbers: Iterable[int]) -> Mapping[int, bytes] | None:
+    def cgroups_of(self, numbers: Iterable[int]) -> Optional[Mapping[int, bytes]]:
         """The content of each process's ``cgroup``, by its number; None: there is no such file."""
 
     def sees_cgroups_whole(self) -> bool:
@@ -133,7 +135,7 @@ class ProcFiles(Protocol):
 def take_snapshot(
     procfs: ProcFiles,
     threads: bool = True,
-    read: Callable[[int], TaskReading | None] | None = None,
+    read: Optional[Callable[[int], Optional[TaskReading]]] = None,
 ) -> Snapshot:
     """Read every task that is listed, and the parent of every PID namespace met.
 

@@ -9,7 +9,7 @@ from pidscope.gc_pause import gc_paused
 from pidscope.query.explain import Explained, explain
 from pidscope.query.lookup import task_of
 from pidscope.render.json import explained_json, pids_json
-from pidscope.sources.listing import Wants, add_source, listed, read
+from pidscope.sources.listing import add_source, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command, add_json
 from pidscope.sources.where import EXPLAINED, add_in
 
@@ -72,7 +72,7 @@ def _number(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Draw one task; raise UsageError, HostError, or NotFound if no task has the number."""
     world = listed(args)
-    view = read(world, Wants(starts=args.json, where=args.where))
+    view = read(world, starts=args.json, where=args.where)
     # Containers are read only where --in names one, so the document never has them.
     everyone, proc = view._replace(containers=None).processes(), world.proc
     complete = view.is_complete(everyone)

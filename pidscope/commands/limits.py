@@ -18,7 +18,7 @@ from pidscope.query.where import Kind, bracketed, no_process
 from pidscope.render import limits as rendered
 from pidscope.render import tables
 from pidscope.render.text import WIDTH
-from pidscope.sources.listing import Wants, add_source, listed, read
+from pidscope.sources.listing import add_source, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command, add_json
 from pidscope.sources.where import EXPLAINED, add_in
 from pidscope.terminal import warn
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     where = args.where
     one = where is not None and where.kind in (Kind.PID, Kind.SELF)  # a process, not a place
     world = listed(args)
-    view = read(world, Wants(starts=args.json, where=None if one else where))
+    view = read(world, starts=args.json, where=None if one else where)
     number = world.proc.own_number() if one or where is None else None
     number = where.number if one and where.kind is Kind.PID else number
     found, reading = view.processes(), view.reading

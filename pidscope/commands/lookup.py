@@ -18,7 +18,7 @@ from pidscope.render import lookup as rendered
 from pidscope.render import tables
 from pidscope.render.json import answer_json
 from pidscope.render.text import WIDTH
-from pidscope.sources.listing import Listed, Wants, add_options, listed, read
+from pidscope.sources.listing import Listed, add_options, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.sources.where import EXPLAINED, add_in
 from pidscope.terminal import warn
@@ -91,7 +91,17 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("-q and -J do not go together")
     numbers = list(_numbers(args.pids))
     world = listed(args, recorded=True)
-    view = read(world, _wants(args, columns, numbers))
+    shown = not tables.CONTAINERS.isdisjoint(columns)
+    view = read(
+        world,
+        threads=False,
+        starts=args.json or shown or not tables.PS_STARTS.isdisjoint(columns),
+        containers=args.json or shown,
+        shows_containers=shown,
+        where=args.where,
+        to=args.to,
+        numbers=numbers,
+    )
     plain = args.where is None and args.to is None and not (args.quiet or args.json)
     result = look_up(view, numbers, args.quiet, elsewhere=plain)
     if args.quiet:
@@ -102,19 +112,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_table(world, view, result, args, columns)
     return _warn_faults(result.faults)
-
-
-def _wants(args: argparse.Namespace, columns: Sequence[str], numbers: Sequence[int]) -> Wants:
-    shown = not tables.CONTAINERS.isdisjoint(columns)
-    return Wants(
-        threads=False,
-        starts=args.json or shown or not tables.PS_STARTS.isdisjoint(columns),
-        containers=args.json or shown,
-        shows_containers=shown,
-        where=args.where,
-        to=args.to,
-        numbers=numbers,
-    )
 
 
 def _numbers(words: Iterable[str]) -> Iterable[int]:

@@ -13,7 +13,7 @@ from pidscope.render import tables
 from pidscope.render.json import namespace_json
 from pidscope.render.text import WIDTH
 from pidscope.snapshot import Mount
-from pidscope.sources.listing import Listed, Wants, add_options, listed, read
+from pidscope.sources.listing import Listed, add_options, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.terminal import warn
 
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     # Where there are any, they are shown unless other columns are chosen.
     named = args.output is None or args.json or shown
     world = listed(args)
-    view = read(world, Wants(containers=named, shows_containers=shown))
+    view = read(world, containers=named, shows_containers=shown)
     everyone, last_pids = view.processes(), _last_pids(world, view.reading.mount)
     tree = namespaces(view.reading.snapshot, last_pids, *view.homes(everyone))
     complete, known_containers = view.is_complete(everyone), world.proc.sees_cgroups_whole()

@@ -10,7 +10,7 @@ from pidscope.query.process import Process, with_owners
 from pidscope.render import tables
 from pidscope.render.json import process_json
 from pidscope.render.text import WIDTH
-from pidscope.sources.listing import Wants, add_options, listed, read
+from pidscope.sources.listing import add_options, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.sources.where import add_in
 
@@ -75,15 +75,15 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         columns = tables.choose_columns(args.output, [*tables.PS_COLUMNS, "REAPER"], default)
     shows_containers = not tables.CONTAINERS.isdisjoint(columns)
-    wants = Wants(
+    world = listed(args)
+    view = read(
+        world,
         threads=args.threads,
         starts=args.json or not tables.PS_STARTS.isdisjoint(columns),
         containers=args.json or shows_containers,
         shows_containers=shows_containers,
         where=args.where,
     )
-    world = listed(args)
-    view = read(world, wants)
     everyone = view.processes()
     inum = None if args.where is None else view.place.ns
     chosen = [process for process in everyone if _is_chosen(process, inum, args)]

@@ -120,14 +120,14 @@ def look_for(args: argparse.Namespace, host: Host) -> Targets:
 def _look_for(args: argparse.Namespace, host: Host) -> Targets:
     if args.where is None and args.tree is None:
         return Targets()
-    from pidscope.sources.listing import Wants, read  # a watch of everything does without
+    from pidscope.sources.listing import read  # a watch of everything does without
 
     listed = host.listed()
     if args.tree is not None:
         _expect_process(args.tree, listed)
     if args.where is None:
         return Targets(None, args.tree)
-    return Targets(read(listed, Wants(threads=False, where=args.where)).place, args.tree)
+    return Targets(read(listed, threads=False, where=args.where).place, args.tree)
 
 
 def _expect_process(number: int, listed: Listed) -> None:

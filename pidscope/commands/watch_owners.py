@@ -20,7 +20,7 @@ from pidscope.host.ticks import shown_ticks
 from pidscope.query.fork_counts import MAX_ROWS, First
 from pidscope.query.process import Process
 from pidscope.session.session import Session
-from pidscope.sources.listing import Listed, Wants, read
+from pidscope.sources.listing import Listed, read
 
 if TYPE_CHECKING:
     from pidscope.sources.watch import Host
@@ -118,7 +118,7 @@ class NamespaceOwners:
 
 
 def _reading(listed: Listed) -> _Reading:
-    view = read(listed, Wants(threads=False, starts=True, containers=True))
+    view = read(listed, threads=False, starts=True, containers=True)
     chains, processes = view.containers or {}, view.processes()
     own, shared = view.homes(processes)
     around = {}

@@ -90,38 +90,41 @@ class Listed(NamedTuple):
         print(json.dumps({**document, **more}))
 
 
-class Wants(NamedTuple):
-    """What a command needs of a /proc."""
+def read(
+    world: Listed,
+    *,
+    threads: bool = True,
+    starts: bool = False,
+    containers: bool = False,
+    shows_containers: bool = False,
+    where: Where | None = None,
+    to: Where | None = None,
+    numbers: Collection[int] = (),
+) -> View:
+    """Read of a /proc, once, what a command needs.
 
-    threads: bool = True
-    starts: bool = False  # of each task; read in any case if a WHERE may name a container
-    containers: bool = False  # around each process; likewise
-    shows_containers: bool = False  # a column does, so that it is an error if there are none
-    where: Where | None = None
-    to: Where | None = None
-    numbers: Collection[int] = ()  # in WHERE: threads that have one are read, too
-
-
-def read(world: Listed, wants: Wants) -> View:
-    """Read the /proc of a world, once.
+    Args:
+        starts: of each task; read in any case if a WHERE may name a container.
+        containers: around each process; likewise.
+        shows_containers: a column does, so that it is an error if there are none.
+        numbers: in WHERE; threads that have one are read, too.
 
     Raises:
         UsageError: containers cannot be shown. AmbiguousError, NotFound: no one namespace is named.
         HostError: it cannot be read. ProcError: a file of it has not the kernel's form.
     """
-    placed = any(where is not None and where.needs_containers for where in (wants.where, wants.to))
-    cgroups = wants.containers or placed
-    reading = world.read_all(wants.threads, wants.starts or placed, cgroups)
-    containers = world.containers(reading.snapshot.cgroups)
-    if containers is None and wants.shows_containers:
+    placed = any(it is not None and it.needs_containers for it in (where, to))
+    reading = world.read_all(threads, starts or placed, containers or placed)
+    chains = world.containers(reading.snapshot.cgroups)
+    if chains is None and shows_containers:
         raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
-    place, to = (_place(world, where, reading, containers) for where in (wants.where, wants.to))
-    notes = _notes(reading.mount, place, to)
-    view = View(reading, containers, place, to, notes, world.proc.start_ticks, world.record)
-    threads = _threads(world.proc, view, wants.numbers)
+    place, other = (_place(world, it, reading, chains) for it in (where, to))
+    notes = _notes(reading.mount, place, other)
+    view = View(reading, chains, place, other, notes, world.proc.start_ticks, world.record)
+    found = _threads(world.proc, view, numbers)
     snapshot = reading.snapshot
-    snapshot = snapshot._replace(tasks=(*snapshot.tasks, *threads))
-    return view._replace(reading=reading._replace(snapshot=snapshot)) if threads else view
+    snapshot = snapshot._replace(tasks=(*snapshot.tasks, *found))
+    return view._replace(reading=reading._replace(snapshot=snapshot)) if found else view
 
 
 def _place(

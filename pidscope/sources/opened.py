@@ -80,9 +80,9 @@ class Source:
 
     def processes(self) -> list[Process]:
         """Return every task as this source's /proc shows it now; raises HostError, ProcError."""
-        from pidscope.sources.listing import Wants, read
+        from pidscope.sources.listing import read
 
-        return read(self._host.listed(), Wants(starts=True)).processes()
+        return read(self._host.listed(), starts=True).processes()
 
     def verify(self) -> Tally:
         """Compare all numbers with /proc once; ``good`` is true if all agreed and was proved.
@@ -136,6 +136,6 @@ def processes(proc: str = "/proc") -> list[Process]:
     Raises:
         HostError: that is no /proc, or this process has no number in it.
     """
-    from pidscope.sources.listing import Wants, listed_host, read
+    from pidscope.sources.listing import listed_host, read
 
-    return read(listed_host(ProcFs(proc)), Wants(starts=True)).processes()
+    return read(listed_host(ProcFs(proc)), starts=True).processes()
