@@ -59,6 +59,11 @@ def valid(text: str) -> Answer:
     return document
 
 
+def objects(text: str) -> list[Answer]:
+    """The documents of a text, one a line."""
+    return [valid(line) for line in text.splitlines()]
+
+
 def scenario(tmp_path: Path, *lines: str) -> str:
     """A source whose scenario has these lines."""
     path = tmp_path / "x.scenario"

@@ -32,7 +32,7 @@ from pidscope.limits.read import fork_facts
 from pidscope.limits.tasks_limit import MAX
 from pidscope.query.process import processes
 from pidscope.simulated.stage import set_stage
-from tests.unit.commands.asked import Answer, needs_root, printable, scenario, tasks_of, valid
+from tests.unit.commands.asked import Answer, needs_root, printable, tasks_of, valid
 from tests.unit.commands.test_containers import HOST, D, FakeProc
 
 BOMB = "simulated:fork-bomb"
@@ -51,103 +51,6 @@ def text(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 # --- a simulated kernel ---------------------------------------------------------------------------
-
-
-def test_a_fork_bomb_has_met_its_limit(capsys: pytest.CaptureFixture[str]) -> None:
-    told = text(capsys, "--in", "pid:4", "--source", BOMB)
-    answer, rest = told.split("\n\n", 1)
-    assert " ".join(answer.split()) == (
-        "process 4 (sh): the next fork fails with EAGAIN at pids.max 8 of /containers/bomb"
-    )
-    bounds, counters = (part.split("\n") for part in rest.split("\n\n"))
-    assert bounds[0].split() == ["LIMIT", "OF", "MAX", "USED", "ROOM", "ERRNO"]
-    assert bounds[1].split() == ["pids.max", "/containers/bomb", "8", "8", "0", "EAGAIN"]
-    assert counters[1].split() == ["/containers/bomb", "-", "25", "-"]
-
-
-def test_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    answer = document(capsys, "--in", "pid:4", "--source", BOMB)
-    assert answer["complete"] is True
-    assert answer["process"]["comm"] == "sh"
-    assert answer["next_fork"] == {
-        "room": 0,
-        "certain": True,
-        "errno": "EAGAIN",
-        "name": "pids.max",
-        "of": "/containers/bomb",
-        "sentence": "the next fork fails with EAGAIN at pids.max 8 of /containers/bomb",
-    }
-    first, *others = answer["bounds"]
-    assert (first["name"], first["limit"], first["events_local"]) == ("pids.max", 8, 25)
-    assert [it["of"] for it in others if it["name"] == "pids.max"] == ["/containers"]
-    assert [it["room"] for it in others if it["of"] == "/containers"] == ["max"]
-
-
-def test_a_namespace_means_its_number_1(capsys: pytest.CaptureFixture[str]) -> None:
-    by_number = document(capsys, "--in", "pid:4", "--source", BOMB)
-    assert document(capsys, "--in", "ns:4026531840", "--source", BOMB) == by_number
-    host = document(capsys, "--source", BOMB)
-    assert host["process"] == {"pid": 1, "comm": "systemd", "ns": 4026531836}
-    assert host["next_fork"]["name"] == "pid_max"
-
-
-def test_a_scenario_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = ["cgroup box pids.max 3", "init: clone NEWPID -> sh", "sh: join box"]
-    source = scenario(tmp_path, *lines, "2 * sh: fork -> child", "sh: fork = EAGAIN")
-    told = document(capsys, "--in", "pid:3", "--source", source)["next_fork"]["sentence"]
-    assert told == "the next fork fails with EAGAIN at pids.max 3 of /box"
-    source = scenario(tmp_path, *lines, "sh: fork -> child")
-    told = document(capsys, "--in", "pid:3", "--source", source)["next_fork"]["sentence"]
-    assert told == "room for 1 more: pids.max of /box"
-
-
-def test_a_namespace_that_dies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = scenario(
-        tmp_path,
-        "init: fork -> sh",
-        "sh: clone NEWPID -> box",
-        "sh: setns box",
-        "init: kill box KILL",
-    )
-    told = document(capsys, "--in", "pid:3", "--source", source)
-    assert told["next_fork"]["errno"] == "ENOMEM"
-    assert {it["errno"] for it in told["bounds"] if it["stops"] == "thread"} == {"EINVAL"}
-
-
-@pytest.mark.parametrize(
-    ("where", "code", "said"),
-    [
-        ("pid:77", 1, "no process 77"),
-        ("ns:5", 1, "no PID namespace pid:[5]"),
-        ("pid:x", 2, "no such place"),
-    ],
-)
-def test_nobody_there(where: str, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["limits", "--in", where, "--source", BOMB]) == code
-    assert said in capsys.readouterr().err
-
-
-def test_who_sees_all_is_not_told_of_what_it_may_not_see(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["limits", "--in", "pid:77", "--source", BOMB]) == 1
-    assert capsys.readouterr().err == "pidscope: no process 77\n"
-
-
-def test_a_zombie_forks_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = scenario(tmp_path, "init: fork -> sh", "sh: exit")
-    assert main(["limits", "--in", "pid:3", "--source", source]) == 1
-    assert "has exited" in capsys.readouterr().err
-
-
-def test_long_paths_are_cut_at_the_front(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    name, inner = "a" * 60, "b" * 60
-    source = scenario(
-        tmp_path, f"cgroup {name}", f"cgroup {inner} in {name}", f"init: join {inner}"
-    )
-    assert "…bbb" in text(capsys, "--source", source)
 
 
 @pytest.mark.parametrize("name", ["containers", "nested", "session", "random:3", "random:8"])
@@ -170,10 +73,12 @@ def test_what_tasks_show_is_all_that_is_taken(name: str) -> None:
 
 
 def test_the_hierarchy_with_the_pids_controller() -> None:
-    hybrid = b"9:name=systemd:/\n8:cpu,pids:/a:b (deleted)\n0::/x\n"
-    assert parse_pids_hierarchy(hybrid, "f") == Hierarchy(1, b"/a:b")
-    assert parse_pids_hierarchy(b"1:name=pidsx:/y\n0::/x\xff\n", "f") == Hierarchy(2, b"/x\xff")
-    assert parse_pids_hierarchy(b"3:cpu:/\n", "f") is None
+    found = {
+        b"9:name=systemd:/\n8:cpu,pids:/a:b (deleted)\n0::/x\n": Hierarchy(1, b"/a:b"),
+        b"1:name=pidsx:/y\n0::/x\xff\n": Hierarchy(2, b"/x\xff"),
+        b"3:cpu:/\n": None,
+    }
+    assert {data: parse_pids_hierarchy(data, "f") for data in found} == found
     with pytest.raises(ProcError, match="f:2: not a cgroup"):
         parse_pids_hierarchy(b"0::/\nhello\n", "f")
 
@@ -190,9 +95,8 @@ def test_the_mount_that_shows_most_comes_first() -> None:
 
 
 def test_directories_go_upwards_as_far_as_the_mount_does() -> None:
-    root = CgroupMount(b"/", b"/m")
+    root, inner = CgroupMount(b"/", b"/m"), CgroupMount(b"/a", b"/m")
     assert directories(b"/a/b", root) == [(b"/a/b", b"/m/a/b"), (b"/a", b"/m/a"), (b"/", b"/m")]
-    inner = CgroupMount(b"/a", b"/m")
     assert directories(b"/a/b", inner) == [(b"/a/b", b"/m/b"), (b"/a", b"/m")]
     assert directories(b"/ab", inner) == directories(b"/../x", root) == []
 
@@ -223,10 +127,9 @@ def test_whatever_the_bytes_are_there_is_an_answer_or_a_typed_error(lines: list[
 
 
 def test_what_the_files_hold() -> None:
-    assert parse_amount(b"9" * 5000) is None
-    assert [parse_amount(it) for it in (b"12\n", b"max\n", b"", b"-1")] == [12, None, None, None]
-    assert parse_max_events(b"max 7\n") == 7
-    assert parse_max_events(b"") is None
+    amounts = {b"12\n": 12, b"max\n": None, b"": None, b"-1": None, b"9" * 5000: None}
+    assert {data: parse_amount(data) for data in amounts} == amounts
+    assert [parse_max_events(data) for data in (b"max 7\n", b"")] == [7, None]
 
 
 # --- this host ------------------------------------------------------------------------------------
@@ -255,10 +158,9 @@ def test_cgroups_are_read_upwards(tree: Path, whole: bool, monkeypatch: pytest.M
     monkeypatch.setattr(ProcFs, "sees_cgroups_whole", lambda procfs: whole)
     cgroups, known = forking._cgroups(ProcFs(tree), 7)
     assert known is whole
-    assert [it.of for it in cgroups] == ["/box/x\\x1b y", "/box"]
-    assert [(it.max, it.current, it.peak, it.events, it.events_local) for it in cgroups] == [
-        (MAX, 2, None, 3, None),
-        (5, 4, None, 3, None),
+    assert [(it.of, it.max, it.current, it.peak, it.events, it.events_local) for it in cgroups] == [
+        ("/box/x\\x1b y", MAX, 2, None, 3, None),
+        ("/box", 5, 4, None, 3, None),
     ]
     (tree / "7" / "cgroup").write_text("0::/elsewhere\n")
     assert forking._cgroups(ProcFs(tree), 7) == ([], False)
@@ -266,15 +168,13 @@ def test_cgroups_are_read_upwards(tree: Path, whole: bool, monkeypatch: pytest.M
 
 def test_this_process(capsys: pytest.CaptureFixture[str]) -> None:
     answer = document(capsys)
-    assert answer["process"]["pid"] == os.getpid()
-    assert answer["process"]["ns"] == Path("/proc/self/ns/pid").stat().st_ino
-    bounds = {it["name"]: it for it in answer["bounds"]}
-    assert bounds["threads-max"]["limit"] == int(Path("/proc/sys/kernel/threads-max").read_text())
-    assert bounds["RLIMIT_NPROC"]["of"] == f"user {os.getuid()}"
-    own = [it for it in answer["bounds"] if it["of"] == f"pid:[{answer['process']['ns']}]"]
-    assert [it["limit"] for it in own if it["name"] == "pid_max"] == [
-        int(Path("/proc/sys/kernel/pid_max").read_text())
-    ]
+    ns = Path("/proc/self/ns/pid").stat().st_ino
+    assert (answer["process"]["pid"], answer["process"]["ns"]) == (os.getpid(), ns)
+    limits = {(it["name"], it["of"]): it["limit"] for it in answer["bounds"]}
+    sysctls = Path("/proc/sys/kernel")
+    assert ("RLIMIT_NPROC", f"user {os.getuid()}") in limits
+    assert limits["threads-max", "this host"] == int((sysctls / "threads-max").read_text())
+    assert limits["pid_max", f"pid:[{ns}]"] == int((sysctls / "pid_max").read_text())
 
 
 NPROC = """
@@ -304,30 +204,23 @@ finally:
 def test_rlimit_nproc_of_a_user(capsys: pytest.CaptureFixture[str]) -> None:
     """As many forks as it says, and then that errno: of this very kernel."""
     uid = 4_000_000_000 + os.getpid()  # nobody else's, if somebody else runs this, too
-    with subprocess.Popen(
-        [sys.executable, "-c", NPROC, str(uid)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None and process.stdout is not None
+    command = [sys.executable, "-c", NPROC, str(uid)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         told = document(capsys, "--in", f"pid:{process.pid}")["next_fork"]
         assert (told["name"], told["of"], told["room"]) == ("RLIMIT_NPROC", f"user {uid}", 6)
-        process.stdin.write("go\n")
-        process.stdin.flush()
-        assert process.stdout.readline().split() == [str(told["room"]), told["errno"]]
+        forked, _ = process.communicate("go\n")
+        assert forked.split() == [str(told["room"]), told["errno"]]
 
 
 @needs_root
 def test_an_init_that_is_exiting_takes_nobody() -> None:
     """Its zombie's parent is outside, so it waits in zap_pid_ns_processes()."""
     procfs = ProcFs()
-    child = os.posix_spawn(
-        "/usr/bin/unshare",
-        ["unshare", "--pid", "--fork", "--kill-child", "sleep", "600"],
-        dict(os.environ),
-    )
+    command = ["unshare", "--pid", "--fork", "--kill-child", "sleep", "600"]
+    child = os.posix_spawn("/usr/bin/unshare", command, dict(os.environ))
     try:
         deep = _only_child(child)
         chain = procfs.snapshot()
