@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 import pidscope
@@ -35,12 +34,12 @@ from pidscope.session.session import Session
 from pidscope.sources.command import spawned
 from pidscope.wire.hooks import Hook
 from tests import CHECKOUT
+from tests.unit.commands.asked import objects
 from tests.unit.fake_program import FakeProgram
 from tests.unit.live.test_offsets import FakeBtf
 from tests.unit.stepped_kernel import ROOT, SteppedKernel, SteppedWorld, never
 
 PIDSCOPE = (sys.executable, "-m", "pidscope")
-SCHEMA = json.loads((Path(pidscope.__file__).parent / "schema.json").read_text())
 LIVE = (["watch"], ["verify"], ["watch", "--", "true"], ["verify", "-J", "--", "true"])
 
 
@@ -53,12 +52,19 @@ def run(*arguments: str, before: Sequence[str] = ()) -> subprocess.CompletedProc
     return done
 
 
-def said(done: subprocess.CompletedProcess[str]) -> list[str]:
-    assert done.stdout == ""
-    lines = done.stderr.splitlines()
+def into(stdout: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """One run whose output goes to a file descriptor."""
+    command, pipe = [*PIDSCOPE, *arguments], subprocess.PIPE
+    return subprocess.run(command, stdout=stdout, stderr=pipe, text=True, cwd=CHECKOUT)
+
+
+def fault_and_hint(err: str) -> tuple[str, str]:
+    """What a refusal prints: a fault, and what to do, folded."""
+    lines = err.splitlines()
     assert all(line.startswith("pidscope: ") for line in lines), lines
-    message, *hint = [line.removeprefix("pidscope: ") for line in lines]
-    return [message, " ".join(hint)] if hint else [message]
+    fault, *hint = [line.removeprefix("pidscope: ") for line in lines]
+    assert hint
+    return fault, " ".join(hint)
 
 
 @pytest.mark.parametrize(
@@ -80,8 +86,7 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
 )
 def test_wrong_arguments_exit_2_and_are_named(arguments: list[str], named: str) -> None:
     done = run(*arguments)
-    assert done.returncode == 2
-    assert done.stdout == ""
+    assert (done.returncode, done.stdout) == (2, "")
     (line,) = [line for line in done.stderr.splitlines() if named in line and "usage" not in line]
     assert line.startswith("pidscope")
     assert [line for line in done.stderr.splitlines() if len(line) > 79] == []
@@ -89,34 +94,29 @@ def test_wrong_arguments_exit_2_and_are_named(arguments: list[str], named: str) 
 
 def test_an_argument_too_many_is_answered_with_the_usage_of_its_command() -> None:
     done = run("ps", "--sort", "PID\x1b[31m")
-    assert done.returncode == 2
-    assert done.stderr.startswith("usage: pidscope ps ")
-    assert done.stderr.endswith(
-        "\npidscope ps: error: unrecognized arguments: --sort PID\\x1b[31m\n"
-    )
+    usage, _, error = done.stderr.partition("\npidscope ps: error: ")
+    assert done.returncode == 2 and usage.startswith("usage: pidscope ps ")
+    assert error == "unrecognized arguments: --sort PID\\x1b[31m\n"
 
 
 def test_a_full_disk_is_told_in_words() -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [*PIDSCOPE, "ps"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT
-        )
-    assert done.returncode == 3
-    assert done.stderr == "pidscope: No space left on device\n"
+        done = into(full.fileno(), "ps")
+    assert (done.returncode, done.stderr) == (3, "pidscope: No space left on device\n")
 
 
-@pytest.mark.parametrize(
-    "command", ["", "ns", "ps", "explain", "limits", "watch", "verify", "doctor"]
-)
-def test_help_exits_0_and_fits_a_terminal(command: str) -> None:
+@pytest.mark.parametrize("command", [None, *cli._COMMANDS])
+def test_help_has_examples_and_fits_a_terminal(command: str | None) -> None:
     done = run(*filter(None, [command]), "--help")
-    assert done.returncode == 0 and done.stdout and not done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "examples:" in done.stdout
+    assert ("exit status:" in done.stdout) == (command not in ("ps", "ns"))
     assert [line for line in done.stdout.splitlines() if len(line) > 79] == []
 
 
 def test_version_exits_0() -> None:
     done = run("--version")
-    assert done.returncode == 0 and done.stdout == f"pidscope {pidscope.__version__}\n"
+    assert (done.returncode, done.stdout) == (0, f"pidscope {pidscope.__version__}\n")
 
 
 INTERRUPTED_LOADING = """
@@ -137,7 +137,7 @@ def test_ctrl_c_while_it_is_being_loaded_is_silent() -> None:
     assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
-@pytest.mark.parametrize("command", ["ns", "ps", "explain", "limits", "watch", "verify", "doctor"])
+@pytest.mark.parametrize("command", cli._COMMANDS)
 @pytest.mark.parametrize("rest", [["-h"], ["--bogus"], ["x", "y"], ["--proc"], ["--s=x", "z"], []])
 def test_a_command_is_parsed_the_same_whether_or_not_the_others_are_there(
     command: str, rest: list[str], capsys: Any
@@ -149,9 +149,9 @@ def test_a_command_is_parsed_the_same_whether_or_not_the_others_are_there(
             result = end.code
         return result, capsys.readouterr()
 
-    alone, among_all = parsed(cli._likely([command, *rest])), parsed(cli._COMMANDS)
-    assert len(cli._likely([command, *rest])) == 1
-    assert alone == among_all
+    likely = cli._likely([command, *rest])
+    assert len(likely) == 1
+    assert parsed(likely) == parsed(cli._COMMANDS)
 
 
 START = """
@@ -211,8 +211,8 @@ def test_where_it_cannot_work_it_says_why_and_what_to_do(
 ) -> None:
     assert os.geteuid() == 0, "this test has to run as root"
     done = run(*arguments, before=before)
-    assert done.returncode == 3
-    fault, hint = said(done)
+    assert (done.returncode, done.stdout) == (3, "")
+    fault, hint = fault_and_hint(done.stderr)
     assert why in fault and all(word in hint for word in what_to_do)
 
 
@@ -220,9 +220,7 @@ def test_where_it_cannot_work_it_says_why_and_what_to_do(
 def test_a_closed_pipe_is_no_error_of_ours(arguments: list[str]) -> None:
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(
-        [*PIDSCOPE, *arguments], stdout=write, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT
-    )
+    done = into(write, *arguments)
     os.close(write)
     assert done.stderr == ""
     assert done.returncode in (0, 128 + signal.SIGPIPE)
@@ -289,9 +287,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, s
     assert cli.main([*arguments]) == 3
     out, err = capsys.readouterr()
     assert out == ""
-    fault, *hint = err.splitlines()
-    assert hint
-    return fault, " ".join(line.removeprefix("pidscope: ") for line in hint)
+    return fault_and_hint(err)
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOENT])
@@ -332,20 +328,23 @@ def test_no_bcc(host: pytest.MonkeyPatch, capsys: Any, arguments: list[str]) -> 
     assert "bcc is not installed" in fault and "python3-bpfcc" in hint
 
 
+def _put_bcc(patch: pytest.MonkeyPatch, path: Path, code: str) -> None:
+    """A package of that name, and nothing else."""
+    _hide_bcc(patch)
+    (path / "bcc").mkdir()
+    (path / "bcc" / "__init__.py").write_text(code)
+
+
 def test_the_wrong_bcc(host: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
-    (tmp_path / "bcc").mkdir()
-    (tmp_path / "bcc" / "__init__.py").write_text('raise RuntimeError("this must not be run")\n')
-    _hide_bcc(host)
+    _put_bcc(host, tmp_path, 'raise RuntimeError("this must not be run")\n')
     host.syspath_prepend(str(tmp_path))
     fault, hint = refused(capsys, "watch")
     assert "unrelated" in fault and "PyPI" in fault and "python3-bpfcc" in hint
 
 
 def test_a_bcc_that_cannot_be_loaded(host: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
-    (tmp_path / "bcc").mkdir()
-    (tmp_path / "bcc" / "__init__.py").write_text('raise OSError("libbcc.so.0: cannot open")\n')
-    (tmp_path / "bcc" / "libbcc.py").write_text("")
-    _hide_bcc(host)
+    _put_bcc(host, tmp_path, 'raise OSError("libbcc.so.0: cannot open")\n')
+    (tmp_path / "bcc" / "libbcc.py").touch()
     host.setattr(bcc_module, "_PLACES", (str(tmp_path),))
     fault, _ = refused(capsys, "watch")
     assert "cannot be loaded" in fault and "libbcc.so.0: cannot open" in fault
@@ -381,13 +380,10 @@ def acting(world: SteppedWorld, acts: int = 300, then: Any = None) -> None:
     world.between = between
 
 
-def objects(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """What was printed, each line an object that the schema allows."""
-    validator = jsonschema.Draft202012Validator(SCHEMA)
-    found = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    for one in found:
-        validator.validate(one)
-    return found
+def lose_some(world: SteppedWorld) -> None:
+    world.lose = lambda event: True
+    world.kernel.run(world.kernel.setsid(_forked(world)))
+    world.lose = never
 
 
 def interrupt() -> None:
@@ -395,15 +391,13 @@ def interrupt() -> None:
 
 
 def test_watch_prints_what_the_schema_says_until_ctrl_c(world: SteppedWorld, capfd: Any) -> None:
-    def lose() -> None:
-        world.lose = lambda event: True
-        world.kernel.run(world.kernel.setsid(_forked(world)))
-        world.lose = never
+    def end() -> None:
+        lose_some(world)
         interrupt()
 
-    acting(world, 400, then=lose)
+    acting(world, 400, then=end)
     assert cli.main(["watch", "-v", "-J"]) == 0
-    first, *stream = objects(capfd)
+    first, *stream = objects(capfd.readouterr().out)
     kinds = {one["type"] for one in stream}
     assert {"PidAttached", "PidDetached", "PidAllocated", "TaskExited", "Lost"} <= kinds
     assert first["type"] == "watching"  # whatever the start told of
@@ -413,9 +407,7 @@ def losing(world: SteppedWorld, then: Any) -> None:
     """Others act, and records of theirs are lost; after more of it comes what is to come."""
 
     def lose() -> None:
-        world.lose = lambda event: True
-        world.kernel.run(world.kernel.setsid(_forked(world)))
-        world.lose = never
+        lose_some(world)
         acting(world, 400, then=then)
 
     acting(world, 100, then=lose)
@@ -461,7 +453,7 @@ def test_verify_prints_what_the_schema_says(world: SteppedWorld, capfd: Any) -> 
         _forked(world)
     acting(world, 300)
     assert cli.main(["verify", "-J", "--duration", "0.01"]) == 0
-    *rest, last = objects(capfd)
+    *rest, last = objects(capfd.readouterr().out)
     assert rest == [] and last["type"] == "verification"
     assert last["complete"] and last["compared"] > 3 and last["probes"] == "fentry"
     assert all(hook["hits"] == hook["accounted"] for hook in last["hooks"].values())
@@ -469,7 +461,7 @@ def test_verify_prints_what_the_schema_says(world: SteppedWorld, capfd: Any) -> 
 
 def test_verify_tells_of_cmd(world: SteppedWorld, capfd: Any) -> None:
     assert cli.main(["verify", "-J", "--", "sh", "-c", "exit 7"]) == 0
-    (last,) = objects(capfd)
+    (last,) = objects(capfd.readouterr().out)
     assert last["cmd_status"] == 7
     assert last["cmd_counts"]["births"] == 0  # the model does not have it
 
@@ -484,32 +476,26 @@ def test_verify_tells_of_cmd(world: SteppedWorld, capfd: Any) -> None:
     ids=["wrong", "missing", "ghost"],
 )
 def test_verify_exits_1_for_a_disagreement(
-    world: SteppedWorld, capfd: Any, skip: Any, verdict: str
+    world: SteppedWorld, host: pytest.MonkeyPatch, capfd: Any, skip: Any, verdict: str
 ) -> None:
     task, other = _forked(world), _forked(world)
-    kernel = world.kernel
-    started = []
+    kernel, begin = world.kernel, Session.begin
 
-    def between() -> None:
-        if not started and world.skip is skip:
-            started.append(1)
-            kernel.run(kernel.setsid(task))
-            _forked(world)
-            kernel.end(other)
-
-    begin = Session.begin
+    def act_once() -> None:
+        world.between = lambda: None
+        kernel.run(kernel.setsid(task))
+        _forked(world)
+        kernel.end(other)
 
     def begun(session: Any) -> None:
         begin(session)
-        world.skip = skip
-        world.between = between
+        world.skip, world.between = skip, act_once
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Session, "begin", begun)
-        assert cli.main(["verify", "-J", "--duration", "0.01"]) == 1
-    *bugs, last = objects(capfd)
-    assert bugs[0]["type"] == "disagreement" and bugs[0]["verdict"] == verdict
-    assert last[verdict] >= 1 and started
+    host.setattr(Session, "begin", begun)
+    assert cli.main(["verify", "-J", "--duration", "0.01"]) == 1
+    bug, *_, last = objects(capfd.readouterr().out)
+    assert (bug["type"], bug["verdict"]) == ("disagreement", verdict)
+    assert last[verdict] >= 1 and world.between is not act_once
 
 
 def test_a_hook_that_did_not_attach_is_not_tried_and_keeps_its_reason(
@@ -517,11 +503,12 @@ def test_a_hook_that_did_not_attach_is_not_tried_and_keeps_its_reason(
 ) -> None:
     host.setattr(SteppedWorld, "blind_to", "free_pid")
     tried: list[str] = []
-    host.setattr(
-        live_module,
-        "silent_hooks",
-        lambda stream, hooks: tried.extend(hook.name for hook in hooks) or [],
-    )
+
+    def all_speak(stream: Any, hooks: Any) -> list[Hook]:
+        tried.extend(hook.name for hook in hooks)
+        return []
+
+    host.setattr(live_module, "silent_hooks", all_speak)
     assert cli.main(["watch", "--duration", "0.01"]) == 0
     assert "free_pid" not in tried and "attach_pid" in tried
     assert "(free_pid: not here)" in capsys.readouterr().err
@@ -537,14 +524,6 @@ def test_an_iterator_that_fails_is_told_of(
     assert cli.main(["watch", "--duration", "0.01"]) == 0
     (line,) = [one for one in capsys.readouterr().err.splitlines() if "iterator" in one]
     assert "so /proc was read" in line and "no iterator today" in line
-
-
-def test_a_cmd_that_cannot_be_run_exits_2(world: SteppedWorld, capfd: Any) -> None:
-    for command in ("watch", "verify"):
-        assert cli.main([command, "--", "/nonexistent/cmd"]) == 2
-        out = capfd.readouterr()
-        (line,) = [one for one in out.err.splitlines() if "cannot run" in one]
-        assert "'/nonexistent/cmd'" in line and "No such file" in line
 
 
 @pytest.mark.parametrize("command", ["watch", "verify"])
@@ -587,12 +566,11 @@ def test_a_hint_is_folded_between_words(
     assert " ".join(line.removeprefix("pidscope: ") for line in folded) == hint
 
 
-def test_the_programs_are_taken_out_whatever_happens(host: pytest.MonkeyPatch) -> None:
-    world = SteppedWorld(SteppedKernel())
+def test_the_programs_are_taken_out_whatever_happens(
+    world: SteppedWorld, host: pytest.MonkeyPatch
+) -> None:
     program = FakeProgram(world)
-    host.setattr(live_module, "fence", world.fence)
     host.setattr(live_module, "Program", lambda way, ring_bytes, steps: program)
-    host.setattr(live_module, "silent_hooks", lambda stream, hooks: [])
     procfs: Any = world.procfs
     with pytest.raises(ZeroDivisionError), live_module.live_session(procfs) as session:
         assert session.starts == 1
