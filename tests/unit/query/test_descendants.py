@@ -35,11 +35,8 @@ def test_descendants_and_threads_belong_strangers_do_not(m: Machine) -> None:
     m.end(grandchild)
     stream = part(m, root)
     assert births(stream) == {nr(root), nr(child), nr(thread), 6}
-    assert nr(child) and not any(
-        isinstance(event, (events.TaskExited, events.PidDetached)) and event.tid == 5
-        for event in stream
-    )
-    assert any(isinstance(event, events.PidDetached) and event.tid == 6 for event in stream)
+    ended = {it.tid for it in stream if isinstance(it, (events.TaskExited, events.PidDetached))}
+    assert ended == {6}  # not the stranger, which is 5
 
 
 def test_a_number_born_again_elsewhere_no_longer_belongs(m: Machine) -> None:
@@ -56,30 +53,34 @@ def test_a_number_born_again_elsewhere_no_longer_belongs(m: Machine) -> None:
 
 def test_what_has_no_task_belongs_to_who_did_it(m: Machine) -> None:
     tree = TreeFilter(7)
-    pid = events.PidNumbers((9,), ROOT)
+    pid, own = events.PidNumbers((9,), ROOT), events.PidNumbers((7,), ROOT)
     for by, mine in ((7, True), (8, False)):
-        assert tree.includes(events.PidAllocated(0, by, pid)) is mine
-        assert tree.includes(events.ForkFailed(0, by, 11, 0, 0, ROOT)) is mine
-        assert tree.includes(events.PidRefused(0, by, 11)) is mine
-        assert tree.includes(events.NamespaceCreated(0, by, 5, ROOT, 1)) is mine
-    assert not tree.includes(events.PidFreed(0, 1, pid))
-    assert tree.includes(events.PidFreed(0, 1, events.PidNumbers((7,), ROOT)))
-    assert tree.includes(events.Lost(0, 1))
+        done = [
+            events.PidAllocated(0, by, pid),
+            events.ForkFailed(0, by, 11, 0, 0, ROOT),
+            events.PidRefused(0, by, 11),
+            events.NamespaceCreated(0, by, 5, ROOT, 1),
+        ]
+        assert [tree.includes(event) for event in done] == [mine] * 4
+    others = [events.PidFreed(0, 1, pid), events.PidFreed(0, 1, own), events.Lost(0, 1)]
+    assert [tree.includes(event) for event in others] == [False, True, True]
 
 
 def test_who_is_there_already_belongs_with_its_children() -> None:
     tree = TreeFilter(7, (8, 9))
-    assert tree.includes(events.ForkFailed(0, 9, 11, 0, 0, ROOT))
-    assert tree.includes(events.PidAllocated(0, 8, events.PidNumbers((20,), ROOT)))
-    assert tree.includes(events.ForkFailed(0, 20, 11, 0, 0, ROOT))
-    assert not tree.includes(events.ForkFailed(0, 10, 11, 0, 0, ROOT))
+    happened = [
+        events.ForkFailed(0, 9, 11, 0, 0, ROOT),
+        events.PidAllocated(0, 8, events.PidNumbers((20,), ROOT)),
+        events.ForkFailed(0, 20, 11, 0, 0, ROOT),
+        events.ForkFailed(0, 10, 11, 0, 0, ROOT),
+    ]
+    assert [tree.includes(event) for event in happened] == [True, True, True, False]
 
 
 def test_descendants_are_those_whose_parents_are() -> None:
     parents = {1: 0, 2: 0, 7: 1, 8: 7, 9: 8, 10: 1, 11: 10, 12: 7}
-    assert descendants(7, parents) == {7, 8, 9, 12}
-    assert descendants(1, parents) == {1, 7, 8, 9, 10, 11, 12}
-    assert descendants(99, parents) == {99}
+    expected = {7: {7, 8, 9, 12}, 1: {1, 7, 8, 9, 10, 11, 12}, 99: {99}}
+    assert {root: descendants(root, parents) for root in expected} == expected
     assert descendants(5, {5: 6, 6: 5}) == {5, 6}  # a file is read after another
 
 
@@ -95,10 +96,9 @@ def test_counts_leave_out_the_command_itself(m: Machine) -> None:
     m.end(inner)
     m.fork(m.kernel.init)
     m.end(root)
-    counts = TreeCounts(nr_of_first := 2)
+    counts = TreeCounts(2)
     for event in (*m.kernel.records, events.ForkFailed(0, 2, events.ERESTARTNOINTR, 0, 0, ROOT)):
         counts.add(event)  # the last is restarted, and has not failed
-    assert nr_of_first == 2
     result = counts.result()
     assert tuple(result) == COUNTS
     assert result == {
@@ -117,8 +117,6 @@ def test_counts_leave_out_the_command_itself(m: Machine) -> None:
 def test_what_a_failed_fork_took_belongs_until_it_is_given_out_again() -> None:
     taken = events.PidNumbers((9,), ROOT)
     tree = TreeFilter(5)
-    assert tree.includes(events.PidAllocated(1, 5, taken)) and tree.includes(
-        events.PidFreed(2, 5, taken)
-    )
-    assert not tree.includes(events.PidAllocated(3, 1, taken))
-    assert not tree.includes(events.PidFreed(4, 1, taken))
+    kinds = (events.PidAllocated, events.PidFreed)
+    happened = [kind(0, by, taken) for by in (5, 1) for kind in kinds]
+    assert [tree.includes(event) for event in happened] == [True, True, False, False]

@@ -39,28 +39,25 @@ def test_the_initial_one_has_every_task(m: Machine, inside: NamespaceFilter) -> 
 
 def has_number(kernel: Kernel, ns: PidNamespace, event: events.Event) -> bool:
     """Whether the task or the struct pid that the event is about has a number in ``ns``."""
-    if isinstance(event, (events.PidAllocated, events.PidFreed)):
-        number = event.pid.nr
-    else:
-        number = getattr(event, "tid", event.by)
+    of_a_pid = isinstance(event, (events.PidAllocated, events.PidFreed))
+    number = event.pid.nr if of_a_pid else getattr(event, "tid", event.by)
     return pid_nr_ns(kernel.init_pid_ns.allocator.pids.get(number), ns) != 0
 
 
 def first_namespace(world: SimulatedWorld) -> PidNamespace:
     """Play until there is a namespace in the initial one."""
-    while world.step():
-        tasks = [task for task in world.kernel.tasks() if task.thread_pid is not None]
-        for ns in {task_active_pid_ns(task) for task in tasks} - {world.kernel.init_pid_ns, None}:
-            assert ns is not None
-            return ns
-    raise AssertionError("no namespace was made")
+    found: set[PidNamespace | None] = set()
+    while not found:
+        assert world.step(), "no namespace was made"
+        active = {task_active_pid_ns(task) for task in world.kernel.tasks() if task.thread_pid}
+        found = active - {world.kernel.init_pid_ns, None}
+    return found.pop()  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("scenario", ["nested", "dying-init", "random:3", "random:4"])
 def test_those_are_shown_whose_tasks_have_a_number_there(scenario: str) -> None:
     """The judge is the model: ``pid_nr_ns()`` of the task, while its hook runs."""
-    stage = set_stage(scenario)
-    world = stage.world
+    world = set_stage(scenario).world
     told: list[tuple[events.Event, bool]] = []
 
     def hooked(event: events.Event) -> None:
@@ -99,31 +96,32 @@ def test_those_are_shown_whose_tasks_have_a_number_there(scenario: str) -> None:
 def test_a_failed_fork_is_where_its_child_would_have_been(
     m: Machine, inside: NamespaceFilter
 ) -> None:
-    event = events.ForkFailed(1, nr(m.kernel.init), 11, 0, 0, inside.inum)
-    assert inside.includes(event, m.table)
-    assert not inside.includes(event._replace(children_ns=ROOT), m.table)
-    assert not inside.includes(events.PidRefused(1, nr(m.kernel.init), 11), m.table)
-    member = next(iter(m.table.namespaces[inside.inum].pids.values()))
-    assert inside.includes(event._replace(children_ns=ROOT, by=member.nr), m.table)
-    assert inside.includes(events.PidRefused(1, member.nr, 11), m.table)
+    outsider = nr(m.kernel.init)
+    member = next(iter(m.table.namespaces[inside.inum].pids.values())).nr
+    expected = {
+        events.ForkFailed(1, outsider, 11, 0, 0, inside.inum): True,
+        events.ForkFailed(1, outsider, 11, 0, 0, ROOT): False,
+        events.PidRefused(1, outsider, 11): False,
+        events.ForkFailed(1, member, 11, 0, 0, ROOT): True,
+        events.PidRefused(1, member, 11): True,
+    }
+    assert {event: inside.includes(event, m.table) for event in expected} == expected
 
 
 def test_a_namespace_made_inside_is_inside_before_anybody_is_in_it(
     m: Machine, inside: NamespaceFilter
 ) -> None:
-    new = events.PidNumbers((90, 9, 1), 77)
-    assert not inside.includes(events.PidAllocated(1, 1, new), m.table)
-    assert inside.includes(events.NamespaceCreated(1, 1, 77, inside.inum, 2), m.table)
-    assert inside.includes(events.PidAllocated(1, 1, new), m.table)
-    assert not inside.includes(events.NamespaceCreated(1, 1, 77, ROOT, 1), m.table)
-    assert not inside.includes(events.PidAllocated(1, 1, new), m.table)
+    in_it = events.PidAllocated(1, 1, events.PidNumbers((90, 9, 1), 77))
+    made_inside = events.NamespaceCreated(1, 1, 77, inside.inum, 2)
+    made_outside = events.NamespaceCreated(1, 1, 77, ROOT, 1)
+    happened = [in_it, made_inside, in_it, made_outside, in_it]
+    included = [inside.includes(event, m.table) for event in happened]
+    assert included == [False, True, True, False, False]
 
 
 def test_another_one_with_its_inum_is_another_one(m: Machine, inside: NamespaceFilter) -> None:
-    births = [
-        e for e in m.kernel.records if isinstance(e, events.PidAttached) and e.birth is not None
-    ]
-    first = next(e for e in births if e.pid.ns == inside.inum)
+    born = [e for e in m.kernel.records if isinstance(e, events.PidAttached) and e.birth]
+    first = next(e for e in born if e.pid.ns == inside.inum)
     assert not inside.ended(m.table)
     assert not inside.includes(first, m.table)  # a number 1: nobody can be born as one twice
     assert inside.ended(m.table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pidscope.containers.container import Chain, Container, innermost
-from pidscope.errors import AmbiguousError, HostError, NotFound, UsageError
+from pidscope.errors import AmbiguousError, HostError, NotFound, PidscopeError, UsageError
 from pidscope.query.where import Kind, Place, Scene, Where, describe, parse_where, resolve
 from pidscope.snapshot import Mount, Snapshot, Status, TaskReading
 
@@ -42,6 +42,19 @@ def scene(
 
 def find(word: str, where: Scene) -> Place:
     return resolve(parse_where(word), where)
+
+
+def refusal(word: str, where: Scene) -> PidscopeError:
+    with pytest.raises(PidscopeError) as caught:
+        find(word, where)
+    return caught.value
+
+
+def candidates(word: str, where: Scene) -> tuple[str, ...]:
+    """What an ambiguous word may be."""
+    error = refusal(word, where)
+    assert isinstance(error, AmbiguousError)
+    return error.candidates
 
 
 # --- the words -------------------------------------------------------------------------------
@@ -82,12 +95,10 @@ def test_a_word_that_is_none(word: str) -> None:
 
 
 def test_a_hostile_word_is_escaped() -> None:
-    with pytest.raises(UsageError) as caught:
-        parse_where("pid:\x1b[2J\n")
-    assert str(caught.value).isprintable()
-    with pytest.raises(NotFound) as missing:
-        find("name:\x1b[2J\n", scene(task(1, ns=HOST), containers={}))
-    assert str(missing.value).isprintable()
+    here = scene(task(1, ns=HOST), containers={})
+    errors = [refusal(word, here) for word in ("pid:\x1b[2J\n", "name:\x1b[2J\n")]
+    assert [type(error) for error in errors] == [UsageError, NotFound]
+    assert all(str(error).isprintable() for error in errors)
 
 
 # --- namespaces and processes ----------------------------------------------------------------
@@ -103,34 +114,44 @@ def test_self_is_the_readers_own_in_an_outer_mount() -> None:
     assert find("self", scene(mount=Mount(HOST, True, inside=A))) == Place(A)
 
 
-def test_host_is_not_guessed() -> None:
-    for initial in (False, None):
-        with pytest.raises(HostError, match="not known to be the host's") as caught:
-            find("host", scene(mount=Mount(A, initial)))
-        assert caught.value.exit_code == 3
+NOTHING = scene(task(1, ns=HOST), containers={})
+HIDDEN = scene(task(1, ns=HOST), task(42, 17, ns=None), containers={}, complete=False)
+NO_CONTAINERS = scene(task(1, ns=HOST))
+NOT_ALL = "among what this user may read"
 
 
-def test_what_is_not_there() -> None:
-    here = scene(task(1, ns=HOST), containers={})
-    for word in ("pid:7", "ns:7", "name:web", "7", "web"):
-        with pytest.raises(NotFound) as caught:
-            find(word, here)
-        assert caught.value.exit_code == 1
+@pytest.mark.parametrize(
+    ("words", "where", "error", "message"),
+    [
+        (["host"], scene(mount=Mount(A, False)), HostError, "not known to be the host's"),
+        (["host"], scene(mount=Mount(A, None)), HostError, "not known to be the host's"),
+        (["pid:7", "ns:7", "name:web", "7", "web"], NOTHING, NotFound, "no "),
+        (["pid:42"], HIDDEN, HostError, "may not read the namespace of process 42"),
+        (["ns:7", "name:web", "web"], HIDDEN, HostError, NOT_ALL),
+        (
+            ["name:web", "web", "id:3f", "pod:a/b", "service:x"],
+            NO_CONTAINERS,
+            HostError,
+            "containers cannot be named here",
+        ),
+    ],
+    ids=["another's /proc", "whose /proc?", "absent", "hidden", "maybe hidden", "no containers"],
+)
+def test_what_cannot_be_found_is_called_absent_only_if_it_is(
+    words: list[str], where: Scene, error: type[PidscopeError], message: str
+) -> None:
+    for word in words:
+        found = refusal(word, where)
+        assert type(found) is error and message in str(found), word
 
 
-def test_what_may_not_be_read_is_not_called_absent() -> None:
-    here = scene(task(1, ns=HOST), task(42, 17, ns=None), containers={}, complete=False)
-    with pytest.raises(HostError, match="may not read the namespace of process 42"):
-        find("pid:42", here)
-    for word in ("ns:7", "name:web", "web"):
-        with pytest.raises(HostError, match="among what this user may read"):
-            find(word, here)
-
-
-def test_where_nobody_looked_for_containers_none_is_called_absent() -> None:
-    for word in ("name:web", "web", "id:3f", "pod:a/b", "service:x"):
-        with pytest.raises(HostError, match="containers cannot be named here"):
-            find(word, scene(task(1, ns=HOST)))
+def test_errors_of_a_place_have_the_exit_codes_of_the_commands() -> None:
+    assert [it.exit_code for it in (NotFound, UsageError, AmbiguousError, HostError)] == [
+        1,
+        2,
+        2,
+        3,
+    ]
 
 
 def test_a_process_outside_is_in_the_mounts_namespace_though_its_link_is_closed() -> None:
@@ -157,24 +178,18 @@ def test_a_container_is_the_namespace_of_its_init(word: str) -> None:
 
 
 def test_a_prefix_of_two_ids_lists_both_and_guesses_nothing() -> None:
-    with pytest.raises(AmbiguousError, match="'id:3f' is more than one place") as caught:
-        find("id:3f", both())
-    assert caught.value.exit_code == 2
-    assert caught.value.candidates == (
-        f"ns:{A}  docker container web",
-        f"ns:{B}  docker container db",
-    )
-    for candidate in caught.value.candidates:
-        assert find(candidate.split()[0], both()).ns in (A, B)
-        assert candidate in caught.value.hint.splitlines()
+    error = refusal("id:3f", both())
+    assert str(error) == "'id:3f' is more than one place"
+    listed = candidates("id:3f", both())
+    assert listed == (f"ns:{A}  docker container web", f"ns:{B}  docker container db")
+    assert error.hint.splitlines()[-2:] == list(listed)
+    assert [find(candidate.split()[0], both()).ns for candidate in listed] == [A, B]
 
 
 def test_a_bare_number_is_tried_as_a_process_an_inum_and_an_id() -> None:
     numeric = Container("docker", "51" + "0" * 62, name="x")
     here = both()._replace(containers={41: (numeric,)})
-    with pytest.raises(AmbiguousError) as caught:
-        find("51", here)
-    assert caught.value.candidates == (
+    assert candidates("51", here) == (
         f"ns:{B}  that of process 51",
         f"ns:{A}  docker container x",
     )
@@ -193,9 +208,7 @@ def test_two_names_of_one_namespace_are_no_ambiguity() -> None:
 
 def test_a_pod_whose_containers_have_their_own_is_ambiguous() -> None:
     apart = scene(task(41, 1, ns=A), task(51, 1, ns=B), containers={41: (POD_A,), 51: (POD_B,)})
-    with pytest.raises(AmbiguousError) as caught:
-        find("default/shop", apart)
-    assert [line.split("  ")[1] for line in caught.value.candidates] == [
+    assert [line.split("  ")[1] for line in candidates("default/shop", apart)] == [
         "pod default/shop/front",
         "pod default/shop/back",
     ]
@@ -241,9 +254,7 @@ def test_a_service_is_found_with_and_without_its_suffix() -> None:
 
 def test_the_same_service_in_two_containers_is_two_places() -> None:
     here = both()._replace(containers={41: (WEB, UNIT), 51: (DB, UNIT)})
-    with pytest.raises(AmbiguousError) as caught:
-        find("nginx", here)
-    assert [line.split("  ")[1] for line in caught.value.candidates] == [
+    assert [line.split("  ")[1] for line in candidates("nginx", here)] == [
         "service nginx.service in docker container web",
         "service nginx.service in docker container db",
     ]
@@ -262,15 +273,11 @@ def test_a_container_in_a_container() -> None:
 
 
 def test_many_candidates_are_not_all_listed() -> None:
-    tasks = [task(n, 1, ns=n) for n in range(100, 130)]
-    here = scene(
-        *tasks,
-        containers={n: (Container("docker", f"ab{n:062}", name="a"),) for n in range(100, 130)},
+    named = {n: (Container("docker", f"ab{n:062}", name="a"),) for n in range(100, 130)}
+    *listed, last = candidates(
+        "name:a", scene(*(task(n, 1, ns=n) for n in named), containers=named)
     )
-    with pytest.raises(AmbiguousError) as caught:
-        find("name:a", here)
-    assert len(caught.value.candidates) == 11
-    assert caught.value.candidates[-1] == "… and 20 more"
+    assert (len(listed), last) == (10, "… and 20 more")
 
 
 def test_a_hostile_name_is_escaped() -> None:
@@ -279,10 +286,9 @@ def test_a_hostile_name_is_escaped() -> None:
 
 
 def test_a_containers_own_service_is_its_unit() -> None:
-    assert innermost((UNIT,)) == UNIT
-    assert innermost((UNIT, WEB)) == WEB
-    assert innermost((WEB, UNIT)) == WEB._replace(unit="nginx.service")
-    assert innermost(()) is None
+    own = WEB._replace(unit="nginx.service")
+    expected = {(UNIT,): UNIT, (UNIT, WEB): WEB, (WEB, UNIT): own, (): None}
+    assert {chain: innermost(chain) for chain in expected} == expected
 
 
 @pytest.mark.parametrize(
@@ -296,11 +302,10 @@ def test_a_name_is_not_absent_while_a_container_has_told_none(
     told = Container("docker", "cd" * 32, name="db")
     silent = Container("docker", "ab" * 32)
     here = scene(task(1, ns=HOST), task(5, ns=A), containers={1: (told,), 5: (silent,)})
-    with pytest.raises(error) as caught:
-        find(word, here)
-    if error is HostError:
-        assert str(caught.value).endswith(" that is known")
-        assert "abababababab" in caught.value.hint  # type: ignore[attr-defined]
+    found = refusal(word, here)
+    assert type(found) is error
+    assert str(found).endswith(" that is known") == (error is HostError)
+    assert ("abababababab" in found.hint) == (error is HostError)
 
 
 def test_a_pod_is_not_absent_while_one_has_told_no_name() -> None:
