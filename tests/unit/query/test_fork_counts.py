@@ -37,8 +37,20 @@ def counted(scenario: str) -> tuple[ByComm, ByNamespace, list[Event]]:
     return by_comm, by_namespace, events
 
 
+def add_all(m: Machine, by_namespace: ByNamespace) -> None:
+    table = Table(ROOT, 1)
+    for event in m.kernel.records:
+        by_namespace.add(event, table)
+        table.apply(event)
+
+
 def births(events: list[Event]) -> list[PidAttached]:
     return [e for e in events if isinstance(e, PidAttached) and e.birth is not None]
+
+
+def total(rows: Any, column: str) -> Counter[int]:
+    """A column, by namespace."""
+    return sum((Counter({row["ns"]: row[column]}) for row in rows), Counter())
 
 
 @pytest.mark.parametrize("scenario", ["containers", "fork-bomb", "reuse", "random:2"])
@@ -48,16 +60,12 @@ def test_each_is_counted_once(scenario: str) -> None:
     born = Counter(e.pid.ns for e in births(events))
     comms = Counter(e.birth.comm for e in births(events) if e.birth is not None)
     rows = rows_json(by_namespace)
-    assert sum(row["failed_forks"] for row in rows) == sum(failed.values())
-    for ns in born:
-        assert sum(row["births"] for row in rows if row["ns"] == ns) == born[ns]
-        assert sum(row["failed_forks"] for row in rows if row["ns"] == ns) == failed[ns]
+    assert total(rows, "births") == born and total(rows, "failed_forks") == failed
     told = {row["comm"]: row["births"] for row in rows_json(by_comm)}
     assert {k.decode(): n for k, n in comms.items()} == {k: n for k, n in told.items() if n}
     assert all(row["births"] == row["processes"] + row["threads"] for row in rows)
-    assert [row["births"] + row["failed_forks"] for row in rows] == sorted(
-        (row["births"] + row["failed_forks"] for row in rows), reverse=True
-    )
+    sums = [row["births"] + row["failed_forks"] for row in rows]
+    assert sums == sorted(sums, reverse=True)
 
 
 def test_threads_are_told_from_processes() -> None:
@@ -68,9 +76,8 @@ def test_threads_are_told_from_processes() -> None:
 
 def test_a_namespace_has_its_level_its_init_and_that_ones_name() -> None:
     _, by_namespace, _ = counted("containers")
-    rows = {row["comm"]: row for row in rows_json(by_namespace)}
-    assert (rows["nginx"]["level"], rows["nginx"]["init"], rows["nginx"]["births"]) == (1, 19, 18)
-    assert (rows["systemd"]["level"], rows["systemd"]["init"]) == (0, 1)
+    births = {(it["comm"], it["level"], it["init"]): it["births"] for it in rows_json(by_namespace)}
+    assert births["nginx", 1, 19] == 18 and ("systemd", 0, 1) in births
 
 
 def test_one_that_has_the_inum_again_has_a_row_of_its_own() -> None:
@@ -81,10 +88,7 @@ def test_one_that_has_the_inum_again_has_a_row_of_its_own() -> None:
         m.fork(inner)
         m.end(*[t for t in m.kernel.tasks() if inum(t) == inum(inner)][1:])
         m.end(inner)
-    table = Table(ROOT, 1)
-    for event in m.kernel.records:
-        by_namespace.add(event, table)
-        table.apply(event)
+    add_all(m, by_namespace)
     inner_rows = [row for row in rows_json(by_namespace) if row["level"] == 1]
     assert [row["births"] for row in inner_rows] == [2, 2]
 
@@ -101,11 +105,10 @@ def test_rows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(births_module, "MAX_ROWS", 2)
     m = Machine()
     by_comm, by_namespace = ByComm(), ByNamespace()
+    birth = births(m.kernel.records)[0]
+    assert birth.birth is not None
     for n in range(5):
-        birth = births(m.kernel.records)[0]
-        assert birth.birth is not None
-        named = birth._replace(birth=birth.birth._replace(comm=bytes([65 + n])))
-        by_comm.add(named, m.table)
+        by_comm.add(birth._replace(birth=birth.birth._replace(comm=bytes([65 + n]))), m.table)
         by_namespace.add(ForkFailed(1, 1, 11, 0, 0, 100 + n), m.table)
     assert (len(rows_json(by_comm)), by_comm.others.sum) == (2, 3)
     assert (len(rows_json(by_namespace)), by_namespace.others.sum) == (2, 3)
@@ -124,13 +127,9 @@ def test_failed_forks_that_nobody_can_see_are_not_none() -> None:
 def test_containers_are_told_and_hostile_names_are_escaped() -> None:
     m, by_namespace = Machine(), ByNamespace()
     inner = m.contain(m.fork(m.kernel.init))
-    table = Table(ROOT, 1)
-    for event in m.kernel.records:
-        by_namespace.add(event, table)
-        table.apply(event)
+    add_all(m, by_namespace)
     owner = Container("docker", "ab" * 32, "we\x1bb")
-    births_of_inner = [e for e in births(m.kernel.records) if e.tid == nr(inner)]
-    first = First(nr(inner), births_of_inner[0].birth.start_ns)  # type: ignore[union-attr]
+    first = First(nr(inner), inner.start_boottime)
     asked: list[tuple[int, First | None, bool]] = []
 
     def whose(ns: int, number_1: First | None, is_current: bool) -> Container | None:
@@ -143,6 +142,5 @@ def test_containers_are_told_and_hostile_names_are_escaped() -> None:
     assert row["container"]["name"] == "we\\x1bb" and row["init"] == nr(inner)
     cells, columns = counts_table(rows, "where")
     assert columns[-1] == "CONTAINER" and [line[-1] for line in cells] == ["-", "we\\x1bb"]
-    without: Any = rows_json(by_namespace)
-    cells, columns = counts_table(without, "where")
+    _, columns = counts_table(rows_json(by_namespace), "where")  # type: ignore[arg-type]
     assert columns == ["BIRTHS", "PROCS", "THREADS", "FAILED", "NS", "LEVEL", "INIT", "COMM"]

@@ -99,10 +99,9 @@ def test_a_process_at_every_level() -> None:
 
 
 def test_a_thread_is_told_from_its_group() -> None:
-    [leader, thread] = processes(task(42, 7, ns=MIDDLE), task(43, 8, tgid=(42, 7), ns=MIDDLE))
-    assert (leader.pid, leader.tid) == (42, 42)
-    assert (thread.pid, thread.tid, thread.id) == (42, 43, "43@250")
-    assert [(level.pid, level.tid) for level in thread.levels] == [(42, 43), (7, 8)]
+    made = processes(task(42, 7, ns=MIDDLE), task(43, 8, tgid=(42, 7), ns=MIDDLE))
+    assert [(it.pid, it.tid, it.id) for it in made] == [(42, 42, "42@250"), (42, 43, "43@250")]
+    assert [(level.pid, level.tid) for level in made[1].levels] == [(42, 43), (7, 8)]
 
 
 def test_the_parents_number_ends_where_the_parents_namespace_does() -> None:
@@ -123,8 +122,7 @@ def test_a_parent_at_a_level_of_another_namespace_is_none_of_ours() -> None:
 def test_a_parent_that_was_not_read_is_not_known() -> None:
     [made] = processes(task(7, 2, 2, ppid=6, ns=INNER))
     assert ppids(made) == [6, None, None]
-    assert made.joined is None
-    assert not is_complete([made])
+    assert made.joined is None and not is_complete([made])
 
 
 def test_joined_is_neither_init_nor_a_child_of_the_namespace() -> None:
@@ -146,31 +144,34 @@ def test_joined_is_seen_from_inside_too() -> None:
     assert [process.joined for process in made] == [False, True]
 
 
-def test_namespaces_outwards_come_from_the_chain_of_parents() -> None:
-    [made] = processes(task(7, 2, 1, ns=INNER))
-    assert inums(made) == [HOST, MIDDLE, INNER]
-    assert made.ns == INNER
+DEEPEST = 4026532179
 
 
-def test_what_may_not_be_read_is_none() -> None:
-    [shallow, deep] = processes(task(5, ns=None), task(7, 2, 1, ns=None))
-    assert inums(shallow) == [HOST]  # one number: the mount's own namespace
-    assert inums(deep) == [HOST, None, None]
-    assert is_complete([shallow])
-    assert not is_complete([deep])
-    [nothing] = processes(task(5, ns=None), parents={})
-    assert inums(nothing) == [None]
-
-
-def test_an_inum_given_out_again_at_another_depth_is_not_believed() -> None:
-    [made] = processes(task(7, 2, 1, ns=MIDDLE))
-    assert inums(made) == [HOST, None, MIDDLE]
-
-
-def test_a_chain_that_ends_early_leaves_only_the_middle_unknown() -> None:
-    deepest = 4026532179
-    [made] = processes(task(7, 4, 2, 1, ns=deepest), parents={HOST: 0, deepest: INNER})
-    assert inums(made) == [HOST, None, INNER, deepest]
+@pytest.mark.parametrize(
+    ("reading", "parents", "known"),
+    [
+        (task(7, 2, 1, ns=INNER), PARENTS, [HOST, MIDDLE, INNER]),
+        (task(5, ns=None), PARENTS, [HOST]),  # one number: the mount's own namespace
+        (task(7, 2, 1, ns=None), PARENTS, [HOST, None, None]),
+        (task(5, ns=None), {}, [None]),
+        (task(7, 2, 1, ns=MIDDLE), PARENTS, [HOST, None, MIDDLE]),
+        (task(7, 4, 2, 1, ns=DEEPEST), {HOST: 0, DEEPEST: INNER}, [HOST, None, INNER, DEEPEST]),
+    ],
+    ids=[
+        "outwards from the chain of parents",
+        "one number, not read",
+        "several numbers, not read",
+        "no namespace is read",
+        "an inum given out again at another depth",
+        "a chain that ends early",
+    ],
+)
+def test_the_namespaces_of_a_process_are_those_that_were_read(
+    reading: TaskReading, parents: dict[int, int], known: list[int | None]
+) -> None:
+    [made] = processes(reading, parents=parents)
+    assert inums(made) == known and made.ns == known[-1]
+    assert is_complete([made]) == (None not in known)
 
 
 @pytest.mark.parametrize(
@@ -194,11 +195,9 @@ def test_a_start_seen_from_a_time_namespace(
 def test_without_starts_all_but_the_starts_is_the_same() -> None:
     tasks = (task(1), task(5, 2, ppid=1, ns=INNER), task(7, 0), task(8, tgid=(5,), name=b"a\\\\b"))
     made = processes(*tasks)
-    asked = read_processes(
-        Snapshot(tuple(one._replace(start_ticks=None) for one in tasks), PARENTS, starts=False),
-        boot_time=0,
-        ticks_per_second=100,
-    )
+    unstarted = tuple(one._replace(start_ticks=None) for one in tasks)
+    snapshot = Snapshot(unstarted, PARENTS, starts=False)
+    asked = read_processes(snapshot, boot_time=0, ticks_per_second=100)
     assert all(process.id and process.start_time for process in made)
     assert asked == [process._replace(id="", start_time="") for process in made]
 
@@ -253,20 +252,17 @@ def test_whose_a_namespace_is_and_who_shares_it() -> None:
     assert host.container is None
     assert [shared.name for shared in host.shared] == ["a\\x0a\\xff\\\\"]
     assert middle.container == web == middle.shared[0]
-    everyone = processes(task(1), task(6, 1, ns=MIDDLE))
-    everyone = with_owners(everyone, {MIDDLE: web})
+    everyone = with_owners(processes(task(1), task(6, 1, ns=MIDDLE)), {MIDDLE: web})
     VALIDATOR.validate(whole("processes", list(map(process_json, everyone))))
     told = [[level.container for level in process.levels] for process in everyone]
     assert told == [[None], [None, web]]
 
 
 def test_a_namespace_is_as_deep_as_its_tasks_or_those_inside_it_say() -> None:
-    deepest = 4026532179
-    parents = {HOST: 0, INNER: MIDDLE, deepest: INNER}  # nobody could tell of MIDDLE's parent
-    snapshot = Snapshot((task(1), task(7, 4, 2, 1, ns=deepest)), parents)
-    made = namespaces(snapshot, {})
+    parents = {HOST: 0, INNER: MIDDLE, DEEPEST: INNER}  # nobody could tell of MIDDLE's parent
+    made = namespaces(Snapshot((task(1), task(7, 4, 2, 1, ns=DEEPEST)), parents), {})
     assert {it.ns: (it.level, it.parent) for it in made} == {
-        HOST: (0, 0), INNER: (2, MIDDLE), deepest: (3, INNER),
+        HOST: (0, 0), INNER: (2, MIDDLE), DEEPEST: (3, INNER),
     }  # fmt: skip
 
 
@@ -312,12 +308,12 @@ def strategy(cls: Any) -> st.SearchStrategy[Any]:
         "PidNumbers": _pid_numbers,
         "PidType": st.sampled_from(events.PidType),
     }
-    fields = {}
-    for name, kind in cls.__annotations__.items():
-        if name == "birth":
-            fields[name] = st.none() | strategy(events.Birth)
-        else:
-            fields[name] = _values.get(name, kinds.get(kind.__forward_arg__, _integers))
+    fields = {
+        name: _values.get(name, kinds.get(kind.__forward_arg__, _integers))
+        for name, kind in cls.__annotations__.items()
+    }
+    if "birth" in fields:
+        fields["birth"] = st.none() | strategy(events.Birth)
     return st.builds(cls, **fields)
 
 
@@ -378,23 +374,7 @@ def test_an_event_in_full() -> None:
 )
 def test_an_integer_that_json_readers_round_is_a_string(flags: int, shown: object) -> None:
     line = event_json(events.TaskCreated(1, 2, 3, flags, 5, HOST))
-    assert line["flags"] == shown
-    assert line["children_ns"] == HOST
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        {**event_json(events.Lost(1, 2)), "more": 1},
-        {"type": "Lost", "ts_ns": 1, "total": 2},
-        {"type": "Unheard", "ts_ns": "1"},
-        {**event_json(events.TaskRenamed(1, 2, 3, b"")), "comm": "a\x1b"},
-        {**event_json(events.TaskRenamed(1, 2, 3, b"")), "comm": "a\\"},
-        {**event_json(events.TaskRenamed(1, 2, 3, b"")), "tid": -1},
-    ],
-)
-def test_the_schema_refuses(line: dict[str, Any]) -> None:
-    assert not VALIDATOR.is_valid(line)
+    assert (line["flags"], line["children_ns"]) == (shown, HOST)
 
 
 # --- the rest of the schema ------------------------------------------------------------------
@@ -441,9 +421,15 @@ def test_the_schema_accepts(document: dict[str, Any]) -> None:
         {key: value for key, value in VERIFICATION.items() if key != "complete"},
         {**DISAGREEMENT, "verdict": "agree"},
         {"schema": 2, "checks": [CHECK], "live": False, "probes": None},
+        {**event_json(events.Lost(1, 2)), "more": 1},
+        {"type": "Lost", "ts_ns": 1, "total": 2},
+        {"type": "Unheard", "ts_ns": "1"},
+        {**event_json(events.TaskRenamed(1, 2, 3, b"")), "comm": "a\x1b"},
+        {**event_json(events.TaskRenamed(1, 2, 3, b"")), "comm": "a\\"},
+        {**event_json(events.TaskRenamed(1, 2, 3, b"")), "tid": -1},
     ],
 )
-def test_the_schema_refuses_documents(document: dict[str, Any]) -> None:
+def test_the_schema_refuses(document: dict[str, Any]) -> None:
     assert not VALIDATOR.is_valid(document)
 
 
