@@ -128,31 +128,29 @@ def call(container: Answer | None) -> str | None:
 def test_whose_each_namespace_is(engine: FakeProc, ask: Ask) -> None:
     tree = ask(ns)
     assert tree["containers_known"]
-    assert call(tree[HOST]["container"]) is None
+    owners = {inum: call(tree[inum]["container"]) for inum in (HOST, WEB, POD, MADE)}
+    # The pod's first has no log, so no name; MADE is by a process of one that has the host's.
+    assert owners == {HOST: None, WEB: "na", POD: "nb", MADE: None}
     assert [call(shared) for shared in tree[HOST]["shared"]] == ["nd"]
-    assert call(tree[WEB]["container"]) == "na"
     assert tree[WEB]["shared"] == []
-    assert call(tree[POD]["container"]) == "nb"  # of no pod's name, since it has no log
     [shared] = tree[POD]["shared"]
-    assert (shared["pod_namespace"], shared["pod"], shared["container_name"]) == (
-        "prod", "shop-0", "cart"
-    )  # fmt: skip
-    assert shared["pod_uid"] == UID
-    assert tree[MADE]["container"] is None  # made by a process of one that has the host's
+    named = [shared[key] for key in ("pod_namespace", "pod", "container_name", "pod_uid")]
+    assert named == ["prod", "shop-0", "cart", UID]
 
 
 def test_each_level_of_a_process(engine: FakeProc, ask: Ask) -> None:
-    processes = ask(ps)
-    assert call(processes[1]["container"]) is None
-    assert call(processes[50]["container"]) == "nginx.service"
-    for number, container, levels in (
-        (21, "na", [None, "na"]),
-        (40, "nd", [None]),
-        (41, "nd", [None, None]),
-    ):
-        process = processes[number]
-        assert call(process["container"]) == container
-        assert [call(level["container"]) for level in process["levels"]] == levels
+    found = {
+        it["pid"]: (call(it["container"]), [call(level["container"]) for level in it["levels"]])
+        for it in ask(ps)["processes"]
+    }
+    expected = {
+        1: (None, [None]),
+        50: ("nginx.service", [None]),
+        21: ("na", [None, "na"]),
+        40: ("nd", [None]),
+        41: ("nd", [None, None]),
+    }
+    assert {number: found[number] for number in expected} == expected
 
 
 def test_the_text(engine: FakeProc, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,9 +161,8 @@ def test_the_text(engine: FakeProc, capsys: pytest.CaptureFixture[str]) -> None:
     ]  # fmt: skip
     assert run(ps, "-n", "-o", "PID,CONTAINER,NSCONTAINER", "--proc", str(engine.root)) == 0
     rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
-    assert rows["1"] == ["-", "-"]
-    assert rows["21"] == ["na", "-", "na"]
-    assert rows["41"] == ["nd", "-", "-"]
+    expected = {"1": ["-", "-"], "21": ["na", "-", "na"], "41": ["nd", "-", "-"]}
+    assert {number: rows[number] for number in expected} == expected
 
 
 def test_without_an_engine_there_are_ids(
@@ -204,8 +201,7 @@ def test_inside_a_cgroup_namespace_none_is_not_said(
     assert run(ns, "-o", "NS,CONTAINER", "-n", "--proc", str(proc.root)) == 0
     out, err = capsys.readouterr()
     rows = dict(line.split(maxsplit=1) for line in out.splitlines())
-    assert rows[str(WEB)] == "?"
-    assert rows[str(POD)].startswith(B[:12])
+    assert rows[str(WEB)] == "?" and rows[str(POD)].startswith(B[:12])
     assert "only the containers in it are known" in err
 
 

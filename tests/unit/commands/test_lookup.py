@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,28 +37,13 @@ def lookup(capfd: pytest.CaptureFixture[str]) -> Run:
 
     def run(*arguments: str, source: str = "session") -> tuple[int, list[list[str]], list[str]]:
         code = cli.main(["lookup", *arguments, "--source", f"simulated:{source}"])
-        out, err = capfd.readouterr()
-        lines = out.splitlines()
-        assert all(len(line) < 80 and line.isprintable() for line in [*lines, *err.splitlines()])
-        assert all(line.startswith("pidscope: ") for line in err.splitlines())
-        said = [line.removeprefix("pidscope: ") for line in err.splitlines()]
+        lines, messages = (text.splitlines() for text in capfd.readouterr())
+        assert all(len(line) < 80 and line.isprintable() for line in [*lines, *messages])
+        assert all(line.startswith("pidscope: ") for line in messages)
+        said = [line.removeprefix("pidscope: ") for line in messages]
         return code, [line.split() for line in lines], said
 
     return run
-
-
-@pytest.fixture
-def document(capfd: pytest.CaptureFixture[str]) -> Callable[..., list[dict[str, Any]]]:
-    """The entries of a valid document."""
-
-    def ask(*arguments: str, source: str = "session") -> list[dict[str, Any]]:
-        cli.main(["lookup", "-J", *arguments, "--source", f"simulated:{source}"])
-        made = valid(capfd.readouterr().out)
-        assert made["source"] == f"simulated:{source}"
-        found: list[dict[str, Any]] = made["lookups"]
-        return found
-
-    return ask
 
 
 # --- the rules -------------------------------------------------------------------------------
@@ -161,8 +147,10 @@ def test_what_the_record_has_dropped_is_not_known(
 ) -> None:
     monkeypatch.setattr(Ended.__init__, "__defaults__", (1,))
     code, _, said = lookup("99", source="dying-init")
-    assert code == 4
-    assert said[1] == "what had it before is not known: only the last 1 that ended are kept"
+    assert (code, said[1]) == (
+        4,
+        "what had it before is not known: only the last 1 that ended are kept",
+    )
 
 
 # --- standard input, and what is no number ---------------------------------------------------
@@ -226,10 +214,10 @@ def named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("named")
 def test_a_container_by_its_name(lookup: Run, capfd: Any) -> None:
+    options = ("-n", "-o", "TO,CONTAINER")
     for where in ("web", "name:web", "id:abab", "abab"):
-        assert lookup("-q", "17", "--in", where, source="containers")[1] == [["35"]]
-    _, lines, _ = lookup("17", "--in", "web", "-n", "-o", "TO,CONTAINER", source="containers")
-    assert lines == [["35", "web"]]
+        _, lines, _ = lookup("17", "--in", where, *options, source="containers")
+        assert lines == [["35", "web"]]
     cli.main(["ns", "--source", "simulated", "-o", "INIT,CONTAINER"])
     assert [line.split() for line in capfd.readouterr().out.splitlines()] == [
         ["INIT", "CONTAINER"], ["1", "-"], ["19", "web"], ["42", "\\x1bdb"],
@@ -244,30 +232,23 @@ def test_an_ambiguous_word_lists_what_it_may_be(
 ) -> None:
     same = {19: (Container("docker", "ab" * 32, "x"),), 42: (Container("podman", "cd" * 32, "x"),)}
     monkeypatch.setattr(Listed, "containers", lambda self, cgroups: same)
-    code, lines, said = lookup("17", "--in", "x", source="containers")
-    assert (code, lines) == (2, [])
-    assert said == [
-        "'x' is more than one place",
-        "one of these:",
-        f"ns:{BOX}  docker container x",
-        f"ns:{DEEP}  podman container x",
-    ]
+    places = [f"ns:{BOX}  docker container x", f"ns:{DEEP}  podman container x"]
+    fault = ["'x' is more than one place", "one of these:", *places]
+    assert lookup("17", "--in", "x", source="containers") == (2, [], fault)
 
 
 def test_a_shared_namespace_is_told(lookup: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    chains = {
-        19: (Container("docker", "ab" * 32, "web"),),
-        35: (Container("docker", "cd" * 32, "side"),),
-    }
-    monkeypatch.setattr(Listed, "containers", lambda self, cgroups: chains)
+    web, side = Container("docker", "ab" * 32, "web"), Container("docker", "cd" * 32, "side")
+    monkeypatch.setattr(Listed, "containers", lambda self, cgroups: {19: (web,), 35: (side,)})
     code, _, said = lookup("17", "--in", "side", "-n", source="containers")
-    assert code == 0
-    assert " ".join(said) == f"docker container side shares pid:[{BOX}] with docker container web"
+    text = f"docker container side shares pid:[{BOX}] with docker container web"
+    assert (code, " ".join(said)) == (0, text)
 
 
 @pytest.mark.usefixtures("named")
-def test_containers_in_json(document: Any, capfd: Any) -> None:
-    [entry] = document("17", "--in", "web", source="containers")
+def test_containers_in_json(capfd: Any) -> None:
+    cli.main(["lookup", "-J", "17", "--in", "web", "--source", "simulated"])
+    [entry] = valid(capfd.readouterr().out)["lookups"]
     assert entry["process"]["container"]["name"] == "web"
     cli.main(["ns", "-J", "--source", "simulated"])
     made = valid(capfd.readouterr().out)
@@ -298,8 +279,7 @@ def test_of_the_dead_nothing_is_known_here() -> None:
     done = live(str(child.pid))
     assert (done.returncode, done.stdout) == (4, "")
     assert "nothing was recording" in done.stderr and "pidscope watch" in done.stderr
-    made = valid(live("-J", str(child.pid)).stdout)
-    assert made["lookups"][0]["ended"] is None
+    assert valid(live("-J", str(child.pid)).stdout)["lookups"][0]["ended"] is None
     quiet = live("-q", str(child.pid))
     assert (quiet.returncode, quiet.stdout) == (1, "")
 
@@ -314,6 +294,16 @@ def test_who_may_be_hidden_is_not_called_nobody(tmp_path: Path) -> None:
     assert live("9", "--proc", str(tmp_path)).returncode == 4
     assert live("7", "--proc", str(tmp_path)).returncode == 0
     assert live("7", "--in", "host", "--proc", str(tmp_path)).returncode == 3
+
+
+@contextlib.contextmanager
+def printing(*command: str) -> Iterator[tuple[int, str]]:
+    """A process, and the line that it prints; it ends when its standard input does."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        yield process.pid, process.stdout.readline().strip()
+        process.communicate()
 
 
 HELD = """
@@ -331,12 +321,8 @@ sys.stdin.read()
 
 
 def test_a_session_of_this_host_without_its_leader() -> None:
-    command = [sys.executable, "-c", HELD]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None and process.stdout is not None
-        leader = process.stdout.readline().decode().strip()
+    with printing(sys.executable, "-c", HELD) as (_, leader):
         done = live(leader, "-n", "-o", "WHAT")
-        process.stdin.close()
     assert (done.returncode, done.stdout) == (1, "no process: session of 1, group of 1\n")
 
 
@@ -347,15 +333,10 @@ def test_the_init_of_a_new_namespace_and_a_thread_in_it() -> None:
         "threading.Thread(target=sys.stdin.read).start()\n"
         "print(threading.enumerate()[1].native_id, flush=True)"
     )
-    command = ["unshare", "-p", "-f", sys.executable, "-c", code]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None and process.stdout is not None
-        tid = process.stdout.readline().decode().strip()
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-        [init] = children.split()
+    with printing("unshare", "-p", "-f", sys.executable, "-c", code) as (outside, tid):
+        [init] = Path(f"/proc/{outside}/task/{outside}/children").read_text().split()
         inside = live("-q", "1", "--in", f"pid:{init}").stdout
         thread = live(tid, "--in", f"pid:{init}", "-n", "-o", "WHAT").stdout
         back = live("-q", init, "--to", f"pid:{init}").stdout
-        process.stdin.close()
     assert (inside, back) == (f"{init}\n", "1\n")
     assert thread == f"thread {tid} of process 1\n"

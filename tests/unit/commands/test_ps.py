@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pidscope.commands import ps
-from pidscope.errors import HostError, PidscopeError, ProcError, UsageError
+from pidscope.commands import ns, ps
+from pidscope.errors import HostError, NotFound, ProcError, UsageError
 from pidscope.escape import unescape
 from pidscope.gc_pause import gc_paused
 from tests import CHECKOUT
@@ -46,6 +47,10 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
         return valid(capsys.readouterr().out)
 
     return ask
+
+
+def numbers(document: Answer) -> list[int]:
+    return [process["pid"] for process in document["processes"]]
 
 
 def below(document: Answer, pid: int) -> dict[str, list[Answer]]:
@@ -122,7 +127,7 @@ def test_zombies_and_only_they(answer: Callable[..., Answer]) -> None:
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     document = answer("--zombies")
     child.wait()
-    assert child.pid in [it["pid"] for it in document["processes"]]
+    assert child.pid in numbers(document)
     assert {it["state"] for it in document["processes"]} == {"Z"}
 
 
@@ -148,37 +153,37 @@ def test_an_unknown_place_is_wrong_usage(where: str) -> None:
 def test_a_place_that_is_not_there() -> None:
     child = subprocess.Popen(["true"])
     child.wait()
-    with pytest.raises(PidscopeError, match="no process") as caught:
+    with pytest.raises(NotFound, match="no process"):
         run(ps, "--in", f"pid:{child.pid}")
-    assert caught.value.exit_code == 1
-    with pytest.raises(PidscopeError, match=r"no PID namespace pid:\[1\]"):
+    with pytest.raises(NotFound, match=r"no PID namespace pid:\[1\]"):
         run(ps, "--in", "ns:1")
 
 
-def test_an_unknown_column_is_wrong_usage() -> None:
+@pytest.mark.parametrize("command", [ps, ns], ids=["ps", "ns"])
+def test_an_unknown_column_is_wrong_usage(command: Any) -> None:
     with pytest.raises(UsageError, match="no column 'CMD'"):
-        run(ps, "-o", "PID,CMD")
+        run(command, "-o", "NS,CMD")
 
 
 def test_self_is_where_this_process_is(answer: Callable[..., Answer]) -> None:
     for where in ("self", f"pid:{os.getpid()}"):
-        found = [it["pid"] for it in answer("--in", where)["processes"]]
-        assert os.getpid() in found
+        assert os.getpid() in numbers(answer("--in", where))
 
 
 def test_host_is_the_initial_namespace_or_refused(
     answer: Callable[..., Answer], tmp_path: Path
 ) -> None:
     if answer()["outermost"]["initial"]:
-        assert os.getpid() in [it["pid"] for it in answer("--in", "host")["processes"]]
+        assert os.getpid() in numbers(answer("--in", "host"))
     put_proc(tmp_path)
     with pytest.raises(HostError, match=r"pid:\[77\], which is not known to be the host's"):
         run(ps, "--proc", str(tmp_path), "--in", "host")
 
 
-def test_a_root_that_is_no_proc(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [ps, ns], ids=["ps", "ns"])
+def test_a_root_that_is_no_proc(command: Any, tmp_path: Path) -> None:
     with pytest.raises(HostError, match="not a mounted proc"):
-        run(ps, "--proc", str(tmp_path))
+        run(command, "--proc", str(tmp_path))
 
 
 def test_complete_is_false_where_init_is_hidden(
@@ -191,11 +196,9 @@ def test_complete_is_false_where_init_is_hidden(
 
 
 def test_a_kernel_without_pid_namespaces_says_so(tmp_path: Path) -> None:
-    (tmp_path / "7").mkdir()
-    (tmp_path / "7" / "status").write_text(
-        "Name:\tx\nState:\tS (sleeping)\nTgid:\t7\nPid:\t7\nPPid:\t0\n"
-    )
-    (tmp_path / "self").symlink_to("7")
+    put_proc(tmp_path)
+    status = tmp_path / "7" / "status"
+    status.write_text(status.read_text().partition("NStgid")[0])
     with pytest.raises(ProcError, match="CONFIG_PID_NS"):
         run(ps, "--proc", str(tmp_path))
 
@@ -212,11 +215,10 @@ def test_the_tree_at_every_level(tree: int, answer: Callable[..., Answer]) -> No
     assert len(set(chain)) == 4
     assert job["ns"] == chain[3] == Path(f"/proc/{job['pid']}/ns/pid").stat().st_ino
     inits = sorted(named["init"], key=lambda it: len(it["levels"]))
-    assert [it["levels"][-1]["pid"] for it in inits] == [1, 1, 1]
-    assert [it["levels"][-1]["ppid"] for it in inits] == [0, 0, 0]
-    assert [level["ppid"] for level in job["levels"]] == [
-        level["pid"] for level in inits[2]["levels"]
-    ]
+    innermost = [it["levels"][-1] for it in inits]
+    assert [(level["pid"], level["ppid"]) for level in innermost] == [(1, 0)] * 3
+    parents = [level["ppid"] for level in job["levels"]]
+    assert parents == [level["pid"] for level in inits[2]["levels"]]
     [database] = named["db"]
     assert database["levels"][-1]["sid"] == database["levels"][-1]["pid"]
     assert job["levels"][-1]["sid"] == 0
@@ -276,14 +278,11 @@ def test_nobody_sees_all_numbers_and_is_told_what_is_missing() -> None:
         document = valid(as_user(NOBODY, place, "-J").stdout)
         assert document["complete"] is False
         [seen] = below(document, 1)["job"]
-        own = as_root["outermost"]["ns"]
-        assert [level["ns"] for level in seen["levels"]] == [own, None, None, None]
-        for level in job["levels"][1:]:
-            level["ns"] = None
-        assert seen["levels"] == job["levels"]
+        own, *hidden = job["levels"]
+        assert own["ns"] == as_root["outermost"]["ns"] and len(hidden) == 3
+        assert seen["levels"] == [own, *({**level, "ns": None} for level in hidden)]
         text = as_user(NOBODY, place)
-        assert text.returncode == 0
-        assert "run as root" in text.stderr
+        assert text.returncode == 0 and "run as root" in text.stderr
         hidden = as_user(NOBODY, place, "--in", f"pid:{job['pid']}")
         assert "HostError: this user may not read the namespace" in hidden.stderr
         absent = as_user(NOBODY, place, "--in", f"ns:{job['ns']}")
@@ -338,6 +337,8 @@ def test_self_is_the_container_in_the_hosts_proc() -> None:
 def test_a_time_namespace_shifts_nothing(offset: str, answer: Callable[..., Answer]) -> None:
     place = ("unshare", "-T", "--boottime", offset, "-f")
     seen = valid(elsewhere(place, "-J").stdout)
-    found = {it["pid"]: (it["id"], it["start_time"]) for it in seen["processes"]}
-    here = {it["pid"]: (it["id"], it["start_time"]) for it in answer()["processes"]}
-    assert found[os.getpid()] == here[os.getpid()]
+    starts = [
+        {it["pid"]: (it["id"], it["start_time"]) for it in document["processes"]}
+        for document in (seen, answer())
+    ]
+    assert starts[0][os.getpid()] == starts[1][os.getpid()]

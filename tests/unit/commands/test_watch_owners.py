@@ -19,7 +19,7 @@ from pidscope.sources.listing import listed_host
 from pidscope.sources.watch import LiveHost
 from pidscope.table.table import Table
 from tests.unit.commands.test_containers import HOST, POD, WEB, A, B, C, FakeProc, proc
-from tests.unit.machine import Machine, nr
+from tests.unit.machine import Machine, inum, nr
 from tests.unit.stepped_kernel import ROOT
 
 __all__ = ["proc"]  # the fixture
@@ -124,8 +124,8 @@ def test_services_and_threads_and_others_own_nothing(watch: Any) -> None:
         (301, 3010, (ONE,)), birth(301, NEW, 2),
         (1, 10, (ONE,)), birth(1, HOST),
     )  # fmt: skip
-    for first in (First(300, 3000), First(301, 3010), First(1, 10)):
-        assert owners.of(NEW, first, is_current=True) is None
+    firsts = (First(300, 3000), First(301, 3010), First(1, 10))
+    assert [owners.of(NEW, first, is_current=True) for first in firsts] == [None] * 3
 
 
 def test_what_was_there_before_and_what_is_there_now(proc: FakeProc, watch: Any) -> None:
@@ -138,13 +138,17 @@ def test_what_was_there_before_and_what_is_there_now(proc: FakeProc, watch: Any)
         # it has the number and the inum, but has started again
         (20, 200, (ONE,)), birth(20, WEB, 1),
     )  # fmt: skip
-    assert owners.of(NEW, First(300, 3000), is_current=True) is None
-    assert owners.of(INNER, First(301, 3010), is_current=True) is None
-    assert owners.of(WEB, None, is_current=False).id == A
-    assert owners.of(WEB, None, is_current=True).id == A
-    assert owners.of(POD, None, is_current=True).id == B
-    assert owners.of(HOST, None, is_current=True) is None
-    assert owners.of(WEB, First(20, 200), is_current=False) == ONE
+    expected = {
+        (NEW, First(300, 3000), True): None,
+        (INNER, First(301, 3010), True): None,
+        (WEB, None, False): A,
+        (WEB, None, True): A,
+        (POD, None, True): B,
+        (HOST, None, True): None,
+        (WEB, First(20, 200), False): ONE.id,
+    }
+    owned = {asked: owners.of(*asked) for asked in expected}
+    assert {asked: owner and owner.id for asked, owner in owned.items()} == expected
 
 
 def test_memory_is_bounded(watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,29 +161,20 @@ def test_memory_is_bounded(watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_host_tells_of_a_task_only_if_it_is_the_same(proc: FakeProc) -> None:
     host = LiveHost(ProcFs(proc.root), "auto")
-    [container] = host.chain(21, 21)  # started at tick 21
-    assert container.id == A
-    assert host.chain(21, 22) == host.chain(99, 99) == host.chain(1, 1) == ()
-    [in_pod] = host.chain(31, 31)
-    assert in_pod.id == C
+    tasks = {(21, 21): [A], (31, 31): [C], (21, 22): [], (99, 99): [], (1, 1): []}  # and ticks
+    assert {task: [it.id for it in host.chain(*task)] for task in tasks} == tasks
 
 
 def test_a_row_of_a_model_kernel_has_its_owner(watch: Any) -> None:
     m, by_namespace, world = Machine(), ByNamespace(), World()
     inner = m.contain(m.fork(m.kernel.init))
     table, owners = Table(ROOT, 1), NamespaceOwners(world)  # type: ignore[arg-type]
+    world.chains[nr(inner), inner.start_boottime] = (ONE,)
     for event in m.kernel.records:
-        if (
-            isinstance(event, events.PidAttached)
-            and event.birth is not None
-            and event.tid == nr(inner)
-        ):
-            world.chains[event.tid, event.birth.start_ns] = (ONE,)
         by_namespace.add(event, table)
         owners.observe(event, SESSION)
         table.apply(event)
     owners.end()
-    containers = [
-        row["container"] and row["container"]["id"] for row in rows_json(by_namespace, owners.of)
-    ]
-    assert sorted(containers, key=str) == [ONE.id, None]
+    rows = rows_json(by_namespace, owners.of)
+    owned = {row["ns"]: row["container"] and row["container"]["id"] for row in rows}
+    assert owned == {inum(inner): ONE.id, ROOT: None}

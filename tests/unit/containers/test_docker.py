@@ -234,5 +234,5 @@ def test_any_answer_is_names_or_a_reason(answer: bytes) -> None:
     except NoAnswer as reason:
         assert str(reason).isprintable()
         return
-    for number, name in names.items():
-        assert len(number) == 64 and name.isprintable() and name.isascii()
+    assert all(len(number) == 64 for number in names)
+    assert all(name.isprintable() and name.isascii() for name in names.values())

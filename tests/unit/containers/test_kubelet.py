@@ -32,8 +32,7 @@ def test_a_link_names_the_container_and_its_pod(tmp_path: Path) -> None:
 def test_a_directory_names_the_pod_of_one_without_a_log(tmp_path: Path) -> None:
     (tmp_path / "var/log/pods" / f"kube-system_etcd.node-1_{HASH}").mkdir(parents=True)
     named = read_kubelet(str(tmp_path)).name(container(uid=HASH))
-    assert (named.pod, named.pod_namespace) == ("etcd.node-1", "kube-system")
-    assert named.container_name is None
+    assert named == container(uid=HASH)._replace(pod="etcd.node-1", pod_namespace="kube-system")
 
 
 def test_no_kubelet_no_names(tmp_path: Path) -> None:

@@ -67,13 +67,15 @@ def test_each_engine_is_asked_once_and_only_for_its_own(engines: Engines) -> Non
 
 def test_only_a_user_asks_a_users_engine(engines: Engines) -> None:
     """It could give any name to any container; only its own user can be deceived by it."""
-    named(f"/docker/{A}")
-    assert engines.asked == ["/nowhere/run/docker.sock"]
-    named(f"/docker/{A}", uid=1000)
-    assert engines.asked[1:] == ["/nowhere/run/docker.sock", "/nowhere/run/user/1000/docker.sock"]
-    engines.names = {A: "web"}
-    named(f"/docker/{A}", uid=1000)
-    assert engines.asked[3:] == ["/nowhere/run/docker.sock"]
+    hosts, own = "/nowhere/run/docker.sock", "/nowhere/run/user/1000/docker.sock"
+    for names, uid, asked in (
+        ({}, 0, [hosts]),
+        ({}, 1000, [hosts, own]),
+        ({A: "web"}, 1000, [hosts]),
+    ):
+        engines.names, engines.asked = names, []
+        named(f"/docker/{A}", uid=uid)
+        assert engines.asked == asked
 
 
 def test_a_service_around_a_container_stays(engines: Engines) -> None:
@@ -92,9 +94,8 @@ def test_what_is_inside_a_container_is_not_named_by_the_hosts_engine(engines: En
 def test_an_engine_that_does_not_answer_leaves_the_id_and_is_reported(engines: Engines) -> None:
     engines.reason = NoAnswer("it did not answer in time")
     answer = named(f"/docker/{A}", f"/machine.slice/libpod-{B}.scope")
-    assert [(chain[0].id, chain[0].name) for chain in answer.chains.values()] == [
-        (A, None), (B, None)
-    ]  # fmt: skip
+    unnamed = [(chain[0].id, chain[0].name) for chain in answer.chains.values()]
+    assert unnamed == [(A, None), (B, None)]
     assert answer.silent == (
         "/run/docker.sock: it did not answer in time",
         "/run/podman/podman.sock: it did not answer in time",
@@ -103,8 +104,7 @@ def test_an_engine_that_does_not_answer_leaves_the_id_and_is_reported(engines: E
 
 def test_an_engine_that_is_not_there_is_not_reported(engines: Engines) -> None:
     engines.reason = NoEngine("no process listens there")
-    path = f"/actions_job/{A}"
-    assert named(path) == Named({0: parse_path(path)})
+    assert named(f"/actions_job/{A}") == Named({0: parse_path(f"/actions_job/{A}")})
 
 
 def test_what_the_kubelet_names_no_engine_is_asked_for(engines: Engines, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -34,11 +35,28 @@ def namespace(ns: int, level: int, init: int | None = 1, **more: Any) -> Namespa
     )._replace(**more)  # fmt: skip
 
 
-def table(*processes: Process, width: int | None = WIDTH, **more: Any) -> list[str]:
-    columns = more.pop("columns", tables.PS_DEFAULT)
-    comms, headings = more.pop("comms", {}), more.pop("headings", True)
-    text = tables.process_table(processes, columns, comms, headings=headings, width=width)
-    return text.split("\n")
+def table(
+    *processes: Process,
+    columns: Sequence[str] = tables.PS_DEFAULT,
+    comms: Mapping[int, str] = {},
+    headings: bool = True,
+    width: int | None = WIDTH,
+    **more: Any,
+) -> list[str]:
+    options = {"headings": headings, "width": width, **more}
+    return tables.process_table(processes, columns, comms, **options).split("\n")
+
+
+def tree(
+    *spaces: Namespace,
+    columns: Sequence[str] = tables.NS_DEFAULT,
+    comms: Mapping[int, str] = {},
+    headings: bool = True,
+    width: int | None = None,
+    **more: Any,
+) -> list[str]:
+    options = {"headings": headings, "width": width, **more}
+    return tables.namespace_tree(spaces, comms, columns, **options).split("\n")
 
 
 def test_the_table() -> None:
@@ -64,16 +82,14 @@ def test_every_column_of_ps_by_itself(column: str) -> None:
 
 
 def test_a_reaper_is_the_parents_name_or_not_known() -> None:
-    found = table(process(42), columns=["REAPER"], headings=False, comms={1: "init"})
-    assert found == ["init"]
-    assert table(process(42), columns=["REAPER"], headings=False) == ["?"]
+    for comms, shown in ({1: "init"}, "init"), ({}, "?"):
+        made = table(process(42), columns=["REAPER"], headings=False, comms=comms)
+        assert made == [shown]
 
 
 def test_the_container_gives_way_before_a_name() -> None:
-    container = Container("docker", "a" * 64, "n" * 70)
-    made = table(
-        process(42, container=container, comm="c" * 15), columns=["PID", "CONTAINER", "COMM"]
-    )
+    one = process(42, container=Container("docker", "a" * 64, "n" * 70), comm="c" * 15)
+    made = table(one, columns=["PID", "CONTAINER", "COMM"])
     assert max(map(len, made)) == WIDTH and made[1].endswith("…  " + "c" * 15)
 
 
@@ -85,36 +101,49 @@ def test_columns_that_show_every_level() -> None:
     assert table(made, columns=columns, headings=False) == ["42 8  42 7  40 ?  42 0  42 7  1"]
 
 
-def test_a_long_name_is_cut_visibly_and_only_as_far_as_needed() -> None:
-    made = table(process(42, comm="kworker/u8:2-events_unbound_and_more_of_that"))
-    assert max(map(len, made)) == WIDTH
-    assert made[1].endswith("…")
-    uncut = table(process(42, comm="k" * 60), width=None)
-    assert uncut[1].endswith(" " + "k" * 60)
-
-
-def test_seven_digits_at_two_levels_fit() -> None:
-    made = table(process(4194303, 1234, comm="a" * 15, joined=True))
-    assert max(map(len, made)) <= WIDTH
-    assert "4194303 1234 " in made[1]
-
-
-def test_a_deep_task_loses_inner_levels_but_no_digit_of_the_ends() -> None:
-    numbers = [*range(4194000, 4194031), 17]
-    made = table(process(*numbers, comm="a" * 15), process(3, 1, comm="shallow"))
-    assert max(map(len, made)) <= WIDTH
-    assert "4194000 … 17 " in made[1]
-    assert "  3 1  " in made[2] and made[2].endswith("shallow")
-
-
-def test_the_ends_stay_whole_even_where_they_do_not_fit() -> None:
-    [_, line] = table(process(4194301, 4194302, 4194303, comm="a" * 15))
-    assert "  4194301 … 4194303  " in line
-
-
-def test_what_a_long_name_needs_is_not_taken_from_the_numbers() -> None:
-    made = table(process(12345, 2345, 345, comm="k" * 64))
-    assert "12345 2345 345 " in made[1]
+@pytest.mark.parametrize(
+    ("numbers", "comm", "line"),
+    [
+        (
+            [4194303, 1234],
+            "a" * 15,
+            "4194303  4194303 1234  4026532177     1  4194303  4194303  S     aaaaaaaaaaaaa…",
+        ),
+        (
+            [*range(4194000, 4194031), 17],
+            "a" * 15,
+            "4194000  4194000 … 17  4026532177     1  4194000  4194000  S     aaaaaaaaaaaaa…",
+        ),
+        (
+            [4194301, 4194302, 4194303],
+            "a" * 15,
+            "4194301  4194301 … 4194303  4026532177     1  4194301  4194301  S     aaaaaaaa…",
+        ),
+        (
+            [12345, 2345, 345],
+            "k" * 64,
+            "12345  12345 2345 345  4026532177     1  12345  12345  S     kkkkkkkkkkkkkkkkk…",
+        ),
+        (
+            [42],
+            "kworker/u8:2-events_unbound_and_more_of_that",
+            " 42  42     4026532177     1    42   42  S     kworker/u8:2-events_unbound_and…",
+        ),
+    ],
+    ids=[
+        "seven digits at two levels",
+        "a deep task loses inner levels but no digit of the ends",
+        "the ends stay whole even where they do not fit",
+        "what a long name needs is not taken from the numbers",
+        "a long name is cut visibly, and only as far as needed",
+    ],
+)
+def test_what_is_cut_and_what_is_not(numbers: list[int], comm: str, line: str) -> None:
+    made = table(process(*numbers, comm=comm), process(3, 1, comm="shallow"))
+    assert made[1] == line and len(line) == WIDTH
+    assert "  3 1  " in made[2] and made[2].endswith("  shallow")
+    [_, uncut] = table(process(*numbers, comm=comm), width=None)
+    assert uncut.endswith(" " + comm)
 
 
 @steady
@@ -152,14 +181,8 @@ def test_a_name_is_shown_as_it_is_escaped(name: bytes) -> None:
 
 
 def test_the_tree() -> None:
-    text = tables.namespace_tree(
-        [namespace(10, 0), namespace(20, 1, init=42), namespace(30, 2, init=None)],
-        {1: "systemd", 42: "  nginx"},
-        tables.NS_DEFAULT,
-        headings=True,
-        width=WIDTH,
-    )
-    assert text.split("\n") == [
+    spaces = [namespace(10, 0), namespace(20, 1, init=42), namespace(30, 2, init=None)]
+    assert tree(*spaces, comms={1: "systemd", 42: "  nginx"}, width=WIDTH) == [
         "NS      LEVEL  INIT  PROCS  THREADS  ZOMBIES  COMM",
         "10          0     1      2        3        1  systemd",
         "  20        1    42      2        3        1    nginx",
@@ -169,9 +192,7 @@ def test_the_tree() -> None:
 
 @pytest.mark.parametrize("column", [*tables.NS_COLUMNS, "COMM"])
 def test_every_column_of_ns_by_itself(column: str) -> None:
-    tree = [namespace(10, 0)]
-    text = tables.namespace_tree(tree, {1: "c"}, [column], headings=True, width=None)
-    assert text.split("\n")[0].strip() == column
+    assert tree(namespace(10, 0), comms={1: "c"}, columns=[column])[0].strip() == column
 
 
 def test_choosing_columns() -> None:
@@ -193,14 +214,14 @@ def test_a_container_at_each_level_and_who_shares_a_namespace() -> None:
     assert table(made, columns=["CONTAINER", "NSCONTAINER"], headings=False) == [
         "web  - bbbbbbbbbbbb"
     ]
-    tree = [namespace(1, 0, shared=[named]), namespace(2, 1, container=plain, shared=[named])]
-    text = tables.namespace_tree(tree, {}, ["CONTAINER"], headings=False, width=None)
-    assert text.split("\n") == ["- +web", "bbbbbbbbbbbb +web"]
+    spaces = [namespace(1, 0, shared=[named]), namespace(2, 1, container=plain, shared=[named])]
+    made = tree(*spaces, columns=["CONTAINER"], headings=False)
+    assert made == ["- +web", "bbbbbbbbbbbb +web"]
 
 
 def test_no_container_and_not_known_are_told_apart() -> None:
     columns = ["CONTAINER", "NSCONTAINER"]
     assert table(process(7, 1), columns=columns, headings=False) == ["-  - -"]
-    options = {"headings": False, "width": None, "containers_known": False}
-    assert tables.process_table([process(7, 1)], columns, {}, **options) == "?  ? ?"  # type: ignore[arg-type]
-    assert tables.namespace_tree([namespace(1, 0)], {}, columns[:1], **options) == "?"  # type: ignore[arg-type]
+    unknown = {"headings": False, "containers_known": False}
+    assert table(process(7, 1), columns=columns, **unknown) == ["?  ? ?"]
+    assert tree(namespace(1, 0), columns=columns[:1], **unknown) == ["?"]
