@@ -42,124 +42,141 @@ def docker(number: str) -> Container:
     return Container("docker", number)
 
 
+def in_pod(number: str) -> Container:
+    return Container("oci", number, pod_uid=POD_UID)
+
+
 def test_chains_of_files() -> None:
     both = f"0::/docker/{A}\n".encode()
     assert chains({7: both, 8: both, 9: b"0::/\n"}) == {7: (docker(A),), 8: (docker(A),), 9: ()}
 
 
-def test_two_containers_and_who_was_executed_in_one() -> None:
-    homes = found([
-        (process(20, (ONE, 1)), f"/docker/{A}"),
-        (process(21, (ONE, 17)), f"/docker/{A}"),
-        (process(30, (TWO, 1)), f"/docker/{B}"),
-        (process(31, (TWO, 17)), f"/docker/{B}"),
-    ])  # fmt: skip
-    assert homes == Homes({ONE: docker(A), TWO: docker(B)}, {})
+POD_UID = "1c2e3f40-aaaa-bbbb-cccc-0123456789ab"
+POD = f"/kubepods/pod{POD_UID}"
+C1 = Container("lxc", "c1", "c1")
+SERVICE_A, SERVICE_B = (Container("systemd", "", unit=f"{name}.service") for name in "ab")
+THREAD = process(21, (ONE, 7))._replace(tid=22)
+HIDDEN = process(30, (TWO, 1))._replace(ns=None)
+
+# By title: processes and their cgroups, when each started where that has to be asked, the homes.
+CASES: dict[str, tuple[list[tuple[Process, str]], dict[int, int] | None, Homes]] = {
+    "two containers, and a process executed in each": (
+        [
+            (process(20, (ONE, 1)), f"/docker/{A}"),
+            (process(21, (ONE, 17)), f"/docker/{A}"),
+            (process(30, (TWO, 1)), f"/docker/{B}"),
+            (process(31, (TWO, 17)), f"/docker/{B}"),
+        ],
+        None,
+        Homes({ONE: docker(A), TWO: docker(B)}, {}),
+    ),
+    "a container in a container": (
+        [
+            (process(20, (ONE, 1)), f"/docker/{A}/init"),
+            (process(21, (ONE, 7), (TWO, 1)), f"/docker/{A}/docker/{B}"),
+        ],
+        None,
+        Homes({ONE: docker(A), TWO: docker(B)}, {}),
+    ),
+    "the same name inside is another container": (
+        [
+            (process(20, (ONE, 1)), "/lxc.payload.c1/init.scope"),
+            (process(21, (ONE, 7), (TWO, 1)), "/lxc.payload.c1/lxc.payload.c1/init.scope"),
+        ],
+        None,
+        Homes({ONE: C1, TWO: C1}, {}),
+    ),
+    # Both are of one container: the oldest member tells which is its.
+    "a namespace that a process made inside is no container's": (
+        [
+            (process(20, (ONE, 1)), f"/docker/{A}"),
+            (process(21, (ONE, 7), (TWO, 1)), f"/docker/{A}"),
+        ],
+        {20: 5, 21: 6},
+        Homes({ONE: docker(A)}, {}),
+    ),
+    "--pid=host": (
+        [(process(20), f"/docker/{A}")],
+        None,
+        Homes({}, {HOST: (docker(A),)}),
+    ),
+    "--pid=host, and one of its processes made a namespace": (
+        [(process(20), f"/docker/{A}"), (process(21, (ONE, 1)), f"/docker/{A}")],
+        {20: 5, 21: 6},
+        Homes({}, {HOST: (docker(A),)}),
+    ),
+    # It joins the cgroup before the namespace, and is younger than the container's init.
+    "what a runtime executes passes through the host": (
+        [(process(15), f"/docker/{A}"), (process(20, (ONE, 1)), f"/docker/{A}")],
+        {20: 5, 15: 9},
+        Homes({ONE: docker(A)}, {}),
+    ),
+    "of two that are equally old the lower number is the oldest": (
+        [(process(20, (ONE, 1)), f"/docker/{A}"), (process(15), f"/docker/{A}")],
+        {20: 5, 15: 5},
+        Homes({}, {HOST: (docker(A),)}),
+    ),
+    "one that is gone when asked for its start is not the oldest": (
+        [(process(20, (ONE, 1)), f"/docker/{A}"), (process(25), f"/docker/{A}")],
+        {20: 5},
+        Homes({ONE: docker(A)}, {}),
+    ),
+    "a pod that shares its namespace": (
+        [
+            (process(20, (ONE, 1)), f"{POD}/{A}"),
+            (process(21, (ONE, 7)), f"{POD}/{B}"),
+            (process(22, (ONE, 8)), f"{POD}/{C}"),
+        ],
+        None,
+        Homes({ONE: in_pod(A)}, {ONE: (in_pod(B), in_pod(C))}),
+    ),
+    # `nsenter -p`: numbers there, and the cgroup of a session on the host.
+    "one that entered the namespace alone is no member": (
+        [
+            (process(20, (ONE, 1)), f"/docker/{A}"),
+            (process(40, (ONE, 9)), "/user.slice/user-0.slice/session-1.scope"),
+        ],
+        None,
+        Homes({ONE: docker(A)}, {}),
+    ),
+    "services with PIDs of their own, on the host and in a container": (
+        [
+            (process(20, (ONE, 1)), "/system.slice/a.service"),
+            (process(30), "/system.slice/b.service"),
+            (process(40, (TWO, 1)), "/lxc/c1/init.scope"),
+            (process(41, (TWO, 5)), "/lxc/c1/system.slice/b.service"),
+            (process(42, (TWO, 6), (THREE, 1)), "/lxc/c1/system.slice/b.service"),
+        ],
+        {40: 1, 41: 2, 42: 3},
+        Homes({ONE: SERVICE_A, TWO: C1, THREE: SERVICE_B}, {}),
+    ),
+    "a namespace inside that of a service is not the service's": (
+        [
+            (process(20, (ONE, 1)), "/system.slice/a.service"),
+            (process(21, (ONE, 5), (TWO, 1)), "/system.slice/a.service"),
+        ],
+        None,
+        Homes({ONE: SERVICE_A}, {}),
+    ),
+    "threads, and namespaces that may not be read, say nothing": (
+        [(THREAD, f"/docker/{A}"), (HIDDEN, f"/docker/{B}")],
+        None,
+        Homes({}, {}),
+    ),
+    "the root cgroup is no container": ([(process(20, (ONE, 1)), "/")], None, Homes({}, {})),
+    "a scope is no container": ([(process(20, (ONE, 1)), "/init.scope")], None, Homes({}, {})),
+    "a session is no container": (
+        [(process(20, (ONE, 1)), "/user.slice/user-0.slice/session-1.scope")],
+        None,
+        Homes({}, {}),
+    ),
+}
 
 
-def test_a_container_in_a_container() -> None:
-    homes = found([
-        (process(20, (ONE, 1)), f"/docker/{A}/init"),
-        (process(21, (ONE, 7), (TWO, 1)), f"/docker/{A}/docker/{B}"),
-    ])  # fmt: skip
-    assert homes == Homes({ONE: docker(A), TWO: docker(B)}, {})
-
-
-def test_the_same_name_inside_is_another_container() -> None:
-    homes = found([
-        (process(20, (ONE, 1)), "/lxc.payload.c1/init.scope"),
-        (process(21, (ONE, 7), (TWO, 1)), "/lxc.payload.c1/lxc.payload.c1/init.scope"),
-    ])  # fmt: skip
-    c1 = Container("lxc", "c1", "c1")
-    assert homes == Homes({ONE: c1, TWO: c1}, {})
-
-
-def test_a_namespace_that_somebody_made_inside_is_no_containers() -> None:
-    """Both are of one container: the oldest member tells which is its."""
-    tasks = [
-        (process(20, (ONE, 1)), f"/docker/{A}"),
-        (process(21, (ONE, 7), (TWO, 1)), f"/docker/{A}"),
-    ]
-    assert found(tasks, {20: 5, 21: 6}.get) == Homes({ONE: docker(A)}, {})
-
-
-def test_the_pid_namespace_of_the_host() -> None:
-    """``--pid=host``; one of its processes makes a namespace, which is not the container's."""
-    tasks = [
-        (process(20), f"/docker/{A}"),
-        (process(21, (ONE, 1)), f"/docker/{A}"),
-    ]
-    assert found(tasks[:1]) == Homes({}, {HOST: (docker(A),)})
-    assert found(tasks, {20: 5, 21: 6}.get) == Homes({}, {HOST: (docker(A),)})
-
-
-def test_what_a_runtime_executes_passes_through_the_host() -> None:
-    """It joins the cgroup before the namespace, and is younger than the container's init."""
-    tasks = [
-        (process(15), f"/docker/{A}"),
-        (process(20, (ONE, 1)), f"/docker/{A}"),
-    ]
-    assert found(tasks, {20: 5, 15: 9}.get) == Homes({ONE: docker(A)}, {})
-    equal = found(tasks[::-1], {20: 5, 15: 5}.get)
-    assert equal == Homes({}, {HOST: (docker(A),)})
-
-
-def test_who_is_gone_when_asked_for_its_start_is_not_the_oldest() -> None:
-    tasks = [
-        (process(20, (ONE, 1)), f"/docker/{A}"),
-        (process(25), f"/docker/{A}"),
-    ]
-    assert found(tasks, {20: 5}.get) == Homes({ONE: docker(A)}, {})
-
-
-def test_a_pod_that_shares_its_namespace() -> None:
-    pod = "/kubepods/pod1c2e3f40-aaaa-bbbb-cccc-0123456789ab"
-    homes = found([
-        (process(20, (ONE, 1)), f"{pod}/{A}"),
-        (process(21, (ONE, 7)), f"{pod}/{B}"),
-        (process(22, (ONE, 8)), f"{pod}/{C}"),
-    ])  # fmt: skip
-    assert homes.own[ONE].id == A
-    assert [container.id for container in homes.shared[ONE]] == [B, C]
-
-
-def test_who_entered_the_namespace_alone_is_no_member() -> None:
-    """``nsenter -p``: numbers there, and the cgroup of a session on the host."""
-    homes = found([
-        (process(20, (ONE, 1)), f"/docker/{A}"),
-        (process(40, (ONE, 9)), "/user.slice/user-0.slice/session-1.scope"),
-    ])  # fmt: skip
-    assert homes == Homes({ONE: docker(A)}, {})
-
-
-def test_a_service_with_pids_of_its_own() -> None:
-    homes = found([
-        (process(20, (ONE, 1)), "/system.slice/a.service"),
-        (process(30), "/system.slice/b.service"),
-        (process(40, (TWO, 1)), "/lxc/c1/init.scope"),
-        (process(41, (TWO, 5)), "/lxc/c1/system.slice/b.service"),
-        (process(42, (TWO, 6), (THREE, 1)), "/lxc/c1/system.slice/b.service"),
-    ], {40: 1, 41: 2, 42: 3}.get)  # fmt: skip
-    assert homes.own == {
-        ONE: Container("systemd", "", unit="a.service"),
-        TWO: Container("lxc", "c1", "c1"),
-        THREE: Container("systemd", "", unit="b.service"),
-    }
-    assert homes.shared == {}
-
-
-def test_a_namespace_inside_that_of_a_service_is_not_the_services() -> None:
-    homes = found([
-        (process(20, (ONE, 1)), "/system.slice/a.service"),
-        (process(21, (ONE, 5), (TWO, 1)), "/system.slice/a.service"),
-    ])  # fmt: skip
-    assert homes.own == {ONE: Container("systemd", "", unit="a.service")}
-
-
-def test_threads_and_namespaces_that_may_not_be_read_say_nothing() -> None:
-    thread = process(21, (ONE, 7))._replace(tid=22)
-    hidden = process(30, (TWO, 1))._replace(ns=None)
-    assert found([(thread, f"/docker/{A}"), (hidden, f"/docker/{B}")]) == Homes({}, {})
+@pytest.mark.parametrize("title", CASES)
+def test_whose_each_namespace_is(title: str) -> None:
+    tasks, started, expected = CASES[title]
+    assert found(tasks, never if started is None else started.get) == expected
 
 
 def test_seen_from_inside_the_outermost_is_a_containers_too() -> None:
@@ -184,8 +201,3 @@ def test_every_container_has_one_home(tasks: list[tuple[list[tuple[int, int]], s
     told = [it for it in homes.own.values() if it.id]
     told += [container for shared in homes.shared.values() for container in shared]
     assert sorted(told) == sorted(key[-1] for key in keys)
-
-
-@pytest.mark.parametrize("path", ["/", "/init.scope", "/user.slice/user-0.slice/session-1.scope"])
-def test_who_is_in_no_container(path: str) -> None:
-    assert found([(process(20, (ONE, 1)), path)]) == Homes({}, {})
