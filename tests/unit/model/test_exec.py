@@ -4,12 +4,70 @@ from __future__ import annotations
 
 import errno
 
+import pytest
+
 from pidscope import events
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.pid import PIDTYPES
 from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import call
-from tests.unit.acting import boot, container, fork, heard, links, numbers, refused, seen
+from tests.unit.acting import fork, heard, links, numbers, refused, seen
+from tests.unit.played import SHELL, fates, go_on, play
+
+FATES = {
+    "a leader's exec ends its threads": (
+        """
+        shell: clone THREAD -> thread
+        shell: exec new
+        shell: getpid = 3
+        """,
+        {"shell": "child of init", "thread": "released"},
+    ),
+    "a thread's exec ends the others and the leader": (
+        """
+        shell: fork -> leader
+        leader: clone THREAD -> other
+        leader: clone THREAD -> thread
+        leader: fork -> job
+        thread: exec new
+        thread: getpid = 4
+        thread: gettid = 4
+        shell: fork = 8  # the cursor went on
+        """,
+        {
+            "shell": "child of init",
+            "leader": "released",
+            "other": "released",
+            "thread": "child of shell",
+            "job": "child of thread",
+        },
+    ),
+    "such a process ends as another does": (
+        """
+        shell: fork -> leader
+        leader: clone THREAD -> thread
+        thread: exec new
+        thread: exit
+        shell: wait 4 = 4
+        """,
+        {"shell": "child of init", "leader": "released", "thread": "released"},
+    ),
+    "the last thread of a dead leader execs": (
+        """
+        shell: fork -> leader
+        leader: clone THREAD -> thread
+        leader: exit
+        thread: exec new
+        thread: getpid = 4
+        """,
+        {"shell": "child of init", "leader": "released", "thread": "child of shell"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), FATES.values(), ids=FATES)
+def test_whom_an_exec_ends(text: str, expected: dict[str, str]) -> None:
+    assert fates(play(SHELL + text)) == expected
 
 
 def test_exec_keeps_everything_but_the_name(shell: TaskStruct) -> None:
@@ -20,68 +78,48 @@ def test_exec_keeps_everything_but_the_name(shell: TaskStruct) -> None:
     assert refused(shell, "setpgid", 4, 4) == errno.EACCES
 
 
-def test_a_thread_that_execs_is_the_process_then(init: TaskStruct) -> None:
-    leader = fork(init)
-    call(leader, "setsid")
-    began = leader.start_boottime
-    other, thread = fork(leader, CLONE_THREAD), fork(leader, CLONE_THREAD)
-    job = fork(leader)
-    before = numbers(leader)
-    assert numbers(thread)[1:] == (4,)
-    call(thread, "execve", b"new")
-    assert numbers(thread) == before and thread.start_boottime == began
-    assert (call(thread, "getpid"), call(thread, "gettid")) == (2, 2)
-    assert other.thread_pid is None and leader.thread_pid is None
-    assert seen(init, 4) is None and seen(init, 2) is thread
-    assert links(thread) == [before] * 3
+def test_a_thread_that_execs_is_the_process_then() -> None:
+    played = play(
+        f"""{SHELL}
+        shell: clone NEWPID -> box
+        box: fork -> leader
+        leader: setsid
+        leader: clone THREAD -> thread
+        leader: fork -> job
+        thread: gettid = 3
+        """
+    )
+    box, leader, thread, job = (played.names[n] for n in ("box", "leader", "thread", "job"))
+    before, began = numbers(leader), leader.start_boottime
+    go_on(played, "thread: exec new\nthread: getpid = 2\nthread: gettid = 2")
     assert thread.thread_pid is not None
-    assert [list(thread.thread_pid.tasks[kind]) for kind in PIDTYPES] == [
-        [thread],
-        [thread],
-        [thread, job],
-        [thread, job],
-    ]
-    assert job.real_parent is thread and list(init.children) == [thread]
-    assert numbers(fork(init))[1:] == (6,)  # the cursor went on
-    call(thread, "exit")
-    assert call(init, "wait4", 2) == 2
-
-
-def test_a_leader_that_execs_ends_its_threads(shell: TaskStruct) -> None:
-    thread = fork(shell, CLONE_THREAD)
-    call(shell, "execve", b"new")
-    assert thread.thread_pid is None and shell.pid == 3
-
-
-def test_exec_by_the_last_thread_of_a_dead_leader(shell: TaskStruct) -> None:
-    leader = fork(shell)
-    thread = fork(leader, CLONE_THREAD)
-    call(leader, "exit")
-    call(thread, "execve", b"new")
-    assert thread.pid == 4 and thread.exit_state == "" and leader.thread_pid is None
+    assert [numbers(thread), *links(thread)] == [before] * 4
+    assert thread.start_boottime == began
+    assert seen(box, 3) is None and seen(box, 2) is thread
+    lists = [list(thread.thread_pid.tasks[kind]) for kind in PIDTYPES]
+    assert lists == [[thread], [thread], [thread, job], [thread, job]]
+    assert list(box.children) == [thread]
 
 
 def test_an_inits_thread_that_execs_is_the_reaper() -> None:
-    init = container(boot())
-    thread = fork(init, CLONE_THREAD)
-    call(thread, "execve", b"new")
-    ns = thread.thread_pid.numbers[-1].ns if thread.thread_pid else None
-    assert ns is not None and ns.child_reaper is thread and call(thread, "getpid") == 1
+    text = "init: clone NEWPID -> box\nbox: clone THREAD -> thread\nthread: exec new\n"
+    thread = play(text + "thread: getpid = 1").names["thread"]
+    assert thread.thread_pid is not None
+    assert thread.thread_pid.numbers[-1].ns.child_reaper is thread
 
 
 def test_what_it_tells(shell: TaskStruct) -> None:
     thread = fork(shell, CLONE_THREAD)
-    told = heard(shell)
+    told, start = heard(shell), shell.start_boottime
     call(thread, "execve", b"new")
-    exchange = next(event for event in told if isinstance(event, events.TidsExchanged))
-    assert (exchange.by, exchange.tid, exchange.leader) == (4, 4, 3)
-    assert exchange.start_ns == exchange.leader_start_ns
-    transfers = [event for event in told if isinstance(event, events.PidTransferred)]
-    assert [(event.tid, event.old) for event in transfers] == [(3, 4)] * 3
-    assert [event.pid_type for event in transfers] == [
-        events.PidType.TGID,
-        events.PidType.PGID,
-        events.PidType.SID,
+    assert [event._replace(ts_ns=0) for event in told] == [
+        events.TaskExited(0, 3, 3, 3, 0),
+        events.TidsExchanged(0, 4, 4, 3, start, start),
+        events.PidTransferred(0, 3, 3, 4, events.PidType.TGID),
+        events.PidTransferred(0, 3, 3, 4, events.PidType.PGID),
+        events.PidTransferred(0, 3, 3, 4, events.PidType.SID),
+        events.PidDetached(0, 3, 4, 3, 0),
+        events.PidFreed(0, 3, events.PidNumbers((4,), shell.kernel.init_pid_ns.inum)),
+        events.TaskRenamed(0, 3, 3, b"new"),
+        events.TaskExecuted(0, 3, 3, 4, b"new"),
     ]
-    assert isinstance(told[-2], events.TaskRenamed) and told[-2].tid == 3
-    assert isinstance(told[-1], events.TaskExecuted) and (told[-1].tid, told[-1].old_tid) == (3, 4)

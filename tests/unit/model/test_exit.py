@@ -10,13 +10,222 @@ import pytest
 
 from pidscope import events
 from pidscope.model.exit import Panic
-from pidscope.model.features import TODAY
-from pidscope.model.fork import CLONE_THREAD
-from pidscope.model.nsproxy import CLONE_NEWPID
+from pidscope.model.features import TODAY, Features
 from pidscope.model.pid import task_active_pid_ns
 from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import Blocked, call
-from tests.unit.acting import boot, container, fork, heard, numbers, refused, seen
+from tests.unit.acting import container, fork, heard, refused, seen
+from tests.unit.played import SHELL, fates, go_on, play
+
+# What a scenario says, and the fates of its tasks behind its last line.
+FATES = {
+    "wait and its arguments": (
+        """
+        shell: fork -> first
+        shell: fork -> second
+        shell: fork -> third
+        second: setpgid 0 0
+        third: exit
+        second: exit
+        first: exit
+        shell: wait 99 = ECHILD
+        shell: wait -5 = 5
+        shell: wait 0 = 4  # its own group's, the oldest first
+        shell: wait 6 = 6
+        """,
+        {"first": "released", "second": "released", "third": "released"},
+    ),
+    "a thread reaps itself and a leader waits for its threads": (
+        """
+        shell: fork -> leader
+        leader: clone THREAD -> one
+        leader: clone THREAD -> two
+        one: exit
+        shell: kill 5 0 = ESRCH
+        leader: exit 3
+        shell: wait 4 = 0
+        """,
+        {"leader": "zombie of shell", "one": "released", "two": "thread of leader"},
+    ),
+    "a leader can be reaped once its last thread is gone": (
+        """
+        shell: fork -> leader
+        leader: clone THREAD -> two
+        leader: exit 3
+        two: exit 9
+        shell: wait 4 = 4
+        """,
+        {"leader": "released", "two": "released"},
+    ),
+    "orphans go to a sibling thread first": (
+        """
+        shell: fork -> leader
+        leader: clone THREAD -> thread
+        leader: fork -> job
+        leader: exit
+        job: getppid = 4
+        """,
+        {"leader": "zombie of shell", "thread": "thread of leader", "job": "child of thread"},
+    ),
+    "orphans go to the nearest subreaper of the same level": (
+        """
+        shell: subreaper on
+        shell: fork -> first
+        first: fork -> job
+        first: exit
+        job: getppid = 3
+        shell: clone NEWPID -> box
+        box: fork -> inside
+        inside: fork -> orphan
+        inside: exit
+        orphan: getppid = 1
+        """,
+        {
+            "first": "zombie of shell",
+            "job": "child of shell",
+            "box": "child of shell",
+            "inside": "zombie of box",
+            "orphan": "child of box",
+        },
+    ),
+    "a subreaper is one for those it has already": (
+        """
+        shell: fork -> first
+        first: fork -> job
+        shell: subreaper on
+        first: exit
+        """,
+        {"first": "zombie of shell", "job": "child of shell"},
+    ),
+    "an injected orphan goes outside": (
+        """
+        shell: clone NEWPID -> box
+        shell: fork -> helper
+        helper: setns box
+        helper: fork -> joined
+        joined: fork -> grandchild
+        joined: getpid = 2
+        joined: getppid = 0
+        helper: exit
+        joined: getppid = 0
+        joined: exit
+        grandchild: getppid = 1
+        """,
+        {
+            "box": "child of shell",
+            "helper": "zombie of shell",
+            "joined": "zombie of init",
+            "grandchild": "child of box",
+        },
+    ),
+    "another thread of an init is the reaper then": (
+        """
+        shell: clone NEWPID -> box
+        box: clone THREAD -> thread
+        box: fork -> parent
+        parent: fork -> job
+        box: exit
+        job: getppid = 3
+        parent: exit
+        job: getppid = 1
+        thread: fork -> more
+        """,
+        {
+            "box": "zombie of shell",
+            "thread": "thread of box",
+            "parent": "zombie of thread",
+            "job": "child of thread",
+            "more": "child of thread",
+        },
+    ),
+    "an init's last thread takes the namespace along": (
+        """
+        shell: clone NEWPID -> box
+        box: clone THREAD -> thread
+        box: fork -> job
+        box: exit
+        thread: exit
+        shell: wait 4 = 4
+        """,
+        {"box": "released", "thread": "released", "job": "released"},
+    ),
+    "an init waits for zombies that parents outside have": (
+        """
+        shell: clone NEWPID -> box
+        shell: setns box
+        shell: fork -> joined
+        box: exit
+        shell: wait 4 = 0
+        shell: wait 5 = 5
+        """,
+        {"box": "zombie of shell", "joined": "released"},
+    ),
+    # The shell has a zombie in the namespace, so the init stays.
+    "the last thread takes along a leader for which no task waits": (
+        """
+        shell: clone NEWPID -> box
+        shell: setns box
+        shell: fork -> guest
+        box: fork -> leader
+        leader: clone THREAD -> thread
+        leader: exit
+        box: exit
+        """,
+        {
+            "box": "child of shell",
+            "guest": "zombie of shell",
+            "leader": "released",
+            "thread": "released",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), FATES.values(), ids=FATES)
+def test_what_becomes_of_tasks(text: str, expected: dict[str, str]) -> None:
+    found = fates(play(SHELL + text))
+    assert found.pop("shell") == "child of init"
+    assert found == expected
+
+
+LEADER_FIRST = """
+    shell: fork -> leader
+    leader: clone THREAD -> thread
+    leader: exit 3
+    thread: exit 9
+"""
+BEFORE_5_17 = replace(TODAY, last_thread_exit_code=False)
+
+
+@pytest.mark.parametrize(
+    ("features", "text", "status"),
+    [
+        pytest.param(TODAY, "shell: fork -> job\njob: exit 7", 7 << 8, id="its own"),
+        pytest.param(TODAY, LEADER_FIRST, 9 << 8, id="the last thread's since 5.17"),
+        pytest.param(BEFORE_5_17, LEADER_FIRST, 3 << 8, id="the leader's before"),
+        pytest.param(
+            TODAY,
+            "shell: fork -> job\njob: exit 1\nshell: kill job KILL = 0",
+            1 << 8,
+            id="a signal does nothing to a zombie",
+        ),
+        pytest.param(
+            TODAY,
+            "shell: fork -> job\njob: clone THREAD -> thread\nthread: exit_group 5",
+            5 << 8,
+            id="exit_group ends all threads",
+        ),
+        pytest.param(
+            TODAY,
+            "shell: fork -> job\nshell: kill 4 = 0",
+            signal.SIGTERM,
+            id="a signal that killed",
+        ),
+    ],
+)
+def test_the_status_that_wait_returns(features: Features, text: str, status: int) -> None:
+    played = play(f"{SHELL}{text}\nshell: wait = 4", features)
+    assert played.names["shell"].stat_addr == status
 
 
 def test_a_zombie_stays_until_it_is_waited_for(shell: TaskStruct) -> None:
@@ -27,138 +236,41 @@ def test_a_zombie_stays_until_it_is_waited_for(shell: TaskStruct) -> None:
     with pytest.raises(Blocked):
         call(job, "getpid")
     assert call(shell, "wait4", -1) == 4
-    assert shell.stat_addr == 7 << 8
     assert seen(shell, 4) is None and job.thread_pid is None
     assert refused(shell, "wait4", -1) == errno.ECHILD
 
 
-def test_whom_wait_waits_for(shell: TaskStruct) -> None:
-    first, second, third = fork(shell), fork(shell), fork(shell)
-    call(second, "setpgid", 0, 0)
-    for task in (third, second, first):
-        call(task, "exit")
-    assert refused(shell, "wait4", 99) == errno.ECHILD
-    assert call(shell, "wait4", -5) == 5
-    assert call(shell, "wait4", 0) == 4  # its own group's, the oldest first
-    assert call(shell, "wait4", 6) == 6
-
-
-def test_a_thread_reaps_itself_and_a_leader_waits_for_its_threads(shell: TaskStruct) -> None:
-    leader = fork(shell)
-    one, two = fork(leader, CLONE_THREAD), fork(leader, CLONE_THREAD)
-    call(one, "exit")
-    assert seen(shell, 5) is None
-    call(leader, "exit", 3)
-    assert leader.exit_state == "Z" and call(shell, "wait4", 4) == 0
-    call(two, "exit", 9)
-    assert call(shell, "wait4", 4) == 4
-
-
-@pytest.mark.parametrize(("last", "status"), [(True, 9), (False, 3)], ids=["5.17", "before"])
-def test_whose_exit_code_a_process_has(last: bool, status: int) -> None:
-    shell = boot(replace(TODAY, last_thread_exit_code=last))
-    leader = fork(shell)
-    thread = fork(leader, CLONE_THREAD)
-    call(leader, "exit", 3)
-    call(thread, "exit", 9)
-    assert call(shell, "wait4", 4) == 4 and shell.stat_addr == status << 8
-
-
-def test_a_signal_does_nothing_to_a_zombie(shell: TaskStruct) -> None:
-    call(fork(shell), "exit", 1)
-    assert call(shell, "kill", 4, signal.SIGKILL) == 0
-    assert call(shell, "wait4", 4) == 4 and shell.stat_addr == 1 << 8
-
-
-def test_exit_group_ends_all_threads(shell: TaskStruct) -> None:
-    leader = fork(shell)
-    thread = fork(leader, CLONE_THREAD)
-    call(thread, "exit_group", 5)
-    assert call(shell, "wait4", -1) == 4 and shell.stat_addr == 5 << 8
-
-
-def test_orphans_go_to_a_sibling_thread_first() -> None:
-    leader = fork(boot())
-    thread = fork(leader, CLONE_THREAD)
-    job = fork(leader)
-    call(leader, "exit")
-    assert job.real_parent is thread and call(job, "getppid") == 4
-
-
-def test_orphans_go_to_the_nearest_subreaper_of_the_same_level(shell: TaskStruct) -> None:
-    call(shell, "set_child_subreaper", 1)
-    first = fork(shell)
-    job = fork(first)
-    call(first, "exit")
-    assert call(job, "getppid") == 3
-    init = container(shell)
-    inside = fork(init)
-    orphan = fork(inside)
-    call(inside, "exit")
-    assert call(orphan, "getppid") == 1 and orphan.real_parent is init
-
-
-def test_a_subreaper_is_one_for_those_it_has_already(shell: TaskStruct) -> None:
-    first = fork(shell)
-    job = fork(first)
-    call(shell, "set_child_subreaper", 1)
-    call(first, "exit")
-    assert job.real_parent is shell
-
-
-def test_an_injected_orphan_goes_outside(shell: TaskStruct, init: TaskStruct) -> None:
-    helper = fork(shell)
-    call(helper, "setns", task_active_pid_ns(init))
-    joined = fork(helper)
-    grandchild = fork(joined)
-    assert numbers(joined)[1:] == (2,) and call(joined, "getppid") == 0
-    call(helper, "exit")
-    assert joined.real_parent is shell.kernel.init and call(joined, "getppid") == 0
-    call(joined, "exit")
-    assert grandchild.real_parent is init and call(grandchild, "getppid") == 1
-
-
-def test_an_init_takes_its_namespace_along(shell: TaskStruct, init: TaskStruct) -> None:
-    ns = task_active_pid_ns(init)
-    fork(fork(init, CLONE_NEWPID))
-    fork(init)
-    told = heard(shell)
-    call(init, "exit", 1)
+def test_an_init_takes_its_namespace_along() -> None:
+    told: list[events.Event] = []
+    played = play(
+        f"""{SHELL}
+        shell: clone NEWPID -> box
+        box: clone NEWPID -> inner
+        inner: fork
+        box: fork
+        box: exit 1
+        """,
+        listener=told.append,
+    )
     assert sum(isinstance(event, events.NamespaceDying) for event in told) == 2
-    assert init.exit_state == "Z"
-    assert [task.pid for task in shell.kernel.tasks()] == [1, 2, 3, 4]
-    assert call(shell, "wait4", -1) == 4
-    call(shell, "setns", ns)
-    assert refused(shell, "fork") == errno.ENOMEM
+    assert played.names["box"].exit_state == "Z"
+    assert [task.pid for task in played.kernel.tasks()] == [1, 2, 3, 4]
+    go_on(played, "shell: setns box\nshell: wait = 4\nshell: fork = ENOMEM")
 
 
-def test_an_init_waits_for_zombies_whose_parents_are_outside(
-    shell: TaskStruct, init: TaskStruct
-) -> None:
+def test_an_init_that_waits_makes_no_call(shell: TaskStruct, init: TaskStruct) -> None:
     call(shell, "setns", task_active_pid_ns(init))
     joined = fork(shell)
     call(init, "exit")
     assert joined.exit_state == "Z" and init.exit_state == ""
     with pytest.raises(Blocked, match="namespace to empty"):
         call(init, "getpid")
-    assert call(shell, "wait4", 4) == 0
-    assert call(shell, "wait4", 5) == 5
-    assert init.exit_state == "Z"
-    assert call(shell, "wait4", 4) == 4
 
 
-def test_another_thread_of_an_init_is_the_reaper_then(shell: TaskStruct, init: TaskStruct) -> None:
-    thread = fork(init, CLONE_THREAD)
-    job = fork(fork(init))
-    call(init, "exit")
-    ns = task_active_pid_ns(job)
-    assert ns is not None and ns.child_reaper is thread and ns.adding
-    assert call(job, "getppid") == 3
-    call(job.real_parent, "exit")
-    assert job.real_parent is thread and call(job, "getppid") == 1
-    call(thread, "exit")
-    assert call(shell, "wait4", 4) == 4
-    assert [task.pid for task in shell.kernel.tasks()] == [1, 2, 3]
+def test_the_reaper_of_a_namespace_is_the_thread_that_is_left() -> None:
+    names = play(f"{SHELL}shell: clone NEWPID -> box\nbox: clone THREAD -> thread\nbox: exit").names
+    ns = task_active_pid_ns(names["thread"])
+    assert ns is not None and ns.child_reaper is names["thread"] and ns.adding
 
 
 def test_what_an_end_tells(shell: TaskStruct) -> None:
@@ -173,53 +285,34 @@ def test_what_an_end_tells(shell: TaskStruct) -> None:
 
 @pytest.mark.parametrize(("group", "code"), [(True, 9 << 8), (False, 3 << 8)])
 def test_what_a_dead_leader_is_released_with(group: bool, code: int) -> None:
-    shell = boot(replace(TODAY, leader_gets_group_exit_code=group))
-    leader = fork(shell)
-    thread = fork(leader, CLONE_THREAD)
-    call(leader, "exit", 3)
-    call(thread, "exit", 9)
-    told = heard(shell)
-    call(shell, "wait4", 4)
+    played = play(SHELL + LEADER_FIRST, replace(TODAY, leader_gets_group_exit_code=group))
+    told = heard(played.names["shell"])
+    go_on(played, "shell: wait 4 = 4")
     assert isinstance(told[0], events.PidDetached) and told[0].exit_code == code
-
-
-def test_the_last_thread_takes_along_a_leader_whom_nobody_waits_for(
-    shell: TaskStruct, init: TaskStruct
-) -> None:
-    call(shell, "setns", task_active_pid_ns(init))
-    keeps_waiting = fork(shell)  # a zombie of the shell's, so that the init stays
-    leader = fork(init)
-    thread = fork(leader, CLONE_THREAD)
-    call(leader, "exit")
-    call(init, "exit")
-    assert init.blocked and keeps_waiting.exit_state == "Z"
-    assert thread.thread_pid is None and leader.thread_pid is None
 
 
 @pytest.mark.parametrize("late", [True, False], ids=["6.15", "before"])
 def test_when_a_session_is_freed(late: bool) -> None:
-    shell = boot(replace(TODAY, freed_after_unlock=late))
-    leader = fork(shell)
-    call(leader, "setsid")
-    member = fork(leader)
-    call(member, "setpgid", 0, 0)
-    other = fork(leader)
-    call(other, "setpgid", 0, 5)
-    call(leader, "exit")
-    call(shell, "wait4", -1)
-    call(member, "exit")
-    call(shell.kernel.init, "wait4", -1)
-    told = heard(shell)
-    call(other, "setsid")  # out of session 4 and group 5, which nobody else is in
-    kinds = [type(event) for event in told]
+    played = play(
+        f"""{SHELL}
+        shell: fork -> leader
+        leader: setsid
+        leader: fork -> member
+        member: setpgid 0 0
+        leader: fork -> other
+        other: setpgid 0 5
+        leader: exit
+        shell: wait = leader
+        member: exit
+        init: wait = member
+        """,
+        replace(TODAY, freed_after_unlock=late),
+    )
+    told = heard(played.names["shell"])
+    go_on(played, "other: setsid")  # out of session 4 and group 5, which no other task is in
     once: list[type] = [events.PidAttached, events.PidFreed]
+    kinds = [type(event) for event in told]
     assert kinds == (sorted(once * 2, key=once.index) if late else once * 2)
-
-
-def test_a_killed_process_has_its_signal_for_a_status(shell: TaskStruct) -> None:
-    fork(shell)
-    assert call(shell, "kill", 4, signal.SIGTERM) == 0
-    assert call(shell, "wait4", -1) == 4 and shell.stat_addr == signal.SIGTERM
 
 
 def test_the_hosts_init_must_not_end(shell: TaskStruct) -> None:

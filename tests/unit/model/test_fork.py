@@ -8,61 +8,106 @@ from dataclasses import replace
 import pytest
 
 from pidscope import events
-from pidscope.model.cgroup import Cgroup
 from pidscope.model.features import TODAY
-from pidscope.model.fork import CLONE_PARENT, CLONE_THREAD
-from pidscope.model.nsproxy import CLONE_NEWPID
+from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import Blocked, call
-from tests.unit.acting import boot, child, container, fork, heard, links, numbers, refused
+from tests.unit.acting import child, fork, heard, refused
+from tests.unit.played import SHELL, fates, go_on, numbers_of, play
+
+FATES = {
+    "a child is in its parent's group and session": (
+        """
+        shell: fork -> job
+        job: getpid = 4
+        job: getpgid = 3
+        job: getsid = 3
+        """,
+        {"job": "child of shell"},
+    ),
+    "a thread shares all but its own number": (
+        """
+        shell: clone THREAD -> thread
+        thread: getpid = 3
+        thread: gettid = 4
+        thread: getppid = 1
+        """,
+        {"thread": "thread of shell"},
+    ),
+    "a thread of a thread has the same parent": (
+        """
+        shell: clone THREAD -> first
+        first: clone THREAD -> second
+        second: getppid = 1
+        """,
+        {"first": "thread of shell", "second": "thread of shell"},
+    ),
+    "a child's parent is the thread that forked": (
+        """
+        shell: clone THREAD -> thread
+        thread: fork -> job
+        job: getppid = 3
+        shell: wait = 0  # any thread may wait for it
+        """,
+        {"thread": "thread of shell", "job": "child of thread"},
+    ),
+    "clone PARENT makes a sibling": (
+        """
+        shell: fork -> job
+        job: clone PARENT -> sibling
+        """,
+        {"job": "child of shell", "sibling": "child of shell"},
+    ),
+    "an init may not make siblings": (
+        """
+        shell: clone NEWPID -> box
+        box: clone PARENT = EINVAL
+        """,
+        {"box": "child of shell"},
+    ),
+    "a parent that vforked can be killed": (
+        """
+        shell: vfork -> job
+        init: kill shell KILL
+        init: wait shell = 3
+        job: exec ls
+        job: getppid = 1
+        """,
+        {"shell": "released", "job": "child of init"},
+    ),
+}
 
 
-def test_a_child_is_in_its_parents_group_and_session(shell: TaskStruct) -> None:
-    job = fork(shell)
-    assert links(job) == [(4,), (3,), (3,)]
-    assert job.real_parent is shell and not job.signal.leader
+@pytest.mark.parametrize(("text", "expected"), FATES.values(), ids=FATES)
+def test_whose_child_or_thread_is_born(text: str, expected: dict[str, str]) -> None:
+    assert fates(play(SHELL + text)) == {"shell": "child of init", **expected}
 
 
-def test_a_thread_shares_all_but_its_own_number(shell: TaskStruct) -> None:
+def test_what_a_process_and_a_thread_are_born_with(shell: TaskStruct) -> None:
+    assert not fork(shell).signal.leader
     thread = fork(shell, CLONE_THREAD)
-    assert (thread.pid, thread.tgid) == (4, 3)
-    assert thread.signal is shell.signal and thread.group_leader is shell
-    assert (call(thread, "getpid"), call(thread, "gettid")) == (3, 4)
-    assert call(thread, "getppid") == 1
-
-
-def test_a_thread_of_a_thread_has_the_same_parent(shell: TaskStruct) -> None:
-    second = fork(fork(shell, CLONE_THREAD), CLONE_THREAD)
+    assert (thread.pid, thread.tgid) == (5, 3)
+    assert thread.signal is shell.signal
+    second = fork(thread, CLONE_THREAD)
     assert second.real_parent is shell.kernel.init and second.group_leader is shell
 
 
-def test_a_childs_parent_is_the_thread_that_forked(shell: TaskStruct) -> None:
-    thread = fork(shell, CLONE_THREAD)
-    job = fork(thread)
-    assert job.real_parent is thread and call(job, "getppid") == 3
-    assert call(shell, "wait4", -1) == 0  # any thread may wait for it
+def test_no_thread_in_another_namespace() -> None:
+    played = play(
+        f"""{SHELL}
+        shell: clone THREAD|NEWPID = EINVAL
+        shell: unshare NEWPID
+        shell: clone THREAD = EINVAL
+        shell: fork -> job
+        """
+    )
+    assert numbers_of(played, ["job"]) == {"job": (4, 1)}
 
 
-def test_clone_parent_makes_a_sibling(shell: TaskStruct) -> None:
-    job = fork(shell)
-    assert fork(job, CLONE_PARENT).real_parent is shell
-
-
-def test_an_init_may_not_make_siblings() -> None:
-    assert refused(container(boot()), "clone", CLONE_PARENT) == errno.EINVAL
-
-
-def test_no_thread_in_another_namespace(shell: TaskStruct) -> None:
-    assert refused(shell, "clone", CLONE_THREAD | CLONE_NEWPID) == errno.EINVAL
-    call(shell, "unshare", CLONE_NEWPID)
-    assert refused(shell, "clone", CLONE_THREAD) == errno.EINVAL
-    assert numbers(fork(shell)) == (4, 1)
-
-
-@pytest.mark.parametrize(("allowed", "expected"), [(True, errno.EFAULT), (False, errno.EINVAL)])
-def test_a_pidfd_of_a_thread(allowed: bool, expected: int) -> None:
-    shell = boot(replace(TODAY, thread_pidfd=allowed))
-    assert refused(shell, "clone", CLONE_THREAD, (), True) == expected
+@pytest.mark.parametrize(("allowed", "expected"), [(True, "EFAULT"), (False, "EINVAL")])
+def test_a_pidfd_of_a_thread(allowed: bool, expected: str) -> None:
+    features = replace(TODAY, thread_pidfd=allowed)
+    play(f"init: clone THREAD bad_pidfd = {expected}", features)
 
 
 def test_vfork_blocks_until_exec_or_end(shell: TaskStruct) -> None:
@@ -78,65 +123,69 @@ def test_vfork_blocks_until_exec_or_end(shell: TaskStruct) -> None:
     assert call(shell, "wait4", 5) == 5
 
 
-def test_a_vfork_parent_can_be_killed(shell: TaskStruct) -> None:
-    call(shell, "vfork")
-    call(shell.kernel.init, "kill", 3, 9)
-    assert call(shell.kernel.init, "wait4", 3) == 3
-    job = child(shell.kernel.init, 4)
-    call(job, "execve", b"ls")
-    assert call(job, "getppid") == 1
-
-
-def test_pids_max_counts_tasks_up_the_path(shell: TaskStruct) -> None:
-    kernel = shell.kernel
-    pod = Cgroup("pod", kernel.cgroup_root, 2, 4)
-    app = Cgroup("app", pod, 3, 100)
-    call(shell, "join_cgroup", app)
-    fork(shell, CLONE_THREAD)
-    job = fork(shell)
-    fork(job)
-    assert refused(shell, "clone", 0) == errno.EAGAIN
+def test_pids_max_counts_tasks_up_the_path() -> None:
+    played = play(
+        f"""{SHELL}
+        cgroup pod pids.max 4
+        cgroup app in pod pids.max 100
+        shell: join app
+        shell: clone THREAD
+        shell: fork -> job
+        job: fork
+        shell: fork = EAGAIN
+        """
+    )
+    app, pod = (played.cast.cgroups[name] for name in ("app", "pod"))
     assert (app.count, pod.count, pod.events_max, app.events_max) == (4, 4, 1, 0)
-    call(job, "exit")
-    assert refused(shell, "clone", 0) == errno.EAGAIN  # a zombie counts
-    call(shell, "wait4", -1)
-    assert fork(shell).pid == 9  # two were burnt
+    go_on(
+        played,
+        """job: exit
+        shell: fork = EAGAIN  # a zombie counts
+        shell: wait = 5
+        shell: fork = 9  # two were burnt""",
+    )
 
 
-def test_a_move_takes_the_living_threads_and_is_told_once(shell: TaskStruct) -> None:
-    leader = fork(shell)
-    thread, _ = fork(leader, CLONE_THREAD), fork(leader, CLONE_THREAD)
-    call(leader, "exit")
-    app = Cgroup("app", shell.kernel.cgroup_root, 2)
-    told = heard(shell)
-    call(thread, "join_cgroup", app)
+def test_a_move_takes_the_living_threads_and_is_told_once() -> None:
+    played = play(
+        f"""{SHELL}
+        cgroup app
+        shell: fork -> leader
+        leader: clone THREAD -> thread
+        leader: clone THREAD
+        leader: exit
+        """
+    )
+    app, leader = played.cast.cgroups["app"], played.names["leader"]
+    told = heard(leader)
+    go_on(played, "thread: join app")
     assert [(type(event), event.tid) for event in told] == [(events.TaskMoved, 4)]  # type: ignore[union-attr]
-    assert app.count == 2 and leader.cgroup is shell.kernel.cgroup_root
-    call(thread, "exit_group")
-    call(shell, "wait4", 4)
+    assert app.count == 2 and leader.cgroup is played.kernel.cgroup_root
+    go_on(played, "thread: exit_group\nshell: wait 4 = 4")
     assert app.count == 0
 
 
-def test_what_a_fork_and_a_failed_one_tell(shell: TaskStruct) -> None:
-    told = heard(shell)
-    call(shell, "fork")
-    assert [type(event) for event in told] == [
-        events.PidAllocated,
-        events.PidAttached,
-        events.TaskCreated,
-    ]
-    told.clear()
-    refused(shell, "clone", 0, (), True)
-    assert [type(event) for event in told] == [
-        events.PidAllocated,
-        events.PidFreed,
-        events.ForkFailed,
-    ]
-    assert isinstance(told[2], events.ForkFailed) and told[2].errno == errno.EFAULT
-    told.clear()
-    refused(shell, "clone", 0, (1,))
-    assert [type(event) for event in told] == [events.PidRefused, events.ForkFailed]
-    assert [event.errno for event in told] == [errno.EEXIST] * 2  # type: ignore[union-attr]
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("shell: fork", [events.PidAllocated, events.PidAttached, events.TaskCreated]),
+        (
+            "shell: clone bad_pidfd = EFAULT",
+            [events.PidAllocated, events.PidFreed, (events.ForkFailed, errno.EFAULT)],
+        ),
+        (
+            "shell: clone set_tid 1 = EEXIST",
+            [(events.PidRefused, errno.EEXIST), (events.ForkFailed, errno.EEXIST)],
+        ),
+    ],
+)
+def test_what_a_fork_and_a_failed_one_tell(step: str, expected: list[object]) -> None:
+    played = play(SHELL)
+    told = heard(played.names["shell"])
+    go_on(played, step)
+    assert [
+        (type(event), event.errno) if hasattr(event, "errno") else type(event) for event in told
+    ] == expected
 
 
 def test_processes_of_proc_stat_counts_the_born(shell: TaskStruct) -> None:

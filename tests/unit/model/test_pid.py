@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import replace
 
 import pytest
 
 from pidscope.model.features import LINUX_4_4, TODAY, Features
 from pidscope.model.idr import Idr
-from pidscope.model.nsproxy import CLONE_NEWPID
 from pidscope.model.pid import (
     find_vpid,
     ns_of_pid,
@@ -25,7 +23,8 @@ from pidscope.model.pid import (
 from pidscope.model.pidmap import PidMap
 from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import call
-from tests.unit.acting import boot, child, container, fork, links, numbers, refused, seen
+from tests.unit.acting import boot, container, fork, links, numbers, seen
+from tests.unit.played import SHELL, numbers_of, play
 
 ERAS = pytest.mark.parametrize("features", [TODAY, LINUX_4_4], ids=["today", "4.4"])
 
@@ -62,89 +61,99 @@ def test_a_container_starts_in_groups_from_outside(init: TaskStruct) -> None:
     assert links(init) == [(4, 1)] * 3
 
 
-def test_freed_numbers_do_not_come_again_before_the_wrap(shell: TaskStruct) -> None:
-    for nr in (4, 5, 6):
-        ended = fork(shell)
-        assert ended.pid == nr
-        call(ended, "exit")
-        assert call(shell, "wait4", -1) == nr
+HELD = """
+    shell: clone NEWPID -> box
+    box: fork -> leader
+    leader: setpgid 0 0
+    leader: fork -> member
+    leader: exit
+    box: wait 2 = 2
+    box: kill 2 0 = ESRCH
+    box: getpgid 2 = ESRCH
+    box: kill -2 0 = 0
+    box: clone set_tid 2 = EEXIST
+    box: setpgid 0 2 = 0
+    member: exit_group
+    box: wait = 3
+    box: clone set_tid 2 = EEXIST  # box is in it
+    box: setpgid 0 0 = 0
+    box: clone set_tid 2 = 2
+"""
+CALLS = {
+    "freed numbers do not come again before the wrap": """
+        shell: fork -> first = 4
+        first: exit
+        shell: wait = 4
+        shell: fork -> second = 5
+        second: exit
+        shell: wait = 5
+        shell: fork = 6
+    """,
+    "what set_tid refuses": f"""
+        shell: clone NEWPID -> box
+        box: clone set_tid 0 = EINVAL
+        box: clone set_tid -5 = EINVAL
+        box: clone set_tid 4194304 = EINVAL
+        box: clone set_tid 1 = EEXIST
+        box: clone set_tid 5,1 = EEXIST
+        box: clone set_tid 5,6,7 = EINVAL
+        box: clone set_tid {",".join(["5"] * 33)} = EINVAL
+        box: clone NEWPID set_tid 2 = EINVAL
+        box: fork = 2
+    """,
+    "set_tid does not move the cursor": """
+        shell: clone NEWPID -> box
+        box: clone set_tid 42 = 42
+        box: fork = 2
+    """,
+}
+
+
+@pytest.mark.parametrize("text", CALLS.values(), ids=CALLS)
+def test_each_call_gives_what_its_line_says(text: str) -> None:
+    play(SHELL + text)
 
 
 @ERAS
-def test_a_number_is_taken_while_anybody_is_called_by_it(features: Features) -> None:
-    init = container(boot(features))
-    leader = fork(init)
-    call(leader, "setpgid", 0, 0)
-    member = fork(leader)
-    call(leader, "exit")
-    assert call(init, "wait4", 2) == 2
-    assert refused(init, "kill", 2, 0) == errno.ESRCH
-    assert refused(init, "getpgid", 2) == errno.ESRCH
-    assert call(init, "kill", -2, 0) == 0
-    assert refused(init, "clone", 0, (2,)) == errno.EEXIST
-    assert call(init, "setpgid", 0, 2) == 0
-    call(member, "exit_group")
-    call(init, "wait4", -1)
-    assert refused(init, "clone", 0, (2,)) == errno.EEXIST  # init is in it
-    assert call(init, "setpgid", 0, 0) == 0
-    assert call(init, "clone", 0, (2,)) == 2
-
-
-def test_failed_forks_burn_numbers_at_every_level() -> None:
-    init = container(boot())
-    assert call(init, "fork") == 2
-    assert refused(init, "clone", 0, (), True) == errno.EFAULT
-    assert numbers(child(init, call(init, "fork"))) == (7, 4)
-
-
-def test_set_tid_does_not_move_the_cursor() -> None:
-    init = container(boot())
-    assert call(init, "clone", 0, (42,)) == 42
-    assert call(init, "fork") == 2
-    assert numbers(child(init, call(init, "clone", 0, (77, 31000)))) == (31000, 77)
+def test_a_number_is_taken_while_any_task_is_called_by_it(features: Features) -> None:
+    play(SHELL + HELD, features)
 
 
 @pytest.mark.parametrize(
-    ("flags", "set_tid", "expected"),
+    ("text", "expected"),
     [
-        (0, (0,), errno.EINVAL),
-        (0, (-5,), errno.EINVAL),
-        (0, (4194304,), errno.EINVAL),
-        (0, (1,), errno.EEXIST),
-        (0, (5, 1), errno.EEXIST),
-        (0, (5, 6, 7), errno.EINVAL),
-        (0, (5,) * 33, errno.EINVAL),
-        (CLONE_NEWPID, (2,), errno.EINVAL),
+        ("box: fork\nbox: clone bad_pidfd = EFAULT\nbox: fork -> job", (7, 4)),
+        ("box: clone set_tid 77,31000 -> job", (31000, 77)),
+        ("box: clone NEWPID set_tid 1,60 -> job", (5, 60, 1)),
     ],
+    ids=["a fork that fails burns numbers at every level", "set_tid", "set_tid of an init"],
 )
-def test_set_tid_refused(flags: int, set_tid: tuple[int, ...], expected: int) -> None:
-    init = container(boot())
-    assert refused(init, "clone", flags, set_tid) == expected
-    assert call(init, "fork") == 2
+def test_numbers_at_every_level(text: str, expected: tuple[int, ...]) -> None:
+    played = play(f"{SHELL}shell: clone NEWPID -> box\n{text}")
+    assert numbers_of(played, ["job"]) == {"job": expected}
 
 
 @pytest.mark.parametrize(
-    ("first", "expected"), [(True, errno.EINVAL), (False, errno.EEXIST)], ids=["7.0", "6.18"]
+    ("first", "expected"), [(True, "EINVAL"), (False, "EEXIST")], ids=["7.0", "6.18"]
 )
-def test_when_set_tid_is_checked(first: bool, expected: int) -> None:
-    init = container(boot(replace(TODAY, set_tid_checked_first=first)))
-    assert refused(init, "clone", 0, (1, 0)) == expected  # taken inside, impossible outside
-
-
-def test_set_tid_of_a_first_process() -> None:
-    init = container(boot())
-    inner = fork(init, CLONE_NEWPID, (1, 60))
-    assert numbers(inner)[1:] == (60, 1)
+def test_when_set_tid_is_checked(first: bool, expected: str) -> None:
+    """The number is taken inside, and impossible outside."""
+    text = f"init: clone NEWPID -> box\nbox: clone set_tid 1,0 = {expected}"
+    play(text, replace(TODAY, set_tid_checked_first=first))
 
 
 @pytest.mark.parametrize(
-    ("last_pid", "expected"), [(298, 299), (299, 300), (300, 301), (4194303, 4194303 + 1)]
+    ("last_pid", "expected"), [(298, 299), (299, 300), (300, 301), (4194303, 300)]
 )
 def test_ns_last_pid_is_where_the_search_begins(last_pid: int, expected: int) -> None:
-    init = container(boot())
-    call(init, "write_ns_last_pid", last_pid)
-    assert call(init, "read_ns_last_pid") == last_pid
-    assert call(init, "fork") == (expected if expected < 4194304 else 300)
+    play(
+        f"""
+        init: clone NEWPID -> box
+        box: sysctl ns_last_pid {last_pid}
+        box: sysctl ns_last_pid = {last_pid}
+        box: fork = {expected}
+        """
+    )
 
 
 # The two allocators: what may be told apart, and that the rest may not

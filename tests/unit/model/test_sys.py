@@ -9,92 +9,274 @@ from dataclasses import replace
 import pytest
 
 from pidscope.events import TaskExited
-from pidscope.model.features import LINUX_4_4, TODAY
-from pidscope.model.fork import CLONE_THREAD
+from pidscope.model.features import LINUX_4_4, TODAY, Features
 from pidscope.model.nsproxy import CLONE_NEWPID
-from pidscope.model.pid import task_active_pid_ns
 from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import call
-from tests.unit.acting import boot, child, container, fork, heard, links, numbers, refused
+from tests.unit.acting import boot, child, container, fork, heard, refused
+from tests.unit.played import SHELL, numbers_of, play
+
+CALLS = {
+    "setsid": """
+        shell: setsid = EPERM
+        shell: fork -> job
+        job: setpgid 0 0
+        job: setsid = EPERM  # it leads a group
+        job: setpgid 0 3
+        job: setsid = 4
+        job: getpid = 4
+        job: getpgid = 4
+        job: getsid = 4
+        job: setpgid 0 3 = EPERM  # it leads a session
+    """,
+    "setsid while others are in the group called like it": """
+        shell: fork -> job
+        job: setpgid 0 0
+        job: fork -> member
+        job: setpgid 0 3
+        job: setsid = EPERM
+        member: setpgid 0 3
+        job: setsid = 4
+    """,
+    "setpgid refused": """
+        shell: fork -> job = 4
+        job: clone THREAD = 5
+        shell: setpgid 0 -1 = EINVAL
+        shell: setpgid 99 0 = ESRCH
+        shell: setpgid -3 0 = EINVAL
+        shell: setpgid 1 0 = ESRCH
+        shell: setpgid 0 99 = EPERM
+        shell: setpgid 0 0 = EPERM
+        shell: setpgid 5 0 = EINVAL
+        shell: setpgid 4 2 = EPERM
+    """,
+    "setpgid of others": """
+        shell: fork -> job
+        shell: fork -> apart
+        shell: setpgid 4 4 = 0
+        job: getpgid 0 = 4
+        apart: setsid
+        shell: setpgid 5 4 = EPERM  # another session
+        job: setpgid 3 4 = ESRCH  # the parent is not a child
+        job: fork
+        job: exit
+        shell: setpgid 4 3 = 0  # a zombie's group too
+    """,
+    "a group further in can be joined from outside": """
+        shell: clone NEWPID -> box
+        shell: setpgid 4 4
+        shell: fork -> job
+        job: setpgid 0 4 = 0
+        job: getpgid = box
+        box: getpgid 0 = 1
+    """,
+    "who asks": """
+        shell: clone NEWPID -> box
+        box: getpid = 1
+        box: gettid = 1
+        box: getppid = 0
+        box: getpgid 0 = 0
+        box: getsid 1 = 0
+        shell: getpgid 4 = 3
+        shell: getsid 4 = 3
+        box: getsid 3 = ESRCH
+        box: getpgid -1 = ESRCH
+    """,
+    "kill goes by what the caller sees": """
+        shell: clone NEWPID -> box
+        shell: fork -> job = 5
+        box: kill 5 0 = ESRCH
+        box: kill 0 0 = 0  # its group, though it has no number for it
+        box: kill -1 9 = ESRCH  # nobody but itself
+        shell: kill 5 65 = EINVAL
+        shell: kill 99 65 = ESRCH  # looked up first
+        shell: kill -5 9 = ESRCH
+        shell: kill 5 0 = 0
+        job: getpid = 5
+    """,
+    "kill of all": """
+        shell: clone NEWPID -> box
+        box: fork -> one
+        box: fork -> two
+        one: setsid
+        one: kill -1 KILL = 0
+        one: getpid = 2
+        box: getpid = 1
+        box: wait two = 3
+    """,
+    "an init is deaf inside but not to SIGKILL from outside": """
+        shell: clone NEWPID -> box
+        box: fork -> inside
+        inside: kill 1 KILL = 0
+        box: getpid = 1
+        shell: kill 4 TERM = 0
+        box: getpid = 1
+        shell: kill 1 KILL = 0  # the host's is deaf to all
+        init: getpid = 1
+        shell: kill 4 KILL = 0
+        shell: wait 4 = 4
+    """,
+    "a group is killed across namespaces": """
+        shell: fork -> leader
+        leader: setpgid 0 0
+        leader: clone NEWPID -> box
+        box: fork -> inside
+        shell: kill -4 KILL = 0
+        shell: kill inside 0 = ESRCH
+        shell: wait leader = 4
+        init: wait box = 5
+    """,
+    "max_pid_namespaces": """
+        shell: clone NEWPID -> box
+        shell: sysctl max_pid_namespaces 1
+        shell: unshare NEWPID = ENOSPC
+        box: exit
+        shell: wait
+        shell: unshare NEWPID = 0
+    """,
+    "pid_max has bounds": """
+        shell: clone NEWPID -> box
+        box: sysctl pid_max 300 = EINVAL
+        box: sysctl pid_max 4194305 = EINVAL
+        box: sysctl pid_max -1 = EINVAL
+    """,
+    "a full namespace": """
+        shell: clone NEWPID -> box
+        box: sysctl pid_max 301
+        box: sysctl ns_last_pid 300
+        box: fork = 300
+        box: fork = EAGAIN
+        box: sysctl ns_last_pid 302 = EINVAL
+        box: sysctl ns_last_pid 0 = 0
+        box: fork = 2
+    """,
+    "descendants know of a subreaper far above": """
+        shell: subreaper on
+        shell: fork -> child
+        child: fork -> parent
+        parent: fork -> orphan
+        parent: exit
+        orphan: getppid = shell
+    """,
+}
 
 
-def test_setsid(shell: TaskStruct) -> None:
-    assert refused(shell, "setsid") == errno.EPERM
-    job = fork(shell)
-    call(job, "setpgid", 0, 0)
-    assert refused(job, "setsid") == errno.EPERM  # it leads a group
-    call(job, "setpgid", 0, 3)
-    assert call(job, "setsid") == 4
-    assert links(job) == [(4,)] * 3 and job.signal.leader
+@pytest.mark.parametrize("text", CALLS.values(), ids=CALLS)
+def test_each_call_gives_what_its_line_says(text: str) -> None:
+    play(SHELL + text)
 
 
-def test_setsid_while_others_are_in_the_group_called_like_it(shell: TaskStruct) -> None:
-    job = fork(shell)
-    call(job, "setpgid", 0, 0)
-    member = fork(job)
-    call(job, "setpgid", 0, 3)
-    assert refused(job, "setsid") == errno.EPERM
-    call(member, "setpgid", 0, 3)
-    assert call(job, "setsid") == 4
+# Namespaces
+
+NUMBERS = {
+    "unshare once": (
+        """
+        shell: unshare NEWPID = 0
+        shell: unshare NEWPID = EINVAL
+        shell: clone NEWPID = EINVAL
+        shell: getpid = 3  # it stays where it lives
+        shell: fork -> one
+        shell: fork -> two
+        """,
+        {"one": (4, 1), "two": (5, 2)},
+    ),
+    "unshare is the thread's own": (
+        """
+        shell: clone THREAD -> thread
+        thread: unshare NEWPID
+        shell: fork -> one
+        thread: fork -> two
+        """,
+        {"one": (5,), "two": (6, 1)},
+    ),
+    "setns goes inwards and home": (
+        """
+        shell: clone NEWPID -> outer
+        outer: clone NEWPID -> inner
+        outer: setns shell = EINVAL
+        shell: setns inner
+        shell: fork -> one
+        shell: setns outer
+        shell: fork -> two
+        shell: setns shell
+        shell: fork -> three
+        """,
+        {"one": (6, 3, 2), "two": (7, 4), "three": (8,)},
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "numbers"), NUMBERS.values(), ids=NUMBERS)
+def test_where_children_will_live(text: str, numbers: dict[str, tuple[int, ...]]) -> None:
+    assert numbers_of(play(SHELL + text), numbers) == numbers
 
 
 @pytest.mark.parametrize(
-    ("pid", "pgid", "expected"),
-    [(0, -1, errno.EINVAL), (99, 0, errno.ESRCH), (-3, 0, errno.EINVAL), (1, 0, errno.ESRCH),
-     (0, 99, errno.EPERM), (0, 0, errno.EPERM), (5, 0, errno.EINVAL), (4, 2, errno.EPERM)],
-)  # fmt: skip
-def test_setpgid_refused(shell: TaskStruct, pid: int, pgid: int, expected: int) -> None:
-    fork(fork(shell), CLONE_THREAD)
-    assert refused(shell, "setpgid", pid, pgid) == expected
+    ("features", "refusal"), [(TODAY, "ENOSPC"), (LINUX_4_4, "EINVAL")], ids=["today", "4.4"]
+)
+def test_32_levels_are_all(features: Features, refusal: str) -> None:
+    levels = range(1, 33)
+    deeper = [f"t{level - 1}: clone NEWPID -> t{level}\n" for level in levels]
+    played = play(f"init: fork -> t0\n{''.join(deeper)}t32: unshare NEWPID = {refusal}", features)
+    depths = [
+        len(found) for found in numbers_of(played, (f"t{level}" for level in levels)).values()
+    ]
+    assert depths == [level + 1 for level in levels]
 
 
-def test_setpgid_of_others(shell: TaskStruct) -> None:
-    job, apart = fork(shell), fork(shell)
-    assert call(shell, "setpgid", 4, 4) == 0
-    assert call(job, "getpgid", 0) == 4
-    call(apart, "setsid")
-    assert refused(shell, "setpgid", 5, 4) == errno.EPERM  # another session
-    assert refused(job, "setpgid", 3, 4) == errno.ESRCH  # the parent is not a child
-    fork(job)
-    call(job, "exit")
-    assert call(shell, "setpgid", 4, 3) == 0  # a zombie's group too
+UNSHARED = """
+    shell: unshare NEWPID
+    shell: clone bad_pidfd = EFAULT
+"""
+PID_MAX = """
+    shell: clone NEWPID -> box
+    box: sysctl pid_max = {inside}
+    box: sysctl pid_max 400
+    shell: sysctl pid_max = {outside}
+"""
+INSIDE_A_DEAD_ONE = """
+    shell: clone NEWPID -> outer
+    outer: unshare NEWPID
+    shell: setns outer children  # nobody has lived there yet
+    outer: exit
+"""
 
 
-def test_a_group_further_in_can_be_joined_from_outside(shell: TaskStruct, init: TaskStruct) -> None:
-    call(shell, "setpgid", 4, 4)
-    job = fork(shell)
-    assert call(job, "setpgid", 0, 4) == 0
-    assert links(job)[1] == (4, 1)
-    assert call(init, "getpgid", 0) == 1
+@pytest.mark.parametrize(
+    ("feature", "there", "text", "numbers"),
+    [
+        ("first_fork_may_fail", True, UNSHARED + "shell: fork -> one", {"one": (5, 1)}),
+        ("first_fork_may_fail", False, UNSHARED + "shell: fork = ENOMEM", {}),
+        ("pid_max_per_ns", True, PID_MAX.format(inside=4194304, outside=32768), {}),
+        ("pid_max_per_ns", False, PID_MAX.format(inside=32768, outside=400), {}),
+        ("dead_ancestor_refuses", True, INSIDE_A_DEAD_ONE + "shell: fork = ENOMEM", {}),
+        (
+            "dead_ancestor_refuses",
+            False,
+            INSIDE_A_DEAD_ONE + "shell: fork -> one",
+            {"one": (5, 2, 1)},
+        ),
+    ],
+)
+def test_what_a_feature_decides(
+    feature: str, there: bool, text: str, numbers: dict[str, tuple[int, ...]]
+) -> None:
+    played = play(SHELL + text, replace(TODAY, **{feature: there}))
+    assert numbers_of(played, numbers) == numbers
 
 
-def test_who_asks(shell: TaskStruct, init: TaskStruct) -> None:
-    assert [call(init, name) for name in ("getpid", "gettid", "getppid")] == [1, 1, 0]
-    assert (call(init, "getpgid", 0), call(init, "getsid", 1)) == (0, 0)
-    assert (call(shell, "getpgid", 4), call(shell, "getsid", 4)) == (3, 3)
-    assert refused(init, "getsid", 3) == errno.ESRCH
-    assert refused(init, "getpgid", -1) == errno.ESRCH
+def test_a_namespace_goes_with_its_last_user(shell: TaskStruct) -> None:
+    outer = container(shell)
+    inner = container(outer)
+    assert refused(inner, "clone", CLONE_NEWPID, (2,)) == errno.EINVAL
+    assert shell.kernel.nr_pid_namespaces == 2
+    call(outer, "exit")
+    assert shell.kernel.nr_pid_namespaces == 1  # its zombie lives there
+    call(shell, "wait4", -1)
+    assert shell.kernel.nr_pid_namespaces == 0
 
 
-# Signals
-
-
-def test_kill_goes_by_what_the_caller_sees(shell: TaskStruct) -> None:
-    init, job = container(shell), fork(shell)
-    assert refused(init, "kill", 5, 0) == errno.ESRCH
-    assert call(init, "kill", 0, 0) == 0  # its group, though it has no number for it
-    assert refused(init, "kill", -1, 9) == errno.ESRCH  # nobody but itself
-    assert refused(shell, "kill", 5, 65) == errno.EINVAL
-    assert refused(shell, "kill", 99, 65) == errno.ESRCH  # looked up first
-    assert refused(shell, "kill", -5, 9) == errno.ESRCH
-    assert call(shell, "kill", 5, 0) == 0 and not job.exit_state
-
-
-def test_kill_of_all(init: TaskStruct) -> None:
-    one, two = fork(init), fork(init)
-    call(one, "setsid")
-    assert call(one, "kill", -1, signal.SIGKILL) == 0
-    assert (one.exit_state, two.exit_state, init.exit_state) == ("", "Z", "")
+# What a scenario cannot show
 
 
 def test_kernel_threads_are_deaf(shell: TaskStruct) -> None:
@@ -109,146 +291,8 @@ def test_init_struct_pid_is_never_freed(shell: TaskStruct) -> None:
     assert call(shell, "getsid", 2) == 2
 
 
-def test_an_init_is_deaf_inside_but_not_to_sigkill_from_outside(
-    shell: TaskStruct, init: TaskStruct
-) -> None:
-    inside = fork(init)
-    assert call(inside, "kill", 1, signal.SIGKILL) == 0 and not init.exit_state
-    assert call(shell, "kill", 4, signal.SIGTERM) == 0 and not init.exit_state
-    assert call(shell, "kill", 1, signal.SIGKILL) == 0  # the host's is deaf to all
-    assert call(shell, "kill", 4, signal.SIGKILL) == 0 and init.exit_state == "Z"
-
-
-def test_a_group_is_killed_across_namespaces(shell: TaskStruct) -> None:
-    leader = fork(shell)
-    call(leader, "setpgid", 0, 0)
-    init = container(leader)
-    inside = fork(init)
-    assert call(shell, "kill", -4, signal.SIGKILL) == 0
-    assert leader.exit_state == "Z" and inside.thread_pid is None
-    assert init.exit_state == "Z" and init.real_parent is shell.kernel.init
-
-
 def test_whoever_kills_itself_does_not_return() -> None:
     assert call(fork(boot()), "kill", 4, signal.SIGKILL) is None
-
-
-# Namespaces
-
-
-def test_unshare_once(shell: TaskStruct) -> None:
-    assert call(shell, "unshare", CLONE_NEWPID) == 0
-    assert refused(shell, "unshare", CLONE_NEWPID) == errno.EINVAL
-    assert refused(shell, "clone", CLONE_NEWPID) == errno.EINVAL
-    assert call(shell, "getpid") == 3  # it stays where it lives
-    assert numbers(fork(shell)) == (4, 1)
-    assert numbers(fork(shell)) == (5, 2)
-
-
-def test_unshare_is_the_threads_own(shell: TaskStruct) -> None:
-    thread = fork(shell, CLONE_THREAD)
-    call(thread, "unshare", CLONE_NEWPID)
-    assert numbers(fork(shell)) == (5,)
-    assert numbers(fork(thread)) == (6, 1)
-
-
-def test_setns_goes_inwards_and_home(shell: TaskStruct) -> None:
-    outer = container(shell)
-    inner = container(outer)
-    spaces = [task_active_pid_ns(task) for task in (shell, outer, inner)]
-    assert refused(outer, "setns", spaces[0]) == errno.EINVAL
-    for ns, expected in ((spaces[2], (6, 3, 2)), (spaces[1], (7, 4)), (spaces[0], (8,))):
-        call(shell, "setns", ns)
-        assert numbers(fork(shell)) == expected
-
-
-def test_32_levels_are_all() -> None:
-    deepest = boot()
-    for level in range(1, 33):
-        deepest = container(deepest)
-        assert len(numbers(deepest)) == level + 1
-    assert refused(deepest, "unshare", CLONE_NEWPID) == errno.ENOSPC
-    deepest = boot(LINUX_4_4)
-    for _ in range(32):
-        deepest = container(deepest)
-    assert refused(deepest, "unshare", CLONE_NEWPID) == errno.EINVAL
-
-
-def test_max_pid_namespaces(shell: TaskStruct, init: TaskStruct) -> None:
-    call(shell, "write_max_pid_namespaces", 1)
-    assert refused(shell, "unshare", CLONE_NEWPID) == errno.ENOSPC
-    call(init, "exit")
-    call(shell, "wait4", -1)
-    assert call(shell, "unshare", CLONE_NEWPID) == 0
-
-
-def test_a_first_fork_that_fails() -> None:
-    for usable in (True, False):
-        shell = boot(replace(TODAY, first_fork_may_fail=usable))
-        call(shell, "unshare", CLONE_NEWPID)
-        assert refused(shell, "clone", 0, (), True) == errno.EFAULT
-        if usable:
-            assert numbers(fork(shell)) == (5, 1)
-        else:
-            assert refused(shell, "fork") == errno.ENOMEM
-
-
-@pytest.mark.parametrize("value", [300, 4194305, -1])
-def test_pid_max_has_bounds(value: int) -> None:
-    assert refused(container(boot()), "write_pid_max", value) == errno.EINVAL
-
-
-def test_pid_max_is_each_namespaces_own_or_everybodys() -> None:
-    for per_ns in (True, False):
-        shell = boot(replace(TODAY, pid_max_per_ns=per_ns))
-        init = container(shell)
-        assert call(init, "read_pid_max") == (4194304 if per_ns else 32768)
-        call(init, "write_pid_max", 400)
-        assert call(shell, "read_pid_max") == (32768 if per_ns else 400)
-
-
-def test_a_full_namespace() -> None:
-    init = container(boot())
-    call(init, "write_pid_max", 301)
-    call(init, "write_ns_last_pid", 300)
-    assert call(init, "fork") == 300
-    assert refused(init, "fork") == errno.EAGAIN
-    assert refused(init, "write_ns_last_pid", 302) == errno.EINVAL
-    assert call(init, "write_ns_last_pid", 0) == 0
-    assert call(init, "fork") == 2
-
-
-@pytest.mark.parametrize("refuses", [True, False], ids=["7.1", "before"])
-def test_a_namespace_inside_one_that_is_dead(refuses: bool) -> None:
-    shell = boot(replace(TODAY, dead_ancestor_refuses=refuses))
-    outer = container(shell)
-    call(outer, "unshare", CLONE_NEWPID)
-    assert outer.nsproxy is not None
-    call(shell, "setns", outer.nsproxy.pid_ns_for_children)  # nobody has lived there yet
-    call(outer, "exit")
-    if refuses:
-        assert refused(shell, "fork") == errno.ENOMEM
-    else:
-        assert numbers(fork(shell)) == (5, 2, 1)
-
-
-def test_a_namespace_goes_with_its_last_user(shell: TaskStruct) -> None:
-    outer = container(shell)
-    inner = container(outer)
-    assert refused(inner, "clone", CLONE_NEWPID, (2,)) == errno.EINVAL
-    assert shell.kernel.nr_pid_namespaces == 2
-    call(outer, "exit")
-    assert shell.kernel.nr_pid_namespaces == 1  # its zombie lives there
-    call(shell, "wait4", -1)
-    assert shell.kernel.nr_pid_namespaces == 0
-
-
-def test_descendants_know_of_a_subreaper_far_above(shell: TaskStruct) -> None:
-    call(shell, "set_child_subreaper", 1)
-    parent = fork(fork(shell))
-    orphan = fork(parent)
-    call(parent, "exit")
-    assert orphan.real_parent is shell
 
 
 def test_a_group_is_told_last_first(shell: TaskStruct) -> None:
