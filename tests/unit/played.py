@@ -11,7 +11,7 @@ from pidscope.model.kernel import Kernel
 from pidscope.model.sched import TaskStruct
 from pidscope.simulated.calls import BOOTED
 from pidscope.simulated.play import Play
-from pidscope.simulated.scenario import parse_scenario, parse_step
+from pidscope.simulated.scenario import Scenario, parse_scenario, parse_step
 from tests.unit.acting import numbers
 
 SHELL = "init: fork -> shell\nshell: setsid\n"
@@ -25,8 +25,12 @@ def play(
 
     Raises ScenarioError if a call does not give what its line says.
     """
-    scenario = parse_scenario(text, "web.scenario")
-    played = Play(Kernel(features, listener), scenario.steps, scenario.source)
+    return play_all(parse_scenario(text, "web.scenario"), Kernel(features, listener))
+
+
+def play_all(scenario: Scenario, kernel: Kernel) -> Play:
+    """The same of one that has been read."""
+    played = Play(kernel, scenario.steps, scenario.source)
     while played.step():
         pass
     return played

@@ -57,10 +57,15 @@ def test_at_rest_it_shows_every_task_whole() -> None:
         row = rows[task.pid]
         assert task.thread_pid is not None
         assert row.pid == task.thread_pid.pid_numbers
-        assert (row.birth.tgid, row.birth.ppid) == (task.tgid, task.real_parent.tgid)
-        assert (row.birth.start_ns, row.birth.comm) == (task.start_boottime, task.comm)
-        links = task.signal.pids
-        assert [row.birth.pgid, row.birth.sid] == [pid and pid.pid_numbers for pid in links[2:]]
+        pgid, sid = (pid.pid_numbers for pid in task.signal.pids[2:] if pid is not None)
+        assert row.birth == row.birth._replace(
+            tgid=task.tgid,
+            ppid=task.real_parent.tgid,
+            start_ns=task.start_boottime,
+            comm=task.comm,
+            pgid=pgid,
+            sid=sid,
+        )
 
 
 EXECS = "a: clone THREAD -> b\nb: exec sh\nb: clone THREAD -> a\na: exec sh\n" * 200

@@ -16,21 +16,13 @@ from pidscope.model.fork import CLONE_PARENT, CLONE_THREAD
 from pidscope.model.kernel import Kernel
 from pidscope.model.nsproxy import CLONE_NEWPID
 from pidscope.simulated.calls import FLAGS, SIGNALS, SYSCTLS, is_name
-from pidscope.simulated.play import Outcome, Play
+from pidscope.simulated.play import Outcome
 from pidscope.simulated.scenario import parse_bytes, parse_scenario, parse_step, read_scenario
 from pidscope.simulated.steps import Step
+from tests.unit.played import play
 
 BOX = "init: clone NEWPID -> box\n"
-
-
-def play(text: str, features: Features | None = None) -> Play:
-    """A scenario that has been played to its end."""
-    scenario = parse_scenario(text, "web.scenario")
-    kernel = Kernel(features) if features is not None else Kernel()
-    played = Play(kernel, scenario.steps, scenario.source)
-    while played.step():
-        pass
-    return played
+COMMENTED = "# one\r\n\r\n  init:  fork   -> a  # two\r\n"
 
 
 def resolve(text: str, call: str) -> tuple[str, tuple[object, ...]]:
@@ -49,10 +41,7 @@ def test_a_step_has_its_parts() -> None:
 
 
 def test_comments_blanks_and_line_ends_of_dos() -> None:
-    text = "# one\r\n\r\n  init:  fork   -> a  # two\r\na: comm #no\n"
-    with pytest.raises(ScenarioError, match=r"^x:4: comm needs a comm"):
-        parse_scenario(text, "x")
-    scenario = parse_scenario(text.replace("#no", "a#b"), "x")
+    scenario = parse_scenario(COMMENTED + "a: comm a#b\n", "x")
     assert [str(step) for step in scenario.steps] == ["init: fork -> a", "a: comm a#b"]
     assert [step.line for step in scenario.steps] == [3, 4]
 
@@ -147,36 +136,43 @@ def test_refused_with_line_and_reason(line: str) -> None:
     assert raised.value.exit_code == 2
 
 
-def test_the_name_of_the_last_repetition_must_fit_too() -> None:
-    long = "a" * 255
-    parse_scenario(f"init: fork -> {long}", "x")
-    with pytest.raises(ScenarioError, match=r"^x:1: 'aaa.*…' cannot be the name"):
-        parse_scenario(f"2 * init: fork -> {long}", "x")
+LONG_NAME = b"a" * 255
+LONGEST_LINE = b"init: getpid ".ljust(4096, b"#")
+# Half a million numbers, read again for each of the repetitions: it would be played for hours.
+SLOW = b"10000 * init: clone set_tid " + b"1," * 499_999 + b"1 = EINVAL\n"
+REFUSED_TEXTS = {
+    "a comment where a comm is missing": (
+        COMMENTED.encode() + b"a: comm #no\n",
+        "x:4: comm needs a comm",
+    ),
+    "a last repetition with too long a name": (
+        b"2 * init: fork -> " + LONG_NAME,
+        "x:1: 'aaa.*…' cannot be the name",
+    ),
+    "a line that would be played for hours": (
+        b"init: setsid\n" + SLOW,
+        "x:2: the line has more than 4096 characters",
+    ),
+    "a line that is one longer than the longest": (
+        LONGEST_LINE + b"#",
+        "x:1: the line has more than",
+    ),
+    "too many steps": (b"10000 * init: getpid\n" * 11, "x:11: more than 100000 steps"),
+    "no UTF-8": (b"init: setsid\ninit: \xff\n", "x:2: not UTF-8: byte 0xff"),
+    "a program": (b"\x7fELF\x02\x01\x01\0\0\0", r"x:1: '\\x7fELF"),
+    "too many bytes": (b"#" * 999_999 + b"\n" + b"#" * 999_999, "x:2: more than 1 MiB"),
+}
 
 
-def test_a_line_that_would_be_played_for_hours() -> None:
-    """Half a million numbers, read again for each of its repetitions."""
-    line = "10000 * init: clone set_tid " + ",".join(["1"] * 500_000) + " = EINVAL\n"
-    with pytest.raises(ScenarioError, match=r"^x:2: the line has more than 4096 characters"):
-        parse_scenario(f"init: setsid\n{line}", "x")
-    whole = "init: getpid ".ljust(4096, "#")
-    assert len(parse_scenario(whole, "x").steps) == 1
-    with pytest.raises(ScenarioError, match=r"^x:1: the line has more than"):
-        parse_scenario(f"{whole}#", "x")
+@pytest.mark.parametrize(("raw", "reason"), REFUSED_TEXTS.values(), ids=REFUSED_TEXTS)
+def test_a_text_that_is_refused(raw: bytes, reason: str) -> None:
+    with pytest.raises(ScenarioError, match=f"^{reason}"):
+        parse_bytes(raw, "x")
 
 
-def test_too_many_steps() -> None:
-    with pytest.raises(ScenarioError, match=r"^x:11: more than 100000 steps"):
-        parse_scenario("10000 * init: getpid\n" * 11, "x")
-
-
-def test_bytes_that_are_no_text() -> None:
-    with pytest.raises(ScenarioError, match=r"^x:2: not UTF-8: byte 0xff"):
-        parse_bytes(b"init: setsid\ninit: \xff\n", "x")
-    with pytest.raises(ScenarioError, match=r"^x:1: '\\x7fELF"):
-        parse_bytes(b"\x7fELF\x02\x01\x01\0\0\0", "x")
-    with pytest.raises(ScenarioError, match=r"^x:2: more than 1 MiB"):
-        parse_bytes(b"#" * 999_999 + b"\n" + b"#" * 999_999, "x")
+@pytest.mark.parametrize("raw", [b"init: fork -> " + LONG_NAME, LONGEST_LINE], ids=["name", "line"])
+def test_what_is_just_not_too_long(raw: bytes) -> None:
+    assert len(parse_bytes(raw, "x").steps) == 1
 
 
 def test_a_file(tmp_path: Path) -> None:
@@ -312,6 +308,8 @@ WRONG = {
     "init: clone THREAD bad_pidfd = ?\ninit: clone bad_pidfd -> a": "2: clone gave EFAULT",
     "init: clone bad_pidfd -> a = ?\na: getpid": "2: no task named 'a'",
     "init: exit": "1: Attempted to kill init!",
+    "kthreadd: setsid": "1: kthreadd is a kernel thread: it does not setsid",
+    "sleep 999999999\n" * 10: "10: the clock ends",
 }
 
 
@@ -379,43 +377,41 @@ def test_before_7_1_a_namespace_cannot_be_entered_before_it_has_an_init() -> Non
         play(text, Features(entered_before_init=False))
 
 
-def test_who_is_released_has_the_last_number_it_had() -> None:
-    reaped = BOX + "box: fork -> a\na: exit\nbox: wait = a\n"
-    assert resolve(reaped, "box: kill a") == ("kill", (2, 15))
-    assert resolve(reaped, "init: kill a") == ("kill", (4, 15))
-    # The leader was given the thread's number before it was released: exchange_tids().
-    taken_over = BOX + "box: fork -> a\na: clone THREAD -> t\nt: exec sh\n"
-    assert resolve(taken_over, "box: kill a") == ("kill", (3, 15))
-    assert resolve(taken_over, "box: kill t") == ("kill", (2, 15))
+REAPED = BOX + "box: fork -> a\na: exit\nbox: wait = a\n"
+# The leader was given the thread's number before it was released: exchange_tids().
+TAKEN_OVER = BOX + "box: fork -> a\na: clone THREAD -> t\nt: exec sh\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "call", "nr"),
+    [
+        (REAPED, "box: kill a", 2),
+        (REAPED, "init: kill a", 4),
+        (TAKEN_OVER, "box: kill a", 3),
+        (TAKEN_OVER, "box: kill t", 2),
+    ],
+)
+def test_who_is_released_has_the_last_number_it_had(before: str, call: str, nr: int) -> None:
+    assert resolve(before, call) == ("kill", (nr, 15))
 
 
 def test_outcomes() -> None:
     played = play(BOX + "box: fork -> a\n")
-    assert played.perform(parse_step("box: vfork -> b")) == Outcome(3)
-    assert played.perform(parse_step("b: exit")) == Outcome(None)
-    assert played.perform(parse_step("box: wait 2 = 0")) == Outcome(0)
-    outcome = played.perform(parse_step("box: wait 77 = ?"))
-    assert (outcome, str(outcome)) == (Outcome(None, errno.ECHILD), "ECHILD")
-    assert played.perform(parse_step("a: kill a KILL = ?")) == Outcome(None)
+    steps = [
+        "box: vfork -> b",
+        "b: exit",
+        "box: wait 2 = 0",
+        "box: wait 77 = ?",
+        "a: kill a KILL = ?",
+    ]
+    outcomes = [played.perform(parse_step(step)) for step in steps]
+    refused = Outcome(None, errno.ECHILD)
+    assert outcomes == [Outcome(3), Outcome(None), Outcome(0), refused, Outcome(None)]
+    assert str(refused) == "ECHILD"
 
 
 def test_sleep_moves_the_clock() -> None:
-    kernel = Kernel()
-    before = kernel.now_ns
-    Play(kernel).perform(parse_step("sleep 1.25"))
-    assert kernel.now_ns == before + 1_250_000_000
-
-
-def test_a_kernel_thread_makes_no_system_calls() -> None:
-    with pytest.raises(ScenarioError, match=":1: kthreadd is a kernel thread: it does not setsid"):
-        Play(Kernel()).perform(parse_step("kthreadd: setsid"))
-
-
-def test_the_clock_ends() -> None:
-    play = Play(Kernel(), [parse_step("sleep 999999999")] * 10)
-    with pytest.raises(ScenarioError, match="the clock ends"):
-        while play.step():
-            pass
+    assert play("sleep 1.25").kernel.now_ns == Kernel().now_ns + 1_250_000_000
 
 
 def test_cgroups_hang_together_and_have_numbers_of_their_own() -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple, TypeVar
 
 import pytest
 
 from pidscope import events
 from pidscope.errors import UsageError
 from pidscope.model.kernel import Kernel
-from pidscope.model.sched import TaskStruct
 from pidscope.simulated.play import Play
 from pidscope.simulated.scenario import DEFAULT, builtin, builtin_names
+from tests.unit.acting import numbers
+from tests.unit.played import fates, play_all
 
 NAMES = [
     "containers",
@@ -24,33 +26,37 @@ NAMES = [
 ]
 
 
-class Played:
+T = TypeVar("T")
+
+
+class Played(NamedTuple):
     """A built-in scenario at its end, and all that happened."""
 
-    def __init__(self, name: str) -> None:
-        self.events: list[events.Event] = []
-        self.kernel = Kernel(listener=self.events.append)
-        scenario = builtin(name)
-        self.play = Play(self.kernel, scenario.steps, scenario.source)
-        while self.play.step():
-            pass
-
-    def task(self, name: str) -> TaskStruct:
-        return self.play.names[name]
+    play: Play
+    told: list[events.Event]
 
     def numbers(self, name: str) -> tuple[int, ...]:
         """What a living task is called, outermost first."""
-        pid = self.task(name).thread_pid
-        assert pid is not None
-        return pid.pid_numbers.numbers
+        return numbers(self.play.names[name])
 
     def has(self, number: int, level: int) -> set[bytes]:
-        """Who has this number at this level."""
-        pids = {task: task.thread_pid for task in self.kernel.tasks()}
-        called = {
-            task: pid.pid_numbers.numbers[level:] for task, pid in pids.items() if pid is not None
+        """The tasks that have this number at this level."""
+        return {
+            task.comm
+            for task in self.play.kernel.tasks()
+            if numbers(task)[level : level + 1] == (number,)
         }
-        return {task.comm for task, numbers in called.items() if numbers[:1] == (number,)}
+
+    def told_of(self, kind: type[T]) -> list[T]:
+        return [event for event in self.told if isinstance(event, kind)]
+
+    def births(self) -> list[events.PidAttached]:
+        return [event for event in self.told_of(events.PidAttached) if event.birth]
+
+
+def played(name: str) -> Played:
+    told: list[events.Event] = []
+    return Played(play_all(builtin(name), Kernel(listener=told.append)), told)
 
 
 def test_all_are_there_and_are_short() -> None:
@@ -62,40 +68,37 @@ def test_all_are_there_and_are_short() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_played_to_its_end(name: str) -> None:
-    played = Played(name)
-    assert played.task("init").comm == b"systemd"
-    assert played.task("init").signal.leader
-    assert played.kernel.now_ns < 120 * 10**9
-    assert sum(1 for _ in played.kernel.tasks()) > 4, "nothing is left to look at"
+    play = played(name).play
+    assert play.names["init"].comm == b"systemd"
+    assert play.names["init"].signal.leader
+    assert play.kernel.now_ns < 120 * 10**9
+    assert sum(1 for _ in play.kernel.tasks()) > 4, "nothing is left to look at"
 
 
 def test_containers_have_a_pid_17_each() -> None:
-    played = Played("containers")
-    assert played.has(17, 1) == {b"nginx", b"postgres"}
-    assert played.has(1, 1) == {b"nginx", b"postgres"}
-    assert played.numbers("nginx-worker1")[1] == played.numbers("postgres3")[1] == 17
-    assert played.numbers("nginx-worker1")[0] != played.numbers("postgres3")[0]
-    web, db = played.task("web"), played.task("db")
-    assert web.real_parent is played.task("shim-web"), "runc's child went to the subreaper"
-    assert db.real_parent is played.task("shim-db")
-    assert (web.cgroup.name, db.cgroup.name) == ("web", "db")
-    assert not any(task.exit_state for task in played.kernel.tasks())
+    found = played("containers")
+    assert found.has(17, 1) == found.has(1, 1) == {b"nginx", b"postgres"}
+    pids = [found.numbers(name) for name in ("nginx-worker1", "postgres3")]
+    assert [pid[1] for pid in pids] == [17, 17] and pids[0] != pids[1]
+    become = fates(found.play)
+    assert become["web"] == "child of shim-web", "runc's child went to the subreaper"
+    assert become["db"] == "child of shim-db"
+    assert [found.play.names[name].cgroup.name for name in ("web", "db")] == ["web", "db"]
+    assert not any(task.exit_state for task in found.play.kernel.tasks())
 
 
 def test_nested_goes_three_levels_down_and_has_a_guest() -> None:
-    played = Played("nested")
-    assert len(played.numbers("cc2")) == 4
-    assert played.numbers("cc2")[1:] == (12, 6, 4)
-    assert len(played.numbers("joined")) == 3
-    parent = played.task("joined").real_parent
-    assert parent is played.task("init"), "where its parent lived decides, not where it lives"
+    found = played("nested")
+    assert found.numbers("cc2")[1:] == (12, 6, 4)
+    assert len(found.numbers("joined")) == 3
+    parent = fates(found.play)["joined"]
+    assert parent == "child of init", "where its parent lived decides, not where it lives"
 
 
 def test_session_holds_a_number_until_its_last_member_leaves() -> None:
-    played = Played("session")
     told = [
         (type(event), event.pid.numbers[1])
-        for event in played.events
+        for event in played("session").told
         if isinstance(event, (events.PidAllocated, events.PidFreed))
         and event.pid.numbers[1:] in ((3,), (7,))
     ]
@@ -108,40 +111,32 @@ def test_session_holds_a_number_until_its_last_member_leaves() -> None:
 
 
 def test_reuse_gives_numbers_again() -> None:
-    played = Played("reuse")
-    born = Counter(
-        event.pid.numbers[1]
-        for event in played.events
-        if isinstance(event, events.PidAttached) and event.birth and event.pid.level == 1
-    )
+    found = played("reuse")
+    born = Counter(event.pid.numbers[1] for event in found.births() if event.pid.level == 1)
     assert {nr for nr, times in born.items() if times > 1} == {5, 6, 300}
-    assert played.has(5, 1) == {b"report"}
+    assert found.has(5, 1) == {b"report"}
 
 
 def test_exec_thread_takes_over_the_leader() -> None:
-    played = Played("exec-thread")
-    assert sum(isinstance(event, events.TidsExchanged) for event in played.events) == 2
-    assert played.numbers("thread3")[1] == 2
-    assert played.has(2, 1) == {b"nginx"}
-    assert not played.has(3, 1) | played.has(4, 1) | played.has(5, 1)
-    assert played.has(1, 1) == {b"dumb-init"}
+    found = played("exec-thread")
+    assert len(found.told_of(events.TidsExchanged)) == 2
+    assert found.numbers("thread3")[1] == 2
+    have = {nr: found.has(nr, 1) for nr in range(1, 6)}
+    assert have == {1: {b"dumb-init"}, 2: {b"nginx"}, 3: set(), 4: set(), 5: set()}
 
 
 def test_dying_init_waits_for_an_outside_parent() -> None:
-    played = Played("dying-init")
-    assert sum(isinstance(event, events.NamespaceDying) for event in played.events) == 3
-    assert played.task("box").thread_pid is None
-    assert played.task("box2").blocked == "waits for its namespace to empty"
-    assert played.task("joined2").exit_state == "Z"
+    found = played("dying-init")
+    assert len(found.told_of(events.NamespaceDying)) == 3
+    names = found.play.names
+    assert names["box"].thread_pid is None
+    assert names["box2"].blocked == "waits for its namespace to empty"
+    assert names["joined2"].exit_state == "Z"
 
 
 def test_fork_bomb_is_stopped_by_pids_max() -> None:
-    played = Played("fork-bomb")
-    bomb = played.play.cast.cgroups["bomb"]
+    found = played("fork-bomb")
+    bomb = found.play.cast.cgroups["bomb"]
     assert bomb.count == bomb.pids_max == 8
-    failed = [event for event in played.events if isinstance(event, events.ForkFailed)]
-    allocated = [event for event in played.events if isinstance(event, events.PidAllocated)]
-    born = [
-        event for event in played.events if isinstance(event, events.PidAttached) and event.birth
-    ]
-    assert len(failed) == len(allocated) - len(born) == 25
+    allocated = len(found.told_of(events.PidAllocated))
+    assert len(found.told_of(events.ForkFailed)) == allocated - len(found.births()) == 25

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Callable
 
 import pytest
@@ -10,10 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pidscope.events import Event, Lost, PidAttached, PidDetached
-from pidscope.model import syscalls
-from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.kernel import Kernel
-from pidscope.model.pid import find_task_by_vpid
 from pidscope.session.session import Session
 from pidscope.simulated import world as world_module
 from pidscope.simulated.play import Play
@@ -36,42 +32,45 @@ def scenario_world(text: str) -> SimulatedWorld:
     return SimulatedWorld(kernel, Play(kernel, parse_scenario(text, "test").steps).step)
 
 
-@dataclasses.dataclass
-class Proof:
-    """How a verification came out."""
-
-    session: Session
-    tally: Tally
-
-    @property
-    def good(self) -> bool:
-        accounts, at_rest = self.session.hooks()
-        return self.tally.good and not self.session.broken and at_rest and hooks_agree(accounts)
+def run_out(world: SimulatedWorld) -> None:
+    """Play what is left."""
+    while world.step():
+        pass
 
 
-def prove(world: SimulatedWorld, before: int = 600, steps: int = 400) -> Proof:
-    """Verify: some steps, an exact start, then readings among steps, then one at rest."""
+def begun(world: SimulatedWorld) -> Session:
+    """A session over it that has started."""
+    session = Session(world)
+    session.begin()
+    return session
+
+
+def is_proved(session: Session, tally: Tally) -> bool:
+    accounts, at_rest = session.hooks()
+    return tally.good and not session.broken and at_rest and hooks_agree(accounts)
+
+
+def verify(world: SimulatedWorld, before: int = 600, steps: int = 400) -> tuple[Session, Tally]:
+    """Some steps, an exact start, then readings among steps, then one at rest."""
     for _ in range(before):
         world.step()
-    session, tally = Session(world), Tally()
     world.busy = True
-    session.begin()
+    session, tally = begun(world), Tally()
     left = iter(range(steps))
     play, world._play = world._play, lambda: next(left, None) is not None and play()
     while not world.ended:
         session.check_all(tally)
     world.busy = False
     session.check_all(tally)
-    return Proof(session, tally)
+    return session, tally
 
 
 @settings(max_examples=30)
 @given(st.integers(0, 1 << 40))
 def test_any_workload_is_proved_right(seed: int) -> None:
-    proof = prove(random_world(seed))
-    assert proof.tally.bugs == [] and proof.session.broken == []
-    assert proof.good
-    assert proof.session.stream.lost == 0 and proof.session.starts == 1
+    session, tally = verify(random_world(seed))
+    assert tally.bugs == [] and session.broken == [] and is_proved(session, tally)
+    assert session.stream.lost == 0 and session.starts == 1
 
 
 @settings(max_examples=20)
@@ -79,9 +78,9 @@ def test_any_workload_is_proved_right(seed: int) -> None:
 def test_it_is_proved_as_well_without_the_single_steps(seed: int) -> None:
     world = random_world(seed)
     world.steps = False
-    proof = prove(world)
-    assert proof.tally.bugs == [] and proof.session.broken == [] and proof.good
-    stream = proof.session.stream
+    session, tally = verify(world)
+    assert tally.bugs == [] and session.broken == [] and is_proved(session, tally)
+    stream = session.stream
     assert stream.accounted["attach_pid"] and not stream.accounted["free_pid"]
     assert stream.accounted["alloc_pid"] <= stream.accounted["copy_process"]
 
@@ -90,21 +89,21 @@ def test_the_readings_are_torn() -> None:
     """Else the proof would be of something easier than a kernel."""
     counts = Tally().counts
     for seed in range(12):
-        counts.update(prove(random_world(seed)).tally.counts)
+        counts.update(verify(random_world(seed))[1].counts)
     assert counts[Verdict.MOVED] > 3 and counts[Verdict.GONE] and counts[Verdict.HELD]
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
-    runs = []
-    for _ in range(2):
+
+    def run() -> tuple[object, ...]:
         world = random_world(7)
-        session, tally = Session(world), Tally()
         world.busy = True
-        session.begin()
+        session, tally = begun(world), Tally()
         for _ in range(5):
             session.check_all(tally)
-        runs.append((tally.counts, session.stream.events, world.now_ns(), world.hits()))
-    assert runs[0] == runs[1]
+        return tally.counts, session.stream.events, world.now_ns(), world.hits()
+
+    assert run() == run()
 
 
 def test_the_hooks_are_those_of_a_host() -> None:
@@ -121,10 +120,8 @@ def test_hooks_run_as_often_as_a_kernels() -> None:
         "init: fork -> leader\nleader: clone THREAD -> thread\nthread: exec sh\n"
         "init: clone NEWPID -> inner\ninner: setsid\ninner: exit\ninit: wait inner\n"
     )
-    while world.step():
-        pass
-    hits = {name: count for name, count in world.hits().items() if count}
-    assert hits == {
+    run_out(world)
+    assert {name: count for name, count in world.hits().items() if count} == {
         "attach_pid": 4 + 1 + 4,
         "change_pid": 2,
         "detach_pid": 1 + 4,  # the old leader, released under the thread's number, and inner
@@ -141,22 +138,21 @@ def test_hooks_run_as_often_as_a_kernels() -> None:
     }
 
 
+@pytest.mark.parametrize(("step_rate", "read_rate"), [(1.0 / 4, 0.0), (1.0 / 64, 0.9)])
 def test_a_step_comes_between_two_numbers_and_a_number_between_two_writes(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, step_rate: float, read_rate: float
 ) -> None:
     """Both ways of tearing, each alone."""
-    text = "init: fork -> a\n" + "a: setpgid 0 0\ninit: setpgid a 1\n" * 2000
-    for step_rate, read_rate in ((1.0 / 4, 0.0), (1.0 / 64, 0.9)):
-        monkeypatch.setattr(world_module, "_STEP_RATE", step_rate)
-        monkeypatch.setattr(world_module, "_READ_RATE", read_rate)
-        world = scenario_world("init: setsid\n" + text)
-        world.step()
-        world.step()
-        session = Session(world)
-        session.begin()
-        world.busy = True
-        verdicts = {session.check(3).verdict for _ in range(100)}
-        assert verdicts == {Verdict.AGREE, Verdict.MOVED}
+    monkeypatch.setattr(world_module, "_STEP_RATE", step_rate)
+    monkeypatch.setattr(world_module, "_READ_RATE", read_rate)
+    moves = "a: setpgid 0 0\ninit: setpgid a 1\n" * 2000
+    world = scenario_world("init: setsid\ninit: fork -> a\n" + moves)
+    world.step()
+    world.step()
+    session = begun(world)
+    world.busy = True
+    verdicts = {session.check(3).verdict for _ in range(100)}
+    assert verdicts == {Verdict.AGREE, Verdict.MOVED}
 
 
 def test_a_full_ring_loses_and_the_session_repairs() -> None:
@@ -226,26 +222,26 @@ def skip(world: SimulatedWorld, which: Callable[[Event], bool], times: int) -> N
 SMALL = "init: setsid\n" + "init: fork -> a\na: fork -> b\nb: setsid\nb: exit\na: wait\n" * 8
 
 
-@pytest.mark.parametrize("which", [is_change, is_birth, is_release])
-def test_a_hook_that_does_not_run_is_caught(which: Callable[[Event], bool]) -> None:
-    for planted in (0, 1):
-        world = scenario_world(SMALL)
-        session, tally = Session(world), Tally()
-        session.begin()
-        skip(world, which, planted)
-        while world.step():
-            session.check_all(tally)
-        proof = Proof(session, tally)
-        assert proof.good is not bool(planted)
-        assert bool(tally.bugs or session.broken) is bool(planted)
+EACH_HOOK = pytest.mark.parametrize("which", [is_change, is_birth, is_release])
 
 
-@pytest.mark.parametrize("which", [is_change, is_birth, is_release])
+@pytest.mark.parametrize("planted", [0, 1])
+@EACH_HOOK
+def test_a_hook_that_does_not_run_is_caught(which: Callable[[Event], bool], planted: int) -> None:
+    world = scenario_world(SMALL)
+    session, tally = begun(world), Tally()
+    skip(world, which, planted)
+    while world.step():
+        session.check_all(tally)
+    assert is_proved(session, tally) is not bool(planted)
+    assert bool(tally.bugs or session.broken) is bool(planted)
+
+
+@EACH_HOOK
 def test_a_record_that_vanishes_silently_is_caught(which: Callable[[Event], bool]) -> None:
     """Even where /proc cannot tell any more: the hook's runs do."""
     world = scenario_world(SMALL)
-    session, tally = Session(world), Tally()
-    session.begin()
+    session = begun(world)
     gone: list[bytes] = []
     write, hooked = world.ring.write, world._hooked
 
@@ -259,9 +255,8 @@ def test_a_record_that_vanishes_silently_is_caught(which: Callable[[Event], bool
         hooked(event)
 
     world.kernel.listener = some
-    while world.step():
-        pass
-    session.check_all(tally)
+    run_out(world)
+    session.check_all(Tally())
     assert gone and session.stream.lost == 0
     accounts, at_rest = session.hooks()
     assert at_rest and not hooks_agree(accounts)
@@ -270,11 +265,8 @@ def test_a_record_that_vanishes_silently_is_caught(which: Callable[[Event], bool
 def test_a_proc_of_yesterday_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     world = scenario_world("init: fork -> a\ninit: setsid\na: setsid\n")
     world.step()
-    session = Session(world)
-    session.begin()
-    stale = world.procfs.read_status(3)
-    while world.step():
-        pass
+    session, stale = begun(world), world.procfs.read_status(3)
+    run_out(world)
     assert session.check(3).verdict is Verdict.AGREE
     monkeypatch.setattr(world.procfs, "read_status", lambda number: stale)
     assert session.check(3).verdict is Verdict.WRONG
@@ -282,24 +274,11 @@ def test_a_proc_of_yesterday_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_file_opened_in_an_exchange_is_left_unjudged() -> None:
     """It is the other's, and says so in its Pid line, or is gone with the other."""
-    kernel = Kernel()
-    leader = find_task_by_vpid(syscalls.call(kernel.init, "fork") or 0, kernel.init)
-    assert leader is not None
-    made: list[bool] = []
-
-    def play() -> bool:
-        if made:
-            return False
-        thread = find_task_by_vpid(syscalls.call(leader, "clone", CLONE_THREAD) or 0, leader)
-        assert thread is not None
-        session.pump()
-        made.append(True)
-        syscalls.call(thread, "execve", b"sh")
-        return True
-
-    world = SimulatedWorld(kernel, play)
-    session = Session(world)
-    session.begin()
+    world = scenario_world("init: fork -> a\na: clone THREAD -> thread\nthread: exec sh\n")
+    world.step()
+    session = begun(world)
+    world.step()
+    session.pump()
     finish = world.procfs._finish
 
     def found_before(reading):  # type: ignore[no-untyped-def]
@@ -309,5 +288,5 @@ def test_a_file_opened_in_an_exchange_is_left_unjudged() -> None:
 
     world.procfs._finish = found_before
     judgement = session.check(3)
-    assert made and judgement.verdict is Verdict.UNJUDGED
+    assert not world.step() and judgement.verdict is Verdict.UNJUDGED
     assert judgement.reason == "the other's of an exchange"
