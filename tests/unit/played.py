@@ -12,6 +12,7 @@ from pidscope.model.sched import TaskStruct
 from pidscope.simulated.calls import BOOTED
 from pidscope.simulated.play import Play
 from pidscope.simulated.scenario import Scenario, parse_scenario, parse_step
+from pidscope.simulated.world import SimulatedWorld
 from tests.unit.acting import numbers
 
 SHELL = "init: fork -> shell\nshell: setsid\n"
@@ -34,6 +35,12 @@ def play_all(scenario: Scenario, kernel: Kernel) -> Play:
     while played.step():
         pass
     return played
+
+
+def scenario_world(text: str) -> SimulatedWorld:
+    """A world in which a scenario is still to be played, a step at a time."""
+    kernel = Kernel()
+    return SimulatedWorld(kernel, Play(kernel, parse_scenario(text, "web.scenario").steps).step)
 
 
 def go_on(played: Play, text: str) -> None:

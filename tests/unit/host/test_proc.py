@@ -6,8 +6,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -70,22 +72,15 @@ descend(0, 0)
 @pytest.fixture
 def nest() -> Iterator[list[dict[str, Any]]]:
     """What the tasks of three nested namespaces, alive, report about themselves."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", NEST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdin is not None and process.stdout is not None
-    reports: list[dict[str, Any]] = []
-    ended = False
-    while not (ended and len(reports) == 5):
-        line = process.stdout.readline()
-        assert line, "the nest did not come up"
-        facts = json.loads(line)
-        ended = ended or not facts
-        reports += [facts] if facts else []
-    yield reports
-    process.stdin.close()
-    assert process.wait() == 0
-    process.stdout.close()
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(6)]
+        assert all(lines), "the nest did not come up"
+        yield [facts for facts in map(json.loads, lines) if facts]
+        process.stdin.close()
+        assert process.wait() == 0
 
 
 def status_text(name: bytes = b"x", ns: str = "5\t1", pgid: str = "5\t1", ppid: int = 4) -> bytes:
@@ -350,23 +345,15 @@ def test_a_snapshot_opens_nothing_that_was_not_asked_for(
     fake_task(tmp_path, 1)
     fake_task(tmp_path, 7)
     fake_task(tmp_path, 8, status_text(ns="8\t1"), ns=78)
-    opened, linked = [], []
-    system_open, system_readlink = os.open, os.readlink
-
-    def record_open(path: str, flags: int, dir_fd: int | None = None) -> int:
-        opened.append(path.replace(f"{tmp_path}/", ""))
-        return system_open(path, flags, dir_fd=dir_fd)
-
-    def record_link(path: str, dir_fd: int | None = None) -> str:
-        linked.append(path)
-        return system_readlink(path, dir_fd=dir_fd)
-
-    monkeypatch.setattr("pidscope.host.proc_files.os.open", record_open)
-    monkeypatch.setattr("pidscope.host.proc_files.os.readlink", record_link)
+    opened, linked = Mock(wraps=os.open), Mock(wraps=os.readlink)
+    monkeypatch.setattr("pidscope.host.proc_files.os.open", opened)
+    monkeypatch.setattr("pidscope.host.proc_files.os.readlink", linked)
     monkeypatch.setattr(ProcFs, "ns_chain", lambda self, number: [(77, 0), (78, 77)])
     snapshot = ProcFs(tmp_path).snapshot(threads=False, starts=False)
-    assert opened == ["1", "status", "7", "status", "8", "status"]
-    assert linked == [f"{tmp_path}/1/ns/pid", "ns/pid"]
+    paths = [call.args[0].replace(f"{tmp_path}/", "") for call in opened.call_args_list]
+    assert paths == ["1", "status", "7", "status", "8", "status"]
+    links = [call.args[0] for call in linked.call_args_list]
+    assert links == [f"{tmp_path}/1/ns/pid", "ns/pid"]
     assert [(task.ns, task.start_ticks) for task in snapshot.tasks] == [
         (77, None), (77, None), (78, None)
     ]  # fmt: skip
@@ -441,21 +428,28 @@ def test_an_empty_link_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ProcFs().pid_ns(os.getpid()) is None
 
 
-def test_no_proc_at_all(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="not a mounted proc"):
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ("", "not a mounted proc"),
+        ("stat", "in which this process has no number"),
+        ("stat self", "in which this process has no number"),
+    ],
+    ids=["no proc", "no link to itself", "a link to what is not there"],
+)
+def test_a_mount_that_tells_nothing_of_its_reader(tmp_path: Path, files: str, reason: str) -> None:
+    if "stat" in files:
+        (tmp_path / "stat").write_text("btime 1\n")
+    if "self" in files:
+        (tmp_path / "self").symlink_to("7")
+    with pytest.raises(HostError, match=reason) as caught:
         ProcFs(tmp_path).mount()
+    assert caught.value.hint or not files
+
+
+def test_no_proc_at_all(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="cannot list"):
         ProcFs(tmp_path / "nowhere").numbers()
-
-
-def test_proc_of_another_namespace(tmp_path: Path) -> None:
-    (tmp_path / "stat").write_text("btime 1\n")
-    with pytest.raises(HostError, match="in which this process has no number") as no_self:
-        ProcFs(tmp_path).mount()
-    assert no_self.value.hint
-    (tmp_path / "self").symlink_to("7")
-    with pytest.raises(HostError, match="in which this process has no number"):
-        ProcFs(tmp_path).mount()
 
 
 # --- the /proc of a namespace around the reader's ----------------------------------------------
@@ -574,23 +568,17 @@ def test_this_process() -> None:
 
 
 def test_a_thread_is_read_by_its_own_number() -> None:
-    proc, stop = ProcFs(), threading.Event()
-    thread = threading.Thread(target=stop.wait)
-    thread.start()
-    try:
-        tid = thread.native_id
-        assert tid is not None
+    proc, pid = ProcFs(), os.getpid()
+    with ThreadPoolExecutor(1) as pool:
+        tid = pool.submit(threading.get_native_id).result()
         status = proc.read_status(tid)
         assert status is not None
-        assert (status.pid, status.tgid) == (tid, os.getpid())
-        assert tid in proc.threads(os.getpid())
+        assert (status.pid, status.tgid) == (tid, pid)
+        assert tid in proc.threads(pid)
         assert tid not in proc.numbers()
         tasks = {task.number for task in proc.snapshot().tasks}
-        assert {tid, os.getpid()} <= tasks
+        assert {tid, pid} <= tasks
         assert tid not in {task.number for task in proc.snapshot(threads=False).tasks}
-    finally:
-        stop.set()
-        thread.join()
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,7 @@ from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import call
 from pidscope.simulated.limits import fork_facts
 from pidscope.simulated.random_workload import random_play
-from tests.unit.acting import boot, container, fork
-
-
-@pytest.fixture
-def shell() -> TaskStruct:
-    return boot()
+from tests.unit.played import SHELL, go_on, play
 
 
 def bounds_of(task: TaskStruct) -> list[Bound]:
@@ -78,75 +73,93 @@ def test_as_many_forks_as_predicted_and_then_that_errno(seed: int) -> None:
         expect_as_predicted(actor)
 
 
-def test_a_cgroup_above_is_tight(shell: TaskStruct) -> None:
-    box = Cgroup("box", shell.kernel.cgroup_root, 2, 3)
-    call(shell, "join_cgroup", Cgroup("inner", box, 3, 7))
-    first = expect_as_predicted(shell)
-    assert (first.name, first.of, first.room) == ("pids.max", "/box", 2)
-    assert (
-        limits.sentence(bounds_of(shell)) == "the next fork fails with EAGAIN at pids.max 3 of /box"
+TIGHT = {
+    "a cgroup above": (
+        """
+        cgroup box pids.max 3
+        cgroup inner in box pids.max 7
+        shell: join inner
+        """,
+        "shell",
+        2,
+        "EAGAIN at pids.max 3 of /box",
+    ),
+    "a number is needed at every level": (
+        """
+        shell: clone NEWPID -> box
+        box: sysctl pid_max 4000
+        shell: sysctl pid_max 320
+        shell: sysctl ns_last_pid 305
+        """,
+        "box",
+        20,
+        "EAGAIN at pid_max 320 of pid:[4026531836]",
+    ),
+    "a namespace whose init has exited": (
+        """
+        shell: clone NEWPID -> box
+        shell: setns box
+        box: exit_group
+        """,
+        "shell",
+        0,
+        "ENOMEM: number 1 of pid:[4026531840] has exited",
+    ),
+    "a namespace inside one whose init has exited": (
+        """
+        shell: clone NEWPID -> box
+        shell: setns box
+        shell: fork -> guest
+        guest: unshare NEWPID
+        shell: setns guest children
+        box: exit_group
+        """,
+        "shell",
+        0,
+        "ENOMEM: number 1 of pid:[4026531841] has exited",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "actor", "room", "failure"), TIGHT.values(), ids=TIGHT)
+def test_the_tight_bound_of_a_scenario(text: str, actor: str, room: int, failure: str) -> None:
+    task = play(SHELL + text).names[actor]
+    assert expect_as_predicted(task).room == room
+    assert limits.sentence(bounds_of(task)) == f"the next fork fails with {failure}"
+
+
+def test_of_two_that_are_reached_the_one_asked_first_is_named() -> None:
+    played = play(
+        f"""{SHELL}
+        cgroup outer pids.max 1
+        cgroup inner in outer pids.max 1
+        cgroup open
+        shell: join inner
+        shell: sysctl pid_max 301
+        shell: sysctl ns_last_pid 300
+        init: fork  # the last number
+        """
     )
-
-
-def test_of_two_that_are_reached_the_one_asked_first_is_named(shell: TaskStruct) -> None:
-    outer = Cgroup("outer", shell.kernel.cgroup_root, 2, 1)
-    call(shell, "join_cgroup", Cgroup("inner", outer, 3, 1))
-    shell.kernel.init_pid_ns.pid_max = 301
-    shell.kernel.init_pid_ns.allocator.last_pid = 300
-    fork(shell.kernel.init)  # the last number
+    shell = played.names["shell"]
     reached = [bound for bound in limits.by_room(bounds_of(shell)) if bound.room == 0]
     assert [bound.of for bound in reached] == ["pid:[4026531836]", "/outer/inner", "/outer"]
-    inner = Cgroup("open", shell.kernel.cgroup_root, 4)
-    call(shell, "join_cgroup", inner)
+    go_on(played, "shell: join open")
     assert expect_as_predicted(shell).name == "pid_max"
 
 
-def test_a_number_is_needed_at_every_level(shell: TaskStruct) -> None:
-    box = container(shell)
-    call(box, "write_pid_max", 4000)
-    call(shell, "write_pid_max", 320)
-    call(shell, "write_ns_last_pid", 305)
-    first = expect_as_predicted(box)
-    assert (first.name, first.of) == ("pid_max", "pid:[4026531836]")
-
-
-def test_a_namespace_whose_init_has_exited(shell: TaskStruct) -> None:
-    box = container(shell)
-    ns = box.thread_pid.numbers[-1].ns  # type: ignore[union-attr]
-    call(shell, "setns", ns)
-    call(box, "exit_group", 0)
-    first = expect_as_predicted(shell)
-    assert first.errno == "ENOMEM"
-    assert "ENOMEM" in limits.sentence(bounds_of(shell))
-
-
-def test_a_namespace_inside_one_whose_init_has_exited(shell: TaskStruct) -> None:
-    box = container(shell)
-    ns = box.thread_pid.numbers[-1].ns  # type: ignore[union-attr]
-    call(shell, "setns", ns)
-    actor = fork(shell)
-    call(actor, "unshare", 0x20000000)
-    assert actor.nsproxy is not None
-    call(shell, "setns", actor.nsproxy.pid_ns_for_children)
-    call(box, "exit_group", 0)
-    assert expect_as_predicted(shell).errno == "ENOMEM"
-
-
-def test_new_namespaces_have_their_own_limits(shell: TaskStruct) -> None:
-    call(shell, "write_max_pid_namespaces", 1)
-    box = container(shell)
-    found = {bound.name: bound for bound in bounds_of(box) if bound.stops == limits.NAMESPACE}
-    assert found["max_pid_namespaces"].room == 0
-    assert found["MAX_PID_NS_LEVEL"].room == 31
-    with pytest.raises(OSError) as caught:
-        container(box)
-    assert errno.errorcode[caught.value.errno or 0] == found["max_pid_namespaces"].errno
-    first = limits.tight(bounds_of(box))
+def test_new_namespaces_have_their_own_limits() -> None:
+    played = play(f"{SHELL}init: sysctl max_pid_namespaces 1\nshell: clone NEWPID -> box")
+    found = bounds_of(played.names["box"])
+    rooms = {it.name: (it.room, it.errno) for it in found if it.stops == limits.NAMESPACE}
+    assert rooms["max_pid_namespaces"] == (0, "ENOSPC")
+    assert rooms["MAX_PID_NS_LEVEL"][0] == 31
+    go_on(played, "box: clone NEWPID = ENOSPC")
+    first = limits.tight(found)
     assert first is not None and first.stops == limits.FORK
 
 
-def test_after_unshare_there_are_no_new_threads(shell: TaskStruct) -> None:
-    call(shell, "unshare", 0x20000000)
+def test_after_unshare_there_are_no_new_threads() -> None:
+    shell = play(SHELL + "shell: unshare NEWPID").names["shell"]
     found = [it for it in bounds_of(shell) if it.name == "pid_ns_for_children"]
     assert [(it.stops, it.errno, it.room) for it in found] == [
         ("thread", "EINVAL", 0),
@@ -154,11 +167,10 @@ def test_after_unshare_there_are_no_new_threads(shell: TaskStruct) -> None:
     ]
 
 
-def test_a_task_that_has_exited_forks_no_more(shell: TaskStruct) -> None:
-    job = fork(shell)
-    call(job, "exit_group", 0)
-    assert fork_facts(shell.kernel, job.pid) is None
-    assert fork_facts(shell.kernel, 77) is None
+def test_a_task_that_has_exited_forks_no_more() -> None:
+    kernel = play(SHELL + "shell: fork = 4\nshell: kill 4 KILL").kernel
+    assert fork_facts(kernel, 4) is None
+    assert fork_facts(kernel, 77) is None
 
 
 # --- arithmetic -----------------------------------------------------------------------------------

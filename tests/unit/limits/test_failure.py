@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -15,8 +14,8 @@ from pidscope.limits.fork_stage import Attempts, Facts, Stage
 from pidscope.limits.tasks_limit import MAX, TasksLimit
 from pidscope.session.session import Session
 from pidscope.simulated.limits import pids_limits
-from pidscope.simulated.stage import set_stage
 from tests.unit.machine import Machine, inum, nr
+from tests.unit.played import play, scenario_world
 from tests.unit.stepped_kernel import ROOT
 
 NS = 4026532146
@@ -227,11 +226,9 @@ def test_what_never_ends_is_forgotten() -> None:
     assert len(attempts._stages) <= 1024 and len(attempts._dying) <= 1024
 
 
-def reasons(text: str, tmp_path: Path, steps: bool = False) -> list[tuple[int, Reason]]:
+def reasons(text: str, steps: bool = False) -> list[tuple[int, Reason]]:
     """Errno and reason of each failed fork of a scenario."""
-    path = tmp_path / "some.scenario"
-    path.write_text(text)
-    world = set_stage(str(path)).world
+    world = scenario_world(text)
     world.steps = steps
     attempts, found = Attempts(steps), []
 
@@ -277,8 +274,8 @@ init: fork = ENOMEM
 
 
 @pytest.mark.parametrize("steps", [False, True])
-def test_of_a_whole_scenario(tmp_path: Path, steps: bool) -> None:
-    found = reasons(SCENARIO, tmp_path, steps)
+def test_of_a_whole_scenario(steps: bool) -> None:
+    found = reasons(SCENARIO, steps)
     assert [(errno_name(number), *why.causes) for number, why in found] == [
         ("EINVAL", "pid_ns_for_children"),
         ("EINVAL", "pid_ns_for_children"),
@@ -294,30 +291,26 @@ def test_of_a_whole_scenario(tmp_path: Path, steps: bool) -> None:
     assert (full.cgroup, full.limit, full.known) == ("/outer", 2, Known.LIKELY)
 
 
-def test_the_model_counts_what_a_limit_refused(tmp_path: Path) -> None:
-    path = tmp_path / "some.scenario"
-    path.write_text("""
-cgroup outer pids.max 2
-cgroup inner in outer
-init: join inner
-init: fork -> child
-3 * init: fork = EAGAIN
-child: exit
-init: wait
-""")
-    world = set_stage(str(path)).world
-    while world.step():
-        pass
-    limits = pids_limits(world.kernel, world.kernel.init.cgroup.id)
+def test_the_model_counts_what_a_limit_refused() -> None:
+    kernel = play("""
+        cgroup outer pids.max 2
+        cgroup inner in outer
+        init: join inner
+        init: fork -> child
+        3 * init: fork = EAGAIN
+        child: exit
+        init: wait
+    """).kernel
+    limits = pids_limits(kernel, kernel.init.cgroup.id)
     outer = TasksLimit("/outer", 2, 1, events_local=3)
     assert limits == [TasksLimit("/outer/inner", MAX, 1, events_local=0), outer]
     assert why(errno.EAGAIN, cgroups=limits).cgroup == "/outer"
 
 
-def test_32_levels_are_certain(tmp_path: Path) -> None:
+def test_32_levels_are_certain() -> None:
     deeper = "".join(f"t{n}: clone NEWPID -> t{n + 1}\n" for n in range(32))
     text = deeper.replace("t0:", "init:") + "t32: clone NEWPID = ENOSPC\n"
-    ((_, found),) = reasons(text, tmp_path)
+    ((_, found),) = reasons(text)
     assert found.causes == ("MAX_PID_NS_LEVEL",) and found.known is Known.CERTAIN
 
 

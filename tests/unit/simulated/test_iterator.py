@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from pidscope.model.kernel import Kernel
 from pidscope.session.session import Session
 from pidscope.simulated import world as world_module
-from pidscope.simulated.play import Play
 from pidscope.simulated.random_workload import random_play
-from pidscope.simulated.scenario import parse_scenario
 from pidscope.simulated.world import SimulatedWorld
 from pidscope.verify.verdicts import Tally
 from tests.unit.compare import of_model, of_table, start_ticks
+from tests.unit.played import scenario_world
 
 
 def random_world(seed: int, steps: int) -> SimulatedWorld:
@@ -74,15 +73,12 @@ EXECS = "a: clone THREAD -> b\nb: exec sh\nb: clone THREAD -> a\na: exec sh\n" *
 def test_its_rows_are_torn_as_a_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """One task's number with another's struct pid, and a task that is gone when all is read."""
     monkeypatch.setattr(world_module, "_STEP_RATE", 1 / 4)
-    kernel = Kernel()
-    world = SimulatedWorld(
-        kernel, Play(kernel, parse_scenario("init: fork -> a\n" + EXECS, "test").steps).step
-    )
+    world = scenario_world("init: fork -> a\n" + EXECS)
     world.busy = True
     torn = released = 0
     while not world.ended:
         rows = world.tasks()
-        alive = {task.pid for task in kernel.tasks()}
+        alive = {task.pid for task in world.kernel.tasks()}
         torn += sum(row.tid != row.pid.nr for row in rows)
         released += len({row.tid for row in rows} - alive)
     assert torn and released

@@ -12,24 +12,18 @@ from pidscope.events import Event, Lost, PidAttached, PidDetached
 from pidscope.model.kernel import Kernel
 from pidscope.session.session import Session
 from pidscope.simulated import world as world_module
-from pidscope.simulated.play import Play
 from pidscope.simulated.random_workload import random_play
 from pidscope.simulated.ring import HEADER, SimulatedRing
-from pidscope.simulated.scenario import parse_scenario
 from pidscope.simulated.world import SimulatedWorld
 from pidscope.verify.hook_counts import hooks_agree
 from pidscope.verify.verdicts import Tally, Verdict
 from pidscope.wire.hooks import FUNCTION_HOOKS
+from tests.unit.played import scenario_world
 
 
 def random_world(seed: int, ring_bytes: int = 8 << 20) -> SimulatedWorld:
     kernel = Kernel()
     return SimulatedWorld(kernel, random_play(kernel, seed).step, seed, ring_bytes)
-
-
-def scenario_world(text: str) -> SimulatedWorld:
-    kernel = Kernel()
-    return SimulatedWorld(kernel, Play(kernel, parse_scenario(text, "test").steps).step)
 
 
 def run_out(world: SimulatedWorld) -> None:
