@@ -6,8 +6,8 @@ import contextlib
 import mmap
 import os
 import struct
-import threading
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 
@@ -86,10 +86,17 @@ def drained(ring: Ring, until: int) -> list[bytes]:
     return [bytes(record) for record in ring.drain(until)]
 
 
-def test_records_come_whole_and_in_order(memory: Memory, ring: Ring) -> None:
-    records = [bytes([n]) * (56 + 64 * n) for n in range(4)]
+@pytest.mark.parametrize(
+    ("lengths", "end"),
+    [([56, 120, 184, 248], 640), ([1, 7, 8, 9, 13, 56], 160)],
+    ids=["whole words", "rounded up to 8 bytes"],
+)
+def test_records_come_whole_and_in_order(
+    memory: Memory, ring: Ring, lengths: list[int], end: int
+) -> None:
+    records = [bytes([n]) * length for n, length in enumerate(lengths)]
     memory.write(*records)
-    assert ring.position == memory.end == 640
+    assert ring.position == memory.end == end
     assert drained(ring, ring.position) == records
     assert ring.consumed == memory.consumer == memory.end
     assert drained(ring, ring.position) == []
@@ -102,13 +109,6 @@ def test_a_record_across_the_wrap_is_whole(memory: Memory, start: int) -> None:
     memory.write(*records)
     with reading(memory) as ring:
         assert drained(ring, ring.position) == records
-
-
-def test_records_of_any_length_are_found(memory: Memory, ring: Ring) -> None:
-    """The kernel rounds up to 8 bytes."""
-    records = [b"x" * length for length in (1, 7, 8, 9, 13, 56)]
-    memory.write(*records)
-    assert drained(ring, ring.position) == records
 
 
 def test_positions_only_grow_over_many_turns(memory: Memory, ring: Ring) -> None:
@@ -132,38 +132,23 @@ def test_discarded_records_are_skipped(memory: Memory, ring: Ring) -> None:
     assert drained(ring, ring.position) == [A, C]
 
 
+@pytest.mark.parametrize(
+    ("flag", "records"), [(0, [A, B]), (DISCARD, [A])], ids=["written", "discarded"]
+)
 def test_a_record_being_written_is_waited_for(
-    memory: Memory, ring: Ring, monkeypatch: pytest.MonkeyPatch
+    memory: Memory,
+    ring: Ring,
+    monkeypatch: pytest.MonkeyPatch,
+    flag: int,
+    records: list[bytes],
 ) -> None:
     """The writer clears the bit only once the reader waits."""
     memory.write(A)
     at = memory.write(B, flags=BUSY)
-    waiting = threading.Event()
-    really_yield = os.sched_yield
-
-    def noticed() -> None:
-        waiting.set()
-        really_yield()
-
-    def writer() -> None:
-        assert waiting.wait(60)
-        memory.header(at, 56)
-
-    monkeypatch.setattr("pidscope.live.ring.os.sched_yield", noticed)
-    thread = threading.Thread(target=writer)
-    thread.start()
-    assert drained(ring, ring.position) == [A, B]
-    thread.join()
-    assert waiting.is_set()
-
-
-def test_a_record_that_is_discarded_while_waited_for_is_skipped(
-    memory: Memory, ring: Ring, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    at = memory.write(B, flags=BUSY)
-    discard = lambda: memory.header(at, 56 | DISCARD)  # noqa: E731
-    monkeypatch.setattr("pidscope.live.ring.os.sched_yield", discard)
-    assert drained(ring, ring.position) == []
+    waits = Mock(side_effect=lambda: memory.header(at, 56 | flag))
+    monkeypatch.setattr("pidscope.live.ring.os.sched_yield", waits)
+    assert drained(ring, ring.position) == records
+    waits.assert_called_once_with()
     assert ring.consumed == memory.end
 
 
