@@ -633,8 +633,8 @@ def test_nested_tasks_are_read_as_they_report(nest: list[dict[str, Any]]) -> Non
         status = proc.read_status(facts["host"])
         assert status is not None
         assert len(status.ns_pid) == facts["level"] + 1
-        for levels, key in zip(status[-4:], ("pid", "tid", "pgid", "sid")):
-            assert levels[-1] == facts[key]
+        innermost = [levels[-1] for levels in status[-4:]]
+        assert innermost == [facts[key] for key in ("pid", "tid", "pgid", "sid")]
         assert proc.pid_ns(facts["host"]) == facts["ns"]
         assert proc.ns_chain(facts["host"])[0][1] == outer.get(facts["level"] - 1, 0)
         if facts["level"]:

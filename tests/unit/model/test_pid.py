@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -159,43 +160,41 @@ def test_ns_last_pid_is_where_the_search_begins(last_pid: int, expected: int) ->
 # The two allocators: what may be told apart, and that the rest may not
 
 
-def _full(allocator: Idr | PidMap, taken: range) -> Idr | PidMap:
+@pytest.mark.parametrize(
+    ("kind", "last_pid", "taken", "expected"),
+    [
+        pytest.param(Idr, 399, range(0), 300, id="an IDR wraps to 300 once beyond 300"),
+        pytest.param(Idr, 300, range(300, 400), None, id="and does not look below it then"),
+        pytest.param(Idr, 299, range(300, 400), 1, id="an IDR whose cursor is 300 wraps to 1"),
+        pytest.param(PidMap, 250, range(251, 400), None, id="a bitmap never wraps to 1: 250"),
+        pytest.param(PidMap, 299, range(300, 400), None, id="a bitmap never wraps to 1: 299"),
+        pytest.param(PidMap, 300, range(301, 400), 300, id="a bitmap wraps to 300: 300"),
+        pytest.param(PidMap, 350, range(351, 400), 300, id="a bitmap wraps to 300: 350"),
+        pytest.param(PidMap, 399, range(0), 300, id="a bitmap wraps to 300: 399"),
+    ],
+)
+def test_the_wrap(
+    kind: type[Idr | PidMap], last_pid: int, taken: range, expected: int | None
+) -> None:
+    allocator = kind()
+    allocator.last_pid = last_pid
     allocator.pids.update(dict.fromkeys(taken))  # type: ignore[arg-type]
-    return allocator
+    assert allocator.next(400) == expected
 
 
-def test_the_wrap_of_an_idr_goes_to_300_once_beyond_300() -> None:
-    idr = Idr()
-    idr.last_pid = 399
-    assert idr.next(400) == 300
-    idr.last_pid = 300  # the cursor is 301
-    assert _full(idr, range(300, 400)).next(400) is None
-
-
-def test_the_wrap_of_an_idr_at_300_itself_goes_to_1() -> None:
-    idr = _full(Idr(), range(300, 400))
-    idr.last_pid = 299  # the cursor is 300
-    assert idr.next(400) == 1
-
-
-def test_a_bitmap_always_wraps_to_300() -> None:
-    for last_pid in (250, 299, 300, 350, 399):
-        pidmap = _full(PidMap(), range(last_pid + 1, 400))
-        pidmap.last_pid = last_pid
-        assert pidmap.next(400) == (300 if last_pid >= 300 else None)
+def _allocated(allocator: Idr | PidMap) -> Iterator[int]:
+    """Five numbers each time after some were taken, which do not come."""
+    for taken in (range(0), range(2, 5), range(10, 300)):
+        allocator.pids.update(dict.fromkeys(taken))  # type: ignore[arg-type]
+        for _ in range(5):
+            nr = allocator.next(400)
+            assert nr is not None and allocator.last_pid == nr
+            allocator.pids.update({nr: None})  # type: ignore[dict-item]
+            yield nr
 
 
 def test_both_allocators_agree_before_the_wrap() -> None:
-    idr, pidmap = Idr(), PidMap()
-    for taken in (range(0), range(2, 5), range(10, 300)):
-        _full(idr, taken)
-        _full(pidmap, taken)
-        for _ in range(5):
-            nr = idr.next(400)
-            assert nr == pidmap.next(400) and nr is not None
-            assert idr.last_pid == pidmap.last_pid == nr
-            _full(idr, range(nr, nr + 1))
-            _full(pidmap, range(nr, nr + 1))
+    assert list(_allocated(Idr())) == list(_allocated(PidMap()))
 
 
 def test_find_vpid_is_where_the_caller_lives(shell: TaskStruct, init: TaskStruct) -> None:
