@@ -378,39 +378,39 @@ def test_type_ids_beyond_the_last(b: Blob, type_id: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["m", "other"])
+@bounded_time()
 def test_typedef_cycle_ends(b: Blob, name: str) -> None:
     b.add(TYPEDEF, "a", 2)
     b.add(TYPEDEF, "b", 1)
     b.record("s", 4, ("m", 1, 0), ("", 2, 0))
-    with bounded_time():
-        expect_error("deep", b.btf().offset, "s", name)
+    expect_error("deep", b.btf().offset, "s", name)
 
 
+@bounded_time()
 def test_nested_arrays_end(b: Blob) -> None:
     for _ in range(5000):
         b.array(b.count + 2, 0xFFFFFFFF)
     b.record("s", 4, ("m", 1, 0))
-    with bounded_time():
-        expect_error("deep", b.btf().member_size, "s", "m")
+    expect_error("deep", b.btf().member_size, "s", "m")
 
 
+@bounded_time()
 def test_struct_that_holds_itself_unnamed_ends(b: Blob) -> None:
     b.record("s", 4, ("", 1, 32), ("m", 2, 64))
     b.integer("int", 4)
-    with bounded_time():
-        assert b.btf().offset("s", "m") == 8
-        assert not b.btf().has("s", "other")
+    assert b.btf().offset("s", "m") == 8
+    assert not b.btf().has("s", "other")
 
 
+@bounded_time()
 def test_unnamed_structs_shared_at_every_level_end(b: Blob) -> None:
     """Two ways down at each of 60 levels are 2**60 ways to the bottom."""
     for _ in range(60):
         b.record("s" if not b.count else "", 4, ("", b.count + 2, 0), ("", b.count + 2, 32))
     b.record("", 4, ("m", b.count + 2, 0))
     b.integer("int", 4)
-    with bounded_time():
-        assert b.btf().has("s", "m")
-        assert not b.btf().has("s", "other")
+    assert b.btf().has("s", "m")
+    assert not b.btf().has("s", "other")
 
 
 def test_long_chain_of_unnamed_structs_is_no_recursion(b: Blob) -> None:
@@ -421,12 +421,12 @@ def test_long_chain_of_unnamed_structs_is_no_recursion(b: Blob) -> None:
     assert b.btf().offset("s", "m") == 5001
 
 
+@bounded_time()
 def test_one_long_name_for_many_parameters_stays_small(b: Blob) -> None:
     name = b.string("x" * 100_000)
     proto = b.add(FUNC_PROTO, "", 0, *(name, 0) * 50_000, vlen=50_000)
     b.add(FUNC, "f", proto)
-    with bounded_time():
-        expect_error("no name ends within", b.btf().function_args, "f")
+    expect_error("no name ends within", b.btf().function_args, "f")
 
 
 def ask_everything(data: bytes) -> None:
@@ -458,36 +458,36 @@ def test_every_truncation_is_an_error() -> None:
             Btf(data[:length])
 
 
+@bounded_time(60)
 def test_every_single_bit_flipped() -> None:
     data = bytearray(every_kind().data())
-    with bounded_time(60):
-        for place in range(8 * len(data)):
-            data[place // 8] ^= 1 << place % 8
-            ask_everything(bytes(data))
-            data[place // 8] ^= 1 << place % 8
+    for place in range(8 * len(data)):
+        data[place // 8] ^= 1 << place % 8
+        ask_everything(bytes(data))
+        data[place // 8] ^= 1 << place % 8
 
 
 FLIPS = st.lists(st.tuples(st.integers(0, len(every_kind().data()) - 1), st.integers(0, 255)))
 
 
 @given(FLIPS)
+@bounded_time()
 def test_bytes_replaced(flips: list[tuple[int, int]]) -> None:
     data = bytearray(every_kind().data())
     for place, value in flips:
         data[place] = value
-    with bounded_time():
-        ask_everything(bytes(data))
+    ask_everything(bytes(data))
 
 
 @given(st.binary(), st.binary())
+@bounded_time()
 def test_arbitrary_bytes(types: bytes, strings: bytes) -> None:
     b = Blob()
     b.types, b.strings = types, b"\0pid\0upid\0nr\0numbers\0rcu\0detach_pid\0" + strings + b"\0"
-    with bounded_time():
-        ask_everything(types + strings)
-        ask_everything(b.data())
-        b.types = types[: len(types) & ~3]
-        ask_everything(b.data())
+    ask_everything(types + strings)
+    ask_everything(b.data())
+    b.types = types[: len(types) & ~3]
+    ask_everything(b.data())
 
 
 @given(st.recursive(st.integers(0, 255), lambda inner: st.lists(inner, max_size=4), max_leaves=25))
