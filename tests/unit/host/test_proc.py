@@ -646,11 +646,9 @@ def test_nested_tasks_are_read_as_they_report(nest: list[dict[str, Any]]) -> Non
 def test_snapshot_has_every_namespace_and_its_parent(nest: list[dict[str, Any]]) -> None:
     snapshot = ProcFs().snapshot()
     inums = [facts["ns"] for facts in nest][:4]
-    for parent, inum in zip([0, *inums], inums):
-        assert snapshot.ns_parents[inum] == parent
-    readings = {task.number: task for task in snapshot.tasks}
-    for facts in nest:
-        assert readings[facts["host"]].ns == facts["ns"]
+    assert [snapshot.ns_parents[inum] for inum in inums] == [0, *inums[:3]]
+    homes = {task.number: task.ns for task in snapshot.tasks}
+    assert [homes[facts["host"]] for facts in nest] == [facts["ns"] for facts in nest]
 
 
 def as_another(code: str, *arguments: str) -> Any:

@@ -42,11 +42,8 @@ def load() -> int:
 
 
 def test_a_program_that_never_ran_has_missed_nothing() -> None:
-    fd = load()
-    try:
-        assert recursion_misses(fd) == 0
-    finally:
-        os.close(fd)
+    with open(load(), "rb") as program:
+        assert recursion_misses(program.fileno()) == 0
 
 
 def test_what_is_no_program_is_an_error() -> None:

@@ -12,7 +12,7 @@ from pidscope.model.features import TODAY
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import Blocked, call
-from tests.unit.acting import child, fork, heard, refused
+from tests.unit.acting import child, fork, heard
 from tests.unit.played import SHELL, fates, go_on, numbers_of, play
 
 FATES = {
@@ -188,10 +188,6 @@ def test_what_a_fork_and_a_failed_one_tell(step: str, expected: list[object]) ->
     ] == expected
 
 
-def test_processes_of_proc_stat_counts_the_born(shell: TaskStruct) -> None:
-    before = shell.kernel.total_forks
-    for _ in range(5):
-        fork(shell)
-    refused(shell, "clone", 0, (), True)
-    fork(shell, CLONE_THREAD)
-    assert shell.kernel.total_forks == before + 6
+def test_processes_of_proc_stat_counts_the_born() -> None:
+    forks = "5 * init: fork\ninit: clone bad_pidfd = EFAULT\ninit: clone THREAD\n"
+    assert play(forks).kernel.total_forks == play("").kernel.total_forks + 6
