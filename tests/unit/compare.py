@@ -11,7 +11,7 @@ from pidscope.model.pid import pid_nr_ns
 from pidscope.model.pid_namespace import PidNamespace
 from pidscope.model.proc import NS_PER_TICK
 from pidscope.model.sched import TaskStruct
-from pidscope.table.pid import Namespace, Pid
+from pidscope.table.pid import Namespace, Pid, Task
 from pidscope.table.table import Table
 
 FIELDS = {PidType.TGID: "tgid", PidType.PGID: "pgid", PidType.SID: "sid"}
@@ -69,20 +69,8 @@ def start_ticks(kernel: Kernel) -> dict[int, int]:
 
 def of_table(table: Table, comm: bool = True) -> dict[str, Any]:
     """The same of the table."""
-    tasks = {}
-    for task in table.tasks():
-        assert task.pid is not None
-        spaces = _chain(task.pid.ns)
-        links = {}
-        for kind, field in FIELDS.items():
-            link = getattr(task.group, field)
-            # By tracepoints a link may be unknown for a moment: that equals no numbers.
-            links[kind] = None if link is None else tuple(link.nr_in(ns) for ns in spaces)
-        inums = tuple(ns.inum for ns in spaces)
-        tasks[task.pid.nr] = (task.pid.numbers, inums, links, task.comm if comm else b"")
-        assert task in task.group.threads
     return {
-        "tasks": tasks,
+        "tasks": dict(_row(task, comm) for task in table.tasks()),
         "held": {pid.nr: (pid.numbers, _holders(pid)) for pid in table.held()},
         "namespaces": {
             ns.inum: (
@@ -93,6 +81,19 @@ def of_table(table: Table, comm: bool = True) -> dict[str, Any]:
             for ns in table.namespaces.values()
         },
     }
+
+
+def _row(task: Task, comm: bool) -> tuple[int, tuple[Any, ...]]:
+    """A task's number, and what is compared of it."""
+    assert task.pid is not None and task in task.group.threads
+    spaces = _chain(task.pid.ns)
+    of_group = {kind: getattr(task.group, field) for kind, field in FIELDS.items()}
+    links = {  # By tracepoints one may be unknown for a moment: that equals no numbers.
+        kind: None if link is None else tuple(link.nr_in(ns) for ns in spaces)
+        for kind, link in of_group.items()
+    }
+    inums = tuple(ns.inum for ns in spaces)
+    return task.pid.nr, (task.pid.numbers, inums, links, task.comm if comm else b"")
 
 
 def _holders(pid: Pid) -> list[tuple[int, int]]:

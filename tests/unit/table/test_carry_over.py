@@ -6,8 +6,7 @@ import random
 from typing import Callable
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies
 
 import pidscope.table.carry_over as carry_over_module
 from pidscope.events import PidTransferred, PidType
@@ -27,7 +26,7 @@ from pidscope.table.table import Table
 from tests.unit.compare import expect_equal
 from tests.unit.machine import Machine, inum, nr
 from tests.unit.stepped_kernel import ROOT, Call, undisturbed
-from tests.unit.table.test_start import HIDDEN, Hidden, busy_world, read_all
+from tests.unit.table.test_start import HIDDEN, SEEDS, Hidden, busy_world, read_all
 
 GAPS = 3
 
@@ -66,17 +65,20 @@ def live(seed: int, hidden: Hidden, gap: int) -> None:
         table = start(snapshot, window, ROOT, NS_PER_TICK, table)
         expect_equal(table, kernel, partial=True, midway=kernel.act is not None)
         identities.take(table, kernel)
-        for told in (True, False):
-            applied = len(kernel.records)
-            kernel.act_at_random(rng, gap)
-            for event in kernel.records[applied:] if told else ():
-                table.apply(event)
-            if told:
-                identities.take(table, kernel)
+        applied = len(kernel.records)
+        kernel.act_at_random(rng, gap)
+        for event in kernel.records[applied:]:
+            table.apply(event)
+        identities.take(table, kernel)
+        kernel.act_at_random(rng, gap)  # unseen
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.integers(0, 1 << 40), st.sampled_from(HIDDEN), st.sampled_from((2, 10, 40)))
+@given(
+    strategies.integers(0, 1 << 40),
+    strategies.sampled_from(HIDDEN),
+    strategies.sampled_from((2, 10, 40)),
+)
 def test_no_identity_is_ever_anothers(seed: int, hidden: Hidden, gap: int) -> None:
     live(seed, hidden, gap)
 
@@ -126,8 +128,15 @@ class Gap(Machine):
     def unseen(self, *acts: Call) -> None:
         self.kernel.run(*acts)
 
-    def generation(self, number: int) -> int:
-        return self.table.root.pids[number].generation
+    def generations(self) -> dict[int, int]:
+        return {number: pid.generation for number, pid in self.table.root.pids.items()}
+
+    def keeps(self, number: int, *unseen: Call) -> bool:
+        """Whether a number is the same struct pid after these acts and a repair."""
+        before = self.generations()[number]
+        self.unseen(*unseen)
+        self.repair()
+        return self.generations()[number] == before
 
 
 @pytest.fixture
@@ -136,24 +145,24 @@ def m() -> Gap:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.integers(0, 1 << 40))
+@given(SEEDS)
 def test_whoever_stays_keeps_its_generation(seed: int) -> None:
     """Else all of the above would be true of a table that gives all of them up."""
     rng = random.Random(seed)
     m = Gap()
     pids = m.kernel.init_pid_ns.allocator.pids
-    for told in (True, False):
-        before = {number: (pid, m.generation(number)) for number, pid in pids.items()}
+    for run in (m.run, m.unseen):
+        before, generations = dict(pids), m.generations()
         for _ in range(60):
-            (m.run if told else m.unseen)(m.kernel.random_act(rng))
+            run(m.kernel.random_act(rng))
     m.repair()
     for number, pid in pids.items():
-        stayed = number in before and before[number][0] is pid
+        kept = m.generations()[number] == generations.get(number)
         task = pid_task(pid, PidType.PID)
-        if not stayed:
-            assert number not in before or m.generation(number) != before[number][1]
+        if before.get(number) is not pid:
+            assert not kept
         elif task is not None and (thread_group_leader(task) or not took_its_leaders(task)):
-            assert m.generation(number) == before[number][1]
+            assert kept
 
 
 def took_its_leaders(task: TaskStruct) -> bool:
@@ -161,29 +170,27 @@ def took_its_leaders(task: TaskStruct) -> bool:
 
 
 def test_who_is_still_there_keeps_its_generation(m: Gap) -> None:
-    leader = m.fork(m.kernel.init)
-    m.fork(leader, thread=True)
+    leader, _ = m.threaded()
     inner = m.contain(leader)
-    before = {number: pid.generation for number, pid in m.table.root.pids.items()}
+    before = m.generations()
     ordinals = {inum: ns.ordinal for inum, ns in m.table.namespaces.items()}
     assert len(set(before.values())) == 4
     m.unseen(m.kernel.setsid(inner), m.kernel.exit(leader))
     m.repair()
-    assert {number: pid.generation for number, pid in m.table.root.pids.items()} == before
+    assert m.generations() == before
     assert {inum: ns.ordinal for inum, ns in m.table.namespaces.items()} == ordinals
 
 
 def test_a_number_born_again_in_the_gap_is_another(m: Gap) -> None:
-    task = m.fork(m.kernel.init)
-    number, before = nr(task), m.generation(nr(task))
-    m.unseen(m.kernel.exit(task), m.kernel.release(task), m.kernel.fork(m.kernel.init))
+    task = m.fork()
+    number = nr(task)
+    again = m.kernel.fork(m.kernel.init)
+    assert not m.keeps(number, m.kernel.exit(task), m.kernel.release(task), again)
     assert m.kernel.find(number) is not task
-    m.repair()
-    assert m.generation(number) != before
 
 
 def test_an_inum_given_out_again_in_the_gap_is_another_namespace(m: Gap) -> None:
-    task = m.contain(m.kernel.init)
+    task = m.contain()
     number = inum(task)
     before = m.table.namespaces[number].ordinal
     m.unseen(m.kernel.exit(task), m.kernel.release(task))
@@ -193,24 +200,19 @@ def test_an_inum_given_out_again_in_the_gap_is_another_namespace(m: Gap) -> None
 
 
 def test_an_exec_by_a_thread_leaves_the_process_its_generation(m: Gap) -> None:
-    leader = m.fork(m.kernel.init)
-    thread = m.fork(leader, thread=True)
-    number, before = nr(leader), m.generation(nr(leader))
-    m.unseen(m.kernel.exit(leader), m.kernel.execute(thread))
-    m.repair()
-    assert m.generation(number) == before and nr(thread) == number
+    leader, thread = m.threaded()
+    number = nr(leader)
+    assert m.keeps(number, m.kernel.exit(leader), m.kernel.execute(thread))
+    assert nr(thread) == number
 
 
 def test_a_thread_that_took_its_leaders_start_is_not_trusted(m: Gap) -> None:
     """The old leader has the thread's number and its own start; then another thread gets both."""
-    leader = m.fork(m.kernel.init)
-    first = m.fork(leader, thread=True)
+    leader, first = m.survived()
     number = nr(first)
-    m.run(m.kernel.exit(leader))
-    m.kernel.begin(m.kernel.execute(first), until=PidTransferred)
-    m.follow()
+    m.begin(m.kernel.execute(first), until=PidTransferred)
     assert nr(leader) == number
-    before, old = m.generation(number), m.table.task(number)
+    before, old = m.generations()[number], m.table.task(number)
     m.unseen(m.kernel.fork(first, thread=True))  # once the leader is released
     second = m.kernel.find(number)
     m.unseen(m.kernel.exit(first))
@@ -227,39 +229,30 @@ def test_a_thread_that_took_its_leaders_start_is_not_trusted(m: Gap) -> None:
 
 def held_session(m: Gap) -> tuple[TaskStruct, int]:
     """A member of a session without a leader, in a group of its own, and the session's number."""
-    leader = m.fork(m.kernel.init)
-    m.run(m.kernel.setsid(leader))
-    member = m.fork(leader)
-    m.run(m.kernel.setpgid(member, member.thread_pid))
-    number = nr(leader)
+    leader = m.session_leader()
+    member, number = m.group_leader(leader), nr(leader)
     m.end(leader)
     return member, number
 
 
 def test_a_session_without_a_leader_is_proved_by_its_members(m: Gap) -> None:
     _, number = held_session(m)
-    before = m.generation(number)
-    m.repair()
+    assert m.keeps(number)
     assert m.table.root.pids[number].task is None
-    assert m.generation(number) == before
 
 
 def test_a_session_whose_members_are_all_new_is_not(m: Gap) -> None:
     member, number = held_session(m)
-    before = m.generation(number)
-    m.unseen(m.kernel.fork(member), m.kernel.exit(member), m.kernel.release(member))
-    m.repair()
-    assert m.generation(number) != before
+    acts = m.kernel.fork(member), m.kernel.exit(member), m.kernel.release(member)
+    assert not m.keeps(number, *acts)
 
 
 def test_a_group_without_a_leader_is_never(m: Gap) -> None:
-    leader = m.fork(m.kernel.init)
-    m.run(m.kernel.setpgid(leader, leader.thread_pid))
+    leader = m.group_leader()
     m.fork(leader)
-    number, before = nr(leader), m.generation(nr(leader))
+    number = nr(leader)
     m.end(leader)
-    m.repair()
-    assert m.generation(number) != before
+    assert not m.keeps(number)
 
 
 def test_ticks_prove_nothing(m: Gap) -> None:

@@ -35,17 +35,19 @@ def live(shell: TaskStruct) -> None:
     call(execs, "execve", b"new")
     leader = fork(shell)
     call(leader, "setsid")
-    member = fork(leader)
-    init = container(shell)
-    child = fork(init)
-    fork(child)
-    call(execs, "exit_group", 0)
-    call(leader, "exit_group", 0)
-    call(init, "exit_group", 0)
-    call(member, "exit_group", 0)
+    member, init = fork(leader), container(shell)
+    fork(fork(init))
+    for task in (execs, leader, init, member):
+        call(task, "exit_group", 0)
     with suppress(ChildProcessError):
         while call(shell, "wait4"):
             pass
+
+
+def subreaper(kernel: Kernel) -> TaskStruct:
+    shell = fork(kernel.init)
+    call(shell, "set_child_subreaper", 1)
+    return shell
 
 
 def watched_rounds(rounds: int) -> Iterator[tuple[Session, int]]:
@@ -53,8 +55,7 @@ def watched_rounds(rounds: int) -> Iterator[tuple[Session, int]]:
     kernel = Kernel()
     session = Session(SimulatedWorld(kernel, lambda: False))
     session.begin()
-    shell = fork(kernel.init)
-    call(shell, "set_child_subreaper", 1)
+    shell = subreaper(kernel)
     while True:
         for _ in range(rounds):
             live(shell)
@@ -100,9 +101,7 @@ def test_the_grammar_knows_the_living_alone(unseen: str) -> None:
             grammar.add(event)
 
     kernel.listener = read
-    shell = fork(kernel.init)
-    call(shell, "set_child_subreaper", 1)
-    sizes = []
+    shell, sizes = subreaper(kernel), []
     for _ in range(ROUNDS):
         live(shell)
         known = (known for known in vars(grammar).values() if isinstance(known, (dict, set)))

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import Phase, settings
-from hypothesis import strategies as st
+from hypothesis import Phase, settings, strategies
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -39,14 +38,14 @@ from tests.unit.compare import expect_equal, of_table
 from tests.unit.illegal import impossible, unknown
 from tests.unit.stepped_kernel import place_cursors, undisturbed
 
-WHICH = st.integers(0, 1 << 16)
-FLAGS = st.sampled_from([0, 0, CLONE_NEWPID, CLONE_THREAD, CLONE_PARENT])
+WHICH = strategies.integers(0, 1 << 16)
+FLAGS = strategies.sampled_from([0, 0, CLONE_NEWPID, CLONE_THREAD, CLONE_PARENT])
 
 
 class ModelAndTable(RuleBasedStateMachine):
     """One kernel; its events go through bytes to a table that was started somewhere on the way."""
 
-    @initialize(features=st.sampled_from([TODAY, LINUX_4_4]))
+    @initialize(features=strategies.sampled_from([TODAY, LINUX_4_4]))
     def boot(self, features: Features) -> None:
         self.kernel = Kernel(features, self.listen)
         self.queue: list[events.Event] = []
@@ -79,7 +78,7 @@ class ModelAndTable(RuleBasedStateMachine):
         with contextlib.suppress(OSError):
             call(actor, name, *args)
 
-    @rule(which=WHICH, flags=FLAGS, bad=st.booleans())
+    @rule(which=WHICH, flags=FLAGS, bad=strategies.booleans())
     def clone(self, which: int, flags: int, bad: bool) -> None:
         if len(list(self.kernel.tasks())) < 30:
             self.make(self.actor(which), "clone", flags, (), bad and bool(which % 3))
@@ -105,13 +104,17 @@ class ModelAndTable(RuleBasedStateMachine):
     def rename(self, which: int) -> None:
         self.make(self.actor(which), "set_comm", b"name%d" % which)
 
-    @rule(which=WHICH, name=st.sampled_from(["exit", "exit_group"]), code=st.integers(0, 255))
+    @rule(
+        which=WHICH,
+        name=strategies.sampled_from(["exit", "exit_group"]),
+        code=strategies.integers(0, 255),
+    )
     def exit(self, which: int, name: str, code: int) -> None:
         actor = self.actor(which)
         if actor.signal is not self.kernel.init.signal:
             self.make(actor, name, code)
 
-    @rule(which=WHICH, whom=WHICH, sig=st.sampled_from([0, 9, 15]))
+    @rule(which=WHICH, whom=WHICH, sig=strategies.sampled_from([0, 9, 15]))
     def kill(self, which: int, whom: int, sig: int) -> None:
         actor = self.actor(which)
         nr = self.number(whom, actor)
@@ -136,7 +139,7 @@ class ModelAndTable(RuleBasedStateMachine):
     def subreaper(self, which: int) -> None:
         self.make(self.actor(which), "set_child_subreaper", which % 2)
 
-    @rule(which=WHICH, nr=st.sampled_from([0, 1, 5, 299, 300, 301, 32766]))
+    @rule(which=WHICH, nr=strategies.sampled_from([0, 1, 5, 299, 300, 301, 32766]))
     def ns_last_pid(self, which: int, nr: int) -> None:
         self.make(self.actor(which), "write_ns_last_pid", nr)
 
@@ -165,7 +168,7 @@ class ModelAndTable(RuleBasedStateMachine):
         assert (of_table(self.table), self.table.generation) == before
 
     @precondition(lambda self: hasattr(self, "table"))
-    @rule(kind=st.sampled_from([0, 1, 2]))
+    @rule(kind=strategies.sampled_from([0, 1, 2]))
     def replayed(self, kind: int) -> None:
         """While a start is replayed, what is told of the unknown is passed over."""
         before = of_table(self.table)
@@ -184,7 +187,7 @@ class ModelAndTable(RuleBasedStateMachine):
         expect_equal(self.table, self.kernel)
 
     def teardown(self) -> None:
-        """When everybody has gone nothing is left."""
+        """When every task has gone nothing is left."""
         if not hasattr(self, "table"):
             return
         for task in self.kernel.tasks():

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Optional
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies
 
 from pidscope.errors import IllegalEvent
 from pidscope.events import Event, PidAttached, PidDetached, PidNumbers, TidsExchanged
 from pidscope.model.proc import NS_PER_TICK
+from pidscope.model.sched import TaskStruct
 from pidscope.session.read_tasks import ReadTasks
 from pidscope.session.stream import Stream
 from pidscope.simulated.iterator import iterate
@@ -21,8 +23,10 @@ from pidscope.table.start import cut_short, start, to_read_again
 from pidscope.table.table import Table
 from tests.unit.acting import numbers
 from tests.unit.compare import expect_equal
+from tests.unit.machine import Acts, inum
 from tests.unit.stepped_kernel import ROOT, SteppedKernel, SteppedWorld, spaces, undisturbed
 
+SEEDS = strategies.integers(0, 1 << 40)
 Hidden = Optional[frozenset[int]]
 HIDDEN: tuple[Hidden, ...] = (None, frozenset(), frozenset(range(1, 99, 3)))
 """The processes that the task iterator leaves out; None: there is no iterator."""
@@ -63,14 +67,14 @@ def started(seed: int, hidden: Hidden = None) -> tuple[Table, SteppedKernel, lis
 
 
 @settings(max_examples=900)
-@given(st.integers(0, 1 << 40), st.sampled_from(HIDDEN))
+@given(SEEDS, strategies.sampled_from(HIDDEN))
 def test_the_table_is_exact_at_the_end_of_the_window(seed: int, hidden: Hidden) -> None:
     table, kernel, _ = started(seed, hidden)
     expect_equal(table, kernel, partial=True, midway=kernel.act is not None)
 
 
 @settings(max_examples=300)
-@given(st.integers(0, 1 << 40), st.sampled_from(HIDDEN))
+@given(SEEDS, strategies.sampled_from(HIDDEN))
 def test_it_stays_exact_afterwards(seed: int, hidden: Hidden) -> None:
     """A start that is right by luck at one moment would be found out by what follows."""
     table, kernel, _ = started(seed, hidden)
@@ -87,24 +91,33 @@ def test_it_stays_exact_afterwards(seed: int, hidden: Hidden) -> None:
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_the_histories_hold_what_they_are_for(hidden: Hidden) -> None:
     """Births, releases, changes, exchanges, namespaces, number reuse, held groups: all occur."""
-    seen = {"reborn": 0, "exchange": 0, "deep": 0, "changed": 0, "held": 0, "new ns": 0}
+    seen: Counter[str] = Counter()
     for seed in range(150 if hidden is None else 600):  # the iterator is done sooner
         table, _, window = started(seed, hidden)
-        gone: set[int] = set()
-        for event in window:
-            if isinstance(event, PidDetached):
-                gone.add(event.tid)
-            elif isinstance(event, TidsExchanged):
-                seen["exchange"] += 1
-            elif isinstance(event, PidAttached) and event.birth is None:
-                seen["changed"] += 1
-            elif isinstance(event, PidAttached):
-                seen["reborn"] += event.tid in gone
-                seen["deep"] += event.pid.level >= 2
-                seen["new ns"] += event.pid.numbers[-1] == 1
+        seen.update(_kinds(window))
         held = list(table.held())
         seen["held"] += sum(pid.partial for pid in held) if hidden is None else len(held)
-    assert all(count >= 5 for count in seen.values()), seen
+    kinds = ("reborn", "exchange", "deep", "changed", "held", "new ns")
+    assert all(seen[kind] >= 5 for kind in kinds), seen
+
+
+def _kinds(window: list[Event]) -> Iterator[str]:
+    """What the events of a window are, for a start."""
+    gone: set[int] = set()
+    for event in window:
+        if isinstance(event, PidDetached):
+            gone.add(event.tid)
+        elif isinstance(event, TidsExchanged):
+            yield "exchange"
+        elif isinstance(event, PidAttached) and event.birth is None:
+            yield "changed"
+        elif isinstance(event, PidAttached):
+            facts = {
+                "reborn": event.tid in gone,
+                "deep": event.pid.level >= 2,
+                "new ns": event.pid.numbers[-1] == 1,
+            }
+            yield from (fact for fact, holds in facts.items() if holds)
 
 
 def test_a_number_born_twice_without_its_release_is_refused() -> None:
@@ -112,153 +125,140 @@ def test_a_number_born_twice_without_its_release_is_refused() -> None:
     for seed in range(200):
         rng = random.Random(seed)
         snapshot, window = read_all(busy_world(rng), rng, 0.5, HIDDEN[seed % 3])
-        births = [e.tid for e in window if isinstance(e, PidAttached) and e.birth]
-        twice = {tid for tid in births if births.count(tid) > 1}
-        if not twice:
-            continue
-        kept = [e for e in window if not (isinstance(e, PidDetached) and e.tid in twice)]
-        try:
-            start(snapshot, kept, ROOT, NS_PER_TICK)
-        except IllegalEvent:
-            refused += 1
+        births = Counter(e.tid for e in window if isinstance(e, PidAttached) and e.birth)
+        twice = {tid for tid, times in births.items() if times > 1}
+        if twice:
+            kept = [e for e in window if not (isinstance(e, PidDetached) and e.tid in twice)]
+            try:
+                start(snapshot, kept, ROOT, NS_PER_TICK)
+            except IllegalEvent:
+                refused += 1
     assert refused >= 10, refused
 
 
-def test_a_group_nobody_tells_of_is_refused() -> None:
-    """A row whose group was born in the window, but whose own change is missing."""
-    kernel = SteppedKernel()
-    task = kernel.born(kernel.init)
-    p0 = len(kernel.records)
-    other = kernel.born(kernel.init)
-    kernel.run(kernel.setpgid(other, other.thread_pid), kernel.setpgid(task, other.thread_pid))
-    window = kernel.records[p0:]
-    snapshot = Snapshot((_reading(kernel, 1), _reading(kernel, 2)))
-    expect_equal(start(snapshot, window, ROOT, NS_PER_TICK), kernel)
-    with pytest.raises(IllegalEvent, match="no group or session"):
-        start(snapshot, window[:-1], ROOT, NS_PER_TICK)
+@pytest.fixture
+def m() -> Acts:
+    return Acts()
 
 
-def _reading(kernel: SteppedKernel, number: int) -> TaskReading:
-    found = kernel.procfs.read(number)
-    assert found is not None
-    return found
+def _started(
+    kernel: SteppedKernel, snapshot: Snapshot, window: Sequence[Event] = ()
+) -> tuple[Table, list[tuple[tuple[int, ...], bool]]]:
+    """The table, which equals the kernel, and its held pids: their numbers, and whether partial."""
+    table = start(snapshot, window, ROOT, NS_PER_TICK)
+    held = [(pid.numbers, pid.partial) for pid in table.held()]
+    expect_equal(table, kernel, partial=any(partial for _, partial in held))
+    return table, held
 
 
-def _held_from_inside() -> SteppedKernel:
-    """2 is a session; 3/1, the init of a namespace, led the group 3 that 4 is still in."""
-    kernel = SteppedKernel()
-    outside = kernel.born(kernel.init)
-    kernel.run(kernel.setsid(outside))
-    inner = kernel.contained(outside)
-    guest = kernel.born(outside)
-    kernel.run(kernel.setpgid(inner, inner.thread_pid), kernel.setpgid(guest, inner.thread_pid))
-    kernel.end(inner)
-    return kernel
-
-
-def test_a_group_of_a_namespace_without_tasks_is_partial() -> None:
-    """Only who was released before it was read, and a birth, ever told of that group."""
-    kernel = _held_from_inside()
-    p0 = len(kernel.records)
-    guest = kernel.find(4)
-    kernel.run(kernel.fork(guest))
-    kernel.end(guest)
-    snapshot = Snapshot((_reading(kernel, 1), _reading(kernel, 2)))
-    table = start(snapshot, kernel.records[p0:], ROOT, NS_PER_TICK)
-    (held,) = table.held()
-    assert (held.numbers, held.partial) == ((3,), True)
-    expect_equal(table, kernel, partial=True)
-
-
-def test_a_group_of_a_namespace_without_tasks_is_whole_if_the_iterator_tells() -> None:
-    kernel = _held_from_inside()
-    table = start(_iterated(kernel), [], ROOT, NS_PER_TICK)
-    (held,) = table.held()
-    assert (held.numbers, held.partial) == ((3, 1), False)
-    expect_equal(table, kernel)
-
-
-def test_deeper_than_that_nobody_tells_where_it_is() -> None:
-    kernel = SteppedKernel()
-    outside = kernel.born(kernel.init)
-    middle = kernel.contained(outside)
-    inner = kernel.contained(middle)
-    guest = kernel.born(outside)
-    assert len(spaces(inner)) == 3
-    kernel.run(kernel.setpgid(inner, inner.thread_pid), kernel.setpgid(guest, inner.thread_pid))
-    kernel.end(inner)
-    kernel.run(kernel.exit(middle))  # which waits for the group to end
-    table = start(_iterated(kernel), [], ROOT, NS_PER_TICK)
-    (held,) = table.held()
-    assert (held.numbers, held.partial) == ((4,), True)
-    expect_equal(table, kernel, partial=True)
-
-
-def test_a_row_in_the_middle_of_an_exchange_is_dropped() -> None:
-    """It has one task's number and the other's struct pid; its process is read again."""
-    kernel = SteppedKernel()
-    kernel.born(kernel.born(kernel.init), thread=True)
-    snapshot = _iterated(kernel)
-    torn = [row._replace(pid=PidNumbers((2,), ROOT)) for row in snapshot.seen if row.tid == 3]
-    rows = [row for row in snapshot.seen if row.tid != 3]
-    table = start(Snapshot((), {}, (*rows, *torn)), [], ROOT, NS_PER_TICK)
-    assert table.task(3) is None and table.task(2) is not None
-    assert len(table.init_struct_pid.groups) == 2  # not a second process 2
-
-
-def test_a_namespaces_parent_is_told_by_who_was_there_before_the_window() -> None:
-    """Its inum may be another's by the end, further inwards or not."""
-    row = _iterated(SteppedKernel()).seen[0]
-    old = row._replace(tid=5, pid=PidNumbers((5, 2, 1), 77), birth=row.birth._replace(ns_parent=70))
-    new = row._replace(tid=6, pid=PidNumbers((6, 2, 1), 77), birth=row.birth._replace(ns_parent=71))
-    for order in ((old, new), (new, old)):
-        assert parents(Snapshot((), {70: ROOT}, order), {6}) == {70: ROOT, 77: 70}
+def _readings(kernel: SteppedKernel, *numbers: int) -> tuple[TaskReading, ...]:
+    found = [kernel.procfs.read(number) for number in numbers]
+    assert None not in found
+    return tuple(found)  # type: ignore[arg-type]
 
 
 def _iterated(kernel: SteppedKernel) -> Snapshot:
     return Snapshot((), {}, tuple(undisturbed(iterate(kernel))))
 
 
-def _held_by_two() -> SteppedKernel:
-    """4/2 led a group that 3, outside, and 5/3 are still in."""
-    kernel = SteppedKernel()
-    kernel.run(kernel.setsid(kernel.init))
-    inner, guest = kernel.contained(kernel.init), kernel.born(kernel.init)
-    leader = kernel.born(inner)
-    kernel.run(
-        kernel.setpgid(leader, leader.thread_pid),
-        kernel.fork(leader),
-        kernel.setpgid(guest, leader.thread_pid),
+def test_a_group_nobody_tells_of_is_refused(m: Acts) -> None:
+    """A row whose group was born in the window, but whose own change is missing."""
+    task, p0 = m.fork(), len(m.kernel.records)
+    other = m.group_leader()
+    m.run(m.kernel.setpgid(task, other.thread_pid))
+    snapshot, window = Snapshot(_readings(m.kernel, 1, 2)), m.kernel.records[p0:]
+    assert _started(m.kernel, snapshot, window)[1] == []
+    with pytest.raises(IllegalEvent, match="no group or session"):
+        start(snapshot, window[:-1], ROOT, NS_PER_TICK)
+
+
+def _hold_from_inside(m: Acts) -> TaskStruct:
+    """2 is a session; 3/1, the init of a namespace, led the group 3 that 4 is still in: 4."""
+    outside = m.session_leader()
+    inner, guest = m.contain(outside), m.fork(outside)
+    m.run(
+        m.kernel.setpgid(inner, inner.thread_pid),
+        m.kernel.setpgid(guest, inner.thread_pid),
     )
-    kernel.end(leader)
-    return kernel
+    m.end(inner)
+    return guest
 
 
-def test_a_held_group_is_known_as_deep_as_any_member_sees_it() -> None:
-    kernel = _held_by_two()
-    inner = spaces(kernel.find(2))[-1]
-    rows = tuple(_reading(kernel, number) for number in (1, 2, 3, 5))
+def test_a_group_of_a_namespace_without_tasks_is_partial(m: Acts) -> None:
+    """Only who was released before it was read, and a birth, ever told of that group."""
+    guest, p0 = _hold_from_inside(m), len(m.kernel.records)
+    m.fork(guest)
+    m.end(guest)
+    snapshot = Snapshot(_readings(m.kernel, 1, 2))
+    assert _started(m.kernel, snapshot, m.kernel.records[p0:])[1] == [((3,), True)]
+
+
+def test_a_group_of_a_namespace_without_tasks_is_whole_if_the_iterator_tells(m: Acts) -> None:
+    _hold_from_inside(m)
+    assert _started(m.kernel, _iterated(m.kernel))[1] == [((3, 1), False)]
+
+
+def test_deeper_than_that_nobody_tells_where_it_is(m: Acts) -> None:
+    outside = m.fork()
+    middle = m.contain(outside)
+    inner, guest = m.contain(middle), m.fork(outside)
+    assert len(spaces(inner)) == 3
+    m.run(
+        m.kernel.setpgid(inner, inner.thread_pid),
+        m.kernel.setpgid(guest, inner.thread_pid),
+    )
+    m.end(inner)
+    m.run(m.kernel.exit(middle))  # which waits for the group to end
+    assert _started(m.kernel, _iterated(m.kernel))[1] == [((4,), True)]
+
+
+def test_a_row_in_the_middle_of_an_exchange_is_dropped(m: Acts) -> None:
+    """It has one task's number and the other's struct pid; its process is read again."""
+    m.threaded()
+    rows = {row.tid: row for row in _iterated(m.kernel).seen}
+    rows[3] = rows[3]._replace(pid=PidNumbers((2,), ROOT))
+    table = start(Snapshot((), {}, tuple(rows.values())), [], ROOT, NS_PER_TICK)
+    assert table.task(3) is None and table.task(2) is not None
+    assert len(table.init_struct_pid.groups) == 2  # not a second process 2
+
+
+def test_a_namespaces_parent_is_told_by_who_was_there_before_the_window(m: Acts) -> None:
+    """Its inum may be another's by the end, further inwards or not."""
+    row = _iterated(m.kernel).seen[0]
+    old = row._replace(tid=5, pid=PidNumbers((5, 2, 1), 77), birth=row.birth._replace(ns_parent=70))
+    new = row._replace(tid=6, pid=PidNumbers((6, 2, 1), 77), birth=row.birth._replace(ns_parent=71))
+    for order in ((old, new), (new, old)):
+        assert parents(Snapshot((), {70: ROOT}, order), {6}) == {70: ROOT, 77: 70}
+
+
+def _hold_by_two(m: Acts) -> dict[int, int]:
+    """4/2 led a group that 3, outside, and 5/3 are still in; the parent of 5's namespace."""
+    m.run(m.kernel.setsid(m.kernel.init))
+    inner, guest = m.contain(), m.fork()
+    leader = m.group_leader(inner)
+    m.run(m.kernel.fork(leader), m.kernel.setpgid(guest, leader.thread_pid))
+    m.end(leader)
+    return {inum(inner): ROOT}
+
+
+def test_a_held_group_is_known_as_deep_as_any_member_sees_it(m: Acts) -> None:
+    above, rows = _hold_by_two(m), _readings(m.kernel, 1, 2, 3, 5)
     for order in (rows, rows[::-1]):
-        table = start(Snapshot(order, {inner.inum: ROOT}), [], ROOT, NS_PER_TICK)
-        (held,) = table.held()
-        assert held.numbers == (4, 2) and held.partial
-        assert len(held.groups) == 2
+        table = start(Snapshot(order, above), [], ROOT, NS_PER_TICK)
+        assert [(pid.numbers, pid.partial, len(pid.groups)) for pid in table.held()] == [
+            ((4, 2), True, 2)
+        ]
 
 
-def test_a_torn_line_is_no_link_if_its_change_is_in_the_window() -> None:
+def test_a_torn_line_is_no_link_if_its_change_is_in_the_window(m: Acts) -> None:
     """The outer number is still the old group's, the inner one already the new one's."""
-    kernel = _held_by_two()
-    member = kernel.find(5)
+    above, p0, member = _hold_by_two(m), len(m.kernel.records), m.kernel.find(5)
     assert numbers(member) == (5, 3)
-    inner, p0 = spaces(member)[-1], len(kernel.records)
-    kernel.run(kernel.setpgid(member, member.thread_pid))
-    *others, last = (_reading(kernel, number) for number in (1, 2, 3, 5))
+    m.run(m.kernel.setpgid(member, member.thread_pid))
+    *others, last = _readings(m.kernel, 1, 2, 3, 5)
     torn = last._replace(status=last.status._replace(ns_pgid=(4, 3)))
-    snapshot = Snapshot((*others, torn), {inner.inum: ROOT})
-    table = start(snapshot, kernel.records[p0:], ROOT, NS_PER_TICK)
-    expect_equal(table, kernel, partial=True)
-    (held,) = table.held()
-    assert held.numbers == (4,)
+    snapshot = Snapshot((*others, torn), above)
+    assert _started(m.kernel, snapshot, m.kernel.records[p0:])[1] == [((4,), True)]
 
 
 def test_a_lost_thread_asks_for_a_listing_and_an_exchange_for_a_reading() -> None:

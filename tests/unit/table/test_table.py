@@ -7,6 +7,8 @@ import pytest
 from pidscope import events
 from pidscope.errors import IllegalEvent
 from pidscope.model.proc import NS_PER_TICK
+from pidscope.model.sched import TaskStruct
+from pidscope.table.pid import Pid
 from pidscope.table.table import Table
 from tests.unit.compare import of_table
 from tests.unit.illegal import ZERO, impossible
@@ -29,10 +31,8 @@ def expect_refused(table: Table, event: events.Event) -> None:
 
 
 def test_a_number_stays_taken_while_its_group_lives(m: Machine) -> None:
-    leader = m.fork(m.kernel.init)
-    number = nr(leader)
-    m.run(m.kernel.setpgid(leader, leader.thread_pid))
-    member = m.fork(leader)
+    leader = m.group_leader()
+    number, member = nr(leader), m.fork(leader)
     m.end(leader)
     assert [pid.nr for pid in m.table.held()] == [number]
     assert m.table.task(number) is None
@@ -41,40 +41,44 @@ def test_a_number_stays_taken_while_its_group_lives(m: Machine) -> None:
     expect_refused(m.table, events.PidAttached(0, 1, number, events.PidType.PID, names, birth))
     m.run(m.kernel.setpgid(member, member.thread_pid))
     assert number not in m.table.root.pids
-    again = m.fork(m.kernel.init)
-    assert nr(again) == number
+    assert nr(m.fork()) == number
 
 
 def test_a_session_holds_its_number_too(m: Machine) -> None:
-    leader = m.fork(m.kernel.init)
-    number = nr(leader)
-    m.run(m.kernel.setsid(leader))
-    member = m.fork(leader)
-    m.run(m.kernel.setpgid(member, member.thread_pid))
+    leader = m.session_leader()
+    number, member = nr(leader), m.group_leader(leader)
     m.end(leader)
     assert [pid.nr for pid in m.table.held()] == [number]
     m.end(member)
     assert number not in m.table.root.pids
 
 
+def linked(m: Machine, task: TaskStruct) -> tuple[Pid, Pid]:
+    """A task's struct pid, and its group's."""
+    row = m.table.task(nr(task))
+    assert row is not None and row.pid is not None and row.group.pgid is not None
+    return row.pid, row.group.pgid
+
+
 def test_a_group_shallower_than_its_member_prints_0_inside(m: Machine) -> None:
-    outside = m.fork(m.kernel.init)
-    m.run(m.kernel.setpgid(outside, outside.thread_pid))
-    inner = m.contain(outside)
-    task = m.table.task(nr(inner))
-    assert task is not None and task.pid is not None and task.group.pgid is not None
-    assert task.pid.numbers[1] == 1
-    assert task.group.pgid.nr_in(m.table.root) == nr(outside)
-    assert task.group.pgid.nr_in(task.pid.ns) == 0
+    outside = m.group_leader()
+    pid, pgid = linked(m, m.contain(outside))
+    assert pid.numbers[1] == 1
+    assert [pgid.nr_in(m.table.root), pgid.nr_in(pid.ns)] == [nr(outside), 0]
 
 
-def test_a_group_deeper_than_its_member_keeps_its_inner_number(m: Machine) -> None:
-    outside = m.fork(m.kernel.init)
-    m.run(m.kernel.setsid(outside))
+def guest_of(m: Machine) -> tuple[TaskStruct, TaskStruct]:
+    """A group's leader one level further in, and a member outside."""
+    outside = m.session_leader()
     inner = m.contain(outside)
     m.run(m.kernel.setpgid(inner, inner.thread_pid))
     guest = m.fork(outside)
     m.run(m.kernel.setpgid(guest, inner.thread_pid))
+    return inner, guest
+
+
+def test_a_group_deeper_than_its_member_keeps_its_inner_number(m: Machine) -> None:
+    inner, guest = guest_of(m)
     m.end(inner)
     (held,) = m.table.held()
     assert held.numbers[1] == 1
@@ -84,17 +88,10 @@ def test_a_group_deeper_than_its_member_keeps_its_inner_number(m: Machine) -> No
 
 
 def test_a_group_of_another_namespace_prints_0_at_its_level(m: Machine) -> None:
-    outside = m.fork(m.kernel.init)
-    m.run(m.kernel.setsid(outside))
-    inner = m.contain(outside)
-    m.run(m.kernel.setpgid(inner, inner.thread_pid))
-    guest = m.fork(outside)
-    m.run(m.kernel.setpgid(guest, inner.thread_pid))
-    elsewhere = m.contain(guest)
-    task = m.table.task(nr(elsewhere))
-    assert task is not None and task.pid is not None and task.group.pgid is not None
-    assert task.group.pgid.numbers == (nr(inner), 1)
-    assert task.group.pgid.nr_in(task.pid.ns) == 0
+    inner, guest = guest_of(m)
+    pid, pgid = linked(m, m.contain(guest))
+    assert pgid.numbers == (nr(inner), 1)
+    assert pgid.nr_in(pid.ns) == 0
 
 
 def test_group_and_session_0_are_init_struct_pid(m: Machine) -> None:
@@ -105,45 +102,39 @@ def test_group_and_session_0_are_init_struct_pid(m: Machine) -> None:
 
 
 def test_number_1_makes_a_namespace_and_its_end_ends_it(m: Machine) -> None:
-    outer = m.contain(m.kernel.init)
+    outer = m.contain()
     inner = m.contain(outer)
     ns = m.table.namespaces[inum(inner)]
     assert (ns.level, ns.parent) == (2, m.table.namespaces[inum(outer)])
     assert m.table.root.pids[nr(inner)].numbers[1:] == (2, 1)
-    m.end(inner)
-    m.end(outer)
+    m.end(inner, outer)
     assert list(m.table.namespaces) == [ROOT]
 
 
 def test_a_reused_inum_is_another_namespace(m: Machine) -> None:
-    first = m.contain(m.kernel.init)
+    first = m.contain()
     number = inum(first)
     before = m.table.namespaces[number]
     m.end(first)
-    assert inum(m.contain(m.kernel.init)) == number
+    assert inum(m.contain()) == number
     after = m.table.namespaces[number]
     assert after is not before and after.ordinal > before.ordinal
 
 
 def test_a_reused_number_is_another_struct_pid(m: Machine) -> None:
-    first = m.fork(m.kernel.init)
+    first = m.fork()
     before = m.table.root.pids[nr(first)]
     m.end(first)
-    second = m.fork(m.kernel.init)
-    after = m.table.root.pids[nr(second)]
-    assert (before.nr, before.generation) != (after.nr, after.generation)
-    assert before.nr == after.nr
+    after = m.table.root.pids[nr(m.fork())]
+    assert before.nr == after.nr and before.generation != after.generation
 
 
 def test_an_exchange_swaps_tasks_and_leaves_the_rows(m: Machine) -> None:
-    leader = m.fork(m.kernel.init)
-    thread = m.fork(leader, thread=True)
-    rows = m.table.root.pids[nr(leader)], m.table.root.pids[nr(thread)]
-    tasks = m.table.task(nr(leader)), m.table.task(nr(thread))
-    m.run(m.kernel.exit(leader))
-    m.kernel.begin(m.kernel.execute(thread), until=events.PidTransferred)
-    m.follow()
-    assert (rows[0].task, rows[1].task) == (tasks[1], tasks[0])
+    leader, thread = m.survived()
+    rows = [m.table.root.pids[nr(task)] for task in (leader, thread)]
+    tasks = [row.task for row in rows]
+    m.begin(m.kernel.execute(thread), until=events.PidTransferred)
+    assert [row.task for row in rows] == tasks[::-1]
     m.kernel.finish()
     m.follow()
     assert rows[1].nr not in m.table.root.pids
@@ -151,24 +142,21 @@ def test_an_exchange_swaps_tasks_and_leaves_the_rows(m: Machine) -> None:
 
 
 def test_threads_share_what_their_process_has(m: Machine) -> None:
-    leader = m.fork(m.kernel.init)
-    thread = m.fork(leader, thread=True)
+    leader, thread = m.threaded()
     m.run(m.kernel.setsid(leader))
     task = m.table.task(nr(thread))
     assert task is not None and task.group.sid is m.table.root.pids[nr(leader)]
 
 
 def test_each_kind_of_illegal_event_is_refused(m: Machine) -> None:
-    leader = m.fork(m.kernel.init)
-    thread = m.fork(leader, thread=True)
-    inner = m.contain(leader)
-    for task in (leader, thread, inner):
+    leader, thread = m.threaded()
+    for task in (leader, thread, m.contain(leader)):
         for event in impossible(m.kernel, task):
             expect_refused(m.table, event)
 
 
 def test_a_repair_uses_no_generation_and_no_ordinal_again(m: Machine) -> None:
-    ns = inum(m.contain(m.kernel.init))
+    ns = inum(m.contain())
     after = Table(ROOT, NS_PER_TICK, m.table)
     assert after.generation > max(pid.generation for pid in m.table.root.pids.values())
     made = after.add_namespace(ns, after.root, 1)

@@ -40,11 +40,16 @@ class Watched:
             self.play.step()
         self.tracer = Tracer(self.kernel, self._told, self.rng)
         self.kernel.listener = self.tracer.hooked
-        self.table = TracepointTable(self.kernel.init_pid_ns.inum, NS_PER_TICK)
-        self.table.start(self.rows(), [])
+        self.start()
 
     def _told(self, event: events.Event) -> None:
         self.table.apply(decode(encode(event)).event)
+
+    def start(self) -> None:
+        """Make a table of what there is, after the one before if there was one."""
+        root, before = self.kernel.init_pid_ns.inum, getattr(self, "table", None)
+        self.table = TracepointTable(root, NS_PER_TICK, before)
+        self.table.start(self.rows(), [])
 
     def rows(self) -> list[events.TaskSeen]:
         """What the iterator shows, in the order in which it is to be taken."""
@@ -64,11 +69,9 @@ class Watched:
 
     def judge_all(self) -> Iterator[Judgement]:
         """Compare with /proc as it is now."""
-        numbers = {*self.table.root.pids, *self.kernel.init_pid_ns.allocator.pids}
-        for number in numbers:
-            status = self.procfs.read_status(number)
-            ticks = self.procfs.start_ticks(number)
-            yield judge_tracepoint_table(self.table, number, self.table.task(number), status, ticks)
+        for number in {*self.table.root.pids, *self.kernel.init_pid_ns.allocator.pids}:
+            files = self.procfs.read_status(number), self.procfs.start_ticks(number)
+            yield judge_tracepoint_table(self.table, number, self.table.task(number), *files)
 
     def bugs(self) -> list[Judgement]:
         return [judgement for judgement in self.judge_all() if judgement.verdict in BUGS]
@@ -77,13 +80,6 @@ class Watched:
         for _ in range(steps):
             self.play.step()
             yield
-
-    def settle(self) -> None:
-        self.tracer.settle()
-        self.sweep()
-
-    def expect_equal(self) -> None:
-        expect_equal(self.table, self.kernel)
 
 
 @pytest.mark.parametrize("features", [TODAY, LINUX_4_4, Features(exits_overlap=True)])
@@ -98,8 +94,9 @@ def test_what_is_told_late_is_never_wrong(seed: int, features: Features) -> None
             assert w.sweep() == []
             assert w.bugs() == []
         if w.rng.random() < 0.05:
-            w.settle()
-            w.expect_equal()
+            w.tracer.settle()
+            w.sweep()
+            expect_equal(w.table, w.kernel)
             judged += sum(one.verdict is Verdict.AGREE for one in w.judge_all())
     assert judged > 10
 
@@ -109,9 +106,8 @@ def test_a_start_in_the_middle_shows_everybody(seed: int) -> None:
     w = Watched(seed)
     for _ in w.run(300):
         if w.rng.random() < 0.05:
-            w.table = TracepointTable(w.table.root.inum, NS_PER_TICK, w.table)
-            w.table.start(w.rows(), [])
-            w.expect_equal()
+            w.start()
+            expect_equal(w.table, w.kernel)
 
 
 # It can fail
@@ -121,12 +117,8 @@ def _unless(
     kind: type[events.Event], chance: int = 3
 ) -> Callable[[events.Event], events.Event | None]:
     """A tracepoint that does not run, one time of some."""
-    count = itertools.count()
-
-    def change(event: events.Event) -> events.Event | None:
-        return None if isinstance(event, kind) and next(count) % chance == 0 else event
-
-    return change
+    turns = itertools.cycle(range(chance))
+    return lambda event: None if isinstance(event, kind) and next(turns) == 0 else event
 
 
 def _wrong_number(event: events.Event) -> events.Event:
@@ -174,7 +166,7 @@ def test_nothing_rests_on_the_ends_that_are_told() -> None:
             for _ in range(2):  # a leader goes after its threads
                 w.table.release_absent(w.table.leaving - {row.tid for row in w.rows()})
             assert w.sweep() == []
-            w.expect_equal()
+            expect_equal(w.table, w.kernel)
 
 
 def test_who_may_have_exited_before_the_start_is_not_called_a_ghost() -> None:
@@ -193,9 +185,8 @@ def test_who_may_have_exited_before_the_start_is_not_called_a_ghost() -> None:
 
 # One at a time
 
-BIRTH = events.Birth(
-    5, 1, 50, b"x", 0, events.PidNumbers((5,), ROOT), events.PidNumbers((5,), ROOT)
-)
+FLAT = events.PidNumbers((5,), ROOT)
+BIRTH = events.Birth(5, 1, 50, b"x", 0, FLAT, FLAT)
 
 
 def row(
@@ -204,6 +195,11 @@ def row(
     pid = events.PidNumbers((tid, *inner), ns)
     birth = BIRTH._replace(tgid=tid, start_ns=start_ns, pgid=pid, sid=pid)._replace(**more)  # type: ignore[arg-type]
     return events.TaskSeen(9, tid, tid, pid, birth)
+
+
+def init_row(tid: int, **more: object) -> events.TaskSeen:
+    """The init of a namespace in the initial one."""
+    return row(tid, ns=77, inner=(1,), ns_parent=ROOT, **more)  # type: ignore[arg-type]
 
 
 def born(seen: events.TaskSeen) -> events.PidAttached:
@@ -225,33 +221,30 @@ def test_an_old_end_does_not_end_the_next_of_its_number() -> None:
     table.apply(events.TaskExited(9, 5, 5, 5, 0))
     table.apply(born(row(5, start_ns=60)))
     assert 5 not in table.exited
-    table.apply(events.TaskFreed(9, 0, 5, 5, 50))
-    assert numbers(table) == {5: (5,)}
-    table.apply(events.TaskFreed(9, 0, 5, 5, 60))
-    assert numbers(table) == {}
+    for start_ns, left in ((50, {5: (5,)}), (60, {})):
+        table.apply(events.TaskFreed(9, 0, 5, 5, start_ns))
+        assert numbers(table) == left
 
 
 def test_a_member_that_is_told_of_before_its_namespaces_init_stays() -> None:
-    table = table_of(row(1), row(7, ns=77, inner=(1,), ns_parent=ROOT))
+    table = table_of(row(1), init_row(7))
     table.apply(born(row(9, 90, ns=77, inner=(2,), ns_parent=ROOT)))  # of the next with this inum
-    table.apply(born(row(8, 80, ns=77, inner=(1,), ns_parent=ROOT)))
+    table.apply(born(init_row(8, start_ns=80)))
     assert numbers(table) == {1: (1,), 8: (8, 1), 9: (9, 2)}
 
 
 def test_a_link_that_is_out_of_date_puts_out_no_task() -> None:
     """Group 7 was another one when it was read than the 7 that was told of since."""
-    table = table_of(row(1), row(5), row(7, ns=77, inner=(1,), ns_parent=ROOT))
-    old = row(5, pgid=events.PidNumbers((7,), ROOT))
-    assert table.see_links(old) == []
+    table = table_of(row(1), row(5), init_row(7))
+    assert table.see_links(row(5, pgid=events.PidNumbers((7,), ROOT))) == []
     assert numbers(table) == {1: (1,), 5: (5,), 7: (7, 1)}
     now = row(5, pgid=events.PidNumbers((7, 1), 77))
     assert table.see_links(now) == [events.PidType.PGID]
 
 
 def test_a_start_takes_links_to_those_who_come_later() -> None:
-    deep = row(9, ns=77, inner=(1,), ns_parent=ROOT)
-    member = row(5, pgid=deep.pid)
-    table = table_of(row(1), member, deep)
+    deep = init_row(9)
+    table = table_of(row(1), row(5, pgid=deep.pid), deep)
     task, leader = table.task(5), table.task(9)
     assert task is not None and leader is not None
     assert task.group.pgid is leader.pid
@@ -267,9 +260,8 @@ def test_an_exit_in_the_window_of_a_start_is_not_the_next_ones() -> None:
 
 def test_in_a_time_namespace_a_hidden_task_is_itself() -> None:
     """Its start comes from /proc as its reader is shown it."""
-    offset_ns = 1000 * NS_PER_TICK
     status = Status(b"init", "S", 0, 1, 1, (1,), (1,), (0,), (0,))
-    table = TracepointTable(ROOT, NS_PER_TICK, None, offset_ns)
+    table = TracepointTable(ROOT, NS_PER_TICK, None, 1000 * NS_PER_TICK)
     table.start([], [TaskReading(1, status, 1024, ROOT)])
     task = table.task(1)
     assert task is not None and table.start_ticks(task) == 1024
@@ -277,12 +269,9 @@ def test_in_a_time_namespace_a_hidden_task_is_itself() -> None:
 
 
 def test_a_thread_whose_own_process_is_out_of_date_waits_for_the_next_look() -> None:
-    outer = row(7, ns=77, inner=(1,), ns_parent=ROOT)
-    inner = row(9, ns=88, inner=(2, 1), ns_parent=77)
+    outer, inner = init_row(7), row(9, ns=88, inner=(2, 1), ns_parent=77)
     table = table_of(row(1), outer._replace(tid=8), inner)  # in the middle of an exchange
     table.apply(outer)
-    thread = events.PidNumbers((10, 3, 2), 88)
-    table.apply(
-        events.PidAttached(9, 9, 10, events.PidType.PID, thread, inner.birth._replace(start_ns=99))
-    )
+    thread, birth = events.PidNumbers((10, 3, 2), 88), inner.birth._replace(start_ns=99)
+    table.apply(events.PidAttached(9, 9, 10, events.PidType.PID, thread, birth))
     assert 10 not in numbers(table)
