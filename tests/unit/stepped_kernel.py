@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import random
 import threading
 from collections import Counter
@@ -27,8 +28,8 @@ from pidscope.model.proc import proc_pid_readdir
 from pidscope.model.sched import EXIT_ZOMBIE, TaskStruct
 from pidscope.model.syscalls import call
 from pidscope.simulated.hooks import runs
-from pidscope.simulated.procfs import Reading, SimulatedProcFs, T
-from pidscope.simulated.world import SimulatedWorld
+from pidscope.simulated.procfs import Reading, SimulatedProcFs, T, _listed
+from pidscope.simulated.world import SimulatedWorld, _Reader
 from pidscope.wire.encode import encode
 
 ROOT = PROC_PID_INIT_INO
@@ -142,7 +143,7 @@ class SteppedKernel(Kernel):
         """Let a call go on to its first stop, or to where it has told such an event."""
         assert self.act is None
         before = len(self.records)
-        self.act = Midway.of(self._with_numbers(body))
+        self.act = Midway.of(partial(self._numbered, body))
         self.step(stops)
         while until is not None and not any(isinstance(e, until) for e in self.records[before:]):
             self.step()
@@ -172,14 +173,11 @@ class SteppedKernel(Kernel):
     def run(self, *bodies: Call) -> None:
         for body in bodies:
             self.finish()
-            self._with_numbers(body)()
+            self._numbered(body)
 
-    def _with_numbers(self, body: Call) -> Call:
-        def numbered() -> Any:
-            place_cursors(self, self.pick_number)
-            return body()
-
-        return numbered
+    def _numbered(self, body: Call) -> None:
+        place_cursors(self, self.pick_number)
+        body()
 
     # Acts
 
@@ -193,19 +191,12 @@ class SteppedKernel(Kernel):
         (child,) = set(self.tasks()) - known
         return child
 
-    def contained(self, by: TaskStruct) -> TaskStruct:
-        """The init of a new namespace."""
-        self.run(self.unshare(by))
-        child = self.born(by)
-        self.run(self.setns(by))
-        return child
-
     def end(self, task: TaskStruct) -> None:
         self.run(self.exit(task), self.release(task))
 
     def failed_fork(self, by: TaskStruct) -> Call:
         """It fails after ``alloc_pid()``."""
-        return _refused(partial(call, by, "clone", 0, (), True))
+        return partial(_try, partial(call, by, "clone", 0, (), True))
 
     def setsid(self, task: TaskStruct) -> Call:
         return partial(call, task, "setsid")
@@ -218,13 +209,7 @@ class SteppedKernel(Kernel):
 
     def release(self, task: TaskStruct) -> Call:
         """Let its parent wait for it, unless it is gone already."""
-
-        def reaped() -> None:
-            if task.thread_pid is not None:
-                parent = task.real_parent
-                assert call(parent, "wait4", pid_vnr(task.thread_pid, parent))
-
-        return reaped
+        return partial(_reap, task)
 
     def execute(self, task: TaskStruct) -> Call:
         """A thread becomes the leader, and the old one is released."""
@@ -254,7 +239,7 @@ class SteppedKernel(Kernel):
             "ns": lambda: rng.choice(spaces(rng.choice(tasks))),
         }
         args = [some[word]() if word in some else word for word in words]
-        return _refused(partial(call, actor, name, *args))
+        return partial(_try, partial(call, actor, name, *args))
 
     def act_at_random(self, rng: random.Random, acts: int) -> None:
         for _ in range(acts):
@@ -262,9 +247,7 @@ class SteppedKernel(Kernel):
 
     def meanwhile(self, rng: random.Random, rate: float) -> None:
         """What others do between two of a reader's steps."""
-        stops = 0
-        while rng.random() < rate:
-            stops += 1
+        stops = next(stop for stop in itertools.count() if rng.random() >= rate)
         if stops and self.act is None:
             self.begin(self.random_act(rng), stops=stops)
         elif stops:
@@ -281,24 +264,24 @@ class SteppedKernel(Kernel):
         return task
 
 
-def _refused(body: Call) -> Call:
-    """A call that may be."""
+def _try(body: Call) -> None:
+    """Make a call that may be refused."""
+    with contextlib.suppress(OSError, PidscopeError):
+        body()
 
-    def made() -> None:
-        with contextlib.suppress(OSError, PidscopeError):
-            body()
 
-    return made
+def _reap(task: TaskStruct) -> None:
+    if task.thread_pid is not None:
+        parent = task.real_parent
+        assert call(parent, "wait4", pid_vnr(task.thread_pid, parent))
 
 
 def undisturbed(reading: Reading[T]) -> T:
     """Finish a reading while nobody acts."""
-    while True:
-        try:
-            next(reading)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+    reader = _Reader(reading)
+    while not reader.done:
+        reader.go_on()
+    return reader.result
 
 
 def place_cursors(kernel: Kernel, pick_number: Callable[[Sequence[int]], int]) -> None:
@@ -332,17 +315,13 @@ class SteppedProcFs(SimulatedProcFs):
         self.listed: list[int] = []
 
     def numbers(self) -> list[int]:
-        """Up to 5.7 nobody is listed before it is attached as PID."""
-
-        def listed() -> Any:
-            found = []
-            for number in proc_pid_readdir(self._ns):
-                if self.is_early or find_task_by_pid_ns(number, self._ns) is not None:
-                    found.append(number)
-                yield
-            return found
-
-        return self._finish(listed())
+        """Up to 5.7 no task is listed before it is attached as PID."""
+        found = (
+            number
+            for number in proc_pid_readdir(self._ns)
+            if self.is_early or find_task_by_pid_ns(number, self._ns) is not None
+        )
+        return self._finish(_listed(found))
 
     def threads(self, number: int) -> list[int]:
         self.listed.append(number)
@@ -374,7 +353,23 @@ class SteppedRing:
         return getattr(self._ring, name)
 
 
-class SteppedWorld(SimulatedWorld):
+class FaultyWorld(SimulatedWorld):
+    """A world where the iterator hides processes and hooks do not run, as the test has it."""
+
+    def __init__(self, kernel: Kernel, *args: Any) -> None:
+        super().__init__(kernel, *args)
+        self.hidden: Any = frozenset()  # processes that the iterator leaves out
+        self.left_out: Counter[str] = Counter()  # runs of hooks
+
+    def tasks(self) -> list[TaskSeen] | None:  # type: ignore[override]
+        return [row for row in super().tasks() if row.birth.tgid not in self.hidden]
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        return dict(self.left_out)
+
+
+class SteppedWorld(FaultyWorld):
     """Calls ``between`` whenever a session looks: at the ring, or at anything that /proc reads."""
 
     blind_to = ""  # a hook that is not attached
@@ -384,9 +379,7 @@ class SteppedWorld(SimulatedWorld):
     def __init__(self, kernel: SteppedKernel) -> None:
         self.between: Call = lambda: None
         self.skip = self.lose = self.vanish = never
-        self.hidden: Any = frozenset()  # processes that the iterator leaves out
-        self.left_out: Counter[str] = Counter()  # runs of hooks
-        super().__init__(kernel, lambda: False, ring_bytes=1 << 30)
+        super().__init__(kernel, lambda: False, 0, 1 << 30)
         self.kernel: SteppedKernel = kernel
         self.kernel.elsewhere = kernel.stop
         self.procfs = SteppedProcFs(kernel, self._finish)
@@ -401,16 +394,10 @@ class SteppedWorld(SimulatedWorld):
     def tasks(self) -> list[TaskSeen] | None:  # type: ignore[override]
         if self.fails:
             raise OSError(errno.EIO, "no iterator today")
-        if not self.iterates:
-            return None
-        return [row for row in super().tasks() if row.birth.tgid not in self.hidden]
+        return super().tasks() if self.iterates else None
 
     def sees(self, name: str) -> bool:
         return name != self.blind_to
-
-    @property
-    def skipped(self) -> dict[str, int]:
-        return dict(self.left_out)
 
     def others_act(self, rng: random.Random, acts: int, rate: float = 0.2) -> None:
         """From now on others act whenever the session looks, until they have done so many."""
@@ -419,6 +406,14 @@ class SteppedWorld(SimulatedWorld):
         def between() -> None:
             while rng.random() < rate and next(left, None) is not None:
                 self.kernel.meanwhile(rng, 0.7)
+
+        self.between = between
+
+    def lose_one_a_look(self) -> None:
+        """Records are being lost without end."""
+
+        def between() -> None:
+            self.lost += 1
 
         self.between = between
 

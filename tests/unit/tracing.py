@@ -8,18 +8,19 @@ at all; an exec with the task as it is then. What a record holds is read when it
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections import Counter
 from typing import Callable
 
 from pidscope import events
 from pidscope.model.kernel import Kernel
 from pidscope.model.sched import TaskStruct
+from pidscope.simulated.iterator import _row
 from pidscope.simulated.ring import RING_BYTES
-from pidscope.simulated.world import SimulatedWorld
 from pidscope.verify.hook_counts import accounted
 from pidscope.wire.encode import encode
 from pidscope.wire.hooks import TRACEPOINT, TRACEPOINT_HOOKS
+from tests.unit.stepped_kernel import FaultyWorld, undisturbed
 
 _SOON = 0.3  # how likely what is due is told at the next act of anybody
 
@@ -79,11 +80,9 @@ class Tracer:
     def _translate(self, event: events.Event) -> None:
         if isinstance(event, events.PidAttached):
             if event.birth is not None:
-                task = next(t for t in self._attaching(event.tid))
-                self.newborn[event.tid] = _Newborn(task, event.by)
+                self.newborn[event.tid] = _Newborn(self._attaching(event.tid), event.by)
         elif isinstance(event, events.PidDetached):
-            task = self._task(event.tid)
-            start_ns = task.start_boottime
+            start_ns = self._task(event.tid).start_boottime
             self.freed.append(events.TaskFreed(event.ts_ns, 0, event.tid, event.tgid, start_ns))
         elif isinstance(event, events.TaskExecuted):
             self._tell(event)
@@ -91,13 +90,11 @@ class Tracer:
         elif isinstance(event, (events.TaskRenamed, events.TaskExited, events.TaskMoved)):
             self._tell(event)
 
-    def _attaching(self, tid: int) -> list[TaskStruct]:
+    def _attaching(self, tid: int) -> TaskStruct:
         """The task whose record came before it is attached as PID."""
-        groups = {task.signal: None for task in self.kernel.tasks()}
-        found = [t for group in groups for t in group.threads if t.pid == tid]
-        return found or [
-            child for t in self.kernel.tasks() for child in t.children if child.pid == tid
-        ]
+        tasks = list(self.kernel.tasks())
+        linked = itertools.chain(*(t.signal.threads for t in tasks), *(t.children for t in tasks))
+        return next(task for task in linked if task.pid == tid)
 
     def _task(self, tid: int) -> TaskStruct:
         return next(task for task in self.kernel.tasks() if task.pid == tid)
@@ -128,19 +125,9 @@ class Tracer:
         self._tell(events.TaskCreated(seen.ts_ns, by, seen.tid, newborn.flags, task.cgroup.id, 0))
 
     def _seen(self, task: TaskStruct, ts_ns: int) -> events.TaskSeen:
-        pid, pgid, sid = task.thread_pid, *task.signal.pids[events.PidType.PGID :]
-        assert pid is not None and pgid is not None and sid is not None
-        parent = pid.numbers[-1].ns.parent
-        birth = events.Birth(
-            task.tgid,
-            task.real_parent.tgid,
-            task.start_boottime,
-            task.comm,
-            parent.inum if parent is not None else 0,
-            pgid.pid_numbers,
-            sid.pid_numbers,
-        )
-        return events.TaskSeen(ts_ns, task.pid, task.pid, pid.pid_numbers, birth)
+        row = undisturbed(_row(self.kernel, task))
+        assert row is not None
+        return row._replace(ts_ns=ts_ns)
 
     def _tell(self, event: events.Event) -> None:
         changed = self.change(event)
@@ -148,11 +135,8 @@ class Tracer:
             self.told(changed)
 
 
-class TracedWorld(SimulatedWorld):
-    """The model as a host where only tracepoints can be had.
-
-    ``hidden``: processes that the iterator does not show.
-    """
+class TracedWorld(FaultyWorld):
+    """The model as a host where only tracepoints can be had."""
 
     way = TRACEPOINT  # type: ignore[assignment]
 
@@ -165,18 +149,10 @@ class TracedWorld(SimulatedWorld):
     ) -> None:
         super().__init__(kernel, play, seed, ring_bytes)
         self.tracer = Tracer(kernel, self._told, random.Random(seed + 1))
-        self.hidden: set[int] = set()
-        self.left_out: Counter[str] = Counter()
-
-    @property
-    def skipped(self) -> dict[str, int]:
-        return dict(self.left_out)
 
     def tasks(self) -> list[events.TaskSeen]:
-        rows = super().tasks()
         new = self.tracer.is_new
-        shown = [row for row in rows if row.birth.tgid not in self.hidden]
-        return [row._replace(by=0 if new(row.tid) else row.tid) for row in shown]
+        return [row._replace(by=0 if new(row.tid) else row.tid) for row in super().tasks() or ()]
 
     def sees(self, name: str) -> bool:
         return name in self.hits()

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from typing import Callable
 
-from pidscope.events import Event
-from pidscope.model.sched import TaskStruct
+from pidscope.events import Event, PidAttached
 from pidscope.session.session import Session
+from pidscope.table.table import Table
 from pidscope.verify.verdicts import Tally, Verdict
 from tests.unit.compare import expect_equal
-from tests.unit.stepped_kernel import Call, SteppedKernel, SteppedWorld
+from tests.unit.machine import Acts
+from tests.unit.stepped_kernel import Call, SteppedWorld, never
 
 
-class Watch:
+class Watch(Acts):
     """One session, with everything it told its listener."""
 
     def __init__(self, seed: int = 0, acts: int = 0) -> None:
+        super().__init__()
         self.rng = random.Random(seed)
-        self.kernel = SteppedKernel()
         self.world = SteppedWorld(self.kernel)
         self.kernel.act_at_random(self.rng, acts)
-        self.kernel.run(self.kernel.setns(self.kernel.init))
+        self.run(self.kernel.setns(self.kernel.init))
         self.procfs = self.world.procfs
         self.procfs.is_early = bool(seed % 2)
         self.told: list[Event] = []
@@ -29,14 +32,42 @@ class Watch:
     def _listen(self, event: Event, session: Session) -> None:
         self.told.append(event)
 
-    def run(self, *acts: Call) -> None:
-        self.kernel.run(*acts)
+    @property
+    def table(self) -> Table:
+        assert self.session.table is not None
+        return self.session.table
 
-    def fork(self, by: TaskStruct, thread: bool = False) -> TaskStruct:
-        return self.kernel.born(by, thread)
+    def hear(self) -> list[Event]:
+        """What the session tells of all that has happened by now."""
+        self.told.clear()
+        self.session.pump()
+        return self.told
 
-    def end(self, task: TaskStruct) -> None:
-        self.kernel.end(task)
+    # Faults
+
+    def lose(self, *acts: Call) -> None:
+        """Do what leaves no record: each one is lost."""
+        self.world.lose = lambda event: True
+        self.run(*acts)
+        self.world.lose = never
+
+    def unhook(self, *kinds: type[Event]) -> None:
+        """The hooks of these events do not run any more."""
+        self.world.skip = lambda event: isinstance(event, kinds)
+
+    def meanwhile(self, do: Call, when: Callable[[], bool]) -> list[bool]:
+        """Do something the first time that this holds when the session looks; then [True]."""
+        done: list[bool] = []
+
+        def between() -> None:
+            if not done and when():
+                done.append(True)
+                do()
+
+        self.world.between = between
+        return done
+
+    # Judgements
 
     def quiet(self) -> None:
         self.world.between = lambda: None
@@ -52,8 +83,30 @@ class Watch:
         self.quiet()
         return {bug.verdict for bug in self.check_all().bugs}
 
+    def uneven(self) -> dict[str, int]:
+        """Of each hook whose runs are not all accounted for, how many are not."""
+        hooks, at_rest = self.session.hooks()
+        assert at_rest
+        short = {name: hook["hits"] - hook["accounted"] for name, hook in hooks.items()}
+        return {name: runs for name, runs in short.items() if runs}
+
     def expect_exact(self) -> None:
         self.quiet()
         self.session.pump()
-        assert self.session.table is not None and not self.session.suspect
-        expect_equal(self.session.table, self.kernel, partial=True)
+        assert not self.session.suspect
+        expect_equal(self.table, self.kernel, partial=True)
+
+    def expect_exact_start(self) -> None:
+        self.session.begin()
+        assert not self.session.broken
+        self.expect_exact()
+
+
+def nth(look: int) -> Callable[[], bool]:
+    """Whether it is asked for the n-th time, from 0 on."""
+    looks = itertools.count()
+    return lambda: next(looks) == look
+
+
+def is_birth(event: Event) -> bool:
+    return isinstance(event, PidAttached) and event.birth is not None

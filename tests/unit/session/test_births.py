@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies
 
 from pidscope.errors import IllegalEvent
 from pidscope.events import Birth, PidAttached, PidNumbers, PidType, TaskSeen
@@ -124,7 +123,7 @@ def disagreements(event: PidAttached) -> Iterator[str]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.randoms(use_true_random=False))
+@given(strategies.randoms(use_true_random=False))
 def test_every_place_makes_the_same_of_a_birth(rng: random.Random) -> None:
     assert list(disagreements(birth(rng))) == []
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Callable
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies
 
 from pidscope.errors import WireError
-from pidscope.events import PidAttached, PidDetached, PidNumbers, PidType
+from pidscope.events import Event, PidAttached, PidDetached, PidNumbers, PidType
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.kernel import Kernel
 from pidscope.model.syscalls import call
@@ -21,6 +20,8 @@ from pidscope.session.tracepoint import TracepointSession
 from pidscope.simulated.random_workload import random_play
 from pidscope.simulated.ring import SimulatedRing
 from pidscope.simulated.world import SimulatedWorld
+from pidscope.table.pid import Pid
+from pidscope.table.table import Table
 from pidscope.table.tracepoint import TracepointTable
 from pidscope.verify.verdicts import Window
 from pidscope.wire.encode import encode
@@ -31,31 +32,21 @@ from tests.unit.tracing import TracedWorld
 
 BEFORE = 40  # steps until the start
 STEPS = 160
+SEEDS = strategies.integers(0, 1 << 40)
 INIT = PidNumbers((1,), 1)
 
-
 HOOKS, TRACES = WORLDS = (SimulatedWorld, TracedWorld)
+Change = Callable[[list[bytes]], list[bytes]]
+in_each_world = pytest.mark.parametrize("of", WORLDS)
 
 
-def session_on(world: SimulatedWorld, tells_all: bool) -> Session:
+def begun(world: SimulatedWorld, tells_all: bool) -> tuple[Session, Table]:
+    """A session, and the table that it has at its start."""
     session = TracepointSession(world) if isinstance(world, TracedWorld) else Session(world)
     session.tells_all = tells_all
-    return session
-
-
-def session_of(
-    of: type[SimulatedWorld], seed: int, tells_all: bool
-) -> tuple[Session, SimulatedWorld]:
-    """A session that has begun, and its world with what came later in its ring."""
-    kernel = Kernel()
-    world = of(kernel, random_play(kernel, seed).step, seed, 1 << 24)
-    for _ in range(BEFORE):
-        world.step()
-    session = session_on(world, tells_all)
     session.begin()
-    for _ in range(STEPS):
-        world.step()
-    return session, world
+    assert session.table is not None
+    return session, session.table
 
 
 def records_of(world: SimulatedWorld) -> list[bytes]:
@@ -75,7 +66,6 @@ def outcome(session: Session, window: Window | None = None) -> dict[str, Any]:
         error = ""
     except WireError as broken:
         error = str(broken)
-    assert session.table is not None
     table, stream = session.table, session.stream
     return {
         "error": error,
@@ -99,26 +89,37 @@ def versions_told(window: Window) -> list[list[tuple[Any, ...]]]:
     return [[tuple(map(repr, v)) for v in history] for history in window.histories.values()]
 
 
+def played(
+    of: type[SimulatedWorld], seed: int, tells_all: bool, change: Change, watched: int
+) -> dict[str, Any]:
+    """The outcome of a random workload for a session that begins in its middle."""
+    kernel = Kernel()
+    world = of(kernel, random_play(kernel, seed).step, seed, 1 << 24)
+    for _ in range(BEFORE):
+        world.step()
+    session, table = begun(world, tells_all)
+    for _ in range(STEPS):
+        world.step()
+    refill(world, change(records_of(world)))
+    numbers = sorted(table.root.pids)
+    window = Window(table, numbers[watched % len(numbers)]) if watched else None
+    return outcome(session, window)
+
+
 def both(
-    of: type[SimulatedWorld], seed: int, change: Any = None, watched: int = 0
+    of: type[SimulatedWorld], seed: int, change: Change = list, watched: int = 0
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The outcome of the same records by the quick way and by the long one."""
-    outcomes = []
-    for tells_all in (False, True):
-        session, world = session_of(of, seed, tells_all)
-        records = records_of(world)
-        refill(world, change(records) if change else records)
-        window = None
-        if watched:
-            assert session.table is not None
-            numbers = sorted(session.table.root.pids)
-            window = Window(session.table, numbers[watched % len(numbers)])
-        outcomes.append(outcome(session, window))
-    return outcomes[0], outcomes[1]
+    quick, slow = (played(of, seed, tells_all, change, watched) for tells_all in (False, True))
+    return quick, slow
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(WORLDS), st.integers(0, 1 << 40), st.integers(0, 1 << 20))
+@given(
+    strategies.sampled_from(WORLDS),
+    SEEDS,
+    strategies.integers(0, 1 << 20),
+)
 def test_a_stream_comes_out_the_same_both_ways(
     of: type[SimulatedWorld], seed: int, watched: int
 ) -> None:
@@ -128,15 +129,12 @@ def test_a_stream_comes_out_the_same_both_ways(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(WORLDS), st.integers(0, 30), st.integers(0, 1 << 40))
+@given(strategies.sampled_from(WORLDS), strategies.integers(0, 30), SEEDS)
 @example(TRACES, 29, 29)  # a birth in a namespace around which none of its parent's inum can be
 def test_records_that_were_tampered_with_come_out_the_same(
     of: type[SimulatedWorld], seed: int, tampering: int
 ) -> None:
-    def change(records: list[bytes]) -> list[bytes]:
-        return tampered(records, random.Random(tampering))
-
-    quick, slow = both(of, seed, change)
+    quick, slow = both(of, seed, lambda records: tampered(records, random.Random(tampering)))
     assert quick == slow
 
 
@@ -178,8 +176,7 @@ class Stage:
     def __init__(self, tells_all: bool, of: type[SimulatedWorld] = HOOKS) -> None:
         self.shell = container(boot())
         self.world = of(self.shell.kernel, lambda: False, 0, 1 << 24)
-        self.session = session_on(self.world, tells_all)
-        self.session.begin()
+        self.session, self.table = begun(self.world, tells_all)
 
     def live(self) -> None:
         process = fork(self.shell)
@@ -189,6 +186,11 @@ class Stage:
         call(self.shell, "wait4")
         if isinstance(self.world, TracedWorld):
             self.world.quiet()
+
+
+@pytest.fixture(params=[False, True], ids=["quick", "slow"])
+def stage(request: pytest.FixtureRequest) -> Stage:
+    return Stage(request.param)
 
 
 def life(of: type[SimulatedWorld]) -> list[bytes]:
@@ -223,13 +225,19 @@ def with_others(records: list[bytes]) -> Iterator[tuple[int, bytes]]:
                     yield place, bytes(changed)
 
 
-def played(of: type[SimulatedWorld], tells_all: bool, records: Sequence[bytes]) -> dict[str, Any]:
-    stage = Stage(tells_all, of)
-    refill(stage.world, records)
-    return outcome(stage.session)
+def expect_the_same(
+    of: type[SimulatedWorld], records: list[bytes], place: int, record: bytes
+) -> None:
+    """Of a life with another record at one place both ways make the same."""
+    outcomes = []
+    for tells_all in (False, True):
+        stage = Stage(tells_all, of)
+        refill(stage.world, [*records[:place], record, *records[place + 1 :]])
+        outcomes.append(outcome(stage.session))
+    assert outcomes[0] == outcomes[1], (place, record)
 
 
-@pytest.mark.parametrize("of", WORLDS)
+@in_each_world
 def test_each_value_of_each_record_comes_out_the_same(of: type[SimulatedWorld]) -> None:
     records = life(of)
     kinds = {record[0]: place for place, record in enumerate(records)}  # the last of each type
@@ -237,85 +245,82 @@ def test_each_value_of_each_record_comes_out_the_same(of: type[SimulatedWorld]) 
     places = {*kinds.values(), *births}
     for place, record in with_others(records):
         if place in places:
-            told = [*records[:place], record, *records[place + 1 :]]
-            assert played(of, False, told) == played(of, True, told), (place, record)
+            expect_the_same(of, records, place, record)
 
 
 @pytest.mark.parametrize("size", [0, 8, 48, 55, 64, 112, 120, 184])
-@pytest.mark.parametrize("of", WORLDS)
+@in_each_world
 def test_a_record_of_another_size_comes_out_the_same(of: type[SimulatedWorld], size: int) -> None:
     records = life(of)
     for place, record in enumerate(records):
-        told = [*records[:place], record[:size].ljust(size, b"\0"), *records[place + 1 :]]
-        assert played(of, False, told) == played(of, True, told), place
+        expect_the_same(of, records, place, record[:size].ljust(size, b"\0"))
 
 
 # What only a history shows
 
 
-def test_who_is_born_under_a_watched_number_is_a_version() -> None:
-    stages = [Stage(False), Stage(True)]
-    windows = []
-    for stage in stages:
-        assert stage.session.table is not None
-        process = fork(stage.shell)
-        number = process.thread_pid.numbers[0].nr + 1  # of who comes next
-        stage.session.pump()
-        window = Window(stage.session.table, number)
-        fork(stage.shell)
-        stage.session.pump(window=window)
-        windows.append((versions_told(window), window.absent))
-    assert windows[0] == windows[1]
-    assert windows[0][1] and len(windows[0][0]) == 1
+def test_who_is_born_under_a_watched_number_is_a_version(stage: Stage) -> None:
+    number = fork(stage.shell).pid + 1  # of who comes next
+    stage.session.pump()
+    window = Window(stage.table, number)
+    child = fork(stage.shell)
+    stage.session.pump(window=window)
+    assert child.pid == number and window.absent
+    pids = stage.table.root.pids
+    links = (pids[number], pids[number], *group_and_session(stage))
+    assert versions_told(window) == [[tuple(map(repr, links))]]
 
 
-def test_a_group_with_the_numbers_of_an_earlier_one_is_another() -> None:
-    for stage in (Stage(False), Stage(True)):
-        table = stage.session.table
-        assert table is not None
-        found = []
-        for _ in range(2):
-            leader = fork(stage.shell, set_tid=(30, 40))
-            call(leader, "setsid")
-            member = fork(leader)
-            stage.session.pump()
-            pid = table.root.pids[40]
-            found.append(pid)
-            assert len(pid.groups) == len(pid.sessions) == 2
-            for process in (member, leader):
-                call(process, "exit_group", 0)
-            for _ in range(2):
-                call(stage.shell, "wait4")
-        assert found[0] is not found[1]
+def group_and_session(stage: Stage) -> tuple[Pid | None, Pid | None]:
+    group = stage.table.root.pids[stage.shell.pid].process
+    assert group is not None
+    return group.pgid, group.sid
 
 
-def test_a_partial_group_is_completed_by_a_birth() -> None:
-    for stage in (Stage(False), Stage(True)):
-        leader = fork(stage.shell.kernel.init)
+def test_a_group_with_the_numbers_of_an_earlier_one_is_another(stage: Stage) -> None:
+    found = []
+    for _ in range(2):
+        leader = fork(stage.shell, set_tid=(30, 40))
         call(leader, "setsid")
         member = fork(leader)
-        call(leader, "exit_group", 0)
-        call(stage.shell.kernel.init, "wait4")
-        stage.world.tasks = lambda: None  # type: ignore[method-assign,return-value,assignment]
-        session = Session(stage.world)
-        session.tells_all = stage.session.tells_all
-        session.begin()
-        assert session.table is not None
-        (held,) = [pid for pid in session.table.held() if pid.partial]
-        fork(member)
-        session.pump()
-        assert not held.partial and len(held.groups) == 2
+        stage.session.pump()
+        found.append(stage.table.root.pids[40])
+        assert len(found[-1].groups) == len(found[-1].sessions) == 2
+        for process in (member, leader):
+            call(process, "exit_group", 0)
+        for _ in range(2):
+            call(stage.shell, "wait4")
+    assert found[0] is not found[1]
 
 
-def test_what_no_tracepoint_tells_of_is_an_error() -> None:
-    for event in (PidDetached(1, 2, 3, 3, 0), PidAttached(1, 2, 3, PidType.PGID, INIT)):
-        stage = Stage(False, TRACES)
-        assert stage.world.ring.write(encode(event))
-        with pytest.raises(WireError, match="no tracepoint reports"):
-            stage.session.pump()
+def test_a_partial_group_is_completed_by_a_birth(stage: Stage) -> None:
+    init = stage.shell.kernel.init
+    leader = fork(init)
+    call(leader, "setsid")
+    member = fork(leader)
+    call(leader, "exit_group", 0)
+    call(init, "wait4")
+    stage.world.tasks = lambda: None  # type: ignore[method-assign,return-value,assignment]
+    session, table = begun(stage.world, stage.session.tells_all)
+    (held,) = [pid for pid in table.held() if pid.partial]
+    fork(member)
+    session.pump()
+    assert not held.partial and len(held.groups) == 2
 
 
-@pytest.mark.parametrize("of", WORLDS)
+@pytest.mark.parametrize(
+    "event",
+    [PidDetached(1, 2, 3, 3, 0), PidAttached(1, 2, 3, PidType.PGID, INIT)],
+    ids=lambda event: type(event).__name__,
+)
+def test_what_no_tracepoint_tells_of_is_an_error(event: Event) -> None:
+    stage = Stage(False, TRACES)
+    assert stage.world.ring.write(encode(event))
+    with pytest.raises(WireError, match="no tracepoint reports"):
+        stage.session.pump()
+
+
+@in_each_world
 def test_a_fork_storm_goes_the_quick_way(of: type[SimulatedWorld]) -> None:
     """And all of it is counted, to the last hit."""
     stage = Stage(False, of)

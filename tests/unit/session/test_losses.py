@@ -5,38 +5,23 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 
-from pidscope.events import Event, PidAttached, PidDetached, Repaired, TaskExited
+from pidscope.events import PidDetached, Repaired, TaskExited
 from pidscope.verify.grammar import KEPT
 from pidscope.verify.hook_counts import hooks_agree
-from tests.unit.stepped_kernel import never
-from tests.unit.watched import Watch
-
-
-@pytest.fixture
-def w() -> Watch:
-    return Watch()
+from tests.unit.watched import Watch, is_birth
 
 
 def repairs(w: Watch) -> list[Repaired]:
     return [event for event in w.told if isinstance(event, Repaired)]
 
 
-def is_birth(event: Event) -> bool:
-    return isinstance(event, PidAttached) and event.birth is not None
-
-
 def test_a_repair_is_told_after_what_it_was_read_with(w: Watch) -> None:
-    w.session.begin()
     assert not repairs(w)  # the first start repairs nothing
-    task = w.fork(w.kernel.init)
-    w.world.lose = lambda event: True
-    w.run(w.kernel.setsid(task))
-    w.world.lose = never
-    w.session.pump()
-    w.told.clear()
+    task = w.fork()
+    w.lose(w.kernel.setsid(task))
+    w.hear().clear()
     w.fork(task)
     assert w.session.repair()
     (repaired,) = repairs(w)
@@ -48,7 +33,6 @@ def test_a_repair_is_told_after_what_it_was_read_with(w: Watch) -> None:
 
 
 def test_a_repair_tells_of_its_own_gap_alone(w: Watch) -> None:
-    w.session.begin()
     for lost in (3, 5):
         w.world.lost += lost
         w.session.pump()
@@ -61,13 +45,8 @@ def test_a_repair_tells_of_its_own_gap_alone(w: Watch) -> None:
 
 
 def test_while_records_are_being_lost_nothing_is_judged_and_nothing_given_up(w: Watch) -> None:
-    w.session.begin()
-    w.fork(w.kernel.init)
-
-    def between() -> None:
-        w.world.lost += 1
-
-    w.world.between = between
+    w.fork()
+    w.world.lose_one_a_look()
     for _ in range(200):
         tally = w.check_all()
         assert not tally.complete and tally.compared == 0
@@ -78,7 +57,7 @@ def test_while_records_are_being_lost_nothing_is_judged_and_nothing_given_up(w: 
     assert w.session.starts == 2 and len(repairs(w)) == 1
 
 
-@given(st.integers(0, 1 << 40))
+@given(strategies.integers(0, 1 << 40))
 def test_with_losses_the_hooks_runs_are_what_was_read_and_what_was_lost(seed: int) -> None:
     w = Watch(seed, acts=50)
     w.world.lose = lambda event: rng.random() < 0.3
@@ -86,11 +65,10 @@ def test_with_losses_the_hooks_runs_are_what_was_read_and_what_was_lost(seed: in
     w.world.others_act(w.rng, 60)
     w.check_all()
     w.quiet()
-    hooks, at_rest = w.session.hooks()
-    lost = w.session.stream.lost
-    assert at_rest and lost == w.world.lost
+    short = sum(w.uneven().values())
+    hooks, lost = w.session.hooks()[0], w.session.stream.lost
+    assert lost == w.world.lost
     assert hooks_agree(hooks, lost)
-    short = sum(hook["hits"] - hook["accounted"] for hook in hooks.values())
     assert not hooks_agree(hooks, short + 7)  # more lost than there were runs, and in flight
     if short:
         assert not hooks_agree(hooks, (short - 1) // 4)  # fewer than a record for four runs
@@ -118,10 +96,9 @@ def test_one_hooks_account(hook: str, hits: int, accounted: int, lost: int, agre
 
 
 def test_what_could_not_follow_is_counted_and_the_latest_kept(w: Watch) -> None:
-    w.session.begin()
-    w.world.skip = lambda event: isinstance(event, PidDetached)
+    w.unhook(PidDetached)
     for _ in range(3 * KEPT):
-        w.end(w.fork(w.kernel.init))
+        w.end(w.fork())
         w.session.pump()
         if w.session.suspect:
             w.session.begin()
@@ -130,10 +107,9 @@ def test_what_could_not_follow_is_counted_and_the_latest_kept(w: Watch) -> None:
 
 
 def test_faults_without_end_are_counted_and_the_latest_kept(w: Watch) -> None:
-    w.session.begin()
-    w.world.skip = lambda event: isinstance(event, TaskExited)
+    w.unhook(TaskExited)
     for _ in range(2 * KEPT):
-        w.end(w.fork(w.kernel.init))
+        w.end(w.fork())
     w.session.pump()
     assert w.session.faults.count({}) == 2 * KEPT
     assert len(w.session.ungrammatical) == KEPT

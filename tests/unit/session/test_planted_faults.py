@@ -7,22 +7,21 @@ from typing import Any, Callable
 
 import pytest
 
-import pidscope.session.read_tasks as walk_module
-import pidscope.session.session as session_module
-import pidscope.table.table as table_module
-import pidscope.verify.verdicts as verify_module
-from pidscope.errors import IllegalEvent
+from pidscope.errors import HostError, IllegalEvent
 from pidscope.events import Birth, Event, PidAttached, PidDetached, PidType, TidsExchanged
-from pidscope.model.sched import TaskStruct
+from pidscope.session import read_tasks, session
 from pidscope.snapshot import Status
-from pidscope.table.pid import Pid, Task, ThreadGroup
+from pidscope.table import start
+from pidscope.table.pid import Namespace, Pid, Task, ThreadGroup
 from pidscope.table.table import Table
-from pidscope.verify.verdicts import Verdict, Version, Window
+from pidscope.verify import verdicts
+from pidscope.verify.verdicts import Verdict, Version, Window, judge_status
 from tests.unit.compare import of_model, of_table
 from tests.unit.machine import Machine, nr
-from tests.unit.watched import Watch
+from tests.unit.watched import Watch, is_birth, nth
 
 Plant = Callable[[pytest.MonkeyPatch], None]
+with_and_without = pytest.mark.parametrize("planted", [False, True], ids=["sound", "planted"])
 
 
 # A broken table
@@ -74,7 +73,7 @@ def wrong_process(patch: pytest.MonkeyPatch) -> None:
 def one_namespace_per_inum(patch: pytest.MonkeyPatch) -> None:
     """The members of a new group are those of its number, whatever the level."""
 
-    def nr_in(self: Pid, ns: table_module.Namespace) -> int | None:
+    def nr_in(self: Pid, ns: Namespace) -> int | None:
         return self.numbers[ns.level] if ns.level < len(self.numbers) else self.numbers[-1]
 
     patch.setattr(Pid, "nr_in", nr_in)
@@ -92,13 +91,9 @@ def no_group_kept(patch: pytest.MonkeyPatch) -> None:
 
 def play(m: Machine) -> None:
     """Every kind of act once."""
-    init = m.kernel.init
-    leader = m.fork(init)
-    m.run(m.kernel.setsid(leader))
-    member = m.fork(leader)
-    thread = m.fork(leader, thread=True)
-    inner = m.contain(member)
-    m.end(inner)
+    leader = m.session_leader()
+    member, thread = m.fork(leader), m.fork(leader, thread=True)
+    m.end(m.contain(member))
     m.run(m.kernel.exit(leader), m.kernel.execute(thread))
     m.end(thread)
     m.run(m.kernel.setpgid(member, member.thread_pid))
@@ -133,26 +128,18 @@ def test_the_verifier_finds_it_too(
     assert _watched_play(Watch()) == (set(), [], True)
     plant(monkeypatch)
     bugs, broken, complete = _watched_play(Watch())
-    if isinstance(found, Verdict):
-        assert found in bugs
-    else:
-        assert found in broken[0]
+    assert found in (bugs if isinstance(found, Verdict) else broken[0])
     assert not complete
 
 
 def _watched_play(w: Watch) -> tuple[set[Verdict], list[str], bool]:
     w.session.begin()
-    session = w.fork(w.kernel.init)
-    w.run(w.kernel.setsid(session))
-    w.fork(session, thread=True)
-    w.run(w.kernel.unshare(session))
-    w.fork(session)
-    w.run(w.kernel.setns(session))
-    group = w.fork(session)
-    w.run(w.kernel.setpgid(group, group.thread_pid))
+    leader = w.session_leader()
+    w.fork(leader, thread=True)
+    w.contain(leader)
+    group = w.group_leader(leader)
     member = w.fork(group)
-    w.end(group)
-    w.end(w.fork(w.kernel.init))
+    w.end(group, w.fork())
     w.fork(member)  # its group's number is still taken, the other one comes again
     tally = w.check_all()
     bugs = {bug.verdict for bug in tally.bugs}
@@ -166,207 +153,137 @@ def _is_change(event: Event) -> bool:
     return isinstance(event, PidAttached) and event.birth is None
 
 
-def _is_birth(event: Event) -> bool:
-    return isinstance(event, PidAttached) and event.birth is not None
-
-
+@with_and_without
 @pytest.mark.parametrize(
     ("skip", "verdict"),
     [
         (_is_change, Verdict.WRONG),
         (lambda event: isinstance(event, PidDetached), Verdict.GHOST),
-        (_is_birth, Verdict.MISSING),
+        (is_birth, Verdict.MISSING),
     ],
     ids=["change_pid", "detach_pid", "attach_pid"],
 )
 def test_a_silent_hook_is_found(
-    monkeypatch: pytest.MonkeyPatch, skip: Callable[[Event], bool], verdict: Verdict
+    new: Watch, skip: Callable[[Event], bool], verdict: Verdict, planted: bool
 ) -> None:
-    for planted in (False, True):
-        w = Watch()
-        task = w.fork(w.kernel.init)
-        other = w.fork(task)
-        w.session.begin()
-        if planted:
-            w.world.skip = skip
-        w.run(w.kernel.setsid(task))
-        w.fork(w.kernel.init)
-        w.end(other)
-        bugs = w.verdicts()
-        assert (verdict in bugs) if planted else not bugs
+    task = new.fork()
+    other = new.fork(task)
+    new.session.begin()
+    if planted:
+        new.world.skip = skip
+    new.run(new.kernel.setsid(task), new.kernel.fork(new.kernel.init))
+    new.end(other)
+    bugs = new.verdicts()
+    assert (verdict in bugs) if planted else not bugs
 
 
-def _half_exchanged(w: Watch) -> tuple[int, Verdict]:
+@with_and_without
+def test_a_silent_exchange_is_found(new: Watch, planted: bool) -> None:
     """A check of the leader's number whose reading falls into the middle of an exec."""
-    leader = w.fork(w.kernel.init)
-    thread = w.fork(leader, thread=True)
-    w.run(w.kernel.exit(leader))
-    number = nr(leader)
-    w.session.begin()
-    steps = iter(range(1000))
-
-    def between() -> None:
-        if next(steps) == 3:  # the reader has its task: the old leader
-            w.kernel.run(w.kernel.execute(thread))
-
-    read = w.procfs.read_status
+    leader, thread = new.survived()
+    if planted:
+        new.unhook(TidsExchanged)
+    new.session.begin()
+    read, fourth, execs = new.procfs.read_status, nth(3), []
 
     def reading(number: int) -> Status | None:
-        w.world.between = between
+        # At the fourth look the reader has its task: the old leader.
+        execs.append(new.meanwhile(lambda: new.run(new.kernel.execute(thread)), fourth))
         return read(number)
 
-    w.procfs.read_status = reading  # type: ignore[method-assign]
-    verdict = w.session.check(number).verdict
-    assert next(steps) > 5
-    return number, verdict
-
-
-def test_a_silent_exchange_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    good = Watch()
-    assert _half_exchanged(good)[1] in (Verdict.AGREE, Verdict.MOVED)
-    bad = Watch()
-    bad.world.skip = lambda event: isinstance(event, TidsExchanged)
-    assert _half_exchanged(bad)[1] is Verdict.WRONG
+    new.procfs.read_status = reading  # type: ignore[method-assign]
+    verdict = new.session.check(nr(leader)).verdict
+    assert execs == [[True]]
+    assert verdict in ([Verdict.WRONG] if planted else [Verdict.AGREE, Verdict.MOVED])
 
 
 # A verifier that is too kind
 
 
-def _stale(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Verdict]:
+def test_a_window_of_the_whole_snapshot_would_accept_what_is_stale(new: Watch) -> None:
     """A file that shows what was true before p0, judged with its own or the snapshot's window."""
-
-    def check(widened: bool) -> Verdict:
-        w = Watch()
-        task = w.fork(w.kernel.init)
-        w.session.begin()
-        table = w.session.table
-        assert table is not None
-        whole_snapshot = Window(table, nr(task))
-        stale = w.procfs.read_status(nr(task))
-        w.run(w.kernel.setsid(task))
-        w.session.pump(None, whole_snapshot)
-        narrow = Window(table, nr(task))
-        return verify_module.judge_status(whole_snapshot if widened else narrow, stale).verdict
-
-    return check
+    task = new.fork()
+    new.session.begin()
+    whole_snapshot, stale = Window(new.table, nr(task)), new.procfs.read_status(nr(task))
+    new.run(new.kernel.setsid(task))
+    new.session.pump(None, whole_snapshot)
+    assert judge_status(Window(new.table, nr(task)), stale).verdict is Verdict.WRONG
+    assert judge_status(whole_snapshot, stale).verdict is Verdict.AGREE
 
 
-def test_a_window_of_the_whole_snapshot_would_accept_what_is_stale(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    check = _stale(monkeypatch)
-    assert check(False) is Verdict.WRONG
-    assert check(True) is Verdict.AGREE
-
-
-def test_the_sessions_window_is_the_narrow_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@with_and_without
+def test_the_sessions_window_is_the_narrow_one(new: Watch, planted: bool) -> None:
     """A /proc that shows an outdated file is found, whatever happened earlier in the snapshot."""
-    for planted in (False, True):
-        w = Watch()
-        task = w.fork(w.kernel.init)
-        number = nr(task)
-        w.session.begin()
-        stale = w.procfs.read_status(number)
-        read = w.procfs.read_status
-        done = []
-
-        def between(w: Watch = w, task: TaskStruct = task, done: list[int] = done) -> None:
-            if not done:
-                done.append(1)
-                w.kernel.run(w.kernel.setsid(task))  # while the snapshot is being listed
-
-        def outdated(n: int, read: Any = read, number: int = number, stale: Any = stale) -> Any:
-            return stale if n == number else read(n)
-
-        w.world.between = between
-        if planted:
-            monkeypatch.setattr(w.procfs, "read_status", outdated)
-        bugs = [(bug.number, bug.verdict) for bug in w.check_all().bugs]
-        assert bugs == ([(number, Verdict.WRONG)] if planted else [])
+    task = new.fork()
+    new.session.begin()
+    number, read = nr(task), new.procfs.read_status
+    stale = read(number)
+    new.meanwhile(lambda: new.run(new.kernel.setsid(task)), nth(0))  # while the files are listed
+    if planted:
+        new.procfs.read_status = (  # type: ignore[method-assign]
+            lambda n: stale if n == number else read(n)
+        )
+    bugs = [(bug.number, bug.verdict) for bug in new.check_all().bugs]
+    assert bugs == ([(number, Verdict.WRONG)] if planted else [])
 
 
-def test_without_the_fence_a_change_under_way_looks_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    for planted in (False, True):
-        w = Watch()
-        task = w.fork(w.kernel.init)
-        w.session.begin()
-        if planted:
-            w.world.fence = lambda: None  # type: ignore[method-assign]
-        w.kernel.begin(w.kernel.setsid(task), until=PidAttached)  # and nothing is written yet
-        verdict = w.session.check(nr(task)).verdict
-        assert (verdict is Verdict.WRONG) is planted
+@with_and_without
+def test_without_the_fence_a_change_under_way_looks_wrong(new: Watch, planted: bool) -> None:
+    task = new.fork()
+    new.session.begin()
+    if planted:
+        new.world.fence = lambda: None  # type: ignore[method-assign]
+    new.kernel.begin(new.kernel.setsid(task), until=PidAttached)  # and nothing is written yet
+    verdict = new.session.check(nr(task)).verdict
+    assert (verdict is Verdict.WRONG) is planted
 
 
-def test_without_the_fence_a_start_is_not_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    for planted in (False, True):
-        w = Watch()
-        task = w.fork(w.kernel.init)
-        if planted:
-            w.world.fence = lambda: None  # type: ignore[method-assign]
-        w.kernel.begin(w.kernel.setsid(task), until=PidAttached)
-        w.session.begin()
-        w.kernel.settle()
-        assert w.session.table is not None
-        same = of_table(w.session.table, False) == of_model(w.kernel, False, midway=True)
-        assert same is not planted
+@with_and_without
+def test_without_the_fence_a_start_is_not_exact(new: Watch, planted: bool) -> None:
+    task = new.fork()
+    if planted:
+        new.world.fence = lambda: None  # type: ignore[method-assign]
+    new.kernel.begin(new.kernel.setsid(task), until=PidAttached)
+    new.session.begin()
+    new.kernel.settle()
+    assert _is_exact(new) is not planted
 
 
-def any_0(patch: pytest.MonkeyPatch) -> None:
-    """A judge that takes 0 for "cannot be told"."""
-    nr_at = verify_module._nr_at
-
-    def kind(version: Version, observation: Any, row: Pid) -> int | None:
-        return 0 if observation.seen == 0 else nr_at(version, observation, row)
-
-    patch.setattr(verify_module, "_nr_at", kind)
-
-
-def any_order(patch: pytest.MonkeyPatch) -> None:
-    """A judge that takes each number alone."""
-    nr_at = verify_module._nr_at
-
-    def kind(version: Version, observation: Any, row: Pid) -> int | None:
-        seen = {nr_at(one, observation, row) for one in _HISTORY}
-        return observation.seen if observation.seen in seen else nr_at(version, observation, row)
-
-    patch.setattr(verify_module, "_nr_at", kind)
-
-
-_HISTORY: list[Version] = []
+def _is_exact(w: Watch) -> bool:
+    return of_table(w.table, False) == of_model(w.kernel, False, midway=True)
 
 
 @pytest.mark.parametrize("line", ["ns_pid", "ns_tgid", "ns_pgid", "ns_sid"])
 def test_a_0_that_means_nothing_is_found(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    """The planted judge takes 0 for "cannot be told"."""
     m = Machine()
-    task = m.fork(m.kernel.init)
-    m.run(m.kernel.setsid(task))
-    w = Window(m.table, nr(task))
-    full = (nr(task),)
-    status = _status(full)._replace(**{line: (0,)})
-    assert verify_module.judge_status(w, status).verdict is Verdict.WRONG
-    any_0(monkeypatch)
-    assert verify_module.judge_status(w, status).verdict is Verdict.AGREE
+    task = m.session_leader()
+    status, nr_at = m.watch(task)._replace(**{line: (0,)}), verdicts._nr_at
+    assert judge_status(m.window, status).verdict is Verdict.WRONG
 
+    def any_0(version: Version, observation: Any, row: Pid) -> int | None:
+        return 0 if observation.seen == 0 else nr_at(version, observation, row)
 
-def _status(numbers: tuple[int, ...]) -> Status:
-    number = numbers[0]
-    return Status(b"x", "S", 1, number, number, *(numbers,) * 4)
+    monkeypatch.setattr(verdicts, "_nr_at", any_0)
+    assert judge_status(m.window, status).verdict is Verdict.AGREE
 
 
 def test_numbers_out_of_the_order_of_time_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted judge takes each number alone."""
     m = Machine()
-    task = m.fork(m.kernel.init)
-    window = Window(m.table, nr(task))
-    m.kernel.run(m.kernel.setsid(task))
-    for event in m.kernel.records[m._applied :]:
-        m.table.apply(event)
-        window.applied(event)
-    status = _status((nr(task),))._replace(ns_sid=(0,))  # the new PGID, but the old SID
-    assert verify_module.judge_status(window, status).verdict is Verdict.WRONG
-    (history,) = window.histories.values()
-    monkeypatch.setattr(f"{__name__}._HISTORY", history)
-    any_order(monkeypatch)
-    assert verify_module.judge_status(window, status).verdict is not Verdict.WRONG
+    task = m.fork()
+    old, nr_at = m.watch(task), verdicts._nr_at
+    m.run(m.kernel.setsid(task))
+    status = old._replace(ns_pgid=old.ns_pid)  # the new PGID, but the old SID
+    assert judge_status(m.window, status).verdict is Verdict.WRONG
+    (history,) = m.window.histories.values()
+
+    def any_order(version: Version, observation: Any, row: Pid) -> int | None:
+        seen = {nr_at(one, observation, row) for one in history}
+        return observation.seen if observation.seen in seen else nr_at(version, observation, row)
+
+    monkeypatch.setattr(verdicts, "_nr_at", any_order)
+    assert judge_status(m.window, status).verdict is not Verdict.WRONG
 
 
 # A start that is too trusting
@@ -375,67 +292,42 @@ def test_numbers_out_of_the_order_of_time_are_found(monkeypatch: pytest.MonkeyPa
 def test_a_start_that_keeps_the_rows_born_in_its_window_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import pidscope.table.start as start_module
-
-    for planted in (False, True):
+    def expect_exact_start() -> None:
         w = Watch()
-        steps = iter(range(1000))
+        w.meanwhile(w.fork, nth(2))
+        w.expect_exact_start()
 
-        def between(w: Watch = w, steps: Any = steps) -> None:
-            if next(steps) == 2:
-                w.fork(w.kernel.init)
-
-        w.world.between = between
-        if planted:
-            of = start_module._Window.of
-            monkeypatch.setattr(
-                start_module._Window,
-                "of",
-                classmethod(
-                    lambda cls, events, of=of: dataclasses.replace(of(events), born=frozenset())
-                ),
-            )
-            monkeypatch.setattr(session_module, "ATTEMPTS", 1)
-            with pytest.raises(Exception, match="still in use"):
-                w.session.begin()
-        else:
-            w.session.begin()
-            w.expect_exact()
+    expect_exact_start()
+    of = start._Window.of
+    monkeypatch.setattr(
+        start._Window, "of", lambda events: dataclasses.replace(of(events), born=frozenset())
+    )
+    monkeypatch.setattr(session, "ATTEMPTS", 1)
+    with pytest.raises(HostError, match="still in use"):
+        expect_exact_start()
 
 
-def test_a_start_that_lists_cut_processes_once_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    for planted in (False, True):
-        w = Watch()
-        leader = w.fork(w.kernel.init)
-        threads = [w.fork(leader, thread=True) for _ in range(3)]
-        listing = w.procfs.threads
-        if planted:
-            monkeypatch.setattr(walk_module, "cut_short", lambda number, events: False)
+@with_and_without
+def test_a_start_that_lists_cut_processes_once_is_found(
+    monkeypatch: pytest.MonkeyPatch, new: Watch, planted: bool
+) -> None:
+    leader, thread = new.threaded()
+    new.fork(leader, thread=True)
+    new.fork(leader, thread=True)
+    listing = new.procfs.threads
+    if planted:
+        monkeypatch.setattr(read_tasks, "cut_short", lambda number, events: False)
 
-        def cut(
-            number: int,
-            w: Watch = w,
-            leader: TaskStruct = leader,
-            thread: TaskStruct = threads[0],
-            listing: Callable[[int], list[int]] = listing,
-        ) -> list[int]:
-            steps = iter(range(100))
+    def cut(number: int) -> list[int]:
+        if number == nr(leader) and thread.thread_pid:
+            # While the listing stands at it.
+            new.meanwhile(lambda: new.run(new.kernel.exit(thread)), nth(3))
+        try:
+            return listing(number)
+        finally:
+            new.quiet()
 
-            def between() -> None:
-                if next(steps) == 3:
-                    w.run(w.kernel.exit(thread))  # while the listing stands at it
-
-            if number == nr(leader) and thread.thread_pid:
-                w.world.between = between
-            try:
-                return listing(number)
-            finally:
-                w.world.between = lambda: None
-
-        monkeypatch.setattr(w.procfs, "threads", cut)
-        w.session.begin()
-        w.quiet()
-        w.session.pump()
-        assert w.session.table is not None
-        same = of_table(w.session.table, False) == of_model(w.kernel, False, midway=True)
-        assert same is not planted
+    monkeypatch.setattr(new.procfs, "threads", cut)
+    new.session.begin()
+    new.session.pump()
+    assert _is_exact(new) is not planted

@@ -3,53 +3,44 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies
 
 from pidscope import events
 from pidscope.errors import HostError
 from pidscope.live.session import LiveWorld
+from pidscope.model.sched import TaskStruct
 from pidscope.snapshot import Mount
 from pidscope.verify.hook_counts import hooks_agree
 from pidscope.verify.verdicts import Verdict
 from tests.unit.machine import nr
 from tests.unit.stepped_kernel import SteppedKernel, never
-from tests.unit.watched import Watch
+from tests.unit.watched import Watch, is_birth, nth
 
-
-@pytest.fixture
-def w() -> Watch:
-    return Watch()
-
-
-SEEDS = given(st.integers(0, 1 << 40))
+SEEDS = strategies.integers(0, 1 << 40)
 
 
 @settings(max_examples=150)
-@SEEDS
+@given(SEEDS)
 def test_a_start_under_activity_is_exact(seed: int) -> None:
     w = Watch(seed, acts=50)
     w.world.others_act(w.rng, 60)
-    w.session.begin()
-    assert not w.session.broken
-    w.expect_exact()
+    w.expect_exact_start()
 
 
 @settings(max_examples=150)
-@given(st.integers(0, 1 << 40), st.sets(st.integers(1, 12), max_size=3))
+@given(SEEDS, strategies.sets(strategies.integers(1, 12), max_size=3))
 def test_a_start_by_the_iterator_is_exact_whoever_it_hides(seed: int, hidden: set[int]) -> None:
     w = Watch(seed, acts=50)
     w.world.iterates, w.world.hidden = True, hidden
     w.world.others_act(w.rng, 60)
-    w.session.begin()
-    assert not w.session.broken
-    w.expect_exact()
+    w.expect_exact_start()
 
 
 @settings(max_examples=60)
-@SEEDS
+@given(SEEDS)
 def test_snapshots_under_activity_have_no_bug(seed: int) -> None:
     w = Watch(seed, acts=50)
     w.session.begin()
@@ -65,7 +56,7 @@ def test_snapshots_under_activity_have_no_bug(seed: int) -> None:
 
 
 @settings(max_examples=60)
-@SEEDS
+@given(SEEDS)
 def test_losses_under_activity_end_exact_or_unjudged(seed: int) -> None:
     w = Watch(seed, acts=50)
     w.world.iterates = bool(seed % 2)
@@ -85,93 +76,70 @@ def test_losses_under_activity_end_exact_or_unjudged(seed: int) -> None:
 
 
 def test_a_loss_is_told_then_repaired(w: Watch) -> None:
-    w.session.begin()
-    task = w.fork(w.kernel.init)
+    task = w.fork()
     w.session.pump()
-    w.told.clear()
-    w.world.lose = lambda event: True
-    w.run(w.kernel.setsid(task))
-    w.world.lose = never
+    w.lose(w.kernel.setsid(task))
     w.fork(task)
-    w.session.pump()
-    assert isinstance(w.told[0], events.Lost) and w.told[0].total == 2
+    lost = w.hear()[0]
+    assert isinstance(lost, events.Lost) and lost.total == 2
     assert w.session.suspect
     assert w.session.check(nr(task)).verdict is Verdict.UNJUDGED
-    w.session.begin()
-    assert (w.session.starts, w.session.stream.lost, w.session.broken) == (2, 2, [])
+    w.expect_exact_start()
+    assert (w.session.starts, w.session.stream.lost) == (2, 2)
     assert w.session.check(nr(task)).verdict is Verdict.AGREE
-    w.expect_exact()
 
 
 def test_the_last_record_may_be_the_lost_one(w: Watch) -> None:
     """No later record tells of it: the map does."""
-    w.session.begin()
-    w.world.lose = lambda event: True
-    w.run(w.kernel.setsid(w.kernel.init))
-    w.session.pump()
+    w.lose(w.kernel.setsid(w.kernel.init))
+    assert isinstance(w.hear()[-1], events.Lost)
     assert w.session.suspect and w.session.stream.lost == 2
-    assert isinstance(w.told[-1], events.Lost)
 
 
-def test_a_loss_during_the_start_starts_again(w: Watch) -> None:
-    task = w.fork(w.kernel.init)
-    position = iter(range(1000))
-
-    def lose_once() -> None:
-        if next(position) == 5:
-            w.world.lose = lambda event: True
-            w.run(w.kernel.setsid(task))
-            w.world.lose = never
-
-    w.world.between = lose_once
-    w.session.begin()
-    assert w.session.stream.lost == 2 and w.session.starts == 1
-    assert w.procfs.read_numbers.count(1) == 2
-    w.expect_exact()
+def test_a_loss_during_the_start_starts_again(new: Watch) -> None:
+    task = new.fork()
+    new.meanwhile(lambda: new.lose(new.kernel.setsid(task)), nth(5))
+    new.expect_exact_start()
+    assert new.session.stream.lost == 2 and new.session.starts == 1
+    assert new.procfs.read_numbers.count(1) == 2
 
 
 def test_an_older_count_in_a_record_is_not_another_loss(w: Watch) -> None:
     """The map was read when more had been lost than the next record in the ring tells."""
-    w.session.begin()
     w.world.lost = 3
-    w.fork(w.kernel.init)
+    w.fork()
     w.world.lost = 5
     w.session.pump(0)
     assert w.session.stream.lost == 5
     w.session.begin()
-    w.told.clear()
     w.world.lost = 3  # when the next is written
-    w.fork(w.kernel.init)
+    w.fork()
     w.world.lost = 5
-    w.session.pump()
-    assert w.told and not any(isinstance(event, events.Lost) for event in w.told)
+    told = w.hear()
+    assert told and not any(isinstance(event, events.Lost) for event in told)
     assert w.session.stream.lost == 5 and not w.session.suspect
 
 
-def test_the_count_in_a_record_wraps(w: Watch) -> None:
-    w.world.lost = (1 << 32) - 1
-    w.session.begin()
-    assert w.session.stream.lost == (1 << 32) - 1
-    w.world.lost += 2
-    w.fork(w.kernel.init)
-    w.session.pump()
-    (lost,) = [
-        event for event in w.told if isinstance(event, events.Lost) and event.total > 1 << 32
-    ]
-    assert lost.total == w.session.stream.lost == (1 << 32) + 1
-    told = w.told[w.told.index(lost) + 1 :]
-    assert any(_is_birth(event) for event in told)  # in its place, before what came later
+def test_the_count_in_a_record_wraps(new: Watch) -> None:
+    new.world.lost = (1 << 32) - 1
+    new.session.begin()
+    assert new.session.stream.lost == (1 << 32) - 1
+    new.world.lost += 2
+    new.fork()
+    lost, *later = new.hear()
+    assert isinstance(lost, events.Lost)
+    assert lost.total == new.session.stream.lost == (1 << 32) + 1
+    assert any(is_birth(event) for event in later)  # the loss is in its place, before them
+    assert not any(isinstance(event, events.Lost) for event in later)
 
 
 def test_an_event_that_cannot_follow_is_reported(w: Watch) -> None:
-    w.session.begin()
-    task = w.fork(w.kernel.init)
-    w.world.skip = lambda event: isinstance(event, events.PidDetached)
+    task = w.fork()
     number = nr(task)
+    w.unhook(events.PidDetached)
     w.end(task)
-    w.world.skip = never
-    again = w.fork(w.kernel.init)
-    assert nr(again) == number
+    w.unhook()
+    assert nr(w.fork()) == number
     w.session.pump()
     assert w.session.suspect and "still in use" in w.session.broken[0]
     w.quiet()
@@ -179,171 +147,146 @@ def test_an_event_that_cannot_follow_is_reported(w: Watch) -> None:
     assert not tally.bugs and not tally.complete  # repaired, but the proof is spoilt
 
 
-def test_a_start_during_which_a_thread_ends_lists_its_process_again(w: Watch) -> None:
-    leader = w.fork(w.kernel.init)
-    threads = [w.fork(leader, thread=True) for _ in range(3)]
-    steps = iter(range(10_000))
-    seen: list[int] = []
-
-    def between() -> None:
-        if w.procfs.listed[-1:] == [nr(leader)] and next(steps) == 3:
-            w.run(w.kernel.exit(threads[0]))  # while the listing stands at it
-            seen.append(1)
-
-    w.world.between = between
-    w.session.begin()
-    assert seen
-    assert w.procfs.listed.count(nr(leader)) == 2
-    assert w.procfs.read_numbers.count(nr(leader)) == 1
-    w.expect_exact()
+def test_a_start_during_which_a_thread_ends_lists_its_process_again(new: Watch) -> None:
+    leader, thread = new.threaded()
+    new.fork(leader, thread=True)
+    new.fork(leader, thread=True)
+    listed, fourth = new.procfs.listed, nth(3)
+    ended = new.meanwhile(
+        lambda: new.run(new.kernel.exit(thread)),
+        lambda: listed[-1:] == [nr(leader)] and fourth(),  # while the listing stands at it
+    )
+    new.expect_exact_start()
+    assert ended
+    assert listed.count(nr(leader)) == 2
+    assert new.procfs.read_numbers.count(nr(leader)) == 1
 
 
-def test_a_start_during_an_exec_waits_for_it_before_reading_again(w: Watch) -> None:
+def exec_begins(w: Watch, thread: TaskStruct) -> Callable[[], None]:
+    """A thread's exec up to the record of its exchange, which is reserved and not yet done."""
+    return lambda: w.kernel.begin(w.kernel.execute(thread), until=events.TidsExchanged)
+
+
+def test_a_start_during_an_exec_waits_for_it_before_reading_again(new: Watch) -> None:
     """The record was reserved, the pointers are not yet written: without a fence it is torn."""
-    leader = w.fork(w.kernel.init)
-    thread = w.fork(leader, thread=True)
-    w.run(w.kernel.exit(leader))
+    leader, thread = new.survived()
     number, other = nr(leader), nr(thread)
-    started = []
-
-    def between() -> None:
-        if number in w.procfs.read_numbers and not started:
-            started.append(True)
-            w.kernel.begin(w.kernel.execute(thread), until=events.TidsExchanged)
-
-    w.world.between = between
-    w.session.begin()
-    assert started and {number, other} <= set(w.procfs.read_numbers)
-    w.expect_exact()
+    read = new.procfs.read_numbers
+    started = new.meanwhile(exec_begins(new, thread), lambda: number in read)
+    new.expect_exact_start()
+    assert started and {number, other} <= set(read)
 
 
-def test_who_execs_under_the_iterator_is_read_in_proc(w: Watch) -> None:
-    leader = w.fork(w.kernel.init)
-    thread = w.fork(leader, thread=True)
-    w.run(w.kernel.exit(leader))
-    number = nr(leader)
-    w.world.iterates = True
-    tasks = w.world.tasks
+def test_who_execs_under_the_iterator_is_read_in_proc(new: Watch) -> None:
+    leader, thread = new.survived()
+    number, tasks, begin_exec = nr(leader), new.world.tasks, exec_begins(new, thread)
+    new.world.iterates = True
 
     def torn() -> list[events.TaskSeen] | None:
         rows = tasks()
-        w.kernel.begin(w.kernel.execute(thread), until=events.TidsExchanged)
+        begin_exec()
         return rows
 
-    w.world.tasks = torn  # type: ignore[method-assign]
-    w.session.begin()
-    assert set(w.procfs.listed) == {number} == set(w.procfs.read_numbers) - {3}
-    w.expect_exact()
-    assert w.session.table is not None
-    assert len(w.session.table.init_struct_pid.groups) == 2  # of the two readings one is left
+    new.world.tasks = torn  # type: ignore[method-assign]
+    new.session.begin()
+    assert set(new.procfs.listed) == {number} == set(new.procfs.read_numbers) - {3}
+    new.expect_exact()
+    assert len(new.table.init_struct_pid.groups) == 2  # of the two readings one is left
 
 
-def test_only_who_is_hidden_is_read_in_proc(w: Watch) -> None:
+def test_only_who_is_hidden_is_read_in_proc(new: Watch) -> None:
     """Process 1 with its thread; of the others not even the threads are listed."""
-    leader = w.fork(w.kernel.init)
-    threads = [w.fork(one, thread=True) for one in (leader, w.kernel.init)]
-    w.world.iterates, w.world.hidden = True, {1}
-    w.session.begin()
-    assert (w.procfs.listed, w.procfs.read_numbers) == ([1], [1, nr(threads[1])])
-    assert w.session.table is not None
-    known = {task.pid.nr: task.start_ns is not None for task in w.session.table.tasks() if task.pid}
+    new.threaded()
+    thread = new.fork(thread=True)
+    new.world.iterates, new.world.hidden = True, {1}
+    new.session.begin()
+    assert (new.procfs.listed, new.procfs.read_numbers) == ([1], [1, nr(thread)])
+    known = {task.pid.nr: task.start_ns is not None for task in new.table.tasks() if task.pid}
     assert known == {1: False, 2: True, 3: True, 4: False}
-    w.expect_exact()
-    assert w.check_all().good
+    new.expect_exact()
+    assert new.check_all().good
 
 
-def test_a_thread_whose_leader_is_hidden_is_read_with_its_process(w: Watch) -> None:
-    leader = w.fork(w.kernel.init)
-    thread = w.fork(leader, thread=True)
-    w.world.iterates = True
-    tasks = w.world.tasks
-    w.world.tasks = lambda: [row for row in tasks() or [] if row.tid != 2]  # type: ignore
-    w.session.begin()
-    assert w.procfs.read_numbers == [nr(leader), nr(thread)]
-    w.expect_exact()
+def test_a_thread_whose_leader_is_hidden_is_read_with_its_process(new: Watch) -> None:
+    leader, thread = new.threaded()
+    new.world.iterates, tasks = True, new.world.tasks
+    new.world.tasks = lambda: [row for row in tasks() or [] if row.tid != 2]  # type: ignore
+    new.expect_exact_start()
+    assert new.procfs.read_numbers == [nr(leader), nr(thread)]
 
 
-def test_an_iterator_that_fails_is_told_of_and_done_without(w: Watch) -> None:
-    w.fork(w.kernel.init)
-    w.world.fails = True
-    w.session.begin()
-    assert "no iterator today" in w.session.iterator_refused
-    assert set(w.procfs.read_numbers) == {1, 2}
-    w.expect_exact()
-    w.world.fails, w.world.iterates = False, True
-    w.session.begin()
-    assert w.session.iterator_refused and len(w.procfs.read_numbers) == 2
-    w.expect_exact()
+def test_an_iterator_that_fails_is_told_of_and_done_without(new: Watch) -> None:
+    new.fork()
+    new.world.fails = True
+    new.expect_exact_start()
+    assert "no iterator today" in new.session.iterator_refused
+    assert set(new.procfs.read_numbers) == {1, 2}
+    new.world.fails, new.world.iterates = False, True
+    new.expect_exact_start()
+    assert new.session.iterator_refused and len(new.procfs.read_numbers) == 2
 
 
-def test_a_repair_by_the_iterator_knows_who_was_there(w: Watch) -> None:
-    w.world.iterates = True
-    w.session.begin()
-    task, other = w.fork(w.kernel.init), w.fork(w.kernel.init)
-    w.session.pump()
-    assert w.session.table is not None
-    before = {pid.nr: pid.generation for pid in w.session.table.root.pids.values()}
-    w.world.lose = lambda event: True
-    number = nr(other)
-    w.end(other)
-    assert nr(w.fork(w.kernel.init)) == number
-    w.world.lose = never
-    w.session.pump()
-    w.session.begin()
-    after = {pid.nr: pid.generation for pid in w.session.table.root.pids.values()}
-    assert after[1] == before[1] and after[nr(task)] == before[nr(task)]
+def test_a_repair_by_the_iterator_knows_who_was_there(new: Watch) -> None:
+    new.world.iterates = True
+    new.session.begin()
+    task, other = new.fork(), new.fork()
+    new.session.pump()
+    before, number = generations(new), nr(other)
+    new.lose(new.kernel.exit(other), new.kernel.release(other), new.kernel.fork(new.kernel.init))
+    assert new.kernel.find(number) is not other
+    new.session.pump()
+    new.session.begin()
+    after = generations(new)
     assert after[number] > max(before.values())
+    assert after == {**before, number: after[number]} and nr(task) in before
 
 
-def test_a_birth_under_way_at_the_start_is_waited_for(w: Watch) -> None:
+def generations(w: Watch) -> dict[int, int]:
+    return {pid.nr: pid.generation for pid in w.table.root.pids.values()}
+
+
+def test_a_birth_under_way_at_the_start_is_waited_for(new: Watch) -> None:
     """Its record lies before the window, but no listing shows it yet."""
-    w.kernel.begin(w.kernel.fork(w.kernel.init), until=events.PidAttached)
-    assert _is_birth(w.kernel.records[-1])
-    w.session.begin()
-    w.expect_exact()
-    assert w.session.table is not None and w.session.table.task(2) is not None
+    new.kernel.begin(new.kernel.fork(new.kernel.init), until=events.PidAttached)
+    assert is_birth(new.kernel.records[-1])
+    new.expect_exact_start()
+    assert new.table.task(2) is not None
 
 
-def test_a_start_time_changes_before_there_is_a_record_of_it(w: Watch) -> None:
+def test_a_start_time_changes_before_there_is_a_record_of_it(new: Watch) -> None:
     """de_thread() writes it, then exchanges: whoever reads in between must wait for the rest."""
-    leader = w.fork(w.kernel.init)
-    thread = w.fork(leader, thread=True)
-    w.run(w.kernel.exit(leader))
-    w.session.begin()
-    read, number = w.procfs.start_ticks, nr(thread)
+    leader, thread = new.survived()
+    new.session.begin()
+    read, number = new.procfs.start_ticks, nr(thread)
 
     def in_between(n: int) -> int | None:
-        w.kernel.begin(w.kernel.execute(thread))
+        new.kernel.begin(new.kernel.execute(thread))
         while thread.start_boottime != leader.start_boottime:
-            w.kernel.step()
-        assert not any(isinstance(event, events.TidsExchanged) for event in w.kernel.records)
+            new.kernel.step()
+        assert not any(isinstance(event, events.TidsExchanged) for event in new.kernel.records)
         return read(n)
 
-    w.procfs.start_ticks = in_between  # type: ignore[method-assign]
-    assert w.session.check(number).verdict is Verdict.AGREE
-    assert w.kernel.act is None  # it was waited for
+    new.procfs.start_ticks = in_between  # type: ignore[method-assign]
+    assert new.session.check(number).verdict is Verdict.AGREE
+    assert new.kernel.act is None  # it was waited for
 
-    w.procfs.start_ticks = lambda n: 1  # type: ignore[method-assign]
-    assert w.session.check(nr(w.kernel.init)).reason == "start ticks"
+    new.procfs.start_ticks = lambda n: 1  # type: ignore[method-assign]
+    assert new.session.check(nr(new.kernel.init)).reason == "start ticks"
 
 
-def test_a_number_born_again_as_a_thread_is_not_read_as_a_process(w: Watch) -> None:
+def test_a_number_born_again_as_a_thread_is_not_read_as_a_process(new: Watch) -> None:
     """/proc/N/task lists N's whole process, which has a listing of its own."""
-    leader, other = w.fork(w.kernel.init), w.fork(w.kernel.init)
+    leader, other = new.fork(), new.fork()
     number = nr(other)
 
-    def between() -> None:
-        if nr(leader) in w.procfs.read_numbers and not other.exit_state:
-            w.end(other)
-            assert nr(w.fork(leader, thread=True)) == number
+    def born_again() -> None:
+        new.end(other)
+        assert nr(new.fork(leader, thread=True)) == number
 
-    w.world.between = between
-    w.session.begin()
+    new.meanwhile(born_again, lambda: nr(leader) in new.procfs.read_numbers)
+    new.expect_exact_start()
     assert other.thread_pid is None
-    w.expect_exact()
-    table = w.session.table
-    assert table is not None
-    assert len(table.init_struct_pid.groups) == 2
+    assert len(new.table.init_struct_pid.groups) == 2
 
 
 def test_every_hooks_runs_are_accounted_for() -> None:
@@ -352,24 +295,16 @@ def test_every_hooks_runs_are_accounted_for() -> None:
     w.session.begin()
     w.check_all()
     w.quiet()
-    hooks, at_rest = w.session.hooks()
-    assert at_rest
-    assert all(hook["hits"] == hook["accounted"] for hook in hooks.values()), hooks
+    assert w.uneven() == {}
+    hooks, _ = w.session.hooks()
     assert hooks["attach_pid"]["hits"] > 8 and hooks["detach_pid"]["hits"]
 
 
 def test_a_record_that_vanished_without_count_shows_in_the_accounts(w: Watch) -> None:
-    w.session.begin()
-    w.world.vanish = _is_birth
-    w.fork(w.kernel.init)
-    hooks, at_rest = w.session.hooks()
-    uneven = {name for name, hook in hooks.items() if hook["hits"] != hook["accounted"]}
-    assert at_rest and uneven == {"attach_pid"}
-    assert not hooks_agree(hooks)
-
-
-def _is_birth(event: events.Event) -> bool:
-    return isinstance(event, events.PidAttached) and event.birth is not None
+    w.world.vanish = is_birth
+    w.fork()
+    assert w.uneven().keys() == {"attach_pid"}
+    assert not hooks_agree(w.session.hooks()[0])
 
 
 def test_the_listener_hears_every_event_once() -> None:
@@ -383,83 +318,69 @@ def test_the_listener_hears_every_event_once() -> None:
     assert w.session.stream.events == len(w.told)
 
 
-def test_a_nested_namespace_is_refused(w: Watch) -> None:
-    w.procfs.mount = lambda: Mount(4026532000, initial=False)  # type: ignore[method-assign]
+def test_a_nested_namespace_is_refused(new: Watch) -> None:
+    new.procfs.mount = lambda: Mount(4026532000, initial=False)  # type: ignore[method-assign]
     with pytest.raises(HostError, match="initial PID namespace"):
-        LiveWorld(w.world, w.procfs)  # type: ignore[arg-type]
+        LiveWorld(new.world, new.procfs)  # type: ignore[arg-type]
 
 
-def test_a_start_that_never_succeeds_gives_up(w: Watch) -> None:
-    def between() -> None:
-        w.world.lost += 1
-
-    w.world.between = between
+def test_a_start_that_never_succeeds_gives_up(new: Watch) -> None:
+    new.world.lose_one_a_look()
     with pytest.raises(HostError, match="no exact start in 100 attempts"):
-        w.session.begin()
+        new.session.begin()
 
 
-def test_a_group_that_is_nowhere_inside_is_judged(w: Watch) -> None:
+def test_a_group_that_is_nowhere_inside_is_judged(new: Watch) -> None:
     """NSpgid is "2 0": the leader died outside, its member had gone into a container."""
-    leader = w.fork(w.kernel.init)
-    w.run(w.kernel.setpgid(leader, leader.thread_pid))
-    member = w.fork(leader)
-    w.run(w.kernel.unshare(member))
-    w.fork(member)
-    w.end(leader)
-    w.session.begin()
-    tally = w.check_all()
+    leader = new.group_leader()
+    member = new.fork(leader)
+    new.run(new.kernel.unshare(member), new.kernel.fork(member))
+    new.end(leader)
+    new.session.begin()
+    tally = new.check_all()
     assert tally.good
     assert tally.counts[Verdict.UNJUDGED] == 0 and tally.counts[Verdict.HELD] == 1
 
 
 def test_without_the_exit_hook_no_parent_is_judged(w: Watch) -> None:
-    w.session.begin()
-    parent = w.fork(w.kernel.init)
+    parent = w.fork()
     w.fork(parent)
-    w.world.skip = lambda event: isinstance(event, events.TaskExited)
+    w.unhook(events.TaskExited)
     w.run(w.kernel.exit(parent))
     assert [bug.reason for bug in w.check_all().bugs] == ["PPid"]
     w.world.blind_to = "sched_process_exit"
     assert w.check_all().good
 
 
-def test_a_run_of_a_state_hook_left_out_asks_for_a_repair() -> None:
-    w = Watch(acts=20)
-    w.session.begin()
-    assert w.check_all().complete
-    w.world.left_out["change_pid"] = 3
-    assert not w.check_all().complete and w.session.suspect
-    assert w.check_all().complete and w.session.starts == 2
+def test_a_run_of_a_state_hook_left_out_asks_for_a_repair(busy: Watch) -> None:
+    assert busy.check_all().complete
+    busy.world.left_out["change_pid"] = 3
+    assert not busy.check_all().complete and busy.session.suspect
+    assert busy.check_all().complete and busy.session.starts == 2
 
 
-def test_a_run_left_out_explains_one_fault_of_its_hook() -> None:
-    w = Watch(acts=20)
-    w.session.begin()
-    w.world.skip = lambda event: isinstance(event, events.TaskExited)
-    w.end(w.fork(w.kernel.init))
-    w.end(w.fork(w.kernel.init))
-    assert not w.check_all().complete
-    assert [fault.hook for fault in w.session.ungrammatical] == ["sched_process_exit"] * 2
-    w.world.left_out["sched_process_exit"] = 1
-    assert not w.check_all().complete and len(w.session.ungrammatical) == 1
-    w.world.left_out["sched_process_exit"] = 2
-    assert w.check_all().complete and w.session.ungrammatical == [] and w.session.starts == 1
+def test_a_run_left_out_explains_one_fault_of_its_hook(busy: Watch) -> None:
+    busy.unhook(events.TaskExited)
+    busy.end(busy.fork(), busy.fork())
+    assert not busy.check_all().complete
+    assert [fault.hook for fault in busy.session.ungrammatical] == ["sched_process_exit"] * 2
+    busy.world.left_out["sched_process_exit"] = 1
+    assert not busy.check_all().complete and len(busy.session.ungrammatical) == 1
+    busy.world.left_out["sched_process_exit"] = 2
+    assert busy.check_all().complete
+    assert busy.session.ungrammatical == [] and busy.session.starts == 1
 
 
-def test_births_are_those_of_proc_stat() -> None:
-    w = Watch(acts=20)
-    w.session.begin()
-    assert w.session.forks() == (0, 0)
+def test_births_are_those_of_proc_stat(busy: Watch) -> None:
+    assert busy.session.forks() == (0, 0)
     for _ in range(23):
-        w.end(w.fork(w.kernel.init))
-    assert w.session.forks() == (23, 23)
-    w.world.skip = lambda event: isinstance(event, events.PidAttached) and bool(event.birth)
-    w.fork(w.kernel.init)
-    assert w.session.forks() == (24, 23)
+        busy.end(busy.fork())
+    assert busy.session.forks() == (23, 23)
+    busy.world.skip = is_birth
+    busy.fork()
+    assert busy.session.forks() == (24, 23)
 
 
-def test_births_that_never_rest_cannot_be_compared() -> None:
-    w = Watch(acts=20)
-    w.session.begin()
-    w.world.between = lambda: w.world._hooked(events.TaskExited(1, 1, 1, 1, 0))
-    assert w.session.forks() is None
+def test_births_that_never_rest_cannot_be_compared(busy: Watch) -> None:
+    busy.world.between = lambda: busy.world._hooked(events.TaskExited(1, 1, 1, 1, 0))
+    assert busy.session.forks() is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Callable
 
 import pytest
 
@@ -12,7 +11,6 @@ from pidscope.errors import HostError
 from pidscope.model.fork import CLONE_THREAD
 from pidscope.model.kernel import Kernel
 from pidscope.model.nsproxy import CLONE_NEWPID
-from pidscope.model.pid import find_task_by_vpid
 from pidscope.model.sched import TaskStruct
 from pidscope.model.syscalls import call
 from pidscope.session.session import Session
@@ -20,7 +18,8 @@ from pidscope.session.tracepoint import TracepointSession
 from pidscope.simulated.random_workload import random_play
 from pidscope.simulated.ring import RING_BYTES
 from pidscope.verify.hook_counts import hooks_agree
-from pidscope.verify.verdicts import Judgement, Tally, Verdict
+from pidscope.verify.verdicts import Tally, Verdict
+from tests.unit.acting import fork
 from tests.unit.compare import of_model, of_table
 from tests.unit.tracing import TracedWorld
 
@@ -32,22 +31,41 @@ class Watch:
 
     def __init__(self, world: TracedWorld) -> None:
         self.world = world
-        self.kernel = world.kernel
+        self.kernel, self.tracer = world.kernel, world.tracer
         self.told: list[events.Event] = []
         self.observer = TracepointSession(world, self._listen)
 
     def _listen(self, event: events.Event, session: Session) -> None:
         self.told.append(event)
 
+    def changes(self) -> list[tuple[int, events.PidType]]:
+        """Every change of group or session that was told."""
+        attached = [event for event in self.told if isinstance(event, events.PidAttached)]
+        return [(event.tid, event.pid_type) for event in attached if event.birth is None]
+
     def check_all(self) -> Tally:
         tally = Tally()
         self.observer.check_all(tally)
         return tally
 
+    def bugs(self) -> list[tuple[int, Verdict]]:
+        return [(bug.number, bug.verdict) for bug in self.check_all().bugs]
+
+    def verdict(self, task: TaskStruct) -> Verdict:
+        return self.observer.check(task.pid).verdict
+
+    def faults(self) -> list[str]:
+        """The hooks that did not tell."""
+        return [fault.hook for fault in self.observer.faults.latest({})]
+
     def second(self) -> None:
         """Let the time for a look come."""
         self.kernel.now_ns += SECOND_NS
         self.observer.pump()
+
+    def silence(self, *kinds: type[events.Event]) -> None:
+        """The tracepoints that tell these events do not run any more."""
+        self.tracer.change = lambda event: None if isinstance(event, kinds) else event
 
     def expect_equal(self) -> None:
         """Once all is told and looked at, twice since the first look passes over who was told of,
@@ -67,26 +85,40 @@ def random_watch(seed: int, ring_bytes: int = RING_BYTES) -> Watch:
     return Watch(TracedWorld(kernel, play.step, seed, ring_bytes))
 
 
-class Shell:
+class Shell(Watch):
     """A world where nothing happens but what is asked for."""
 
     def __init__(self) -> None:
-        kernel = Kernel()
-        self.init = kernel.init
-        self.shell = self.fork(kernel.init)
-        self.kernel, self.shell_nr = kernel, self.shell.pid
-        self.watch = Watch(TracedWorld(kernel, lambda: False))
-        self.tracer = self.watch.world.tracer
+        self.init = Kernel().init
+        self.shell = fork(self.init)
+        super().__init__(TracedWorld(self.init.kernel, lambda: False))
 
-    def fork(self, by: TaskStruct, flags: int = 0) -> TaskStruct:
-        task = find_task_by_vpid(call(by, "clone", flags) or 0, by)
-        assert task is not None
-        return task
+    def fork(self, by: TaskStruct | None = None, flags: int = 0) -> TaskStruct:
+        return fork(by or self.shell, flags)
+
+    def born(self, by: TaskStruct | None = None, flags: int = 0) -> TaskStruct:
+        """A child whose birth was told, if it ever is."""
+        child = self.fork(by, flags)
+        self.tracer.settle()
+        return child
 
     def end(self, task: TaskStruct) -> None:
         parent, nr = task.real_parent, task.pid
         call(task, "exit_group", 0)
         call(parent, "wait4", nr)
+
+
+@pytest.fixture
+def new() -> Shell:
+    """A shell that is not watched yet."""
+    return Shell()
+
+
+@pytest.fixture
+def s(new: Shell) -> Shell:
+    """A shell that is watched."""
+    new.observer.begin()
+    return new
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -104,7 +136,7 @@ def test_a_busy_host_is_followed_without_a_false_word(seed: int) -> None:
         assert tally.bugs == [] and not tally.complete
         compared += tally.compared
     w.expect_equal()
-    assert w.observer.faults.latest({}) == [] and w.observer.broken == []
+    assert w.faults() == [] and w.observer.broken == []
     assert compared > 20
     hooks, accounted = w.observer.hooks()
     assert accounted and hooks["task_newtask"]["hits"] > 20
@@ -147,83 +179,64 @@ def test_a_host_that_is_faster_than_it_can_be_read_is_refused(
         w.observer.begin()
 
 
-def test_hidden_processes_come_by_proc() -> None:
-    s = Shell()
-    thread = s.fork(s.init, CLONE_THREAD)
-    s.watch.world.hidden = {1}
-    s.watch.observer.begin()
-    s.watch.expect_equal()
-    tally = s.watch.check_all()
+def test_hidden_processes_come_by_proc(new: Shell) -> None:
+    thread = new.fork(new.init, CLONE_THREAD)
+    new.world.hidden = {1}
+    new.observer.begin()
+    new.expect_equal()
+    tally = new.check_all()
     assert tally.bugs == [] and tally.counts[Verdict.UNJUDGED] == 0
-    assert s.watch.observer.check(thread.pid).verdict is Verdict.AGREE
-    s.end(s.fork(s.init))
-    s.watch.expect_equal()
+    assert new.verdict(thread) is Verdict.AGREE
+    new.end(new.fork(new.init))
+    new.expect_equal()
 
 
-def test_a_change_of_group_is_told_by_the_next_look() -> None:
-    s = Shell()
-    s.watch.observer.begin()
+def test_a_change_of_group_is_told_by_the_next_look(s: Shell) -> None:
     call(s.shell, "setsid")
-    assert s.watch.observer.check(s.shell.pid).verdict is Verdict.UNJUDGED
-    assert not _changes(s.watch)
-    s.watch.second()
-    assert [(e.tid, int(e.pid_type)) for e in _changes(s.watch)] == [
-        (s.shell.pid, 2),
-        (s.shell.pid, 3),
-    ]
-    assert s.watch.observer.check(s.shell.pid).verdict is Verdict.AGREE
-    s.watch.second()
-    assert len(_changes(s.watch)) == 2
+    assert s.verdict(s.shell) is Verdict.UNJUDGED
+    assert s.changes() == []
+    told = [(s.shell.pid, events.PidType.PGID), (s.shell.pid, events.PidType.SID)]
+    s.second()
+    assert s.changes() == told
+    assert s.verdict(s.shell) is Verdict.AGREE
+    s.second()
+    assert s.changes() == told
 
 
-def test_a_change_of_group_is_seen_at_an_exec() -> None:
-    s = Shell()
-    s.watch.observer.begin()
+def test_a_change_of_group_is_seen_at_an_exec(s: Shell) -> None:
     call(s.shell, "setsid")
     call(s.shell, "execve", b"program")
-    s.watch.observer.pump()
-    assert s.watch.observer.check(s.shell.pid).verdict is Verdict.AGREE
+    s.observer.pump()
+    assert s.verdict(s.shell) is Verdict.AGREE
 
 
-def _changes(watch: Watch) -> list[events.PidAttached]:
-    return [e for e in watch.told if isinstance(e, events.PidAttached) and e.birth is None]
-
-
-def test_who_is_not_woken_yet_is_not_missing() -> None:
+def test_who_is_not_woken_yet_is_not_missing(new: Shell) -> None:
     """It may be shown before its birth is told, and be told of before the start."""
-    s = Shell()
-    s.tracer.rng = random.Random(0)
-    s.tracer.rng.random = lambda: 1.0  # type: ignore[method-assign]
-    before = s.fork(s.shell)
-    s.watch.observer.begin()
-    after = s.fork(before)  # the forker acts, so it was woken
-    assert s.tracer.is_new(after.pid)
-    s.watch.second()
-    assert s.watch.check_all().bugs == []
-    s.watch.expect_equal()
-    assert s.watch.check_all().bugs == []
+    new.tracer.rng.random = lambda: 1.0  # type: ignore[method-assign]
+    before = new.fork()
+    new.observer.begin()
+    after = new.fork(before)  # the forker acts, so it was woken
+    assert new.tracer.is_new(after.pid)
+    new.second()
+    assert new.bugs() == []
+    new.expect_equal()
+    assert new.bugs() == []
 
 
-def test_a_look_believes_what_it_shows_of_who_was_told_of_before_it() -> None:
-    s = Shell()
-    s.watch.observer.begin()
+def test_a_look_believes_what_it_shows_of_who_was_told_of_before_it(s: Shell) -> None:
     call(s.shell, "setsid")
     call(s.shell, "set_comm", b"other")
-    s.watch.check_all()
-    assert len(_changes(s.watch)) == 2
+    s.check_all()
+    assert len(s.changes()) == 2
 
 
 def test_a_thread_in_the_middle_of_an_exchange_is_not_missing(
-    monkeypatch: pytest.MonkeyPatch,
+    s: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has its leader's start already, and its own number still."""
-    s = Shell()
-    s.watch.observer.begin()
     s.kernel.now_ns += SECOND_NS
-    thread = s.fork(s.shell, CLONE_THREAD)
-    s.tracer.settle()
-    s.watch.observer.pump()
-    tasks = s.watch.world.tasks
+    thread, tasks = s.born(flags=CLONE_THREAD), s.world.tasks
+    s.observer.pump()
 
     def torn() -> list[events.TaskSeen]:
         rows = {row.tid: row for row in tasks()}
@@ -232,129 +245,100 @@ def test_a_thread_in_the_middle_of_an_exchange_is_not_missing(
         rows[thread.pid] = one._replace(birth=one.birth._replace(start_ns=start_ns))
         return list(rows.values())
 
-    monkeypatch.setattr(s.watch.world, "tasks", torn)
-    assert s.watch.check_all().bugs == []
+    monkeypatch.setattr(s.world, "tasks", torn)
+    assert s.bugs() == []
 
 
-def test_who_exited_before_the_start_may_be_freed() -> None:
-    s = Shell()
-    child = s.fork(s.shell)
+def test_who_exited_before_the_start_may_be_freed(new: Shell) -> None:
+    child = new.fork()
     call(child, "exit_group", 0)
-    s.watch.observer.begin()
-    call(s.shell, "wait4", child.pid)
-    assert s.watch.observer.check(child.pid).verdict is Verdict.UNJUDGED
-    s.watch.expect_equal()
-    assert s.watch.observer.faults.latest({}) == []
+    new.observer.begin()
+    call(new.shell, "wait4", child.pid)
+    assert new.verdict(child) is Verdict.UNJUDGED
+    new.expect_equal()
+    assert new.faults() == []
 
 
 @pytest.mark.parametrize("forked", [False, True])
-def test_who_forks_after_the_start_had_not_exited_before_it(forked: bool) -> None:
-    s = Shell()
-    s.watch.observer.begin()
+def test_who_forks_after_the_start_had_not_exited_before_it(s: Shell, forked: bool) -> None:
     if forked:
-        s.end(s.fork(s.shell))
-    s.tracer.change = _silence(events.TaskExited, events.TaskFreed)
+        s.end(s.fork())
+    s.silence(events.TaskExited, events.TaskFreed)
     s.end(s.shell)
-    verdict = s.watch.observer.check(s.shell_nr).verdict
-    assert verdict is (Verdict.GHOST if forked else Verdict.UNJUDGED)
+    assert s.verdict(s.shell) is (Verdict.GHOST if forked else Verdict.UNJUDGED)
 
 
 # Faults
 
 
 @pytest.mark.parametrize("silent", [False, True])
-def test_a_birth_that_is_not_told_is_missing(silent: bool) -> None:
-    s = Shell()
-    s.watch.observer.begin()
+def test_a_birth_that_is_not_told_is_missing(s: Shell, silent: bool) -> None:
     if silent:
-        s.tracer.change = _silence(events.PidAttached, events.TaskCreated)
-    child = s.fork(s.shell)
-    s.tracer.settle()
-    bugs = s.watch.check_all().bugs
-    assert [(bug.number, bug.verdict) for bug in bugs] == [(child.pid, Verdict.MISSING)] * silent
-    faults = s.watch.observer.faults.latest({})
-    assert [fault.hook for fault in faults] == ["task_newtask"] * silent
+        s.silence(events.PidAttached, events.TaskCreated)
+    child = s.born()
+    assert s.bugs() == [(child.pid, Verdict.MISSING)] * silent
+    assert s.faults() == ["task_newtask"] * silent
 
 
-def test_a_dead_leaders_number_in_a_rename_says_nothing_of_the_leader() -> None:
+def test_a_dead_leaders_number_in_a_rename_says_nothing_of_the_leader(new: Shell) -> None:
     """An exec by a thread: its old number is gone from /proc before the exec is told."""
-    shell = Shell()
-    leader = shell.shell
-    thread = shell.fork(leader, CLONE_THREAD)
-    call(leader, "exit")
-    observer = shell.watch.observer
-    observer.begin()
-    shell.fork(thread)
-    shell.tracer.settle()
-    observer.pump()
-    number, judged = thread.pid, list[Judgement]()
+    thread = new.fork(flags=CLONE_THREAD)
+    call(new.shell, "exit")
+    new.observer.begin()
+    new.born(thread)
+    new.observer.pump()
+    number, judged = thread.pid, list[Verdict]()
 
     def judge(event: events.Event) -> events.Event:
         if isinstance(event, (events.TaskRenamed, events.TaskExecuted)):
-            judged.append(observer.check(number))
+            judged.append(new.observer.check(number).verdict)
         return event
 
-    shell.tracer.change = judge
+    new.tracer.change = judge
     call(thread, "execve", b"program")
-    assert [judgement.verdict for judgement in judged] == [Verdict.UNJUDGED] * 2
+    assert judged == [Verdict.UNJUDGED] * 2
 
 
 @pytest.mark.parametrize("silent", [False, True])
-def test_an_exit_that_is_not_told_is_a_fault(silent: bool) -> None:
-    s = Shell()
-    s.watch.observer.begin()
-    child = s.fork(s.shell)
+def test_an_exit_that_is_not_told_is_a_fault(s: Shell, silent: bool) -> None:
+    child = s.fork()
     if silent:
-        s.tracer.change = _silence(events.TaskExited)
+        s.silence(events.TaskExited)
     s.end(child)
-    bugs = s.watch.check_all().bugs
+    found = s.bugs()
     late = silent and bool(s.tracer.freed)  # then it has the number still, as far as was told
-    assert [(bug.number, bug.verdict) for bug in bugs] == [(child.pid, Verdict.GHOST)] * late
+    assert found == [(child.pid, Verdict.GHOST)] * late
     s.tracer.settle()
-    s.watch.check_all()
-    faults = s.watch.observer.faults.latest({})
-    assert [fault.hook for fault in faults] == ["sched_process_exit"] * silent
+    s.check_all()
+    assert s.faults() == ["sched_process_exit"] * silent
 
 
-def test_an_end_that_is_not_told_is_made_up_for() -> None:
-    s = Shell()
-    s.watch.observer.begin()
-    s.tracer.change = _silence(events.TaskFreed)
-    s.end(s.fork(s.shell))
-    s.watch.expect_equal()
-    assert s.watch.check_all().bugs == []
+def test_an_end_that_is_not_told_is_made_up_for(s: Shell) -> None:
+    s.silence(events.TaskFreed)
+    s.end(s.fork())
+    s.expect_equal()
+    assert s.bugs() == []
 
 
-def test_a_wrong_number_is_wrong() -> None:
+def test_a_wrong_number_is_wrong(s: Shell) -> None:
     def wrong(event: events.Event) -> events.Event:
         if isinstance(event, events.PidAttached):
             numbers = (*event.pid.numbers[:-1], event.pid.numbers[-1] + 7)
             return event._replace(pid=events.PidNumbers(numbers, event.pid.ns))
         return event
 
-    s = Shell()
-    s.watch.observer.begin()
     s.tracer.change = wrong
-    child = s.fork(s.shell, CLONE_NEWPID)
-    s.tracer.settle()
-    s.watch.observer.pump()
-    judgement = s.watch.observer.check(child.pid)
-    assert judgement.verdict is Verdict.WRONG
+    child = s.born(flags=CLONE_NEWPID)
+    s.observer.pump()
+    assert s.verdict(child) is Verdict.WRONG
 
 
-def test_runs_that_the_kernel_left_out_make_no_bugs() -> None:
-    s = Shell()
-    s.watch.observer.begin()
-    s.tracer.change = _silence(events.PidAttached, events.TaskCreated)
-    s.fork(s.shell)
-    s.tracer.settle()
-    s.watch.world.left_out["task_newtask"] += 1
-    tally = s.watch.check_all()
+def test_runs_that_the_kernel_left_out_make_no_bugs(s: Shell) -> None:
+    s.silence(events.PidAttached, events.TaskCreated)
+    s.born()
+    s.world.left_out["task_newtask"] += 1
+    tally = s.check_all()
     assert tally.bugs == [] and tally.counts[Verdict.MISSING] == 0
-    assert s.watch.observer.suspect
-    assert s.watch.check_all().bugs == [] and s.watch.observer.starts == 2
-    s.watch.expect_equal()
-
-
-def _silence(*kinds: type[events.Event]) -> Callable[[events.Event], events.Event | None]:
-    return lambda event: None if isinstance(event, kinds) else event
+    assert s.observer.suspect
+    assert s.bugs() == [] and s.observer.starts == 2
+    s.expect_equal()
