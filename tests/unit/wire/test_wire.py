@@ -1,4 +1,4 @@
-"""The record on both sides: the C header against LAYOUTS, and each event there and back."""
+"""The record on both sides: the C header against LAYOUTS, events there and back, runs of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies
 
 from pidscope import events
 from pidscope.errors import WireError
 from pidscope.live.compiler import SOURCE_FOLDER
 from pidscope.wire import layout as layout_module
+from pidscope.wire.batch import decode_batch
 from pidscope.wire.decode import Record, decode
 from pidscope.wire.encode import encode
 from pidscope.wire.layout import LAYOUTS, RecordType
@@ -47,7 +47,7 @@ def c_side(header: Path, folder: Path) -> dict[str, tuple[int, ...]]:
     )
     program = folder / "layout"
     subprocess.run(["gcc", "-Wall", "-Werror", "-o", program, source], check=True)
-    said = subprocess.run([program], check=True, capture_output=True, text=True).stdout
+    said = subprocess.check_output([program], text=True)
     rows = (line.split() for line in said.splitlines())
     return {name: tuple(map(int, values)) for name, *values in rows}
 
@@ -55,9 +55,9 @@ def c_side(header: Path, folder: Path) -> dict[str, tuple[int, ...]]:
 def python_side() -> dict[str, tuple[int, ...]]:
     """The same of layout.py."""
     said: dict[str, tuple[int, ...]] = {
-        name: (getattr(layout_module, name), 0) for name in _CONSTANTS
+        **{name: (getattr(layout_module, name), 0) for name in _CONSTANTS},
+        **{f"RECORD_{kind.name}": (int(kind), 0) for kind in RecordType},
     }
-    said.update({f"RECORD_{kind.name}": (int(kind), 0) for kind in RecordType})
     for layout in LAYOUTS.values():
         offset = 0
         for path, code in layout.fields:
@@ -143,41 +143,47 @@ def test_records_fill_whole_slots() -> None:
 
 # There and back
 
-U32 = st.integers(0, (1 << 32) - 1)
-U64 = st.integers(0, (1 << 64) - 1)
-LEVEL = st.integers(0, 255)
-COMM = st.binary(max_size=16).filter(lambda raw: b"\0" not in raw)
-TYPE = st.sampled_from(events.PidType)
+U32 = strategies.integers(0, (1 << 32) - 1)
+U64 = strategies.integers(0, (1 << 64) - 1)
+LEVEL = strategies.integers(0, 255)
+COMM = strategies.binary(max_size=16).filter(lambda raw: b"\0" not in raw)
+TYPE = strategies.sampled_from(events.PidType)
+BORN = strategies.just(events.PidType.PID)
 
 
-@st.composite
+@strategies.composite
 def pids(draw: Any) -> events.PidNumbers:
-    depth = draw(st.one_of(st.integers(1, 7), st.integers(1, 33)))
-    return events.PidNumbers(tuple(draw(st.lists(U32, min_size=depth, max_size=depth))), draw(U32))
+    depth = draw(strategies.one_of(strategies.integers(1, 7), strategies.integers(1, 33)))
+    numbers = strategies.lists(U32, min_size=depth, max_size=depth)
+    return events.PidNumbers(tuple(draw(numbers)), draw(U32))
 
 
-BIRTH = st.builds(events.Birth, U32, U32, U64, COMM, U32, pids(), pids())
+FLAT = events.PidNumbers((1,), 7)
+BIRTH = strategies.builds(events.Birth, U32, U32, U64, COMM, U32, pids(), pids())
+_FIELDS: dict[type, tuple[Any, ...]] = {  # behind ts_ns and by
+    events.PidDetached: (U32, U32, U32),
+    events.TidsExchanged: (U32, U32, U64, U64),
+    events.PidTransferred: (U32, U32, TYPE),
+    events.PidAllocated: (pids(),),
+    events.PidFreed: (pids(),),
+    events.PidRefused: (U32,),
+    events.TaskCreated: (U32, U64, U64, U32),
+    events.ForkFailed: (U32, U64, U64, U32),
+    events.NamespaceCreated: (U32, U32, LEVEL),
+    events.NamespaceDying: (U32, U32, LEVEL),
+    events.TaskExecuted: (U32, U32, COMM),
+    events.TaskRenamed: (U32, COMM),
+    events.TaskExited: (U32, U32, U32),
+    events.TaskMoved: (U32, U64),
+    events.TaskSeen: (U32, pids(), BIRTH),
+    events.TaskFreed: (U32, U32, U64),
+}
 EVENTS = {
-    events.PidAttached: st.one_of(
-        st.builds(events.PidAttached, U64, U32, U32, TYPE, pids(), st.none()),
-        st.builds(events.PidAttached, U64, U32, U32, st.just(events.PidType.PID), pids(), BIRTH),
+    events.PidAttached: strategies.one_of(
+        strategies.builds(events.PidAttached, U64, U32, U32, TYPE, pids(), strategies.none()),
+        strategies.builds(events.PidAttached, U64, U32, U32, BORN, pids(), BIRTH),
     ),
-    events.PidDetached: st.builds(events.PidDetached, U64, U32, U32, U32, U32),
-    events.TidsExchanged: st.builds(events.TidsExchanged, U64, U32, U32, U32, U64, U64),
-    events.PidTransferred: st.builds(events.PidTransferred, U64, U32, U32, U32, TYPE),
-    events.PidAllocated: st.builds(events.PidAllocated, U64, U32, pids()),
-    events.PidFreed: st.builds(events.PidFreed, U64, U32, pids()),
-    events.PidRefused: st.builds(events.PidRefused, U64, U32, U32),
-    events.TaskCreated: st.builds(events.TaskCreated, U64, U32, U32, U64, U64, U32),
-    events.ForkFailed: st.builds(events.ForkFailed, U64, U32, U32, U64, U64, U32),
-    events.NamespaceCreated: st.builds(events.NamespaceCreated, U64, U32, U32, U32, LEVEL),
-    events.NamespaceDying: st.builds(events.NamespaceDying, U64, U32, U32, U32, LEVEL),
-    events.TaskExecuted: st.builds(events.TaskExecuted, U64, U32, U32, U32, COMM),
-    events.TaskRenamed: st.builds(events.TaskRenamed, U64, U32, U32, COMM),
-    events.TaskExited: st.builds(events.TaskExited, U64, U32, U32, U32, U32),
-    events.TaskMoved: st.builds(events.TaskMoved, U64, U32, U32, U64),
-    events.TaskSeen: st.builds(events.TaskSeen, U64, U32, U32, pids(), BIRTH),
-    events.TaskFreed: st.builds(events.TaskFreed, U64, U32, U32, U32, U64),
+    **{kind: strategies.builds(kind, U64, U32, *fields) for kind, fields in _FIELDS.items()},
 }
 
 
@@ -201,16 +207,12 @@ def test_there_and_back(kind: type) -> None:
 @pytest.mark.parametrize("level", range(33))
 def test_each_depth_takes_the_smallest_record(level: int) -> None:
     pid = events.PidNumbers(tuple(range(1, level + 2)), 7)
-    flat = events.PidNumbers((1,), 7)
     assert len(encode(events.PidAllocated(0, 0, pid))) == (56 if level < 6 else 184)
-    for pgid, sid, own in ((pid, flat, flat), (flat, pid, flat), (flat, flat, pid)):
+    for pgid, sid, own in ((pid, FLAT, FLAT), (FLAT, pid, FLAT), (FLAT, FLAT, pid)):
         birth = events.Birth(1, 1, 1, b"c", 1, pgid, sid)
         event = events.PidAttached(0, 0, 1, events.PidType.PID, own, birth)
         assert len(encode(event)) == (120 if level < 4 else 504)
         assert decode(encode(event)).event == event
-
-
-FLAT = events.PidNumbers((1,), 7)
 
 
 @pytest.mark.parametrize(
@@ -251,13 +253,13 @@ def test_lost_is_a_count_modulo_2_to_the_32() -> None:
 
 
 @settings(max_examples=400)
-@given(st.binary(max_size=600))
+@given(strategies.binary(max_size=600))
 def test_any_bytes_are_an_event_or_a_wire_error(data: bytes) -> None:
     _only_wire_error(data)
 
 
 @settings(max_examples=600)
-@given(st.sampled_from(RecordType), st.randoms(use_true_random=False))
+@given(strategies.sampled_from(RecordType), strategies.randoms(use_true_random=False))
 def test_any_bytes_of_the_right_size_too(kind: RecordType, rng: Any) -> None:
     raw = bytes(rng.randrange(256) for _ in range(LAYOUTS[kind].compile().size))
     small = bytes(rng.randrange(40) for _ in range(3))
@@ -288,3 +290,67 @@ def test_a_wrong_size_or_level_is_refused(kind: RecordType) -> None:
 def test_an_unknown_type_is_refused(kind: int) -> None:
     with pytest.raises(WireError, match="unknown record type"):
         decode(bytes([kind]) + bytes(55))
+
+
+# The task iterator's output: in runs as one by one
+
+DEEP = events.PidNumbers(tuple(range(1, 10)), 7)
+
+
+def seen(
+    pid: events.PidNumbers, pgid: events.PidNumbers = FLAT, sid: events.PidNumbers = FLAT
+) -> events.TaskSeen:
+    return events.TaskSeen(5, 6, pid.nr, pid, events.Birth(1, 0, 9, b"c", 0, pgid, sid))
+
+
+@given(strategies.lists(EVENTS[events.TaskSeen], max_size=9))
+def test_what_was_written_is_read_in_its_order(tasks: Any) -> None:
+    data = b"".join(map(encode, tasks))
+    assert decode_batch(data) == tasks == [decode(encode(task)).event for task in tasks]
+
+
+def test_runs_end_at_a_deep_one() -> None:
+    tasks = [seen(FLAT), seen(FLAT), seen(DEEP), seen(DEEP), seen(FLAT)]
+    assert decode_batch(b"".join(map(encode, tasks))) == tasks
+    assert decode_batch(b"") == []
+
+
+def test_links_with_the_same_numbers_elsewhere_are_not_taken_for_each_other() -> None:
+    """Levels, inums and numbers each make a difference."""
+    one, two, inner = (
+        events.PidNumbers((3, 4), 7),
+        events.PidNumbers((3, 4), 8),
+        events.PidNumbers((3, 4, 5), 7),
+    )
+    tasks = [seen(FLAT, pgid, sid) for pgid in (one, two, inner) for sid in (one, two, inner)]
+    assert decode_batch(b"".join(map(encode, tasks))) == tasks
+
+
+@pytest.mark.parametrize("pid", [FLAT, DEEP])
+def test_a_walk_that_was_cut_off_is_refused(pid: events.PidNumbers) -> None:
+    data = encode(seen(FLAT)) + encode(seen(pid))
+    for cut in (1, 60, 119, 121, len(data) - 1):
+        with pytest.raises(WireError):
+            decode_batch(data[:cut])
+
+
+@pytest.mark.parametrize("place", [1, 2, 3], ids=["level", "pgid_level", "sid_level"])
+def test_a_level_in_a_run_that_is_out_of_range_is_refused(place: int) -> None:
+    data = bytearray(encode(seen(FLAT)) * 2)
+    data[LAYOUTS[RecordType.SEEN].compile().size + place] = 4
+    with pytest.raises(WireError):
+        decode_batch(bytes(data))
+
+
+def test_a_run_of_anything_else_is_refused() -> None:
+    with pytest.raises(WireError, match="TaskExited"):
+        decode_batch(encode(seen(FLAT)) + encode(events.TaskExited(0, 1, 1, 1, 0)))
+
+
+@given(strategies.binary(max_size=400))
+def test_any_bytes_behind_a_task_are_tasks_or_a_wire_error(data: bytes) -> None:
+    try:
+        tasks = decode_batch(bytes([RecordType.SEEN]) + data)
+    except WireError:
+        return
+    assert all(isinstance(task, events.TaskSeen) for task in tasks)
