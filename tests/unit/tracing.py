@@ -135,6 +135,14 @@ class Tracer:
             self.told(changed)
 
 
+def wrong_number(event: events.Event) -> events.Event:
+    """The innermost number of a birth further in is another one."""
+    if isinstance(event, events.PidAttached) and event.pid.level:
+        numbers = (*event.pid.numbers[:-1], event.pid.numbers[-1] + 1000)
+        return event._replace(pid=events.PidNumbers(numbers, event.pid.ns))
+    return event
+
+
 class TracedWorld(FaultyWorld):
     """The model as a host where only tracepoints can be had."""
 

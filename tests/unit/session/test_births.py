@@ -19,7 +19,6 @@ from pidscope.session.fast_path_tracepoints import TracepointFastPath
 from pidscope.simulated.world import SimulatedWorld
 from pidscope.snapshot import Snapshot
 from pidscope.table import start as start_module
-from pidscope.table.pid import Pid
 from pidscope.table.start import start
 from pidscope.table.table import Table
 from pidscope.table.tracepoint import TracepointTable
@@ -128,51 +127,51 @@ def test_every_place_makes_the_same_of_a_birth(rng: random.Random) -> None:
     assert list(disagreements(birth(rng))) == []
 
 
-def plain_if_the_level_is_right(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(
-        Table, "is_plain_birth", lambda self, numbers, ns, _: len(numbers) == ns.level + 1
-    )
+attached = Table._attached
 
 
-def a_group_by_its_first_number(patch: pytest.MonkeyPatch) -> None:
-    def find(self: FastPath[Any], link: PidNumbers) -> Pid | None:
-        return self._table.root.pids.get(link.nr)
-
-    patch.setattr(FastPath, "_find", find)
-
-
-def rows_without_groups(patch: pytest.MonkeyPatch) -> None:
-    def find(self: Any, *_: object) -> Pid:
-        pid: Pid = self._table.init_struct_pid
-        return pid
-
-    patch.setattr(start_module._Base, "_find", find)
-
-
-def nothing_is_replayed(patch: pytest.MonkeyPatch) -> None:
-    attached = Table._attached
-
-    def forgetful(self: Table, event: PidAttached) -> None:
-        if not self.replay:
-            attached(self, event)
-
-    patch.setattr(Table, "_attached", forgetful)
+def attached_outside_a_replay(self: Table, event: PidAttached) -> None:
+    if not self.replay:
+        attached(self, event)
 
 
 @pytest.mark.parametrize(
-    ("plant", "places"),
+    ("owner", "method", "other", "places"),
     [
-        (plain_if_the_level_is_right, {"hooks", "tracepoints"}),
-        (a_group_by_its_first_number, {"hooks"}),
-        (rows_without_groups, {"rows"}),
-        (nothing_is_replayed, {"window"}),
+        pytest.param(
+            Table,
+            "is_plain_birth",
+            lambda self, numbers, ns, _: len(numbers) == ns.level + 1,
+            {"hooks", "tracepoints"},
+            id="plain_if_the_level_is_right",
+        ),
+        pytest.param(
+            FastPath,
+            "_find",
+            lambda self, link: self._table.root.pids.get(link.nr),
+            {"hooks"},
+            id="a_group_by_its_first_number",
+        ),
+        pytest.param(
+            start_module._Base,
+            "_find",
+            lambda self, *_: self._table.init_struct_pid,
+            {"rows"},
+            id="rows_without_groups",
+        ),
+        pytest.param(
+            Table, "_attached", attached_outside_a_replay, {"window"}, id="nothing_is_replayed"
+        ),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_another_rule_in_one_place_is_found(
-    monkeypatch: pytest.MonkeyPatch, plant: Callable[[pytest.MonkeyPatch], None], places: set[str]
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    method: str,
+    other: Callable[..., object],
+    places: set[str],
 ) -> None:
-    plant(monkeypatch)
+    monkeypatch.setattr(owner, method, other)
     found = {place for seed in range(150) for place in disagreements(birth(random.Random(seed)))}
     assert found >= places
 

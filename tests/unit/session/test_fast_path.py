@@ -203,13 +203,10 @@ def fields(record: bytes) -> Iterator[tuple[int, str]]:
     """Where each value of a record lies, and its format."""
     at = 0
     for _, code in LAYOUTS[RecordType(record[0])].fields:
-        count, kind = int(code[:-1] or 1), code[-1]
-        if kind in "sx":
-            at += count
-            continue
-        for _ in range(count):
-            yield at, kind
-            at += struct.calcsize("=" + kind)
+        kind, size = code[-1], struct.calcsize("=" + code[-1])
+        if kind not in "sx":
+            yield from ((at + nth * size, kind) for nth in range(int(code[:-1] or 1)))
+        at += struct.calcsize("=" + code)
 
 
 def with_others(records: list[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -12,7 +12,7 @@ from pidscope.events import Birth, Event, PidAttached, PidDetached, PidType, Tid
 from pidscope.session import read_tasks, session
 from pidscope.snapshot import Status
 from pidscope.table import start
-from pidscope.table.pid import Namespace, Pid, Task, ThreadGroup
+from pidscope.table.pid import Namespace, Pid, Task
 from pidscope.table.table import Table
 from pidscope.verify import verdicts
 from pidscope.verify.verdicts import Verdict, Version, Window, judge_status
@@ -20,73 +20,64 @@ from tests.unit.compare import of_model, of_table
 from tests.unit.machine import Machine, nr
 from tests.unit.watched import Watch, is_birth, nth
 
-Plant = Callable[[pytest.MonkeyPatch], None]
+Fault = Callable[..., Any]
 with_and_without = pytest.mark.parametrize("planted", [False, True], ids=["sound", "planted"])
 
 
 # A broken table
 
 
-def no_free(patch: pytest.MonkeyPatch) -> None:
+def no_free(put: Any, self: Table, pid: Pid) -> None:
     """A struct pid stays in its namespaces for ever."""
-    patch.setattr(Table, "_put", lambda self, pid: None)
 
 
-def free_at_exit(patch: pytest.MonkeyPatch) -> None:
+def free_at_exit(release: Any, self: Table, task: Task) -> None:
     """As tools do that watch fork and exit: with the process goes the number."""
-
-    release = Table.release
-
-    def freed(self: Table, task: Task) -> None:
-        pid = task.pid
-        release(self, task)
-        assert pid is not None
-        if pid.process is None:
-            for ns in list(self.namespaces.values()):
-                if ns.level <= pid.level:
-                    self._take_out(pid, pid.numbers[ns.level], ns)
-
-    patch.setattr(Table, "release", freed)
+    pid = task.pid
+    release(self, task)
+    assert pid is not None
+    if pid.process is None:
+        for ns in list(self.namespaces.values()):
+            if ns.level <= pid.level:
+                self._take_out(pid, pid.numbers[ns.level], ns)
 
 
-def wrong_field(patch: pytest.MonkeyPatch) -> None:
+def wrong_field(changed: Any, self: Table, event: PidAttached) -> None:
     """A new session lands in the group."""
-    changed = Table._changed
-
-    def swapped(self: Table, event: PidAttached) -> None:
-        kind = {PidType.SID: PidType.PGID}.get(event.pid_type, event.pid_type)
-        changed(self, event._replace(pid_type=kind))
-
-    patch.setattr(Table, "_changed", swapped)
+    kind = {PidType.SID: PidType.PGID}.get(event.pid_type, event.pid_type)
+    changed(self, event._replace(pid_type=kind))
 
 
-def wrong_process(patch: pytest.MonkeyPatch) -> None:
+def wrong_process(born: Any, self: Table, event: PidAttached, birth: Birth) -> None:
     """A thread is born into its parent's process instead of its own."""
-    born = Table._thread_born
-
-    def elsewhere(self: Table, event: PidAttached, birth: Birth) -> None:
-        born(self, event, birth._replace(tgid=birth.ppid))
-
-    patch.setattr(Table, "_thread_born", elsewhere)
+    born(self, event, birth._replace(tgid=birth.ppid))
 
 
-def one_namespace_per_inum(patch: pytest.MonkeyPatch) -> None:
+def one_namespace_per_inum(nr_in: Any, self: Pid, ns: Namespace) -> int:
     """The members of a new group are those of its number, whatever the level."""
-
-    def nr_in(self: Pid, ns: Namespace) -> int | None:
-        return self.numbers[ns.level] if ns.level < len(self.numbers) else self.numbers[-1]
-
-    patch.setattr(Pid, "nr_in", nr_in)
+    return self.numbers[ns.level] if ns.level < len(self.numbers) else self.numbers[-1]
 
 
-def no_group_kept(patch: pytest.MonkeyPatch) -> None:
+def no_group_kept(add: Any, self: Table, pid: Pid, links: tuple[Pid, Pid], *rest: Any) -> Any:
     """A child starts in a group of its own."""
-    add_process = Table.add_process
+    return add(self, pid, (pid, links[1]), *rest)
 
-    def own(self: Table, pid: Pid, links: tuple[Pid, Pid], *rest: Any) -> ThreadGroup:
-        return add_process(self, pid, (pid, links[1]), *rest)
 
-    patch.setattr(Table, "add_process", own)
+PLACES: dict[Fault, tuple[type, str]] = {
+    no_free: (Table, "_put"),
+    free_at_exit: (Table, "release"),
+    wrong_field: (Table, "_changed"),
+    wrong_process: (Table, "_thread_born"),
+    one_namespace_per_inum: (Pid, "nr_in"),
+    no_group_kept: (Table, "add_process"),
+}
+"""The methods that the faults take the place of; each gets the sound one first."""
+
+
+def plant(patch: pytest.MonkeyPatch, fault: Fault) -> None:
+    owner, name = PLACES[fault]
+    sound = getattr(owner, name)
+    patch.setattr(owner, name, lambda *args: fault(sound, *args))
 
 
 def play(m: Machine) -> None:
@@ -99,20 +90,16 @@ def play(m: Machine) -> None:
     m.run(m.kernel.setpgid(member, member.thread_pid))
 
 
-@pytest.mark.parametrize(
-    "plant",
-    [no_free, free_at_exit, wrong_field, wrong_process, one_namespace_per_inum, no_group_kept],
-    ids=lambda plant: plant.__name__,
-)
-def test_a_broken_table_is_found(monkeypatch: pytest.MonkeyPatch, plant: Plant) -> None:
+@pytest.mark.parametrize("fault", PLACES, ids=lambda fault: fault.__name__)
+def test_a_broken_table_is_found(monkeypatch: pytest.MonkeyPatch, fault: Fault) -> None:
     play(Machine())
-    plant(monkeypatch)
+    plant(monkeypatch, fault)
     with pytest.raises((AssertionError, IllegalEvent)):
         play(Machine())
 
 
 @pytest.mark.parametrize(
-    ("plant", "found"),
+    ("fault", "found"),
     [
         (no_free, "still in use"),
         (free_at_exit, "unknown struct pid"),
@@ -122,11 +109,11 @@ def test_a_broken_table_is_found(monkeypatch: pytest.MonkeyPatch, plant: Plant) 
     ],
 )
 def test_the_verifier_finds_it_too(
-    monkeypatch: pytest.MonkeyPatch, plant: Plant, found: Verdict | str
+    monkeypatch: pytest.MonkeyPatch, fault: Fault, found: Verdict | str
 ) -> None:
     """What the table's own tests find is also found on a host, by comparing with /proc."""
     assert _watched_play(Watch()) == (set(), [], True)
-    plant(monkeypatch)
+    plant(monkeypatch, fault)
     bugs, broken, complete = _watched_play(Watch())
     assert found in (bugs if isinstance(found, Verdict) else broken[0])
     assert not complete

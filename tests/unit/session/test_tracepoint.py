@@ -21,7 +21,7 @@ from pidscope.verify.hook_counts import hooks_agree
 from pidscope.verify.verdicts import Tally, Verdict
 from tests.unit.acting import fork
 from tests.unit.compare import of_model, of_table
-from tests.unit.tracing import TracedWorld
+from tests.unit.tracing import TracedWorld, wrong_number
 
 SECOND_NS = 1_000_000_000
 
@@ -321,13 +321,7 @@ def test_an_end_that_is_not_told_is_made_up_for(s: Shell) -> None:
 
 
 def test_a_wrong_number_is_wrong(s: Shell) -> None:
-    def wrong(event: events.Event) -> events.Event:
-        if isinstance(event, events.PidAttached):
-            numbers = (*event.pid.numbers[:-1], event.pid.numbers[-1] + 7)
-            return event._replace(pid=events.PidNumbers(numbers, event.pid.ns))
-        return event
-
-    s.tracer.change = wrong
+    s.tracer.change = wrong_number
     child = s.born(flags=CLONE_NEWPID)
     s.observer.pump()
     assert s.verdict(child) is Verdict.WRONG

@@ -23,7 +23,7 @@ from pidscope.wire.decode import decode
 from pidscope.wire.encode import encode
 from tests.unit.compare import expect_equal
 from tests.unit.stepped_kernel import ROOT, undisturbed
-from tests.unit.tracing import Tracer
+from tests.unit.tracing import Tracer, wrong_number
 
 STEPS = 300
 
@@ -121,13 +121,6 @@ def _unless(
     return lambda event: None if isinstance(event, kind) and next(turns) == 0 else event
 
 
-def _wrong_number(event: events.Event) -> events.Event:
-    if isinstance(event, events.PidAttached) and event.pid.level:
-        numbers = (*event.pid.numbers[:-1], event.pid.numbers[-1] + 1000)
-        return event._replace(pid=events.PidNumbers(numbers, event.pid.ns))
-    return event
-
-
 def _found(w: Watched) -> set[object]:
     """What a run of it shows: verdicts, and whether a sweep met somebody nobody told of."""
     found: set[object] = set()
@@ -144,7 +137,7 @@ def _found(w: Watched) -> set[object]:
         (lambda event: event, None),
         (_unless(events.PidAttached), "unheard"),
         (_unless(events.TaskExited), Verdict.GHOST),
-        (_wrong_number, Verdict.WRONG),
+        (wrong_number, Verdict.WRONG),
     ],
 )
 def test_a_tracepoint_that_does_not_tell_is_found(
