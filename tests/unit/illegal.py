@@ -61,12 +61,18 @@ def _births(kernel: Kernel, task: TaskStruct) -> list[Event]:
 
 def _taken(kernel: Kernel) -> list[PidNumbers]:
     """A new number in the initial namespace, one in use in each that there is further in."""
-    found = [PidNumbers((NOBODY, 5), _NOWHERE)]
-    for pid in kernel.init_pid_ns.allocator.pids.values():
-        for level, upid in list(enumerate(pid.numbers))[1:]:
-            inner = tuple(above.nr for above in pid.numbers[1 : level + 1])
-            found.append(PidNumbers((NOBODY, *inner), upid.ns.inum))
-    return found
+    inside = (
+        (pid.numbers[1:], level)
+        for pid in kernel.init_pid_ns.allocator.pids.values()
+        for level in range(1, len(pid.numbers))
+    )
+    return [
+        PidNumbers((NOBODY, 5), _NOWHERE),
+        *(
+            PidNumbers((NOBODY, *(upid.nr for upid in inner[:level])), inner[level - 1].ns.inum)
+            for inner, level in inside
+        ),
+    ]
 
 
 def _changes(task: TaskStruct) -> list[Event]:

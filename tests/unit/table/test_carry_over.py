@@ -83,20 +83,14 @@ def test_no_identity_is_ever_anothers(seed: int, hidden: Hidden, gap: int) -> No
     live(seed, hidden, gap)
 
 
-def by_number(row: Row, old: Pid) -> bool:
-    return old.task is not None
-
-
-def any_group(row: Row, old: Pid) -> Pid | None:
-    return old.process.pgid if old.process is not None else None
-
-
-def any_session(row: Row, old: Pid) -> Pid | None:
-    return old.process.sid if old.process is not None else None
-
-
 @pytest.mark.parametrize(
-    "what, blind", [("_is", by_number), ("_session", any_group), ("_session", any_session)]
+    ("what", "blind"),
+    [
+        ("_is", lambda row, old: old.task is not None),
+        ("_session", lambda row, old: old.process and old.process.pgid),
+        ("_session", lambda row, old: old.process and old.process.sid),
+    ],
+    ids=["by_number", "any_group", "any_session"],
 )
 def test_without_its_conditions_it_is_mistaken(
     monkeypatch: pytest.MonkeyPatch, what: str, blind: Callable[[Row, Pid], object]
