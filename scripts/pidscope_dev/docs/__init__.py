@@ -1,1 +1,1 @@
-"""What README and docs/ take from the code: transcripts, the picture of the rooms, module names."""
+"""What README and docs/ take from the code: transcripts, and the picture of the rooms."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from pidscope_dev import CHECKOUT
 from pidscope_dev.arguments import Arguments, command_line
-from pidscope_dev.docs import modules, picture, transcripts
+from pidscope_dev.docs import picture, transcripts
 
 EPILOG = """\
   transcripts  run each `$ COMMAND` of README and docs/ that needs no real kernel, and write its
@@ -17,7 +17,6 @@ EPILOG = """\
   captured     boot the VMs that the lines "Captured by ..." name, as root, and write what their
                commands print
   picture      draw docs/rooms.svg from the imports
-  modules      write the table of docs/modules.md from git's record of renames
 
 Without a name: all but captured. A file that is up to date is not written.
 
@@ -31,10 +30,9 @@ exit status: 0 up to date now; 1 stale, or a command failed; 2 wrong usage.
 PARTS = {
     "transcripts": transcripts.renewed_pages,
     "picture": picture.renewed,
-    "modules": modules.renewed,
     "captured": transcripts.captured_pages,
 }
-DEFAULT = ("transcripts", "picture", "modules")
+DEFAULT = ("transcripts", "picture")
 
 
 def _part(name: str) -> str:

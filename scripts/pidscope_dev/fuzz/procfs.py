@@ -10,8 +10,7 @@ from pathlib import Path
 
 from pidscope.errors import HostError
 from pidscope.host.proc import ProcFs
-from pidscope_dev.fuzz.stat import STAT, plain_start_ticks
-from pidscope_dev.fuzz.status import STATUS, plain_status
+from pidscope_dev.fuzz.proc_parse import STAT, STATUS, plain_start_ticks, plain_status
 from pidscope_dev.fuzz.target import Target
 
 _PAGE = 4096  # all that is read of a file that no line ends

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pidscope_dev.fuzz import btf, containers, escape, procfs, scenario, stat, status, wire
+from pidscope_dev.fuzz import btf, containers, escape, proc_parse, procfs, scenario, wire
 from pidscope_dev.fuzz.target import Target
 
 TARGETS: dict[str, Target] = {
@@ -10,9 +10,9 @@ TARGETS: dict[str, Target] = {
     for target in (
         wire.WIRE,
         btf.BTF,
-        status.STATUS,
-        stat.STAT,
-        stat.PROC_STAT,
+        proc_parse.STATUS,
+        proc_parse.STAT,
+        proc_parse.PROC_STAT,
         procfs.PROCFS,
         escape.ESCAPE,
         containers.CGROUP,

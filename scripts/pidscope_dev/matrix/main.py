@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pidscope_dev import CHECKOUT
 from pidscope_dev.arguments import Arguments, command_line
-from pidscope_dev.matrix import row, table, trial
+from pidscope_dev.matrix import table, trial
 
 EPILOG = """\
 scripts/test --matrix runs it in every kernel of the matrix, and writes the table.
@@ -39,9 +39,9 @@ ARGUMENTS: Arguments = {
 }
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     """Do what the arguments ask for, and print failures in words."""
-    options = command_line("scripts/matrix", __doc__, ARGUMENTS, EPILOG).parse_args()
+    options = command_line("scripts/matrix", __doc__, ARGUMENTS, EPILOG).parse_args(argv)
     try:
         return _try_here(options.native) if options.here else _make(options.rows, options.write)
     except (ValueError, OSError) as error:
@@ -51,12 +51,12 @@ def main() -> int:
 
 def _try_here(native: bool) -> int:
     tried = trial.tried(native)
-    print(row.to_line(tried))
+    print(table.to_line(tried))
     return 0 if tried.good else 1
 
 
 def _make(files: list[Path], write: bool) -> int:
-    rows = list(row.from_lines(_lines(files)))
+    rows = list(table.from_lines(_lines(files)))
     made = table.markdown(rows)
     print(made, end="")
     if not rows or not all(each.good for each in rows):
@@ -73,4 +73,4 @@ def _lines(files: list[Path]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from pidscope.wire.hooks import TRACEPOINT, WAYS
 from pidscope_dev import CHECKOUT
-from pidscope_dev.matrix.row import ITERATOR, UNTRIED, WRONG, YES, Row, refusal
+from pidscope_dev.matrix.table import ITERATOR, UNTRIED, WRONG, YES, Row, refusal
 
 WORKLOAD = ("scripts/workload", "nested")
 FAULTS = ("missing", "ghost", "wrong", "ungrammatical")

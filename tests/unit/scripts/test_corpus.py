@@ -1,8 +1,7 @@
 """scripts/corpus: what two builds answer, what differs, and that planted faults are found."""
 
-from __future__ import annotations
-
 import sys
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from pidscope_dev.builds import Build, BuildError
 from pidscope_dev.corpus import host
 from pidscope_dev.corpus.cases import Case, cases
-from pidscope_dev.corpus.compare import Answer, compare
+from pidscope_dev.corpus.compare import Answer, Comparison, compare
 
 from pidscope.host.proc import ProcFs
 
@@ -28,60 +27,58 @@ JSON = Answer(["ps", "-J"], "", 0, '{"pid": 17}\n', "a note\n")
         (JSON._replace(argv=["lookup", "17", "-q"], stdout="42\n"), {"stdout": "43\n"}),
     ],
 )
-def test_another_exit_code_or_json_is_a_difference(old: Answer, fault: dict[str, str]) -> None:
-    new = old._replace(**fault)  # type: ignore[arg-type]
-    comparison = compare([TEXT, old], [TEXT, new])
-    assert (comparison.equal, comparison.reworded) == (1, 0)
-    assert comparison.differing == [(old, new)]
+def test_another_exit_code_or_json_is_a_difference(old, fault):
+    new = old._replace(**fault)
+    assert compare([TEXT, old], [TEXT, new]) == Comparison(1, [(old, new)], 0, Counter())
 
 
-def test_other_words_are_counted_by_kind() -> None:
+def test_other_words_are_counted_by_kind():
     old = [TEXT._replace(stdout=f"nobody has {n}\nend\n") for n in (17, 99)]
     new = [TEXT._replace(stdout=f"no task has {n}\nend\nmore\n") for n in (17, 99)]
     comparison = compare([*old, JSON], [*new, JSON._replace(stderr="another note\n")])
-    assert (comparison.equal, comparison.reworded, comparison.differing) == (0, 3, [])
-    assert comparison.kinds == {
+    kinds = {
         ("nobody has N", "no task has N"): 2,
         ("", "more"): 2,
         ("a note", "another note"): 1,
     }
+    assert comparison == Comparison(0, [], 3, Counter(kinds))
 
 
-def test_another_number_in_the_same_words_is_shown() -> None:
-    comparison = compare([TEXT], [TEXT._replace(stdout="PID\n18\n")])
-    assert comparison.kinds == {("17", "18"): 1}
+def test_another_number_in_the_same_words_is_shown():
+    kinds = compare([TEXT], [TEXT._replace(stdout="PID\n18\n")]).kinds
+    assert kinds == {("17", "18"): 1}
 
 
-def test_measured_times_are_no_difference() -> None:
+def test_measured_times_are_no_difference():
     took = [TEXT._replace(stdout=f"it took {seconds} s of CPU\n") for seconds in ("0.004", "1.25")]
     assert compare(took[:1], took[1:]).equal == 1
 
 
 @pytest.mark.parametrize("others", [[TEXT], [TEXT, TEXT._replace(argv=["ns"])], [TEXT, JSON, JSON]])
-def test_records_of_other_cases_are_not_compared(others: list[Answer]) -> None:
+def test_records_of_other_cases_are_not_compared(others):
     with pytest.raises(ValueError, match="not of the same cases"):
         compare([TEXT, JSON], others)
 
 
-def test_the_cases_are_many_and_each_one_is_once() -> None:
+def test_the_cases_are_many_and_each_one_is_once():
     every = list(cases("/a/proc"))
     assert 6_000 <= len(every) <= 9_000
     assert len(every) == len(set(every))
 
 
-def test_no_case_reads_the_host_that_it_runs_on() -> None:
+def test_no_case_reads_the_host_that_it_runs_on():
     harmless = {"--source", "--proc", "--help", "--version", "--bogus", "bogus"}
     reading = [case for case in cases("/a/proc") if not harmless & set(case.argv) and case.argv]
     assert reading == []
 
 
-def test_the_host_of_files_can_be_read(tmp_path: Path) -> None:
+def test_the_host_of_files_can_be_read(tmp_path):
     host.write(tmp_path / "proc")
     snapshot = ProcFs(str(tmp_path / "proc")).snapshot()
     assert snapshot.tasks
 
 
-def planted(folder: Path, name: str, source: str) -> Build:
+def planted(folder, name, source):
     """A build whose package is this text, run by this interpreter."""
     build = Build(name, folder / name)
     package = build.home / "pidscope"
@@ -106,12 +103,16 @@ def main(argv):
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
+def builds(tmp_path, monkeypatch):
+    """Makes an earlier build, and a present one with a fault; both are asked a few cases."""
     asked = [Case(("lookup", "-", "-J"), "5 x\n"), Case(("ps", "--bogus")), Case(("ps",))]
     monkeypatch.setattr(corpus_main, "cases", lambda proc: iter(asked))
+    return lambda *fault: [
+        planted(tmp_path, "earlier", ANSWERS),
+        planted(tmp_path, "present", ANSWERS.replace(*fault)),
+    ]
 
 
-@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(
     ("fault", "differing", "reworded"),
     [
@@ -124,24 +125,16 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
         (("'{\"number", "' {\"number"), 1, 2),
     ],
 )
-def test_a_planted_fault_is_found(
-    tmp_path: Path, fault: tuple[str, str], differing: int, reworded: int
-) -> None:
-    builds = [
-        planted(tmp_path, "earlier", ANSWERS),
-        planted(tmp_path, "present", ANSWERS.replace(*fault)),
-    ]
-    comparison = corpus_main.compared(builds, tmp_path, 1)
+def test_a_planted_fault_is_found(builds, tmp_path, fault, differing, reworded):
+    comparison = corpus_main.compared(builds(*fault), tmp_path, 1)
     assert len(comparison.differing) == differing
     assert comparison.reworded == reworded
     assert comparison.equal == 3 - differing - reworded
 
 
-@pytest.mark.usefixtures("few")
-def test_an_answer_has_its_input_status_and_both_outputs(tmp_path: Path) -> None:
-    other = ANSWERS.replace("return int", "return 5 + int")
-    builds = [planted(tmp_path, "earlier", ANSWERS), planted(tmp_path, "present", other)]
-    (_, new), (_, wrong), _ = corpus_main.compared(builds, tmp_path, 1).differing
+def test_an_answer_has_its_input_status_and_both_outputs(builds, tmp_path):
+    made = builds("return int", "return 5 + int")
+    (_, new), (_, wrong), _ = corpus_main.compared(made, tmp_path, 1).differing
     assert new == Answer(
         ["lookup", "-", "-J"],
         "5 x\n",
@@ -152,14 +145,11 @@ def test_an_answer_has_its_input_status_and_both_outputs(tmp_path: Path) -> None
     assert wrong.status == 6
 
 
-@pytest.mark.usefixtures("few")
-def test_a_build_that_does_not_run_is_named(tmp_path: Path) -> None:
-    good, bad = planted(tmp_path, "good", ANSWERS), planted(tmp_path, "bad", "import nothing_such")
-    with pytest.raises(BuildError, match="bad does not run: ModuleNotFoundError"):
-        corpus_main.compared([good, bad], tmp_path, 1)
+def test_a_build_that_does_not_run_is_named(builds, tmp_path):
+    with pytest.raises(BuildError, match="present does not run: ModuleNotFoundError"):
+        corpus_main.compared(builds("import os", "import nothing_such"), tmp_path, 1)
 
 
-@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(
     ("fault", "status", "kind"),
     [
@@ -167,41 +157,12 @@ def test_a_build_that_does_not_run_is_named(tmp_path: Path) -> None:
         (("1}", "2}"), 1, ["2 times:", '  - {"number": 1}', '  + {"number": 2}']),
     ],
 )
-def test_the_command(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    fault: tuple[str, str],
-    status: int,
-    kind: list[str],
-) -> None:
-    builds = [
-        planted(tmp_path, "earlier", ANSWERS),
-        planted(tmp_path, "present", ANSWERS.replace(*fault)),
-    ]
-    monkeypatch.setattr(corpus_main, "earlier_and_present", lambda revision: nullcontext(builds))
+def test_the_command(builds, monkeypatch, capsys, fault, status, kind):
+    made = builds(*fault)
+    monkeypatch.setattr(corpus_main, "earlier_and_present", lambda revision: nullcontext(made))
     assert corpus_main.main(["--against", "v1"]) == status
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].startswith("3 invocations: 0 equal, ")
     differing = [line for line in shown if line.startswith("DIFFERS")]
     assert differing == ["DIFFERS pidscope lookup - -J: exit code 0, now 0"] * status
     assert shown[-3:] == kind
-
-
-@pytest.mark.parametrize("arguments", [(), ("--against", "v1", "--every", "0"), ("more",)])
-def test_wrong_usage(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        corpus_main.main(arguments)
-    assert ended.value.code == 2
-    assert "scripts/corpus: error" in capsys.readouterr().err
-
-
-def test_the_command_prints_why_there_is_no_build(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refused(revision: str) -> None:
-        raise BuildError(f"no revision {revision!r}")
-
-    monkeypatch.setattr(corpus_main, "earlier_and_present", refused)
-    assert corpus_main.main(["--against", "nope"]) == 2
-    assert capsys.readouterr().err == "scripts/corpus: no revision 'nope'\n"

@@ -2,16 +2,17 @@
 
 import json
 import re
-import subprocess
+from unittest import mock
 
 import pytest
-from pidscope_dev.matrix import row, table, trial
+from pidscope_dev.matrix import table, trial
 
 from tests import CHECKOUT
+from tests.unit.scripts import run
 
-ALL = dict.fromkeys(row.MODES, row.YES)
-OLD = row.Row("5.10.0-46-cloud-amd64", "0.26.0", ALL)
-NEW = row.Row("6.12.117+deb13-cloud-amd64", "0.26.0", {**ALL, "kprobe": "EPERM"})
+ALL = dict.fromkeys(table.MODES, table.YES)
+OLD = table.Row("5.10.0-46-cloud-amd64", "0.26.0", ALL)
+NEW = table.Row("6.12.117+deb13-cloud-amd64", "0.26.0", {**ALL, "kprobe": "EPERM"})
 GOOD = {
     **dict.fromkeys(["missing", "ghost", "wrong", "ungrammatical"], 0),
     **{"type": "verification", "compared": 1, "probes": "kprobe", "cmd_status": 0},
@@ -19,20 +20,9 @@ GOOD = {
 }
 
 
-def matrix(*arguments, stdin=""):
-    return subprocess.run(
-        [CHECKOUT / "scripts" / "matrix", *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
 def test_rows_are_found_among_what_tests_say():
-    said = ["......", row.to_line(OLD), '{"type": "verification"}', "{", row.to_line(NEW), "ok"]
-    assert list(row.from_lines(said)) == [OLD, NEW]
+    said = ["......", table.to_line(OLD), '{"type": "verification"}', "{", table.to_line(NEW), "ok"]
+    assert list(table.from_lines(said)) == [OLD, NEW]
 
 
 @pytest.mark.parametrize(
@@ -45,19 +35,20 @@ def test_rows_are_found_among_what_tests_say():
     ],
 )
 def test_a_refusal_is_a_word(detail, word):
-    assert row.refusal(detail) == word
+    assert table.refusal(detail) == word
 
 
-def test_a_row_is_good_if_all_was_tried_and_nothing_wrong():
-    assert OLD.good
-    assert NEW.good
-    assert not OLD._replace(cells={**ALL, "fentry": row.WRONG}).good
-    assert not OLD._replace(cells={**ALL, "fentry": row.UNTRIED}).good
+@pytest.mark.parametrize(
+    ("cell", "good"),
+    [(table.YES, True), ("EPERM", True), (table.WRONG, False), (table.UNTRIED, False)],
+)
+def test_a_row_is_good_if_all_was_tried_and_nothing_wrong(cell, good):
+    assert OLD._replace(cells={**ALL, "fentry": cell}).good is good
 
 
 def test_the_table_is_sorted_by_version():
     newer_bcc = OLD._replace(bcc="0.37.0")
-    native = row.Row("6.18.44 (native)", "0.26.0", {**ALL, "fentry": "EPERM"})
+    native = table.Row("6.18.44 (native)", "0.26.0", {**ALL, "fentry": "EPERM"})
     between = OLD._replace(kernel="6.5.0-1-amd64")
     assert table.markdown([native, newer_bcc, NEW, between, OLD]) == (
         "| kernel | fentry | kprobe | tracepoint | task iterator | bcc |\n"
@@ -74,9 +65,11 @@ def test_the_same_kernel_and_bcc_twice_is_refused():
     twice = [OLD, NEW, OLD._replace(cells={**ALL, "fentry": "EPERM"})]
     with pytest.raises(ValueError, match=r"two rows of 5\.10\.0-46-cloud-amd64 with bcc 0\.26\.0"):
         table.markdown(twice)
-    done = matrix(stdin="".join(row.to_line(each) + "\n" for each in twice))
-    assert done.returncode == 1
-    assert done.stderr == "scripts/matrix: two rows of 5.10.0-46-cloud-amd64 with bcc 0.26.0\n"
+    done = run("matrix", input="".join(table.to_line(each) + "\n" for each in twice))
+    assert (done.returncode, done.stderr) == (
+        1,
+        "scripts/matrix: two rows of 5.10.0-46-cloud-amd64 with bcc 0.26.0\n",
+    )
 
 
 def test_it_is_written_between_its_marks_and_nowhere_else():
@@ -97,17 +90,16 @@ def test_without_its_marks_nothing_is_written(text):
 def test_the_readme_has_a_table_that_could_have_been_made():
     readme = (CHECKOUT / "README.md").read_text()
     begin, end = readme.index(f"{table.BEGIN}\n") + len(table.BEGIN) + 1, readme.index(table.END)
-    head, rule, *body = [line.split("|")[1:-1] for line in readme[begin:end].splitlines()]
-    assert [cell.strip() for cell in head] == [*table.HEAD]
-    assert rule == ["---"] * len(table.HEAD)
+    _head, _rule, *body = [line.split("|")[1:-1] for line in readme[begin:end].splitlines()]
     assert body
-    rows = []
-    for kernel, *cells, bcc in [[cell.strip() for cell in line] for line in body]:
-        assert re.fullmatch(r"\d+\.\d+\.\S+|\d+\.\d+(\.\d+)? \(native\)", kernel)
-        assert all(re.fullmatch(r"yes|no|E[A-Z0-9]+", cell) for cell in cells)
-        assert re.fullmatch(r"\d+\.\d+\.\d+", bcc)
-        rows.append(row.Row(kernel, bcc, dict(zip(row.MODES, cells))))
-    assert table.markdown(rows) == readme[begin:end]
+    rows = [
+        table.Row(kernel, bcc, dict(zip(table.MODES, cells)))
+        for kernel, *cells, bcc in [[cell.strip() for cell in line] for line in body]
+    ]
+    assert table.markdown(rows) == readme[begin:end]  # its head and its rule as well
+    line = r"(\d+\.\d+\.\S+|\d+\.\d+(\.\d+)? \(native\))( (yes|no|E[A-Z0-9]+))+ \d+\.\d+\.\d+"
+    said = [" ".join([row.kernel, *row.cells.values(), row.bcc]) for row in rows]
+    assert [row for row in said if not re.fullmatch(line, row)] == []
 
 
 @pytest.mark.parametrize(
@@ -156,11 +148,11 @@ def test_only_tracepoints_may_be_incomplete():
     assert not trial.passed("kprobe", 3, {}, 23)
 
 
-def said_by(answers, asked):
-    def pidscope(*arguments):
-        asked.append(arguments)
-        return answers[arguments[3] if "--probes" in arguments else "doctor"]
-
+@pytest.fixture
+def pidscope(monkeypatch):
+    """In the place of pidscope: what doctor and verify answer is for the test to set."""
+    pidscope = mock.Mock()
+    monkeypatch.setattr(trial, "_pidscope", pidscope)
     return pidscope
 
 
@@ -168,51 +160,41 @@ def check(name, ok, detail="all hooks attach"):
     return {"name": name, "ok": ok, "detail": detail}
 
 
-def test_each_mode_that_doctor_finds_is_verified_on_its_own(monkeypatch):
-    asked = []
-    checks = [
-        check("bcc", True, "0.26.0 in /somewhere"),
-        check("fentry", False, "attach_pid: EPERM (Operation not permitted)"),
-        check("kprobe", True),
-        check("tracepoint", True),
-        check("task iterator", True),
+BCC = check("bcc", True, "0.26.0 in /somewhere")
+
+
+def test_each_mode_that_doctor_finds_is_verified_on_its_own(pidscope):
+    refused = check("fentry", False, "attach_pid: EPERM (Operation not permitted)")
+    found = [check(name, True) for name in ("kprobe", "tracepoint", "task iterator")]
+    pidscope.side_effect = [
+        (0, {"checks": [BCC, refused, *found]}),
+        (0, GOOD),
+        (1, {**GOOD, "probes": "tracepoint", "wrong": 1}),
     ]
-    answers = {
-        "doctor": (0, {"checks": checks}),
-        "kprobe": (0, GOOD),
-        "tracepoint": (1, {**GOOD, "probes": "tracepoint", "wrong": 1}),
-    }
-    monkeypatch.setattr(trial, "_pidscope", said_by(answers, asked))
-    made = trial.tried(native=False)
-    assert made.cells == {
+    assert trial.tried(native=False).cells == {
         "fentry": "EPERM",
         "kprobe": "yes",
         "tracepoint": "WRONG",
         "task iterator": "yes",
     }
-    assert [arguments[0] for arguments in asked] == ["doctor", "verify", "verify"]
+    verify = [
+        mock.call("verify", "-J", "--probes", way, "--", *trial.WORKLOAD)
+        for way in ("kprobe", "tracepoint")
+    ]
+    assert pidscope.call_args_list == [mock.call("doctor", "-J"), *verify]
 
 
-def test_what_doctor_does_not_know_is_untried(monkeypatch):
-    answers = {"doctor": (3, {"checks": [check("bcc", True, "0.26.0 in /somewhere")]})}
-    monkeypatch.setattr(trial, "_pidscope", said_by(answers, []))
+def test_what_doctor_does_not_know_is_untried(pidscope):
+    pidscope.return_value = 3, {"checks": [BCC]}
     made = trial.tried(native=False)
     assert {*made.cells.values()} == {"untried"}
     assert not made.good
 
 
 def test_the_script_prints_the_table_and_judges_the_rows(tmp_path):
-    (tmp_path / "said").write_text(f"..\n{row.to_line(NEW)}\n")
-    done = matrix(str(tmp_path / "said"))
-    assert done.returncode == 0
-    assert done.stdout == table.markdown([NEW])
-    wrong = NEW._replace(cells={**ALL, "fentry": row.WRONG})
-    assert matrix(stdin=row.to_line(wrong) + "\n").returncode == 1
-    assert matrix(stdin=json.dumps({"type": "other"})).returncode == 1
-
-
-def test_its_help_has_examples():
-    done = matrix("--help")
-    assert done.returncode == 0
-    assert "examples:" in done.stdout
-    assert matrix("--sideways").returncode == 2
+    (tmp_path / "said").write_text(f"..\n{table.to_line(NEW)}\n")
+    done = run("matrix", tmp_path / "said")
+    assert (done.returncode, done.stdout) == (0, table.markdown([NEW]))
+    wrong = NEW._replace(cells={**ALL, "fentry": table.WRONG})
+    assert run("matrix", input=table.to_line(wrong) + "\n").returncode == 1
+    assert run("matrix", input=json.dumps({"type": "other"})).returncode == 1

@@ -1,11 +1,6 @@
 """What runs real containers: nobody waits for a runtime or for a container without limit."""
 
-from __future__ import annotations
-
 import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import IO
 
 import pytest
 from pidscope_dev.containers import runtime as runtime_module
@@ -14,13 +9,13 @@ from pidscope_dev.containers.runtime import Runtime, RuntimeFailed, read_line
 
 
 @pytest.fixture
-def pipe() -> Iterator[tuple[IO[bytes], int]]:
+def pipe():
     reading, writing = os.pipe()
     with open(reading, "rb", buffering=0) as output:
         yield output, writing
 
 
-def test_lines_are_read_one_by_one_until_the_end(pipe: tuple[IO[bytes], int]) -> None:
+def test_lines_are_read_one_by_one_until_the_end(pipe):
     output, writing = pipe
     os.write(writing, b"17\nlast")
     os.close(writing)
@@ -28,7 +23,7 @@ def test_lines_are_read_one_by_one_until_the_end(pipe: tuple[IO[bytes], int]) ->
 
 
 @pytest.mark.parametrize("written", [b"", b"half a li"])
-def test_a_container_that_is_silent_is_named(pipe: tuple[IO[bytes], int], written: bytes) -> None:
+def test_a_container_that_is_silent_is_named(pipe, written):
     output, writing = pipe
     os.write(writing, written)
     with pytest.raises(
@@ -38,9 +33,7 @@ def test_a_container_that_is_silent_is_named(pipe: tuple[IO[bytes], int], writte
     os.close(writing)
 
 
-def test_a_runtime_that_does_not_end_is_killed_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_runtime_that_does_not_end_is_killed_and_named(tmp_path, monkeypatch):
     stuck = tmp_path / "runc"
     stuck.write_text('#!/bin/sh\necho "begun" >&2\n[ "$3" = delete ] || exec sleep 1000\n')
     stuck.chmod(0o755)

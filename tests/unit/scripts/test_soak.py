@@ -1,7 +1,5 @@
 """The witness of scripts/soak sees verdicts that are given too early, and bugs are told."""
 
-from __future__ import annotations
-
 import os
 import signal
 from pathlib import Path
@@ -19,18 +17,22 @@ from tests.unit.watched import Watch
 
 
 @pytest.fixture
-def w() -> Watch:
+def w():
     return Watch(seed=3, acts=40)
 
 
-def lose_some(w: Watch) -> None:
+@pytest.fixture
+def witness(w):
+    return Witness(w.session.world)
+
+
+def lose_some(w):
     w.world.lose = lambda event: True
     w.end(w.fork(w.kernel.init))
     w.world.lose = never
 
 
-def test_losses_that_are_heeded_are_no_wrong(w: Watch) -> None:
-    witness = Witness(w.session.world)
+def test_losses_that_are_heeded_are_no_wrong(w, witness):
     for _ in range(3):
         lose_some(w)
         witness.judge()
@@ -39,8 +41,7 @@ def test_losses_that_are_heeded_are_no_wrong(w: Watch) -> None:
     assert witness.session.starts == 3 and witness.lost == w.session.world.lost > 0
 
 
-def test_a_verdict_while_suspect_is_told(w: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    witness = Witness(w.session.world)
+def test_a_verdict_while_suspect_is_told(w, witness, monkeypatch):
     witness.judge()
     monkeypatch.setattr(Session, "_doubt", lambda session: None)
     lose_some(w)
@@ -48,31 +49,28 @@ def test_a_verdict_while_suspect_is_told(w: Watch, monkeypatch: pytest.MonkeyPat
     assert witness.wrongs and "judged while suspect" in witness.wrongs[0]
 
 
-def test_a_bug_is_told_and_not_kept(w: Watch) -> None:
-    witness = Witness(w.session.world)
+def test_a_bug_is_told_and_not_kept(witness):
     witness.judge()
-    assert witness.session.table is not None
-    number = max(n for n, pid in witness.session.table.root.pids.items() if pid.task is not None)
-    del witness.session.table.root.pids[number]
+    pids = witness.session.table.root.pids
+    del pids[max(number for number, pid in pids.items() if pid.task is not None)]
     witness.judge()
     assert [wrong.split()[0] for wrong in witness.wrongs] == ["MISSING"]
     assert witness.bugs == [] and witness.disagreed and not witness.good
 
 
-def test_every_stress_is_made_of_workloads() -> None:
+def test_every_stress_is_made_of_workloads():
     known = {workload.name for workload in WORKLOADS} | {"all"}
     for stress in STRESSES.values():
         assert stress.load and {workload[0] for workload in stress.load} <= known
         assert not (stress.loses and stress.outlives)
 
 
-def test_a_judgement_of_a_suspect_table_is_no_verdict(w: Watch) -> None:
-    witness = Witness(w.session.world)
+def test_a_judgement_of_a_suspect_table_is_no_verdict(witness):
     witness.add(Judgement(1, Verdict.UNJUDGED, "suspect"))
     assert witness.wrongs == [] and witness.compared == 0
 
 
-def test_who_stops_the_collector_continues_it_when_told_to_end() -> None:
+def test_who_stops_the_collector_continues_it_when_told_to_end():
     """A stopper that ended between SIGSTOP and SIGCONT left a soak hanging for good."""
     collector = os.fork()
     if collector == 0:
