@@ -35,17 +35,14 @@ def _ours(way: str) -> Iterator[Drain]:
 
 @contextlib.contextmanager
 def _callback(way: str) -> Iterator[Drain]:
-    program = Program(way, steps=False)
-    module = program._module  # the same programs, read as bcc's manual has it
 
     def decoded(_context: object, data: int, size: int) -> None:
         decode(ctypes.string_at(data, size))
 
-    module[b"events"].open_ring_buffer(decoded)
-    try:
+    with contextlib.closing(Program(way, steps=False)) as program:
+        module = program._module  # the same programs, read as bcc's manual has it
+        module[b"events"].open_ring_buffer(decoded)
         yield module.ring_buffer_consume
-    finally:
-        program.close()
 
 
 _KINDS = {OURS: _ours, CALLBACK: _callback}

@@ -11,8 +11,8 @@ from functools import partial
 from pidscope.wire.hooks import TRACEPOINT
 from pidscope_dev.bench.collector import CALLBACK, OURS
 from pidscope_dev.bench.programs import compiled
-from pidscope_dev.bench.row import Goal, Row
-from pidscope_dev.bench.taken import Taken, Unable, in_turn
+from pidscope_dev.bench.row import Goal
+from pidscope_dev.bench.taken import Asked, Taken, Unable, in_turn
 
 
 def _measure(way: str, lives: int, repetitions: int) -> Taken:
@@ -62,12 +62,9 @@ def _ended(process: subprocess.Popen[bytes]) -> Unable:
     return Unable("".join(lines[-1:]) or f"the collector ended with {process.wait()}")
 
 
-def _rows(taken: Taken, goal: Goal) -> list[Row]:
-    what = "CPU of the collector per process born and gone, table included"
-    return [taken.row(what, "µs", OURS, CALLBACK, goal)]
-
-
 measure = partial(_measure, TRACEPOINT, lives=10_000, repetitions=5)
-rows = partial(_rows, goal=Goal(1 / 2))
 measure_functions = partial(_measure, "fentry", lives=1_000, repetitions=3)
-function_rows = partial(_rows, goal=Goal(1 / 10))
+
+_WHAT = "CPU of the collector per process born and gone, table included"
+ROWS = (Asked(_WHAT, "µs", OURS, CALLBACK, Goal(1 / 2)),)
+FUNCTION_ROWS = (Asked(_WHAT, "µs", OURS, CALLBACK, Goal(1 / 10)),)

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pidscope_dev.bench.replay import Recording, Replay, cpu_ns, crowd, inner_number, storm
-from pidscope_dev.bench.row import By, Goal, Row
-from pidscope_dev.bench.taken import Taken, figures_in_turn, in_turn
+from pidscope_dev.bench.row import By, Goal
+from pidscope_dev.bench.taken import Asked, Taken, figures_in_turn, in_turn
 
 SMALLEST, BIGGEST = 1_000, 1_000_000
 SIZES = (SMALLEST, 10_000, 100_000, BIGGEST)
@@ -118,42 +118,37 @@ def name(count: int) -> str:
     return f"of {count:,}"
 
 
-def lookup_rows(taken: Taken) -> list[Row]:
-    """The biggest table against the smallest: of any task, out of no cache, and of tasks in one."""
-    goal = Goal(1.5)
-    return [
-        _against_smallest(taken, "ns_per_lookup", BIGGEST, "look-up of anyone", goal),
-        _against_smallest(
-            taken, "ns_per_repeated_lookup", BIGGEST, "look-up of the same 1,000 tasks", goal
-        ),
-    ]
-
-
-def memory_rows(taken: Taken) -> list[Row]:
-    """Bytes of anonymous memory."""
-    what = f"memory per live task at depth 2, {BIGGEST:,} tasks"
-    return [
-        taken.row(what, "bytes", name(BIGGEST), "", Goal(800), By.VALUE, figure="bytes_per_task")
-    ]
-
-
-def growth_rows(taken: Taken) -> list[Row]:
-    """Each size against the smallest: 1 is linear."""
-    what, goal = "cost of a birth as tasks grow", Goal(_LINEAR)
-    return [_against_smallest(taken, "ns_per_birth", size, what, goal) for size in SIZES[1:]]
-
-
-def event_rows(taken: Taken) -> list[Row]:
-    """Each number of events against the fewest: 1 is linear."""
-    what, goal = "cost of an event as events grow", Goal(_LINEAR)
-    return [_against_smallest(taken, "", count, what, goal, _FEWEST) for count in _EVENTS[1:]]
-
-
 def _against_smallest(
-    taken: Taken, figure: str, size: int, what: str, goal: Goal, smallest: int = SMALLEST
-) -> Row:
-    row = taken.row(what, "ns", name(size), name(smallest), goal, figure=figure)
-    return row._replace(label=f"{size:,} against {smallest:,}")
+    what: str, figure: str, size: int, goal: Goal, smallest: int = SMALLEST
+) -> Asked:
+    label = f"{size:,} against {smallest:,}"
+    return Asked(what, "ns", name(size), name(smallest), goal, figure=figure, label=label)
+
+
+# Of any task, out of no cache, and of tasks in one.
+LOOKUP_ROWS = (
+    _against_smallest("look-up of anyone", "ns_per_lookup", BIGGEST, Goal(1.5)),
+    _against_smallest(
+        "look-up of the same 1,000 tasks", "ns_per_repeated_lookup", BIGGEST, Goal(1.5)
+    ),
+)
+MEMORY_ROWS = (
+    Asked(
+        *(f"memory per live task at depth 2, {BIGGEST:,} tasks", "bytes", name(BIGGEST)),
+        goal=Goal(800),
+        by=By.VALUE,
+        figure="bytes_per_task",
+    ),
+)
+# 1 is linear.
+GROWTH_ROWS = [
+    _against_smallest("cost of a birth as tasks grow", "ns_per_birth", size, Goal(_LINEAR))
+    for size in SIZES[1:]
+]
+EVENT_ROWS = [
+    _against_smallest("cost of an event as events grow", "", count, Goal(_LINEAR), _FEWEST)
+    for count in _EVENTS[1:]
+]
 
 
 if __name__ == "__main__":

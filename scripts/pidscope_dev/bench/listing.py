@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from pidscope_dev.bench.programs import crowd, find, pidscope, wall_ms
-from pidscope_dev.bench.row import By, Goal, Row
-from pidscope_dev.bench.taken import Take, Taken, in_turn
+from pidscope_dev.bench.row import By, Goal
+from pidscope_dev.bench.taken import Asked, Take, Taken, in_turn
 
 PROCESSES, _CONTAINERS = 5_000, 10
 OURS, LSNS, PS, PSUTIL, BARE = "pidscope ps", "lsns -t pid", "procps ps", "psutil", "bare Python"
@@ -50,21 +50,16 @@ def _peer(program: str, package: str, *arguments: str) -> Take:
     return lambda: wall_ms([find(program, package), *arguments])
 
 
-def crowd_rows(taken: Taken) -> list[Row]:
-    """Against each peer; but for drgn none of them has all numbers."""
-    what = f"ps of {PROCESSES:,} processes, every number at every level"
-    return [
-        taken.row(what, "ms", OURS, LSNS, Goal(1)),
-        taken.row(what, "ms", OURS, PSUTIL, Goal(1 / 5)),
-        taken.row(what, "ms", OURS, PS),
-        taken.row(what, "ms", OURS, DRGN),
-    ]
-
-
-def idle_rows(taken: Taken) -> list[Row]:
-    """How much later than Python itself it ends."""
-    what = "ps on an idle host, start to end"
-    return [
-        taken.row(what, "ms", OURS, BARE, Goal(100), By.DIFFERENCE),
-        taken.row(what, "ms", OURS, LSNS),
-    ]
+# But for drgn none of the peers has all numbers.
+_CROWD = f"ps of {PROCESSES:,} processes, every number at every level"
+CROWD_ROWS = (
+    Asked(_CROWD, "ms", OURS, LSNS, Goal(1)),
+    Asked(_CROWD, "ms", OURS, PSUTIL, Goal(1 / 5)),
+    Asked(_CROWD, "ms", OURS, PS),
+    Asked(_CROWD, "ms", OURS, DRGN),
+)
+_IDLE = "ps on an idle host, start to end"
+IDLE_ROWS = (
+    Asked(_IDLE, "ms", OURS, BARE, Goal(100), By.DIFFERENCE),  # how much later than Python itself
+    Asked(_IDLE, "ms", OURS, LSNS),
+)

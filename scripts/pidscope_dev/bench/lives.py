@@ -7,8 +7,8 @@ import subprocess
 
 from pidscope_dev.bench.programs import compiled
 from pidscope_dev.bench.replay import Replay, cpu_ns, storm
-from pidscope_dev.bench.row import By, Goal, Row
-from pidscope_dev.bench.taken import Taken, in_turn
+from pidscope_dev.bench.row import By, Goal
+from pidscope_dev.bench.taken import Asked, Taken, in_turn
 
 _LIVES = 100_000
 _FORKS = 3_000  # of one core, in one repetition
@@ -38,11 +38,8 @@ def _fork_rate(loops: str) -> float:
     return sum(1e9 / float(loop.communicate()[0]) for loop in running)
 
 
-def rows(taken: Taken) -> list[Row]:
-    """The rate itself, and against the machine's."""
-    what = "births and releases at depth 2: drained, decoded, applied"
-    unit = "lives/s"
-    return [
-        taken.row(what, unit, OURS, goal=Goal(200_000, at_least=True), by=By.VALUE),
-        taken.row(what, unit, OURS, FORKS, Goal(5, at_least=True)),
-    ]
+_WHAT = "births and releases at depth 2: drained, decoded, applied"
+ROWS = (
+    Asked(_WHAT, "lives/s", OURS, goal=Goal(200_000, at_least=True), by=By.VALUE),
+    Asked(_WHAT, "lives/s", OURS, FORKS, Goal(5, at_least=True)),
+)

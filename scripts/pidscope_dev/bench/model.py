@@ -14,8 +14,7 @@ from pidscope.wire.decode import decode
 from pidscope.wire.encode import encode
 from pidscope_dev.bench.programs import compiled, cpu_ns_of
 from pidscope_dev.bench.replay import cpu_ns
-from pidscope_dev.bench.row import Row
-from pidscope_dev.bench.taken import Take, Taken, in_turn
+from pidscope_dev.bench.taken import Asked, Take, Taken, in_turn
 
 _LIVES = 5_000
 MODEL, WIRE, KERNEL = "the model", "the model, to bytes and back", "forks of one core"
@@ -63,6 +62,4 @@ def _through_the_wire(event: Event) -> None:
     decode(encode(event))
 
 
-def rows(taken: Taken) -> list[Row]:
-    """Both against the kernel; there is no goal."""
-    return [taken.row(f"lives in {ours}", "lives/s", ours, KERNEL) for ours in (MODEL, WIRE)]
+ROWS = [Asked(f"lives in {ours}", "lives/s", ours, KERNEL) for ours in (MODEL, WIRE)]

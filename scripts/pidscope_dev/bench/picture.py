@@ -113,11 +113,14 @@ def _x(score: float) -> float:
 
 
 def _scale() -> Iterator[str]:
-    yield _text(_x(0.1), _TOP - 14, "10 times short of it", "dim", "middle")
-    yield _text(_x(1), _TOP - 14, "goal", "ink what", "middle")
-    yield _text(_x(10), _TOP - 14, "10 times better", "dim", "middle")
-    yield _text(_RIGHT + 16, _TOP - 14, "measured", "dim")
-    yield _text(_WIDTH - 24, _TOP - 14, "goal", "dim", "end")
+    for x, words, style, anchor in (
+        (_x(0.1), "10 times short of it", "dim", "middle"),
+        (_x(1), "goal", "ink what", "middle"),
+        (_x(10), "10 times better", "dim", "middle"),
+        (_RIGHT + 16, "measured", "dim", "start"),
+        (_WIDTH - 24, "goal", "dim", "end"),
+    ):
+        yield _text(x, _TOP - 14, words, style, anchor)
 
 
 def _ruled(top: int) -> Iterator[str]:

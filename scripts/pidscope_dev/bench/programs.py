@@ -78,10 +78,8 @@ def attached() -> Iterator[Program]:
         program = Program(TRACEPOINT, steps=False)
     except PidscopeError as error:
         raise Unable(str(error)) from error
-    try:
+    with contextlib.closing(program):
         yield program
-    finally:
-        program.close()
 
 
 def cpu_ns_of(loop: Sequence[str]) -> float:

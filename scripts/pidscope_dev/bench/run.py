@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Callable
 
 from pidscope.errors import PidscopeError
@@ -30,7 +30,7 @@ def here(sections: Sequence[Section]) -> list[Row]:
         if section.measure not in taken:
             _say(section.name)
             taken[section.measure] = _taken(section, refusal)
-        made = section.rows(taken[section.measure])
+        made = map(taken[section.measure].row, section.rows)
         kernel = kernel_name(os.uname().release)
         rows += [row._replace(section=section.name, kernel=kernel) for row in made]
     return rows
@@ -80,16 +80,14 @@ def _in_vm(sections: Sequence[Section]) -> list[Row]:
     try:
         made = json.loads(done.stdout.splitlines()[-1])["rows"]
     except (IndexError, ValueError):
-        return list(_without(sections, f"scripts/vm ended with {done.returncode}, without rows"))
+        nothing = Taken({}, otherwise=f"scripts/vm ended with {done.returncode}, without rows")
+        return [
+            nothing.row(asked)._replace(section=section.name)
+            for section in sections
+            for asked in section.rows
+        ]
     rows = map(from_json, made)
     return [row._replace(kernel=f"{row.kernel} in a VM") for row in rows]
-
-
-def _without(sections: Sequence[Section], why: str) -> Iterator[Row]:
-    """The rows as they are if nothing could be measured."""
-    for section in sections:
-        for row in section.rows(Taken({}, otherwise=why)):
-            yield row._replace(section=section.name)
 
 
 def _say(what: str) -> None:

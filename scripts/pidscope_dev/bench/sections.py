@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
 from pidscope_dev.bench import drain, growth, listing, lives, model, snapshots, syscalls, watched
-from pidscope_dev.bench.row import Row
-from pidscope_dev.bench.taken import Taken
+from pidscope_dev.bench.taken import Asked, Taken
 
 
 class Section(NamedTuple):
@@ -19,52 +19,52 @@ class Section(NamedTuple):
     name: str
     summary: str
     measure: Callable[[], Taken]
-    rows: Callable[[Taken], list[Row]]
+    rows: Sequence[Asked]
     functions: bool = False
 
 
 SECTIONS = (
-    Section("lives", "lives a second from a recorded fork storm", lives.measure, lives.rows),
-    Section("drain", "the collector's CPU time, tracepoint mode", drain.measure, drain.rows),
+    Section("lives", "lives a second from a recorded fork storm", lives.measure, lives.ROWS),
+    Section("drain", "the collector's CPU time, tracepoint mode", drain.measure, drain.ROWS),
     Section(
         "drain-functions",
         "the same with function hooks",
         drain.measure_functions,
-        drain.function_rows,
+        drain.FUNCTION_ROWS,
         True,
     ),
-    Section("hooks", "time in all hooks, tracepoint mode", watched.measure, watched.hook_rows),
+    Section("hooks", "time in all hooks, tracepoint mode", watched.measure, watched.HOOK_ROWS),
     Section(
         "hooks-functions",
         "the same of every watcher",
         watched.measure_functions,
-        watched.hook_rows_functions,
+        watched.HOOK_ROWS_FUNCTIONS,
         True,
     ),
-    Section("loop", "fork+exec+wait, tracepoint mode", watched.measure, watched.loop_rows),
+    Section("loop", "fork+exec+wait, tracepoint mode", watched.measure, watched.LOOP_ROWS),
     Section(
         "loop-functions",
         "the same with every watcher",
         watched.measure_functions,
-        watched.loop_rows_functions,
+        watched.LOOP_ROWS_FUNCTIONS,
         True,
     ),
-    Section("syscalls", "other system calls, tracepoint mode", syscalls.measure, syscalls.rows),
-    Section("ps", "listing 5,000 processes", listing.measure_crowd, listing.crowd_rows),
-    Section("snapshot", "all tasks by the iterator", snapshots.measure, snapshots.rows),
-    Section("lookup", "one task of a million", growth.measure, growth.lookup_rows),
-    Section("memory", "bytes per live task", growth.measure, growth.memory_rows),
-    Section("start", "ps on an idle host", listing.measure_idle, listing.idle_rows),
+    Section("syscalls", "other system calls, tracepoint mode", syscalls.measure, syscalls.ROWS),
+    Section("ps", "listing 5,000 processes", listing.measure_crowd, listing.CROWD_ROWS),
+    Section("snapshot", "all tasks by the iterator", snapshots.measure, snapshots.ROWS),
+    Section("lookup", "one task of a million", growth.measure, growth.LOOKUP_ROWS),
+    Section("memory", "bytes per live task", growth.measure, growth.MEMORY_ROWS),
+    Section("start", "ps on an idle host", listing.measure_idle, listing.IDLE_ROWS),
     Section(
         "live-start",
         "from the command to the first event",
         watched.measure_functions,
-        watched.start_rows,
+        watched.START_ROWS,
         True,
     ),
-    Section("tasks", "the cost of a birth as tasks grow", growth.measure, growth.growth_rows),
+    Section("tasks", "the cost of a birth as tasks grow", growth.measure, growth.GROWTH_ROWS),
     Section(
-        "events", "the cost of an event as events grow", growth.measure_events, growth.event_rows
+        "events", "the cost of an event as events grow", growth.measure_events, growth.EVENT_ROWS
     ),
-    Section("model", "the model's lives, without a goal", model.measure, model.rows),
+    Section("model", "the model's lives, without a goal", model.measure, model.ROWS),
 )

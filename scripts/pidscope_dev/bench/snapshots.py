@@ -12,8 +12,8 @@ from pidscope.snapshot import Snapshot
 from pidscope.table.snapshot_rows import Row as TaskRow
 from pidscope.table.snapshot_rows import rows as rows_of
 from pidscope_dev.bench.programs import attached, crowd
-from pidscope_dev.bench.row import Goal, Row
-from pidscope_dev.bench.taken import Taken, Unable, in_turn
+from pidscope_dev.bench.row import Goal
+from pidscope_dev.bench.taken import Asked, Taken, Unable, in_turn
 
 TASKS, _CONTAINERS = 5_000, 10
 ITERATOR, PROC = "task iterator", "/proc"
@@ -57,7 +57,4 @@ def _ms(read: Callable[[], object]) -> float:
     return (time.perf_counter() - begun) * 1e3
 
 
-def rows(taken: Taken) -> list[Row]:
-    """The iterator against /proc."""
-    what = f"snapshot of {TASKS:,} tasks, the same rows"
-    return [taken.row(what, "ms", ITERATOR, PROC, Goal(1 / 20))]
+ROWS = (Asked(f"snapshot of {TASKS:,} tasks, the same rows", "ms", ITERATOR, PROC, Goal(1 / 20)),)

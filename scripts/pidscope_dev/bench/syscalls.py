@@ -12,8 +12,8 @@ from functools import partial
 from typing import Callable
 
 from pidscope_dev.bench.programs import attached, compiled, cpu_ns_of
-from pidscope_dev.bench.row import Goal, Row
-from pidscope_dev.bench.taken import Taken, Unable, in_turn
+from pidscope_dev.bench.row import Goal
+from pidscope_dev.bench.taken import Asked, Taken, Unable, in_turn
 
 BARE, OURS, SYSCALLS = "nothing attached", "tracepoint mode", "tracepoints of setpgid and setsid"
 _GETPPIDS = "700000"
@@ -82,11 +82,8 @@ def _ids() -> list[int]:
     return [int(word) for word in done.stdout.split()]
 
 
-def rows(taken: Taken) -> list[Row]:
-    """Tracepoint mode, and what it would cost to see setpgid and setsid at once."""
-    what = "getppid loop, tracepoint mode attached"
-    without = "getppid loop, as it would be if setpgid and setsid were watched"
-    return [
-        taken.row(what, "ns", OURS, BARE, Goal(1.05)),
-        taken.row(without, "ns", SYSCALLS, BARE),
-    ]
+_WITHOUT = "getppid loop, as it would be if setpgid and setsid were watched"
+ROWS = (
+    Asked("getppid loop, tracepoint mode attached", "ns", OURS, BARE, Goal(1.05)),
+    Asked(_WITHOUT, "ns", SYSCALLS, BARE),
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from pidscope_dev.bench.row import By, Goal, Row
 
@@ -16,6 +16,19 @@ Samples = Mapping[tuple[str, str], Sequence[float]]  # of a contender's figure
 
 class Unable(Exception):
     """This host does not allow a measurement, or lacks what it needs; the message gives why."""
+
+
+class Asked(NamedTuple):
+    """A row to be made of samples: ours against a peer's, or against the goal itself."""
+
+    what: str
+    unit: str
+    ours: str
+    peer: str = ""
+    goal: Goal | None = None
+    by: By = By.RATIO
+    figure: str = ""  # among those of a contender
+    label: str = ""  # in place of the peer's name
 
 
 class Taken:
@@ -42,21 +55,13 @@ class Taken:
             return ""
         return self._unable.get(name, self._otherwise)
 
-    def row(
-        self,
-        what: str,
-        unit: str,
-        ours: str,
-        peer: str = "",
-        goal: Goal | None = None,
-        by: By = By.RATIO,
-        figure: str = "",
-    ) -> Row:
-        """The comparison of two of them, or of one with the goal itself."""
+    def row(self, asked: Asked) -> Row:
+        """The row that is asked for; without samples, why there are none."""
+        what, unit, ours, peer, goal, by, figure, label = asked
         names = (ours, peer) if peer else (ours,)
         unable = next(filter(None, (self.why_not(name, figure) for name in names)), "")
-        sides = [() if unable else self.samples(name, figure) for name in (ours, peer)]
-        return Row(what, unit, sides[0], sides[1], peer, goal, by, unable)
+        mine, theirs = (() if unable else self.samples(name, figure) for name in (ours, peer))
+        return Row(what, unit, mine, theirs, label or peer, goal, by, unable)
 
 
 def in_turn(contenders: Mapping[str, Take], repetitions: int = REPETITIONS) -> Taken:
