@@ -11,8 +11,9 @@ import re
 import subprocess
 from pathlib import Path
 
-from . import bccs, kernels, runtimes, versions
+from . import packages
 from .errors import VmError
+from .packages import Offer
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 MIRROR = "http://deb.debian.org/debian"
@@ -74,37 +75,28 @@ class Archive:
         """
         return self._run("apt-get", "update", "-q").stderr
 
-    def kernel_offers(self) -> list[kernels.Kernel]:
+    def kernel_offers(self) -> list[Offer]:
         """Return each kernel image that the lists offer."""
         names = self._run("apt-cache", "pkgnames", "linux-image-").stdout.split()
-        images = sorted(filter(kernels.is_image, names))
-        if not images:
-            return []
-        return kernels.parse_madison(self._run("apt-cache", "madison", *images).stdout)
+        images = sorted(filter(packages.flavour_of, names))
+        return self.offers(*images) if images else []
 
-    def bcc_offers(self) -> list[versions.Offer]:
-        """Return every bcc that the lists offer."""
-        return self._offers(bccs.LIBRARY)
+    def offers(self, *names: str) -> list[Offer]:
+        """Return every version of these packages that the lists offer."""
+        return list(packages.parse_madison(self._run("apt-cache", "madison", *names).stdout))
 
-    def runtime_offers(self) -> list[versions.Offer]:
-        """Return every runc that the lists offer."""
-        return self._offers(runtimes.NAMES[0])
-
-    def _offers(self, package: str) -> list[versions.Offer]:
-        return list(versions.parse_madison(self._run("apt-cache", "madison", package).stdout))
-
-    def fetch_runtimes(self, suite: str, target: Path) -> None:
+    def fetch_runtimes(self, runc: Offer, target: Path) -> None:
         """Download runc, crun and their libraries, and unpack them below target. Raises VmError."""
-        names = (*runtimes.NAMES, *runtimes.LIBRARIES)
-        self._fetch([f"{name}/{suite}" for name in names], target)
+        names = (*packages.RUNTIMES, *packages.RUNTIME_LIBRARIES)
+        self._fetch([f"{name}/{runc.suite}" for name in names], target)
 
-    def fetch_kernel(self, kernel: kernels.Kernel, target: Path) -> None:
+    def fetch_kernel(self, kernel: Offer, target: Path) -> None:
         """Download a kernel's packages and unpack them below target. Raises VmError."""
         record = self._run("apt-cache", "show", f"{kernel.package}={kernel.version}").stdout
-        parts = [(kernel.package, kernel.version), *kernels.split_packages(record)]
+        parts = [(kernel.package, kernel.version), *packages.parts_of_image(record)]
         self._fetch([f"{name}={version}" for name, version in parts], target)
 
-    def fetch_bcc(self, bcc: versions.Offer, target: Path) -> None:
+    def fetch_bcc(self, bcc: Offer, target: Path) -> None:
         """Download a bcc and every library that it needs, and unpack them below target.
 
         Raises VmError.
@@ -113,24 +105,24 @@ class Archive:
         # With an empty list of installed packages: everything down to the C library.
         plan = ("install", "--simulate", "--no-install-recommends", f"--target-release={bcc.suite}")
         done = self._run("apt-get", *plan, library)
-        parts = bccs.planned(done.stdout)
+        parts = packages.planned(done.stdout)
         if done.returncode or not parts:
             raise VmError(f"apt cannot tell what {library} needs:\n{done.stderr.strip()}")
         names = [f"{name}={version}" for name, version in parts]
-        self._fetch([*names, f"{bccs.BINDING}/{bcc.suite}"], target)
+        self._fetch([*names, f"{packages.BCC_BINDING}/{bcc.suite}"], target)
         if not {path.name for path in target.iterdir()} <= {"usr", "etc"}:
             raise VmError(f"{library} is older than Debian 13: it does not lie in /usr alone")
 
     def _fetch(self, names: list[str], target: Path) -> None:
         done = self._run("apt-get", "download", "-q", *names, cwd=target)
-        packages = sorted(target.glob("*.deb"))
-        if done.returncode or len(packages) != len(names):
+        files = sorted(target.glob("*.deb"))
+        if done.returncode or len(files) != len(names):
             raise VmError(f"apt could not download {' '.join(names)}:\n{done.stderr.strip()}")
-        for package in packages:
-            unpacked = _call(["dpkg-deb", "-x", str(package), str(target)])
+        for file in files:
+            unpacked = _call(["dpkg-deb", "-x", str(file), str(target)])
             if unpacked.returncode:
-                raise VmError(f"cannot unpack {package.name}: {unpacked.stderr.strip()}")
-            package.unlink()
+                raise VmError(f"cannot unpack {file.name}: {unpacked.stderr.strip()}")
+            file.unlink()
 
     def _run(
         self, program: str, *arguments: str, cwd: Path | None = None

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import FrameType
 
 from pidscope_dev import CHECKOUT
-from pidscope_dev.vm import cache, initramfs, qemu, requirements, session, share, store, versions
+from pidscope_dev.arguments import Arguments, command_line
+from pidscope_dev.vm import cache, initramfs, packages, qemu, requirements, session, share, store
 from pidscope_dev.vm.errors import UsageError, VmError
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -54,51 +55,71 @@ examples:
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of everything before the ``--``."""
-    made = argparse.ArgumentParser(
-        prog="scripts/vm",
-        usage=USAGE,
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = made.add_argument
-    add("--kernel", default="6.1", metavar="VERSION", help="such as 5.10 or newest (default: 6.1)")
-    bcc = "lay the archive's libbcc, such as 0.35 or newest, over the machine's programs"
-    add("--bcc", metavar="VERSION", help=bcc)
-    add("--oci", action="store_true", help="give CMD runc and crun of this machine's Debian")
-    add("--cpus", type=int, default=2, metavar="N", help="(default: 2)")
-    add("--memory", type=int, default=2048, metavar="MIB", help="in MiB (default: 2048)")
-    add("--append", default="", metavar="ARGUMENTS", help="more kernel arguments, in one word")
-    limit = "time limit from switching on to CMD's end (default: 300)"
-    add("--timeout", type=float, default=300.0, metavar="SECONDS", help=limit)
-    idle = "time limit from each output of CMD to the next (default: none)"
-    add("--idle", type=float, default=float("inf"), metavar="SECONDS", help=idle)
-    add("--share", choices=("virtiofs", "9p"), help="how to share the root (default: the best)")
-    add("--refresh", action="store_true", help="look for newer ones than those in the cache")
-    add("--list", action="store_true", help="list the kernels and bccs that the archive offers")
-    return made
+ARGUMENTS: Arguments = {
+    "--kernel": {
+        "default": "6.1",
+        "metavar": "VERSION",
+        "help": "such as 5.10 or newest (default: 6.1)",
+    },
+    "--bcc": {
+        "metavar": "VERSION",
+        "help": "lay the archive's libbcc, such as 0.35 or newest, over the machine's programs",
+    },
+    "--oci": {"action": "store_true", "help": "give CMD runc and crun of this machine's Debian"},
+    "--cpus": {"type": int, "default": 2, "metavar": "N", "help": "(default: 2)"},
+    "--memory": {
+        "type": int,
+        "default": 2048,
+        "metavar": "MIB",
+        "help": "in MiB (default: 2048)",
+    },
+    "--append": {
+        "default": "",
+        "metavar": "ARGUMENTS",
+        "help": "more kernel arguments, in one word",
+    },
+    "--timeout": {
+        "type": float,
+        "default": 300.0,
+        "metavar": "SECONDS",
+        "help": "time limit from switching on to CMD's end (default: 300)",
+    },
+    "--idle": {
+        "type": float,
+        "default": float("inf"),
+        "metavar": "SECONDS",
+        "help": "time limit from each output of CMD to the next (default: none)",
+    },
+    "--share": {
+        "choices": ("virtiofs", "9p"),
+        "help": "how to share the root (default: the best)",
+    },
+    "--refresh": {"action": "store_true", "help": "look for newer ones than those in the cache"},
+    "--list": {
+        "action": "store_true",
+        "help": "list the kernels and bccs that the archive offers",
+    },
+}
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the options and CMD. Raises UsageError; argparse itself exits with 2."""
     split = arguments.index("--") if "--" in arguments else len(arguments)
-    options = parser().parse_args(arguments[:split])
-    command = arguments[split + 1 :]
-    versions.check_request("--kernel", options.kernel)
+    parser = command_line("scripts/vm", __doc__, ARGUMENTS, EPILOG)
+    parser.usage = USAGE
+    options, command = parser.parse_args(arguments[:split]), arguments[split + 1 :]
+    packages.check_request("--kernel", options.kernel)
     if options.bcc is not None:
-        versions.check_request("--bcc", options.bcc)
-    if not 1 <= options.cpus <= 255:
-        raise UsageError("--cpus takes a number from 1 to 255")
-    if options.memory < 256:
-        raise UsageError("--memory takes 256 MiB or more")
-    if not 0 < options.timeout < float("inf"):
-        raise UsageError("--timeout takes a number of seconds above 0")
-    if not options.idle > 0:
-        raise UsageError("--idle takes a number of seconds above 0")
-    if not command and not options.list:
-        raise UsageError("no command: scripts/vm [OPTION…] -- CMD [ARGUMENT…]")
+        packages.check_request("--bcc", options.bcc)
+    for good, otherwise in (
+        (1 <= options.cpus <= 255, "--cpus takes a number from 1 to 255"),
+        (options.memory >= 256, "--memory takes 256 MiB or more"),
+        (0 < options.timeout < float("inf"), "--timeout takes a number of seconds above 0"),
+        (options.idle > 0, "--idle takes a number of seconds above 0"),
+        (command or options.list, "no command: scripts/vm [OPTION…] -- CMD [ARGUMENT…]"),
+    ):
+        if not good:
+            raise UsageError(otherwise)
     return options, command
 
 

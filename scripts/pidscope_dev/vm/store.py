@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import NamedTuple
 
-from . import apt, bccs, cache, kernels, requirements, runtimes, versions
+from . import apt, cache, packages, requirements
 from .errors import VmError
+from .packages import Offer, newest, version_key
 
 # The small flavour boots fastest, but it has no 9p.
 FLAVOUR = {"virtiofs": "cloud-amd64", "9p": "amd64"}
@@ -19,25 +19,21 @@ _IMAGES = ("boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz")
 _OS_RELEASE = Path("/etc/os-release")
 _MODULES = ("usr/lib/modules/*", "lib/modules/*")
 
-Found = TypeVar("Found", kernels.Kernel, versions.Offer)
 
-
-@dataclass(frozen=True)
-class Unpacked:
+class Unpacked(NamedTuple):
     """An unpacked kernel: its image and its /lib/modules/RELEASE."""
 
     image: Path
     modules: Path
 
 
-@dataclass(frozen=True)
-class _Wanted(Generic[Found]):
+class _Wanted(NamedTuple):
     """What to get from the archive, and how."""
 
     what: str
-    newest: Callable[[apt.Archive], Found | None]
-    place: Callable[[Path, Found], Path]
-    fetch: Callable[[apt.Archive, Found, Path], None]
+    newest: Callable[[apt.Archive], Offer | None]
+    place: Callable[[Path, Offer], Path]
+    fetch: Callable[[apt.Archive, Offer, Path], None]
 
 
 def obtain_kernel(root: Path, request: str, share: str, refresh: bool) -> Unpacked:
@@ -48,7 +44,7 @@ def obtain_kernel(root: Path, request: str, share: str, refresh: bool) -> Unpack
     flavour = FLAVOUR[share]
     wanted = _Wanted(
         f"kernel {request} ({flavour})",
-        newest=lambda archive: kernels.newest(archive.kernel_offers(), request, flavour),
+        newest=lambda archive: newest(archive.kernel_offers(), request, flavour=flavour),
         place=_kernel_place,
         fetch=lambda archive, kernel, target: archive.fetch_kernel(kernel, target),
     )
@@ -60,7 +56,7 @@ def obtain_bcc(root: Path, request: str, refresh: bool) -> Path:
     """Return the bcc that answers the request, unpacked, as `obtain_kernel` does a kernel."""
     wanted = _Wanted(
         f"bcc {request}",
-        newest=lambda archive: bccs.newest(archive.bcc_offers(), request),
+        newest=lambda archive: newest(archive.offers(packages.BCC), request),
         place=_bcc_place,
         fetch=lambda archive, bcc, target: archive.fetch_bcc(bcc, target),
     )
@@ -69,12 +65,12 @@ def obtain_bcc(root: Path, request: str, refresh: bool) -> Path:
 
 def obtain_runtimes(root: Path, refresh: bool) -> Path:
     """Return runc and crun of the machine's Debian, unpacked, as `obtain_kernel` does a kernel."""
-    suite = runtimes.suite(_OS_RELEASE.read_text(), apt.SUITES)
+    suite = packages.suite_of(_OS_RELEASE.read_text(), apt.SUITES)
     wanted = _Wanted(
         f"runc in {suite}",
-        newest=lambda archive: runtimes.newest(archive.runtime_offers(), suite),
+        newest=lambda archive: newest(archive.offers(packages.RUNTIMES[0]), suite=suite),
         place=lambda root, runc: root / "oci" / f"{runc.version}_{suite}",
-        fetch=lambda archive, _runc, target: archive.fetch_runtimes(suite, target),
+        fetch=lambda archive, runc, target: archive.fetch_runtimes(runc, target),
     )
     return _chosen(root, f"oci-{suite}", refresh, wanted)
 
@@ -85,26 +81,26 @@ def offered(root: Path) -> list[str]:
         archive = _archive(root)
         complaints = archive.update()
         kernel_lines = _kernel_lines(root, archive.kernel_offers())
-        bcc_lines = _bcc_lines(root, archive.bcc_offers())
+        bcc_lines = _bcc_lines(root, archive.offers(packages.BCC))
     if not kernel_lines:
         raise VmError(f"the Debian archive offers no kernels:\n{complaints.strip()}")
     return kernel_lines + bcc_lines
 
 
-def _kernel_lines(root: Path, offers: list[kernels.Kernel]) -> list[str]:
-    best: dict[tuple[str, str, str], kernels.Kernel] = {}
-    for kernel in sorted(offers, key=lambda k: versions.version_key(k.version)):
+def _kernel_lines(root: Path, offers: list[Offer]) -> list[str]:
+    best: dict[tuple[str, str, str], Offer] = {}
+    for kernel in sorted(offers, key=lambda k: version_key(k.version)):
         series = ".".join(kernel.version.split(".")[:2])
-        best[series, kernel.suite, kernel.flavour] = kernel
-    rising = sorted(best.items(), key=lambda b: (versions.version_key(b[1].version), b[0]))
+        best[series, kernel.suite, packages.flavour_of(kernel.package)] = kernel
+    rising = sorted(best.items(), key=lambda b: (version_key(b[1].version), b[0]))
     return [
         _line(series, kernel.version, suite, kernel.release, _kernel_place(root, kernel))
         for (series, suite, _flavour), kernel in rising
     ]
 
 
-def _bcc_lines(root: Path, offers: list[versions.Offer]) -> list[str]:
-    rising = sorted(offers, key=lambda offer: versions.version_key(offer.version))
+def _bcc_lines(root: Path, offers: list[Offer]) -> list[str]:
+    rising = sorted(offers, key=lambda offer: version_key(offer.version))
     return [
         _line("bcc", version, suite, package, _bcc_place(root, offer))
         for offer in rising
@@ -117,7 +113,7 @@ def _line(series: str, version: str, suite: str, name: str, place: Path) -> str:
     return f"{series:6} {version:20} {suite:19} {name}{cached}"
 
 
-def _chosen(root: Path, name: str, refresh: bool, wanted: _Wanted[Found]) -> Path:
+def _chosen(root: Path, name: str, refresh: bool, wanted: _Wanted) -> Path:
     link = root / "chosen" / name
     if refresh or not link.is_dir():
         with cache.locked(root):
@@ -127,7 +123,7 @@ def _chosen(root: Path, name: str, refresh: bool, wanted: _Wanted[Found]) -> Pat
     return link.resolve()
 
 
-def _fetched(root: Path, wanted: _Wanted[Found]) -> Path:
+def _fetched(root: Path, wanted: _Wanted) -> Path:
     archive = _archive(root)
     _report("reading the lists of the Debian archive")
     complaints = archive.update().strip()
@@ -150,11 +146,11 @@ def _archive(root: Path) -> apt.Archive:
     return apt.Archive(root / "apt")
 
 
-def _kernel_place(root: Path, kernel: kernels.Kernel) -> Path:
+def _kernel_place(root: Path, kernel: Offer) -> Path:
     return root / "kernels" / f"{kernel.release}_{kernel.version}"
 
 
-def _bcc_place(root: Path, bcc: versions.Offer) -> Path:
+def _bcc_place(root: Path, bcc: Offer) -> Path:
     return root / "bccs" / f"{bcc.version}_{bcc.suite}"
 
 
