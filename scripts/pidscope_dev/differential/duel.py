@@ -13,9 +13,8 @@ from pidscope.model.sched import PF_EXITING, TaskStruct
 from pidscope.simulated.play import Outcome, Play
 from pidscope.simulated.scenario import parse_step
 from pidscope.simulated.steps import ANYTHING, Step
-from pidscope_dev.differential.expected import expected_state
 from pidscope_dev.differential.puppets import Command, NoAnswer, Reply, World
-from pidscope_dev.differential.state import NotAtRest, State, read_state
+from pidscope_dev.differential.state import NotAtRest, State, expected_state, read_state
 from pidscope_dev.differential.translate import concerns_host, translate
 
 FIRST = parse_step("init: clone NEWPID -> one")

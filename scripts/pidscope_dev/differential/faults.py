@@ -1,21 +1,33 @@
 """Faults to plant in the model: the differential test must find each within a minute.
 
 Each is a mistake that an author who knows the kernel less well could make. They are functions to
-put in the place of the model's, by name.
+put in the place of the model's, by name. A name that is imported from a module stays what it is.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from unittest import mock
 
 from pidscope.events import PidType
 from pidscope.model import exec as exec_
 from pidscope.model import exit, fork, idr, nsproxy, pid, signal, sys, syscalls, wait
-from pidscope.model.pid import PIDTYPE_PID, Pid, find_task_by_vpid, task_session
+from pidscope.model.exit import find_new_reaper
+from pidscope.model.fork import check_flags, link, reserve
+from pidscope.model.nsproxy import sys_unshare
+from pidscope.model.pid import (
+    PIDTYPE_PID,
+    Pid,
+    _take,
+    exchange_tids,
+    find_task_by_vpid,
+    task_session,
+)
 from pidscope.model.pid_namespace import PidNamespace
 from pidscope.model.sched import SIGKILL, TaskStruct, same_thread_group
+from pidscope.model.signal import send_signal
+from pidscope.model.sys import _may_setpgid, sys_setpgid, sys_setsid
 
 
 def _next_above_reserved(self: idr.Idr, pid_max: int) -> int | None:
@@ -33,7 +45,7 @@ def _without_subreapers(father: TaskStruct, child_reaper: TaskStruct) -> TaskStr
 
 def _without_threads(father: TaskStruct, child_reaper: TaskStruct) -> TaskStruct:
     with mock.patch.object(exit, "find_alive_thread", lambda p: None if p is father else p):
-        return _find_new_reaper(father, child_reaper)
+        return find_new_reaper(father, child_reaper)
 
 
 def _across_namespaces(father: TaskStruct, child_reaper: TaskStruct) -> TaskStruct:
@@ -48,7 +60,7 @@ def _across_namespaces(father: TaskStruct, child_reaper: TaskStruct) -> TaskStru
 
 def _exchange_outermost(left: TaskStruct, right: TaskStruct) -> None:
     """Only what the host and the first level see is exchanged."""
-    _exchange_tids(left, right)
+    exchange_tids(left, right)
     one, two = left.thread_pid, right.thread_pid
     assert one is not None and two is not None
     one.numbers, two.numbers = one.numbers[:2] + two.numbers[2:], two.numbers[:2] + one.numbers[2:]
@@ -78,7 +90,7 @@ def _group_of_any_session(current: TaskStruct, nr: int, pgid: int) -> int:
     if child is None or not same_thread_group(child.real_parent, current):
         next(asked), next(asked)  # it will not ask
     with mock.patch.object(sys, "task_session", forgets):
-        return _sys_setpgid(current, nr, pgid)
+        return sys_setpgid(current, nr, pgid)
 
 
 def _rewind(
@@ -87,7 +99,7 @@ def _rewind(
     """A fork that fails gives its numbers back to the cursors."""
     cursors = {ns: ns.allocator.last_pid for ns in proxy.pid_ns_for_children.outwards()}
     try:
-        return _reserve(proxy, current, set_tid, bad_pidfd)
+        return reserve(proxy, current, set_tid, bad_pidfd)
     except OSError:
         for ns, last_pid in cursors.items():
             ns.allocator.last_pid = last_pid
@@ -102,29 +114,29 @@ def _take_moves_cursor(ns: PidNamespace, nr: int) -> int:
 
 def _forgetful_link(p: TaskStruct, current: TaskStruct, own: Pid) -> None:
     """has_child_subreaper is not inherited."""
-    _link(p, current, own)
+    link(p, current, own)
     p.signal.has_child_subreaper = False
 
 
 def _setsid_of_leader(current: TaskStruct) -> int:
     """setsid() by a group's leader."""
     with mock.patch.object(sys, "pid_task", lambda *_: None):
-        return _sys_setsid(current)
+        return sys_setsid(current)
 
 
 def _sibling_of_init(current: TaskStruct, flags: int) -> None:
     """CLONE_PARENT by an init is allowed."""
-    _check_flags(current, flags & ~fork.CLONE_PARENT)
+    check_flags(current, flags & ~fork.CLONE_PARENT)
 
 
 def _thread_anywhere(current: TaskStruct, flags: int) -> None:
     """CLONE_THREAD after unshare() or setns() is allowed."""
-    _check_flags(current, flags & ~fork.CLONE_THREAD)
+    check_flags(current, flags & ~fork.CLONE_THREAD)
 
 
 def _unshare_process(current: TaskStruct, flags: int) -> int:
     """unshare() moves the children of all threads."""
-    result = _sys_unshare(current, flags)
+    result = sys_unshare(current, flags)
     assert current.nsproxy is not None
     for thread in current.signal.threads:
         if thread is not current and thread.nsproxy is not None:
@@ -145,7 +157,7 @@ def _heard_by_init(current: TaskStruct, t: TaskStruct, sig: int) -> None:
     if sig == SIGKILL and t.signal.live:
         exit.complete_signal(t, sig)
     else:
-        _send_signal(current, t, sig)
+        send_signal(current, t, sig)
 
 
 def _oldest_first(of: Pid | None, kind: PidType) -> list[TaskStruct]:
@@ -156,20 +168,8 @@ def _oldest_first(of: Pid | None, kind: PidType) -> list[TaskStruct]:
 def _deaf_init(current: TaskStruct, t: TaskStruct, sig: int) -> None:
     """SIGKILL from outside does not reach an init."""
     if not t.signal.unkillable:
-        _send_signal(current, t, sig)
+        send_signal(current, t, sig)
 
-
-_find_new_reaper = exit.find_new_reaper
-_exchange_tids = pid.exchange_tids
-_may_setpgid = sys._may_setpgid
-_sys_setpgid = sys.sys_setpgid
-_sys_setsid = sys.sys_setsid
-_sys_unshare = nsproxy.sys_unshare
-_reserve = fork.reserve
-_take = pid._take
-_link = fork.link
-_check_flags = fork.check_flags
-_send_signal = signal.send_signal
 
 FAULTS: dict[str, tuple[object, str, object]] = {
     "wrap-to-1": (idr, "RESERVED_PIDS", 1),
@@ -199,16 +199,11 @@ FAULTS: dict[str, tuple[object, str, object]] = {
 """What is replaced, where, and by what."""
 
 
-@contextlib.contextmanager
-def planted(name: str | None) -> Iterator[None]:
+def planted(name: str | None) -> AbstractContextManager[object]:
     """The model with this fault; without a name, as it is."""
     if name is None:
-        yield
-        return
+        return nullcontext()
     where, what, replacement = FAULTS[name]
     if isinstance(where, dict):
-        with mock.patch.dict(where, {what: replacement}):
-            yield
-    else:
-        with mock.patch.object(where, what, replacement):
-            yield
+        return mock.patch.dict(where, {what: replacement})
+    return mock.patch.object(where, what, replacement)

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Callable
 
 from pidscope.errors import ScenarioError
 from pidscope.model.features import Features
@@ -16,7 +17,6 @@ from pidscope.simulated.scenario import parse_step
 from pidscope.simulated.steps import Step
 from pidscope_dev.differential.chaos import Chaos
 from pidscope_dev.differential.duel import FIRST, Difference, Duel
-from pidscope_dev.differential.minimise import minimise
 from pidscope_dev.differential.theatre import Theatre
 
 CALLS_PER_WORLD = 300
@@ -100,6 +100,32 @@ def play_random(
     if again is None:
         return Finding(seed, f"{what}\n(observed once: it did not come again)", tuple(made))
     return Finding(seed, again, tuple(fewest))
+
+
+def minimise(steps: Sequence[Step], still_differs: Callable[[Sequence[Step]], bool]) -> list[Step]:
+    """Leave out whatever is not needed, first in large pieces, at last one by one (ddmin)."""
+    kept = list(steps)
+    size = max(1, len(kept) // 2)
+    while True:
+        shrunk = _without_pieces(kept, size, still_differs)
+        if size == 1 and len(shrunk) == len(kept):
+            return shrunk
+        kept = shrunk
+        size = max(1, min(size // 2, len(kept)))
+
+
+def _without_pieces(
+    steps: list[Step], size: int, still_differs: Callable[[Sequence[Step]], bool]
+) -> list[Step]:
+    """One pass from the end to the beginning, leaving out each piece of this size if possible."""
+    end = len(steps)
+    while end > 0:
+        start = max(0, end - size)
+        shorter = steps[:start] + steps[end:]
+        if still_differs(shorter):
+            steps = shorter
+        end = start
+    return steps
 
 
 def replay(

@@ -61,19 +61,17 @@ def _thread_pidfd(world: World) -> bool:
 
 def _set_tid_checked_first(world: World) -> bool:
     """A number in use at level 2, and none at all at level 1: which of them is complained about."""
-    child = world.take_channel()
-    world.call(world.first, Command("CLONE", CLONE_NEWPID), child)
+    child, _ = _born(world, world.first, Command("CLONE", CLONE_NEWPID))
     command = Command("CLONE3", 0, 0, (1, 0))
     return world.call(child, command, world.take_channel()) == -errno.EINVAL
 
 
 def _dead_ancestor_refuses(world: World) -> bool:
     """An empty namespace in a dead one; where those cannot be entered it makes no difference."""
-    init, member = world.take_channel(), world.take_channel()
-    world.call(world.first, Command("CLONE", CLONE_NEWPID), init)
-    number = world.call(init, Command("FORK"), member) + 1
+    init, _ = _born(world, world.first, Command("CLONE", CLONE_NEWPID))
+    member, number = _born(world, init, Command("FORK"))
     world.call(member, Command("UNSHARE", CLONE_NEWPID))
-    if world.call(world.first, Command("SETNS", path=f"{number}/ns/pid_for_children")) < 0:
+    if world.call(world.first, Command("SETNS", path=f"{number + 1}/ns/pid_for_children")) < 0:
         return False
     world.call(world.first, Command("KILL", 2, 9))
     return world.call(world.first, Command("FORK"), world.take_channel()) == -errno.ENOMEM
@@ -81,12 +79,10 @@ def _dead_ancestor_refuses(world: World) -> bool:
 
 def _last_thread_exit_code(world: World) -> bool:
     """The leader ends with 1, and then the other thread with 0: which is the process's code."""
-    leader, thread = world.take_channel(), world.take_channel()
-    process = world.call(world.first, Command("FORK"), leader)
-    world.call(leader, Command("CLONE", CLONE_THREAD), thread)
+    leader, process = _born(world, world.first, Command("FORK"))
+    thread, _ = _born(world, leader, Command("CLONE", CLONE_THREAD))
     world.send(leader, Command("EXIT", 1))
-    while not _rested(world)[process].zombie:
-        pass
+    _await_zombie(world, process)
     world.send(thread, Command("EXIT", 0))
     while _rested(world)[process].threads > 1:
         pass
@@ -112,24 +108,33 @@ def _last_orphan_is_first(world: World, end: Command | None) -> bool:
 
     ``end`` is what the last thread calls; without it, it is killed from outside.
     """
-    leader, *threads = (world.take_channel() for _ in range(3))
-    world.call(world.first, Command("FORK"), leader)
-    tids = [world.call(leader, Command("CLONE", CLONE_THREAD), thread) for thread in threads]
-    for thread in threads:
-        child = world.take_channel()
-        number = world.call(thread, Command("FORK"), child)
+    leader, _ = _born(world, world.first, Command("FORK"))
+    threads = [_born(world, leader, Command("CLONE", CLONE_THREAD)) for _ in range(2)]
+    for thread, _ in threads:
+        child, number = _born(world, thread, Command("FORK"))
         world.send(child, Command("EXIT", 0))
-        while not _rested(world)[number].zombie:
-            pass
+        _await_zombie(world, number)
+    last, tid = threads[-1]
     if end is None:
-        world.call(world.first, Command("KILL", tids[-1], 9))
+        world.call(world.first, Command("KILL", tid, 9))
     else:
-        world.send(threads[-1], end)
+        world.send(last, end)
     while True:
         reaped = world.call(world.first, Command("WAIT4", -1))
-        if reaped > tids[-1]:
+        if reaped > tid:
             world.call(world.first, Command("WAIT4", -1))
             return reaped == number
+
+
+def _born(world: World, parent: int, command: Command) -> tuple[int, int]:
+    """Let a puppet make another one; the channel of that, and its number for its parent."""
+    channel = world.take_channel()
+    return channel, world.call(parent, command, channel)
+
+
+def _await_zombie(world: World, number: int) -> None:
+    while not _rested(world)[number].zombie:
+        pass
 
 
 def _rested(world: World) -> State:
@@ -142,13 +147,11 @@ def _rested(world: World) -> State:
 
 def _zap_is_idle(world: World) -> bool:
     """An init that waits for a zombie whose parent is outside: the letter of its state."""
-    init, joined = world.take_channel(), world.take_channel()
-    number = world.call(world.first, Command("CLONE", CLONE_NEWPID), init)
+    init, number = _born(world, world.first, Command("CLONE", CLONE_NEWPID))
     world.call(world.first, Command("SETNS", path=f"{number}/ns/pid"))
-    zombie = world.call(world.first, Command("FORK"), joined)
+    _, zombie = _born(world, world.first, Command("FORK"))
     world.send(init, Command("EXIT", 0))
-    while not _rested(world)[zombie].zombie:
-        pass
+    _await_zombie(world, zombie)
     file = os.open(f"{number}/status", os.O_RDONLY, dir_fd=world.proc)
     with os.fdopen(file, "rb") as status:
         return b"\nState:\tI" in status.read()
@@ -157,9 +160,8 @@ def _zap_is_idle(world: World) -> bool:
 def _nesting_errno(world: World) -> int:
     deepest = world.first
     for _ in range(MAX_PID_NS_LEVEL - 1):
-        child = world.take_channel()
-        assert world.call(deepest, Command("CLONE", CLONE_NEWPID), child) > 0
-        deepest = child
+        deepest, number = _born(world, deepest, Command("CLONE", CLONE_NEWPID))
+        assert number > 0
     return -world.call(deepest, Command("CLONE", CLONE_NEWPID), world.take_channel())
 
 

@@ -1,8 +1,9 @@
 """Everything that can be read of a world: one row for each task, threads and zombies too.
 
-Both sides are brought to this form; `read_state` reads it from the world's own proc mount, which is
-of level 1. Rows are equal or they are not, there is no tolerance. A namespace is a label, the order
-in which it is met when one goes through the tasks by number: labels say who shares one.
+Both sides are brought to this form: `read_state` reads it from the world's own proc mount, which is
+of level 1, and `expected_state` from the model. Rows are equal or they are not, there is no
+tolerance. A namespace is a label, the order in which it is met when one goes through the tasks by
+number: labels say which tasks share one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,14 @@ import os
 import re
 from typing import NamedTuple
 
+from pidscope.model.kernel import Kernel
+from pidscope.model.pid import Pid, pid_nr_ns
+from pidscope.model.pid_namespace import PidNamespace
+from pidscope.model.proc import pidns_for_children_get
+from pidscope.model.sched import EXIT_ZOMBIE, TaskStruct
+
+LEVEL = 1
+"""The level of the proc mount."""
 UNREADABLE = -1
 """The label of a namespace that the kernel does not show."""
 
@@ -120,3 +129,39 @@ def _children_ns(proc: int, tid: int) -> str | None:
         return os.readlink(f"{tid}/ns/pid_for_children", dir_fd=proc)
     except FileNotFoundError:
         return None
+
+
+def expected_state(kernel: Kernel) -> State:
+    """Every task from level 1 inwards, by its number there."""
+    numbered = ((number_at(task.thread_pid), task) for task in kernel.tasks())
+    tasks = {number: task for number, task in numbered if number}
+    labels = Labels()
+    return {tid: _expected_row(tasks[tid], labels) for tid in sorted(tasks)}
+
+
+def number_at(pid: Pid | None, level: int = LEVEL) -> int:
+    """The number of a struct pid at a level; 0 if it has none."""
+    return pid.numbers[level].nr if pid is not None and len(pid.numbers) > level else 0
+
+
+def _expected_row(task: TaskStruct, labels: Labels) -> Row:
+    pid, tgid, pgid, sid = task.thread_pid, *task.signal.pids[1:]
+    assert pid is not None
+    namespaces = [upid.ns for upid in pid.numbers[LEVEL:]]
+    return Row(
+        task.exit_state == EXIT_ZOMBIE,
+        number_at(tgid),
+        number_at(pid),
+        number_at(task.real_parent.signal.pids[1]),
+        len(task.signal.threads),
+        _nrs(tgid, namespaces),
+        _nrs(pid, namespaces),
+        _nrs(pgid, namespaces),
+        _nrs(sid, namespaces),
+        labels.of(namespaces[-1]),
+        labels.of(pidns_for_children_get(task)),
+    )
+
+
+def _nrs(pid: Pid | None, namespaces: list[PidNamespace]) -> tuple[int, ...]:
+    return tuple(pid_nr_ns(pid, ns) for ns in namespaces)

@@ -7,8 +7,8 @@ from pidscope.model.pid import find_task_by_vpid, find_vpid, pid_nr_ns, task_act
 from pidscope.model.sched import TaskStruct
 from pidscope.simulated.play import Play
 from pidscope.simulated.steps import Step
-from pidscope_dev.differential.expected import number_at
 from pidscope_dev.differential.puppets import Command
+from pidscope_dev.differential.state import number_at
 
 NEVER = ("join", "cgroup", "sleep", "comm")
 """Steps that have no counterpart among the puppets' calls."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import psutil
@@ -79,30 +80,20 @@ def runs(stress: Stress, probes: str, seconds: float, count: int) -> Iterator[Re
     Raises:
         HostError: this host cannot do it; LoadError: a workload failed.
     """
-    with Load(stress.load) as load:
-        program = Program(probes, stress.ring_bytes)
-        try:
-            load.full_speed()
-            so_far = _SoFar()
-            for _ in range(count):
-                load.begin()
-                witness = Witness(LiveWorld(program, ProcFs()))
-                result = _watched(witness, stress, load, seconds)
-                _sum_up(result, witness, stress, so_far)
-                yield result
-        finally:
-            program.close()
+    accounted: Counter[str] = Counter()  # of the sessions so far, by the same programs
+    with Load(stress.load) as load, closing(Program(probes, stress.ring_bytes)) as program:
+        load.full_speed()
+        for _ in range(count):
+            load.begin()
+            witness = Witness(LiveWorld(program, ProcFs()))
+            exact_after_s, rss_kib = _watch(witness, stress, load, seconds)
+            yield _summed_up(witness, stress, accounted, exact_after_s, rss_kib)
 
 
-@dataclass
-class _SoFar:
-    """What the sessions before this one had of the same programs."""
-
-    lost: int = 0
-    accounted: Counter[str] = field(default_factory=Counter)
-
-
-def _watched(witness: Witness, stress: Stress, load: Load, seconds: float) -> Result:
+def _watch(
+    witness: Witness, stress: Stress, load: Load, seconds: float
+) -> tuple[float, tuple[int, int]]:
+    """Judge under the stress, prove at its end; how long that took, the memory before and after."""
     end, rss_kib = time.monotonic() + seconds, 0
     with stopped_again_and_again(stress.stopped_s, stress.running_s):
         while time.monotonic() < end or (stress.loses and not witness.lost):
@@ -111,10 +102,9 @@ def _watched(witness: Witness, stress: Stress, load: Load, seconds: float) -> Re
             rss_kib = rss_kib or _rss_kib()
     if not stress.outlives:
         load.end()
-    result = Result(exact_after_s=_prove(witness))
+    exact_after_s = _prove(witness)
     load.end()
-    result.rss_kib = rss_kib, _rss_kib()
-    return result
+    return exact_after_s, (rss_kib, _rss_kib())
 
 
 def _prove(witness: Witness) -> float:
@@ -127,35 +117,45 @@ def _prove(witness: Witness) -> float:
             return took
 
 
-def _sum_up(result: Result, witness: Witness, stress: Stress, so_far: _SoFar) -> None:
-    """Put into the result what the session has counted; nothing goes on any more."""
+def _summed_up(
+    witness: Witness,
+    stress: Stress,
+    accounted: Counter[str],
+    exact_after_s: float,
+    rss_kib: tuple[int, int],
+) -> Result:
+    """What the session has counted; nothing goes on any more."""
     session = witness.session
     hooks, at_rest = session.hooks()
     forks = session.forks()
     session.look_for_skipped()  # after all that was read, or it would explain too little
-    so_far.accounted += session.stream.accounted
+    accounted += session.stream.accounted
     for name, hook in hooks.items():
-        hook["accounted"] = so_far.accounted[name]
+        hook["accounted"] = accounted[name]
+    lost, reported = witness.lost, session.stream.lost
     at_rest = at_rest or not session.proves  # it cannot distinguish rest from a loss
-    agree = at_rest and hooks_agree(hooks, session.stream.lost)
-    result.accounted = int(agree)
-    result.events = session.stream.events
-    result.lost, so_far.lost = witness.lost, session.stream.lost
-    result.repairs = max(0, session.starts - 1)
-    result.verdicts = +witness.counts
-    result.faults = session.faults.count(session.skipped)
-    result.skipped = sum(session.skipped.values())
-    result.wrongs = [
-        *witness.wrongs,
-        *(f"broke off: {reason}" for reason in session.broken),
-        *map(str, session.ungrammatical),
-        *([] if witness.finished else ["no snapshot could be judged whole"]),
-        *([] if agree else [f"at rest {at_rest}, {so_far.lost} lost: {_uneven(hooks)}"]),
-    ]
-    if session.proves and (forks is None or forks[0] != forks[1]):
-        result.wrongs.append(f"births in /proc/stat and reported: {forks}")
-    if stress.loses != bool(result.lost):
-        result.wrongs.append(f"{result.lost} records lost")
+    agree = at_rest and hooks_agree(hooks, reported)
+    births_differ = session.proves and (forks is None or forks[0] != forks[1])
+    return Result(
+        events=session.stream.events,
+        lost=lost,
+        repairs=max(0, session.starts - 1),
+        verdicts=+witness.counts,
+        faults=session.faults.count(session.skipped),
+        skipped=sum(session.skipped.values()),
+        accounted=int(agree),
+        exact_after_s=exact_after_s,
+        rss_kib=rss_kib,
+        wrongs=[
+            *witness.wrongs,
+            *(f"broke off: {reason}" for reason in session.broken),
+            *map(str, session.ungrammatical),
+            *([] if witness.finished else ["no snapshot could be judged whole"]),
+            *([] if agree else [f"at rest {at_rest}, {reported} lost: {_uneven(hooks)}"]),
+            *([f"births in /proc/stat and reported: {forks}"] if births_differ else []),
+            *([f"{lost} records lost"] if stress.loses != bool(lost) else []),
+        ],
+    )
 
 
 def _uneven(hooks: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:

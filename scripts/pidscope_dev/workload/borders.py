@@ -53,14 +53,13 @@ class _Signs:
     """The owner to the intruder: the init is reaped."""
 
 
-def run_dying_init(family: Family, options: Options) -> str:
+def run_dying_init(family: Family, options: Options) -> None:
     """An init is killed; it ends only when an outside parent has reaped a process in there."""
     namespace = _Passed(family)
     signs = _Signs(*(family.channel() for _ in range(5)))
     intruder = family.fork(lambda: _intrude(family, namespace, signs))
     owner = family.fork(lambda: _own(family, namespace, signs))
     family.reap(owner, intruder)
-    return ""
 
 
 def _own(family: Family, namespace: _Passed, signs: _Signs) -> None:
@@ -121,7 +120,7 @@ def _populate_deeper(family: Family, ready: Channel, never: Channel) -> None:
     never.receive()
 
 
-def run_injected(family: Family, options: Options) -> str:
+def run_injected(family: Family, options: Options) -> None:
     """Processes enter levels 2 and 3 from outside; their parent dies, then they do."""
     finish = family.channel()
     ready = family.channel()
@@ -132,7 +131,6 @@ def run_injected(family: Family, options: Options) -> str:
         _inject(family, namespaces[level])
     finish.give(LEVELS)
     family.reap(outside)
-    return ""
 
 
 def _descend(

@@ -19,16 +19,14 @@ MAX_DEPTH = 32
 """MAX_PID_NS_LEVEL: the deepest level a PID namespace can have."""
 
 
-def run_short(family: Family, options: Options) -> str:
+def run_short(family: Family, options: Options) -> None:
     """Fork children that end at once, in this process or in several at the same time."""
     if options.jobs == 1:
         live_shortly(options.lives)
-        return ""
-    shares = [options.lives // options.jobs] * options.jobs
-    for index in range(options.lives % options.jobs):
-        shares[index] += 1
+        return
+    share, rest = divmod(options.lives, options.jobs)
+    shares = [share + (index < rest) for index in range(options.jobs)]
     family.reap(*[family.fork(partial(live_shortly, share)) for share in shares])
-    return ""
 
 
 def live_shortly(lives: int) -> None:
@@ -40,14 +38,13 @@ def live_shortly(lives: int) -> None:
         check(os.waitpid(pid, 0) == (pid, 0), "a short life ended badly")
 
 
-def run_nested(family: Family, options: Options) -> str:
+def run_nested(family: Family, options: Options) -> None:
     """Three namespaces, one in the other, all 23 processes alive at the same time."""
     ready, finish = family.channel(), family.channel()
     outside = family.fork(lambda: family.in_new_namespace(lambda: _nest(family, 1, ready, finish)))
     ready.collect(sum(LEAVES))
     finish.give(sum(LEAVES))
     family.reap(outside)
-    return ""
 
 
 def _nest(family: Family, level: int, ready: Channel, finish: Channel) -> None:
@@ -60,14 +57,14 @@ def _nest(family: Family, level: int, ready: Channel, finish: Channel) -> None:
     family.reap(*leaves)
 
 
-def run_deep(family: Family, options: Options) -> str:
+def run_deep(family: Family, options: Options) -> str | None:
     """A namespace in each level down to the depth, an init with its own session in each."""
     bottom, finish = family.channel(), family.channel()
     outside = family.fork(lambda: _descend(family, 1, options.depth, bottom, finish))
     bottom.receive()
     finish.send()
     family.reap(outside)
-    return f"level {MAX_DEPTH + 1} refused" if options.depth == MAX_DEPTH else ""
+    return f"level {MAX_DEPTH + 1} refused" if options.depth == MAX_DEPTH else None
 
 
 def _descend(family: Family, level: int, depth: int, bottom: Channel, finish: Channel) -> None:

@@ -38,11 +38,10 @@ class _Signs:
     end_executed: Channel
 
 
-def run_groups(family: Family, options: Options) -> str:
+def run_groups(family: Family, options: Options) -> None:
     """Three flippers change their group at the same time: outside, level 1 and level 2."""
     signs = _Signs(*(family.channel() for _ in range(7)))
     family.reap(family.fork(lambda: _outside(family, signs, options.rounds)))
-    return ""
 
 
 def _outside(family: Family, signs: _Signs, rounds: int) -> None:
@@ -150,12 +149,11 @@ def _level_two(family: Family, signs: _Signs, rounds: int, finish: Channel) -> N
     finish.receive()
 
 
-def run_held(family: Family, options: Options) -> str:
+def run_held(family: Family, options: Options) -> None:
     """A number whose process is gone stays taken while it is a group or a session."""
     _hold_number(family)
     family.reap(family.fork(lambda: _hold_nested(family, 1)))
     family.reap(family.fork(lambda: _hold_from_outside(family)))
-    return ""
 
 
 def _hold_nested(family: Family, level: int) -> None:

@@ -43,7 +43,7 @@ HOSTILE_COMMS: tuple[bytes, ...] = (
 """Escapes, line ends, bytes that are not UTF-8, and what a careless reader takes for fields."""
 
 
-def run_zombies(family: Family, options: Options) -> str:
+def run_zombies(family: Family, options: Options) -> None:
     """Zombies at three levels, one at each with its own group; then all are reaped."""
     held, finish = family.channel(), family.channel()
     zombies = _make_zombies(family, ZOMBIES[0])
@@ -56,7 +56,6 @@ def run_zombies(family: Family, options: Options) -> str:
             os.getppid()
     finish.give(len(ZOMBIES) - 1)
     family.reap(nested, *zombies)
-    return ""
 
 
 def _zombies_below(family: Family, level: int, held: Channel, finish: Channel) -> None:
@@ -82,7 +81,7 @@ def _make_zombies(family: Family, number: int) -> list[int]:
     return zombies
 
 
-def run_hostile(family: Family, options: Options) -> str:
+def run_hostile(family: Family, options: Options) -> None:
     """Processes with hostile names, alive together in two namespaces."""
     ready, finish = family.channel(), family.channel()
     outside = family.fork(lambda: _hostile_below(family, 1, ready, finish))
@@ -92,7 +91,6 @@ def run_hostile(family: Family, options: Options) -> str:
         os.getppid()
     finish.give(lives)
     family.reap(outside)
-    return ""
 
 
 def _hostile_below(family: Family, level: int, ready: Channel, finish: Channel) -> None:
@@ -139,7 +137,7 @@ TREE_PROCESSES = 12
 TREE_THREADS = 5
 
 
-def run_tree(family: Family, options: Options) -> str:
+def run_tree(family: Family, options: Options) -> None:
     """Three nested namespaces with named processes, a session and threads, until asked to end."""
     ready, finish = family.channel(), family.channel()
     outside = family.fork(lambda: _live(family, _SUPERVISOR, ready, finish))
@@ -147,7 +145,6 @@ def run_tree(family: Family, options: Options) -> str:
     family.hold(options.seconds, say="ready")
     finish.give(TREE_PROCESSES)
     family.reap(outside)
-    return ""
 
 
 def _live(family: Family, process: _Process, ready: Channel, finish: Channel) -> None:

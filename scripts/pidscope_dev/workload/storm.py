@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from pidscope_dev.arguments import positive
 from pidscope_dev.workload import syscalls
@@ -21,12 +22,7 @@ JOBS = 2
 Job = Callable[[Family, Channel, Channel], None]  # until it may stop; then how many births it made
 
 
-def run_storm(family: Family, options: Options) -> str:
-    """Several processes fork in a loop; at the end prints how many births there were."""
-    return run_jobs(family, options, _storm)
-
-
-def run_jobs(family: Family, options: Options, job: Job) -> str:
+def run_jobs(job: Job, family: Family, options: Options) -> None:
     """Several processes make births in a loop; at the end prints how many there were."""
     stop, made = family.channel(), family.channel()
     jobs = [family.fork(lambda: job(family, stop, made)) for _ in range(options.jobs)]
@@ -37,7 +33,6 @@ def run_jobs(family: Family, options: Options, job: Job) -> str:
         births += made.receive()[0]
         family.reap(process)
     print(json.dumps({"births": births}), file=sys.stderr, flush=True)
-    return ""
 
 
 def _storm(family: Family, stop: Channel, made: Channel) -> None:
@@ -107,11 +102,6 @@ DEPTHS = (1, 3, 2, 6, MAX_DEPTH, 1, 4, 12)
 """How deep each chain of namespaces goes, in turn."""
 
 
-def run_churn(family: Family, options: Options) -> str:
-    """Several processes make chains of namespaces in a loop; at the end prints how many births."""
-    return run_jobs(family, options, _churn)
-
-
 def _churn(family: Family, stop: Channel, made: Channel) -> None:
     """One of several: chains that end from the bottom and from the top, in turn."""
     births = 0
@@ -152,14 +142,14 @@ def _nested(family: Family, depth: int, bottom: Channel, finish: Channel) -> int
 HOW_LONG_AND_MUCH = {**SECONDS, "--jobs": {"type": positive, "default": JOBS, "metavar": "J"}}
 STORM = Workload(
     "storm",
-    run_storm,
+    partial(run_jobs, _storm),
     "forks, threads, sessions, namespaces until asked to end",
     lambda options: {},
     HOW_LONG_AND_MUCH,
 )
 CHURN = Workload(
     "churn",
-    run_churn,
+    partial(run_jobs, _churn),
     "namespaces made and destroyed, down to level 32",
     lambda options: {},
     HOW_LONG_AND_MUCH,

@@ -8,7 +8,6 @@ import platform
 import signal
 from collections.abc import Sequence
 
-CLONE_VM = 0x00000100
 CLONE_PIDFD = 0x00001000
 CLONE_PARENT = 0x00008000
 CLONE_THREAD = 0x00010000

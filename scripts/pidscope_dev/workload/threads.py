@@ -20,13 +20,12 @@ EXECUTED = (
 """The program a thread executes: its process has the old number, and one thread."""
 
 
-def run_threads(family: Family, options: Options) -> str:
+def run_threads(family: Family, options: Options) -> None:
     """Processes at host level and in two namespaces start threads that live at the same time."""
     family.reap(family.fork(lambda: _have_threads(8, 20)))
     family.reap(family.fork(lambda: _fork_in_thread(family)))
     _lose_leader(family)
     family.reap(family.fork(lambda: family.in_new_namespace(lambda: _threads_level_one(family))))
-    return ""
 
 
 def _threads_level_one(family: Family) -> None:
@@ -106,11 +105,10 @@ def _see_leader_gone(child: int, gone: Channel, finish: Channel) -> NoReturn:
     os._exit(1)
 
 
-def run_exec_thread(family: Family, options: Options) -> str:
+def run_exec_thread(family: Family, options: Options) -> None:
     """A thread that is not the leader executes a program, at host level and in two namespaces."""
     family.reap(family.fork(lambda: _execute_in_thread(3, session=True)))
     family.reap(family.fork(lambda: family.in_new_namespace(lambda: _exec_level_one(family))))
-    return ""
 
 
 def _exec_level_one(family: Family) -> None:

@@ -40,8 +40,8 @@ class Workload:
     """One workload; the main process's own birth and release are in no count."""
 
     name: str
-    run: Callable[[Family, Options], str]
-    """Do it; returns a note to be printed, or ''. Raises Failure or OSError."""
+    run: Callable[[Family, Options], str | None]
+    """Do it; returns a note to be printed, if any. Raises Failure or OSError."""
     summary: str
     expect: Callable[[Options], Counts]
     """The exact counts for these options; empty when they are not known before."""
