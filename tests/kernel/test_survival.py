@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pidscope_dev.soak.run import runs
-from pidscope_dev.soak.stresses import STRESSES
+from pidscope_dev.soak.run import STRESSES, runs
 
 SECONDS = 2.0
 

@@ -1,18 +1,72 @@
-"""CPU time of the collector for each process born and gone, against bcc's own way to drain."""
+"""CPU time of the collector for each process born and gone, against bcc's own way to drain.
+
+A collector is measured in its own process, ``drain KIND WAY``. It prints "ready", and at each byte
+of standard input what CPU time it has taken so far, everything written until then included.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
+import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
+from typing import Callable
 
+from pidscope.host.proc import ProcFs
+from pidscope.live.program import Program
+from pidscope.live.session import live_session
+from pidscope.sources.command import POLL_MS
+from pidscope.wire.decode import decode
 from pidscope.wire.hooks import TRACEPOINT
-from pidscope_dev.bench.collector import CALLBACK, OURS
 from pidscope_dev.bench.programs import compiled
+from pidscope_dev.bench.replay import follow
 from pidscope_dev.bench.row import Goal
 from pidscope_dev.bench.taken import Asked, Taken, Unable, in_turn
+
+OURS, CALLBACK = "pidscope, table included", "bcc's callback, decoding only"
+
+Drain = Callable[[], object]
+
+
+@contextlib.contextmanager
+def _ours(way: str) -> Iterator[Drain]:
+    with live_session(ProcFs(), None, way, steps=False) as session:
+        yield lambda: follow(session)
+
+
+@contextlib.contextmanager
+def _callback(way: str) -> Iterator[Drain]:
+
+    def decoded(_context: object, data: int, size: int) -> None:
+        decode(ctypes.string_at(data, size))
+
+    with contextlib.closing(Program(way, steps=False)) as program:
+        module = program._module  # the same programs, read as bcc's manual has it
+        module[b"events"].open_ring_buffer(decoded)
+        yield module.ring_buffer_consume
+
+
+_KINDS = {OURS: _ours, CALLBACK: _callback}
+
+
+def main() -> None:
+    """Drain by the clock, until standard input ends."""
+    kind, way = sys.argv[1:]
+    with _KINDS[kind](way) as drain:
+        print("ready", flush=True)
+        while True:
+            drain()
+            if not select.select([sys.stdin], [], [], POLL_MS / 1e3)[0]:
+                continue
+            if not os.read(sys.stdin.fileno(), 1):
+                return
+            drain()
+            print(time.process_time_ns(), flush=True)
 
 
 def _measure(way: str, lives: int, repetitions: int) -> Taken:
@@ -30,10 +84,10 @@ def _life_us(kind: str, way: str, storm: list[str]) -> float:
         return (_spent_ns(process) - before) / int(storm[-1]) / 1e3
 
 
-@contextmanager
+@contextlib.contextmanager
 def _collector(kind: str, way: str) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
-        [sys.executable, "-m", "pidscope_dev.bench.collector", kind, way],
+        [sys.executable, "-m", "pidscope_dev.bench.drain", kind, way],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -68,3 +122,7 @@ measure_functions = partial(_measure, "fentry", lives=1_000, repetitions=3)
 _WHAT = "CPU of the collector per process born and gone, table included"
 ROWS = (Asked(_WHAT, "µs", OURS, CALLBACK, Goal(1 / 2)),)
 FUNCTION_ROWS = (Asked(_WHAT, "µs", OURS, CALLBACK, Goal(1 / 10)),)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pidscope_dev.arguments import Arguments, command_line, positive
 from pidscope_dev.bench import against, machine, picture, run, text
@@ -87,15 +88,10 @@ def main(argv: Sequence[str]) -> int:
 def _beside_peers(args: argparse.Namespace) -> int:
     chosen = [each for each in SECTIONS if not args.sections or each.name in args.sections]
     rows = run.here(chosen) if args.here else run.everywhere(chosen)
-    measured_on = machine.described()
     if args.picture is not None:
-        args.picture.write_text(picture.drawn(rows, machine.line(measured_on)), encoding="utf-8")
-    if args.json:
-        made = [to_json(row) for row in rows]
-        print(json.dumps({"type": "bench", "machine": measured_on, "rows": made}))
-    else:
-        print(machine.line(measured_on))
-        print("\n".join(text.shown(rows)))
+        line = machine.line(machine.described())
+        args.picture.write_text(picture.drawn(rows, line), encoding="utf-8")
+    _print("bench", map(to_json, rows), text.shown(rows), args.json)
     return 0
 
 
@@ -107,15 +103,20 @@ def _against(args: argparse.Namespace) -> int:
             if not args.sections or measure.name in args.sections:
                 print(f"scripts/bench: {measure.name}", file=sys.stderr, flush=True)
                 rows.append(against.compared(measure, builds, args.pairs))
-    measured_on = machine.described()
-    if args.json:
-        made = [against.to_json(row) for row in rows]
-        print(json.dumps({"type": "against", "machine": measured_on, "rows": made}))
-    else:
-        print(machine.line(measured_on))
-        print(f"{builds[1].name} against {builds[0].name}, {args.pairs} pairs")
-        print(against.shown(rows))
+    title = f"{builds[1].name} against {builds[0].name}, {args.pairs} pairs"
+    _print("against", map(against.to_json, rows), [title, against.shown(rows)], args.json)
     return int(any(row.is_worse for row in rows))
+
+
+def _print(
+    kind: str, made: Iterable[Mapping[str, Any]], lines: Iterable[str], as_json: bool
+) -> None:
+    """Print the rows as JSON, or the lines, with what was measured on."""
+    measured_on = machine.described()
+    if as_json:
+        print(json.dumps({"type": kind, "machine": measured_on, "rows": list(made)}))
+    else:
+        print("\n".join([machine.line(measured_on), *lines]))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
-from pidscope_dev.bench import drain, growth, listing, lives, model, snapshots, syscalls, watched
+from pidscope_dev.bench import drain, growth, listing, lives, syscalls, watched
 from pidscope_dev.bench.taken import Asked, Taken
 
 
@@ -51,7 +51,9 @@ SECTIONS = (
     ),
     Section("syscalls", "other system calls, tracepoint mode", syscalls.measure, syscalls.ROWS),
     Section("ps", "listing 5,000 processes", listing.measure_crowd, listing.CROWD_ROWS),
-    Section("snapshot", "all tasks by the iterator", snapshots.measure, snapshots.ROWS),
+    Section(
+        "snapshot", "all tasks by the iterator", listing.measure_snapshots, listing.SNAPSHOT_ROWS
+    ),
     Section("lookup", "one task of a million", growth.measure, growth.LOOKUP_ROWS),
     Section("memory", "bytes per live task", growth.measure, growth.MEMORY_ROWS),
     Section("start", "ps on an idle host", listing.measure_idle, listing.IDLE_ROWS),
@@ -66,5 +68,5 @@ SECTIONS = (
     Section(
         "events", "the cost of an event as events grow", growth.measure_events, growth.EVENT_ROWS
     ),
-    Section("model", "the model's lives, without a goal", model.measure, model.ROWS),
+    Section("model", "the model's lives, without a goal", lives.measure_model, lives.MODEL_ROWS),
 )

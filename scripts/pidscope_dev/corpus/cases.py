@@ -109,10 +109,12 @@ def _wrong() -> Iterator[Sequence[str]]:
         yield from ((command, "--help"), (command, "--bogus"), (command, "--proc", "/nonexistent"))
         for source in ("nope", "simulated:nope", "simulated:./none.scenario", "simulated:"):
             yield command, "--source", source
-        yield command, "--source", "simulated", "--", "true"
-        yield command, "--proc", "/proc", "--source", "simulated"
-        yield command, "4", "--in", "bogus:x", "--source", "simulated"
-        yield command, "4", "--source", "simulated", "-o", "BOGUS"
+        yield from (
+            (command, "--source", "simulated", "--", "true"),
+            (command, "--proc", "/proc", "--source", "simulated"),
+            (command, "4", "--in", "bogus:x", "--source", "simulated"),
+            (command, "4", "--source", "simulated", "-o", "BOGUS"),
+        )
     for number, asked in product(_NO_PIDS, (("lookup",), ("explain",), ("watch", "--tree"))):
         yield *asked, number, "--source", "simulated"
     yield "lookup", "5", "-q", "-J", "--source", "simulated"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 HOST, WEB, POD, NESTED, SERVICE = range(70, 75)  # inums of PID namespaces
 WEB_ID, PAUSE_ID, DB_ID, OUTER_ID = (digit * 64 for digit in "abcd")
@@ -10,6 +11,31 @@ _POD_UID = "1c2e3f40-aaaa-bbbb-cccc-0123456789ab"
 _POD = f"/kubepods/burstable/pod{_POD_UID}"
 _DOCKER = f"/system.slice/docker-{WEB_ID}.scope"
 _NGINX = "/system.slice/nginx.service"
+# PID, namespace, cgroup, name, and the numbers below the host.
+_TASKS = (
+    (1, HOST, "/init.scope", "init"),
+    (5, HOST, "/user.slice/user-0.slice/session-1.scope", "sh"),
+    (20, WEB, _DOCKER, "nginx", 1),
+    (21, WEB, _DOCKER, "worker", 17),
+    (22, WEB, _DOCKER, "bash", 18),
+    (23, WEB, _DOCKER, "dead", 19),
+    (30, POD, f"{_POD}/{PAUSE_ID}", "pause", 1),
+    (31, POD, f"{_POD}/{DB_ID}", "db", 7),
+    (40, HOST, f"/docker/{OUTER_ID}", "dind"),
+    (41, NESTED, f"/docker/{OUTER_ID}", "made", 1),
+    (50, HOST, _NGINX, "nginx"),
+    (51, SERVICE, _NGINX, "priv", 1),
+    (60, HOST, "/system.slice/ssh.service", "ev\\nil"),
+)
+# What is not as with the others: alive, a child of PID 1, and its own group and session.
+_MORE: dict[int, dict[str, Any]] = {
+    21: {"ppid": 20},
+    23: {"ppid": 20, "state": "Z (zombie)", "numbers": {"NSpgid": "21\t17", "NSsid": "20\t1"}},
+    31: {"ppid": 30},
+    41: {"ppid": 40},
+    51: {"ppid": 50},
+    60: {"numbers": {"NSpgid": "55", "NSsid": "54"}},
+}
 
 
 def write(root: Path) -> None:
@@ -18,21 +44,8 @@ def write(root: Path) -> None:
     (root / "stat").write_text("cpu 0\nbtime 1700000000\nprocesses 9\n")
     (root / "loadavg").write_text("0 0 0 1/9 99\n")
     (root / "self").symlink_to("5")
-    _task(root, 1, HOST, "/init.scope", "init")
-    _task(root, 5, HOST, "/user.slice/user-0.slice/session-1.scope", "sh")
-    _task(root, 20, WEB, _DOCKER, "nginx", 1)
-    _task(root, 21, WEB, _DOCKER, "worker", 17, ppid=20)
-    _task(root, 22, WEB, _DOCKER, "bash", 18)
-    group = {"NSpgid": "21\t17", "NSsid": "20\t1"}
-    _task(root, 23, WEB, _DOCKER, "dead", 19, ppid=20, state="Z (zombie)", numbers=group)
-    _task(root, 30, POD, f"{_POD}/{PAUSE_ID}", "pause", 1)
-    _task(root, 31, POD, f"{_POD}/{DB_ID}", "db", 7, ppid=30)
-    _task(root, 40, HOST, f"/docker/{OUTER_ID}", "dind")
-    _task(root, 41, NESTED, f"/docker/{OUTER_ID}", "made", 1, ppid=40)
-    _task(root, 50, HOST, _NGINX, "nginx")
-    _task(root, 51, SERVICE, _NGINX, "priv", 1, ppid=50)
-    others = {"NSpgid": "55", "NSsid": "54"}
-    _task(root, 60, HOST, "/system.slice/ssh.service", "ev\\nil", numbers=others)
+    for pid, ns, cgroup, comm, *inner in _TASKS:
+        _task(root, pid, ns, cgroup, comm, *inner, **_MORE.get(pid, {}))
     _name_containers(root / "1" / "root" / "var" / "log")
 
 

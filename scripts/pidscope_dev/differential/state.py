@@ -98,10 +98,8 @@ def read_state(proc: int) -> State:
 
 def _read_row(proc: int, tid: int) -> Row:
     file = os.open(f"{tid}/status", os.O_RDONLY, dir_fd=proc)
-    try:
-        match = _STATUS.search(os.read(file, 8192))
-    finally:
-        os.close(file)
+    with open(file, "rb", buffering=0) as status:
+        match = _STATUS.search(status.read(8192))
     if match is None or match[1] not in _AT_REST:
         raise NotAtRest(f"{tid} is in state {match[1]!r}" if match else f"{tid} is gone")
     tgid, pid, ppid = int(match[2]), int(match[3]), int(match[4])

@@ -17,8 +17,7 @@ from pidscope.verify.verdicts import BUGS, Verdict
 from pidscope.wire.hooks import WAYS
 from pidscope_dev.arguments import Arguments, command_line
 from pidscope_dev.soak.load import LoadError
-from pidscope_dev.soak.run import Result, runs
-from pidscope_dev.soak.stresses import STRESSES
+from pidscope_dev.soak.run import STRESSES, Result, runs
 
 SECONDS = 60.0
 SHOWN = 10

@@ -11,12 +11,40 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pidscope_dev.arguments import Arguments, add_arguments, command_line, positive
-from pidscope_dev.workload import syscalls
+from pidscope_dev.workload import (
+    borders,
+    failures,
+    forks,
+    groups,
+    reuse,
+    shows,
+    storm,
+    syscalls,
+    threads,
+)
 from pidscope_dev.workload.family import STOPPING, Failure, Family, Stopped, Unable, describe
-from pidscope_dev.workload.registry import EXACT, WORKLOADS
 from pidscope_dev.workload.workload import COUNTED, Counts, Options, Workload
 
-EXIT_FAILED, EXIT_USAGE, EXIT_UNABLE, EXIT_STOPPED = 1, 2, 3, 143
+EXACT: tuple[Workload, ...] = (
+    forks.NESTED,
+    groups.GROUPS,
+    threads.THREADS,
+    threads.EXEC_THREAD,
+    groups.HELD,
+    failures.FAILED,
+    borders.DYING_INIT,
+    borders.INJECTED,
+    reuse.REUSE,
+    forks.SHORT,
+    shows.ZOMBIE,
+    shows.HOSTILE,
+    forks.DEEP,
+)
+"""Those that `all` runs, one after another."""
+
+WORKLOADS: tuple[Workload, ...] = (*EXACT, storm.STORM, storm.CHURN, shows.TREE)
+
+EXIT_FAILED, EXIT_UNABLE, EXIT_STOPPED = 1, 3, 143
 TIME_LIMIT_S = 600
 HANDLED = (*STOPPING, signal.SIGALRM)
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import xml.etree.ElementTree as ET
 from collections import Counter
+from unittest import mock
 
 import pidscope_dev.bench.main as bench_main
 import pytest
@@ -107,16 +108,9 @@ def test_contenders_have_their_turn_in_alternating_order():
 
 
 def test_who_cannot_is_not_asked_again_and_leaves_no_samples():
-    asked = []
-
-    def fails_later():
-        asked.append(1)
-        if len(asked) == 2:
-            raise Unable("gone")
-        return 1.0
-
+    fails_later = mock.Mock(side_effect=[1.0, Unable("gone")])
     taken = in_turn({"a": lambda: 2.0, "b": fails_later}, 4)
-    assert len(asked) == 2
+    assert fails_later.call_count == 2
     assert (taken.samples("b"), taken.why_not("b")) == ((), "gone")
     assert (taken.samples("a"), taken.why_not("a")) == ((2.0,) * 4, "")
     for ours, peer in (("a", "b"), ("b", "a")):
@@ -146,32 +140,22 @@ ROWS = (Asked("x", "ms", "a", by=By.VALUE, goal=Goal(1)),)
 
 
 def test_sections_share_what_they_measure():
-    calls = []
-
-    def measure():
-        calls.append(1)
-        return Taken({("a", ""): (1.0,)})
-
+    measure = mock.Mock(return_value=Taken({("a", ""): (1.0,)}))
     rows = run.here([Section("one", "", measure, ROWS), Section("two", "", measure, ROWS)])
-    assert len(calls) == 1
+    measure.assert_called_once_with()
     assert [row.section for row in rows] == ["one", "two"]
     assert {row.kernel for row in rows} == {machine.kernel_name(os.uname().release)}
 
 
 def test_a_section_that_cannot_says_so_in_its_place():
-    def unable():
-        raise Unable("no compiler")
-
+    unable = mock.Mock(side_effect=Unable("no compiler"))
     (row,) = run.here([Section("one", "", unable, ROWS)])
     assert (row.section, row.unable) == ("one", "no compiler")
 
 
-def not_asked():
-    raise AssertionError("measured on a kernel that cannot")
-
-
+NOT_ASKED = mock.Mock(side_effect=AssertionError("measured on a kernel that cannot"))
 ONE = Section("one", "", lambda: Taken({("a", ""): (1.0,)}), ROWS)
-HOOKED = Section("hooked", "", not_asked, ROWS, functions=True)
+HOOKED = Section("hooked", "", NOT_ASKED, ROWS, functions=True)
 
 
 def test_without_function_hooks_their_sections_are_not_measured_here(monkeypatch):
@@ -331,21 +315,23 @@ def test_records_lie_as_the_kernel_lays_them():
     os.close(recording.fd)
 
 
-def fdinfo(folder, fd, **lines):
-    folder.mkdir(parents=True, exist_ok=True)
-    said = "".join(f"{name}:\t{value}\n" for name, value in lines.items())
-    (folder / str(fd)).write_text(f"pos:\t0\n{said}")
+FDINFO = (
+    {"prog_type": 17, "prog_id": 1, "run_time_ns": 100},
+    {"prog_type": 17, "prog_id": 1, "run_time_ns": 100},  # the same one
+    {"prog_type": 26, "prog_id": 2, "run_time_ns": 7},
+    {"map_type": 27},
+    {"prog_type": 26, "prog_id": 3, "run_time_ns": 50},
+    {"link_type": "iter", "link_id": 9, "prog_id": 3},
+    {"link_type": "tracing", "link_id": 8, "prog_id": 2},
+)
 
 
 def test_each_program_of_a_process_is_counted_once(tmp_path):
     folder = tmp_path / "42" / "fdinfo"
-    fdinfo(folder, 3, prog_type=17, prog_id=1, run_time_ns=100)
-    fdinfo(folder, 4, prog_type=17, prog_id=1, run_time_ns=100)  # the same one
-    fdinfo(folder, 5, prog_type=26, prog_id=2, run_time_ns=7)
-    fdinfo(folder, 6, map_type=27)
-    fdinfo(folder, 7, prog_type=26, prog_id=3, run_time_ns=50)
-    fdinfo(folder, 8, link_type="iter", link_id=9, prog_id=3)
-    fdinfo(folder, 9, link_type="tracing", link_id=8, prog_id=2)
+    folder.mkdir(parents=True)
+    for fd, lines in enumerate(FDINFO):
+        said = "".join(f"{name}:\t{value}\n" for name, value in lines.items())
+        (folder / str(fd)).write_text(f"pos:\t0\n{said}")
     assert watched.run_time_ns(42, proc=tmp_path) == 107
 
 

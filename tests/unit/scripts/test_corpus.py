@@ -62,20 +62,17 @@ def test_records_of_other_cases_are_not_compared(others):
 
 def test_the_cases_are_many_and_each_one_is_once():
     every = list(cases("/a/proc"))
-    assert 6_000 <= len(every) <= 9_000
-    assert len(every) == len(set(every))
+    assert 6_000 <= len(every) == len(set(every)) <= 9_000
 
 
 def test_no_case_reads_the_host_that_it_runs_on():
     harmless = {"--source", "--proc", "--help", "--version", "--bogus", "bogus"}
-    reading = [case for case in cases("/a/proc") if not harmless & set(case.argv) and case.argv]
-    assert reading == []
+    assert [it for it in cases("/a/proc") if not harmless & set(it.argv) and it.argv] == []
 
 
 def test_the_host_of_files_can_be_read(tmp_path):
     host.write(tmp_path / "proc")
-    snapshot = ProcFs(str(tmp_path / "proc")).snapshot()
-    assert snapshot.tasks
+    assert ProcFs(str(tmp_path / "proc")).snapshot().tasks
 
 
 def planted(folder, name, source):

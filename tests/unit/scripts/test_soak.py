@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from pidscope_dev.soak.load import stopped_again_and_again
-from pidscope_dev.soak.stresses import STRESSES
+from pidscope_dev.soak.run import STRESSES
 from pidscope_dev.soak.witness import Witness
-from pidscope_dev.workload.registry import WORKLOADS
+from pidscope_dev.workload.main import WORKLOADS
 
 from pidscope.session.session import Session
 from pidscope.verify.verdicts import Judgement, Verdict
