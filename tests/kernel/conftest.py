@@ -61,6 +61,10 @@ class Host:
         counts, self.counts = self.counts.result(), None
         return child.returncode, tally, counts
 
+    def wrongs(self, tally: Tally) -> list[object]:
+        """What must never be, of the verdicts and of the stream."""
+        return [*tally.bugs, *self.session.broken, *self.session.ungrammatical]
+
 
 @pytest.fixture(scope="session")
 def host() -> Iterator[Host]:
@@ -72,8 +76,7 @@ def host() -> Iterator[Host]:
 def expected(*workload: str) -> dict[str, int]:
     """What the workload will do, exact to the last fork, as it prints itself."""
     said = subprocess.run([WORKLOAD, *workload, "--expect"], capture_output=True, check=True)
-    counts: dict[str, int] = json.loads(said.stdout)
-    return counts
+    return json.loads(said.stdout)
 
 
 def valid(lines: Iterable[bytes]) -> list[Any]:

@@ -79,6 +79,11 @@ class Scene:
         ns = children_ns or inum("/proc/self/ns/pid_for_children")
         os.write(self._report, json.dumps([by, ns, errnos]).encode() + b"\n")
 
+    def refuse(self, make: Make = os.fork, children_ns: int = 0) -> None:
+        """Fork until so many have failed, report it, and hold their cause."""
+        self.tell(self.fail(make), children_ns=children_ns)
+        self.hold()
+
     def hold(self) -> None:
         """Wait until the test lets go, then for all children."""
         os.close(self._report)  # its end of file tells the test that all is over
@@ -142,8 +147,7 @@ def sysctl(name: str, value: int) -> Iterator[None]:
 
 def in_cgroup(scene: Scene, cgroup: PidsCgroup) -> None:
     cgroup.enter()
-    scene.tell(scene.fail())
-    scene.hold()
+    scene.refuse()
 
 
 def by_one_that_goes(scene: Scene, prepare: Callable[[], None]) -> None:
@@ -162,8 +166,7 @@ def into_cgroup(scene: Scene, own: PidsCgroup, other: PidsCgroup) -> None:
     own.enter()
     directory = os.open(other.path, os.O_RDONLY)
     flags = syscalls.CLONE_INTO_CGROUP
-    scene.tell(scene.fail(lambda: syscalls.clone3(flags, cgroup=directory)))
-    scene.hold()
+    scene.refuse(lambda: syscalls.clone3(flags, cgroup=directory))
 
 
 def in_dead_namespace(scene: Scene) -> None:
@@ -177,20 +180,17 @@ def in_dead_namespace(scene: Scene) -> None:
     ns = inum(f"/proc/{first}/ns/pid")
     os.close(keeps)
     os.waitpid(first, 0)
-    scene.tell(scene.fail(), children_ns=ns)
-    scene.hold()
+    scene.refuse(children_ns=ns)
 
 
 def with_number(scene: Scene, number: int, uid: int = 0) -> None:
     os.setuid(uid)
-    scene.tell(scene.fail(lambda: syscalls.clone3(set_tid=[number])))
-    scene.hold()
+    scene.refuse(lambda: syscalls.clone3(set_tid=[number]))
 
 
 def unprivileged_namespace(scene: Scene) -> None:
     os.setuid(NOBODY)
-    scene.tell(scene.fail(new_namespace))
-    scene.hold()
+    scene.refuse(new_namespace)
 
 
 def new_namespace() -> int:
@@ -200,29 +200,26 @@ def new_namespace() -> int:
 def after_unshare(scene: Scene) -> None:
     """The namespace of the children has no process yet."""
     syscalls.unshare_pid_namespace()
-    scene.tell(scene.fail(new_namespace), children_ns=UNTOLD)
-    scene.hold()
+    scene.refuse(new_namespace, children_ns=UNTOLD)
 
 
 def after_a_first_that_failed(scene: Scene) -> None:
     """A first fork that fails behind alloc_pid() leaves up to 7.0 a dead namespace."""
     syscalls.unshare_pid_namespace()
-    scene.tell(scene.fail(bad_pidfd), children_ns=UNTOLD)
-    scene.hold()
+    scene.refuse(bad_pidfd, children_ns=UNTOLD)
 
 
 def as_deep_as_can_be(scene: Scene, level: int = 0) -> None:
     if level < DEEPEST:
         scene.inside(lambda: as_deep_as_can_be(scene, level + 1))
+        scene.hold()
     else:
-        scene.tell(scene.fail(new_namespace))
-    scene.hold()
+        scene.refuse(new_namespace)
 
 
 def without_namespaces(scene: Scene) -> None:
     with sysctl("user/max_pid_namespaces", 0):
-        scene.tell(scene.fail(new_namespace))
-        scene.hold()
+        scene.refuse(new_namespace)
 
 
 def without_numbers_inside(scene: Scene) -> None:
@@ -234,8 +231,7 @@ def without_numbers(scene: Scene) -> None:
     """With the cursor beyond 300 no other number than 300 can be given out (kernel/pid.c)."""
     with sysctl("kernel/pid_max", 301):
         Path("/proc/sys/kernel/ns_last_pid").write_text("300")
-        scene.tell(scene.fail())
-        scene.hold()
+        scene.refuse()
 
 
 def of_five_at_most() -> None:
@@ -245,11 +241,9 @@ def of_five_at_most() -> None:
 
 def too_many_of_a_user(scene: Scene) -> None:
     of_five_at_most()
-    scene.tell(scene.fail())
-    scene.hold()
+    scene.refuse()
 
 
 def too_many_threads(scene: Scene) -> None:
     with sysctl("kernel/threads-max", 20):
-        scene.tell(scene.fail())
-        scene.hold()
+        scene.refuse()

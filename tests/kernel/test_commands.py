@@ -7,6 +7,8 @@ import json
 import signal
 import subprocess
 
+import pytest
+
 from .conftest import VALIDATOR, WORKLOAD, expected, pidscope, valid
 
 
@@ -49,7 +51,6 @@ def test_watch_ends_cleanly_when_its_reader_goes() -> None:
     with subprocess.Popen(
         pidscope("watch"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as watch:
-        assert watch.stdout is not None and watch.stderr is not None
         assert b"TIME" in watch.stdout.readline()
         watch.stdout.close()
         said = watch.stderr.read()
@@ -58,26 +59,18 @@ def test_watch_ends_cleanly_when_its_reader_goes() -> None:
     assert loaded_programs() == before
 
 
-def check_signal(number: signal.Signals) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watch_ends_cleanly_by_a_signal(number: signal.Signals) -> None:
     before = loaded_programs()
     with subprocess.Popen(
         pidscope("watch", "-J"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as watch:
-        assert watch.stderr is not None
         assert b"live by" in watch.stderr.readline()
         watch.send_signal(number)
         said = watch.stderr.read()
     assert watch.returncode == 0
     assert b"Traceback" not in said
     assert loaded_programs() == before
-
-
-def test_ctrl_c_ends_cleanly() -> None:
-    check_signal(signal.SIGINT)
-
-
-def test_sigterm_ends_cleanly() -> None:
-    check_signal(signal.SIGTERM)
 
 
 def test_doctor_finds_both_ways() -> None:

@@ -49,7 +49,6 @@ def held(request: pytest.FixtureRequest) -> Iterator[Held]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
     ) as holder:
-        assert holder.stdin is not None and holder.stdout is not None
         try:
             line = read_line(holder.stdout, "scripts/containers", TIME_LIMIT_S)
             assert line, "the containers did not come up"
@@ -98,8 +97,7 @@ def ids(process: Answer) -> list[str | None]:
 
 def namespace(held: Held, ns: int) -> Answer:
     [found] = [entry for entry in held.tree["namespaces"] if entry["ns"] == ns]
-    answer: Answer = found
-    return answer
+    return found
 
 
 def test_two_containers_have_the_same_seventeen(held: Held) -> None:

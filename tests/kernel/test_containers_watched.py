@@ -187,7 +187,6 @@ def test_one_whose_first_process_is_moved_into_it_after_birth_has_its_name() -> 
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         ) as outside:
-            assert outside.stdin is not None and outside.stdout is not None
             assert read_line(outside.stdout, "moved") == "\n"
             children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text()
             init = int(children)

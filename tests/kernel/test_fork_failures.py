@@ -7,8 +7,9 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,7 +29,6 @@ class Watch:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        assert process.stdout is not None
         self._lines = process.stdout
 
     @contextmanager
@@ -37,17 +37,13 @@ class Watch:
         with stopped(self._process):
             yield
 
-    def _object(self) -> Object:
-        found: Object = json.loads(self._lines.readline())
-        return found
-
     def failures(self) -> list[Object]:
         """All that was reported until now, up to a failed fork of this test."""
         with pytest.raises(OSError):
             syscalls.clone3(set_tid=[os.getpid()])
         found: list[Object] = []
         while not found or (found[-1]["type"], found[-1]["by"]) != ("ForkFailed", os.getpid()):
-            found.append(self._object())
+            found.append(json.loads(self._lines.readline()))
         return found
 
     def failed(self, done: Done, refused: Collection[int] = ()) -> list[Object]:
@@ -76,8 +72,7 @@ class Watch:
         failed = self.failed(done, done.errnos if refused else ())
         reasons = {json.dumps(event["reason"]) for event in failed}
         assert len(reasons) == 1, reasons
-        found: Object = json.loads(reasons.pop())
-        return found
+        return json.loads(reasons.pop())
 
 
 @contextmanager
@@ -95,7 +90,6 @@ def watching(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         pidscope("watch", "--failed", *arguments), stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
         assert process.stdout.readline()  # its head: it has begun
         yield process
         process.send_signal(signal.SIGINT)
@@ -223,11 +217,68 @@ def test_pids_max_of_another_cgroup_than_its_own(
         assert watch.reason(done) == reason("not known", *causes, text=text)
 
 
-def test_a_dead_namespace(watch: Watch) -> None:
-    with playing(refusals.in_dead_namespace) as done:
-        assert done.errnos == all_of(errno.ENOMEM)
-        text = f"a dead namespace: no number 1 lives in pid:[{done.children_ns}]"
-        assert watch.reason(done, refused=True) == reason("likely", "number 1", text=text)
+@pytest.mark.parametrize(
+    ("scene", "error", "refused", "known", "cause", "text", "limit"),
+    [
+        (
+            *(refusals.in_dead_namespace, errno.ENOMEM, True, "likely", "number 1"),
+            *("a dead namespace: no number 1 lives in pid:[{ns}]", None),
+        ),
+        (
+            *(partial(refusals.with_number, number=1), errno.EEXIST, True, "certain", "set_tid"),
+            *("set_tid: the number asked for is taken", None),
+        ),
+        (
+            partial(refusals.with_number, number=31_000, uid=refusals.NOBODY),
+            *(errno.EPERM, True, "likely", "set_tid"),
+            *("set_tid: the right to choose a number is missing", None),
+        ),
+        (
+            *(refusals.unprivileged_namespace, errno.EPERM, False, "likely", "privilege"),
+            *("a right that is missing, as CAP_SYS_ADMIN", None),
+        ),
+        (
+            *(refusals.as_deep_as_can_be, errno.ENOSPC, False, "certain", "MAX_PID_NS_LEVEL"),
+            *("depth: pid:[{ns}] is at level 32, the last there is", None),
+        ),
+        (
+            *(refusals.without_namespaces, errno.ENOSPC, False, "likely", "max_pid_namespaces"),
+            *("max_pid_namespaces of its user", None),
+        ),
+        (
+            *(refusals.without_numbers, errno.EAGAIN, True, "certain", "pid_max"),
+            *(f"pid_max: no number is free in pid:[{HOST_NS}]", None),
+        ),
+        (
+            *(refusals.too_many_of_a_user, errno.EAGAIN, False, "likely", "RLIMIT_NPROC"),
+            *(f"RLIMIT_NPROC 5 of user {refusals.NOBODY}, which has 5 tasks", 5),
+        ),
+    ],
+    ids=[
+        "a dead namespace",
+        "a number that is taken",
+        "a number without the right to choose",
+        "a namespace without the right to make one",
+        "a namespace below the deepest",
+        "no more namespaces",
+        "no number is free on the host",
+        "RLIMIT_NPROC",
+    ],
+)
+def test_the_one_cause_is_named(
+    watch: Watch,
+    scene: Callable[[refusals.Scene], None],
+    error: int,
+    refused: bool,
+    known: str,
+    cause: str,
+    text: str,
+    limit: int | None,
+) -> None:
+    with playing(scene) as done:
+        assert done.errnos == all_of(error)
+        expected = reason(known, cause, text=text.format(ns=done.children_ns), limit=limit)
+        assert watch.reason(done, refused=refused) == expected
 
 
 def test_a_namespace_whose_first_fork_failed(watch: Watch) -> None:
@@ -250,60 +301,11 @@ def test_a_namespace_after_unshare(watch: Watch) -> None:
         assert (said["known"], said["causes"]) == ("likely", ["pid_ns_for_children"])
 
 
-def test_a_number_that_is_taken(watch: Watch) -> None:
-    with playing(lambda scene: refusals.with_number(scene, 1)) as done:
-        assert done.errnos == all_of(errno.EEXIST)
-        text = "set_tid: the number asked for is taken"
-        assert watch.reason(done, refused=True) == reason("certain", "set_tid", text=text)
-
-
-def test_a_number_without_the_right_to_choose(watch: Watch) -> None:
-    with playing(lambda scene: refusals.with_number(scene, 31_000, refusals.NOBODY)) as done:
-        assert done.errnos == all_of(errno.EPERM)
-        text = "set_tid: the right to choose a number is missing"
-        assert watch.reason(done, refused=True) == reason("likely", "set_tid", text=text)
-
-
-def test_a_namespace_without_the_right_to_make_one(watch: Watch) -> None:
-    with playing(refusals.unprivileged_namespace) as done:
-        assert done.errnos == all_of(errno.EPERM)
-        text = "a right that is missing, as CAP_SYS_ADMIN"
-        assert watch.reason(done) == reason("likely", "privilege", text=text)
-
-
-def test_a_namespace_below_the_deepest(watch: Watch) -> None:
-    with playing(refusals.as_deep_as_can_be) as done:
-        assert done.errnos == all_of(errno.ENOSPC)
-        text = f"depth: pid:[{done.children_ns}] is at level 32, the last there is"
-        assert watch.reason(done) == reason("certain", "MAX_PID_NS_LEVEL", text=text)
-
-
-def test_no_more_namespaces(watch: Watch) -> None:
-    with playing(refusals.without_namespaces) as done:
-        assert done.errnos == all_of(errno.ENOSPC)
-        text = "max_pid_namespaces of its user"
-        assert watch.reason(done) == reason("likely", "max_pid_namespaces", text=text)
-
-
 def test_no_number_is_free_in_a_namespace(watch: Watch) -> None:
     with playing(refusals.without_numbers_inside) as done:
         assert done.errnos == all_of(errno.EAGAIN) and done.children_ns != HOST_NS
         text = f"pid_max: no number is free in pid:[{done.children_ns}] or in one around it"
         assert watch.reason(done, refused=True) == reason("certain", "pid_max", text=text)
-
-
-def test_no_number_is_free_on_the_host(watch: Watch) -> None:
-    with playing(refusals.without_numbers) as done:
-        assert done.errnos == all_of(errno.EAGAIN)
-        text = f"pid_max: no number is free in pid:[{HOST_NS}]"
-        assert watch.reason(done, refused=True) == reason("certain", "pid_max", text=text)
-
-
-def test_rlimit_nproc(watch: Watch) -> None:
-    with playing(refusals.too_many_of_a_user) as done:
-        assert done.errnos == all_of(errno.EAGAIN)
-        text = f"RLIMIT_NPROC 5 of user {refusals.NOBODY}, which has 5 tasks"
-        assert watch.reason(done) == reason("likely", "RLIMIT_NPROC", text=text, limit=5)
 
 
 def test_threads_max(watch: Watch) -> None:
@@ -318,7 +320,6 @@ def test_threads_max(watch: Watch) -> None:
 
 def told(text: subprocess.Popen[str], done: Done) -> str:
     """The words below the first failure of the last scene; the others have none."""
-    assert text.stdout is not None
     failures, words = 0, ""
     while failures < FAILURES:
         line = text.stdout.readline()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -22,22 +23,17 @@ CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
 @pytest.fixture(scope="module")
 def kprobe_host() -> Iterator[Host]:
     host = Host()
-    program = Program("kprobe")
-    try:
+    with closing(Program("kprobe")) as program:
         host.session = Session(LiveWorld(program, ProcFs()), host.listen)
         host.session.begin()
         yield host
-    finally:
-        program.close()
 
 
 @pytest.mark.parametrize("name", ("nested", "exec-thread", "failed", "held"))
 def test_workload_by_kprobes(kprobe_host: Host, name: str) -> None:
     status, tally, counts = kprobe_host.judge([WORKLOAD, name])
     assert status == 0
-    assert tally.bugs == []
-    assert kprobe_host.session.broken == []
-    assert kprobe_host.session.ungrammatical == []
+    assert kprobe_host.wrongs(tally) == []
     assert tally.complete
     assert {key: counts[key] for key in expected(name)} == expected(name)
 

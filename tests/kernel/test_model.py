@@ -90,8 +90,7 @@ def _inum(world: World) -> int:
     return int(link[len("pid:[") : -1])
 
 
-def _first(table: Table | None, inum: int) -> int:
-    assert table is not None
+def _first(table: Table, inum: int) -> int:
     return table.namespaces[inum].pids[1].nr
 
 
@@ -110,9 +109,8 @@ def of_model(kernel: Kernel) -> dict[int, Any]:
     return rows
 
 
-def of_table(table: Table | None, inum: int) -> dict[int, Any]:
+def of_table(table: Table, inum: int) -> dict[int, Any]:
     """The same of the table."""
-    assert table is not None
     if inum not in table.namespaces:
         return {}
     rows: dict[int, Any] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from pidscope.host.proc import ProcFs
@@ -17,13 +19,10 @@ OF_FUNCTIONS = ("detach_pid", "copy_pid_ns")
 
 @pytest.mark.parametrize("way", ("fentry", "kprobe"))
 def test_alloc_pid_and_copy_process_are_tried_where_they_tell_of_errors_alone(way: str) -> None:
-    program = Program(way, steps=False)
-    try:
+    with closing(Program(way, steps=False)) as program:
         stream = Stream(LiveWorld(program, ProcFs()))
         assert silent_hooks(stream, program.hooks) == []
         assert stream.accounted["alloc_pid"] == stream.accounted["copy_process"] == 1
-    finally:
-        program.close()
 
 
 def test_every_hook_tells(host: Host) -> None:
@@ -32,8 +31,7 @@ def test_every_hook_tells(host: Host) -> None:
 
 @pytest.mark.parametrize("way", ("fentry", "kprobe"))
 def test_hooks_that_were_taken_out_are_named(way: str) -> None:
-    program = Program(way)
-    try:
+    with closing(Program(way)) as program:
         if way == "fentry":
             hooks = {hook.name: hook for hook in program.hooks}
             names = {name: program._trampoline_name(hooks[name]) for name in OF_FUNCTIONS}
@@ -46,5 +44,3 @@ def test_hooks_that_were_taken_out_are_named(way: str) -> None:
         stream = Stream(LiveWorld(program, ProcFs()))
         silent = [hook.name for hook in silent_hooks(stream, program.hooks)]
         assert silent == ["detach_pid", "copy_pid_ns", "sched_process_exec"]
-    finally:
-        program.close()

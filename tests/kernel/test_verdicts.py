@@ -91,8 +91,8 @@ def test_a_change_between_the_fence_and_the_read_is_moved(
 def test_missing_when_the_table_forgets(host: Host) -> None:
     with waiting() as child:
         assert host.session.check(child).verdict is Verdict.AGREE
-        assert host.session.table is not None
-        pid = host.session.table.root.pids.pop(child)
+        pids = host.session.table.root.pids
+        pid = pids.pop(child)
         assert host.session.check(child).verdict is Verdict.MISSING
-        host.session.table.root.pids[child] = pid
+        pids[child] = pid
         assert host.session.check(child).verdict is Verdict.AGREE

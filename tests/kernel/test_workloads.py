@@ -28,9 +28,7 @@ def test_workload_is_rebuilt_exactly(host: Host, name: str) -> None:
     arguments = name.split()
     status, tally, counts = host.judge([WORKLOAD, *arguments])
     assert status == 0
-    assert tally.bugs == []
-    assert host.session.broken == []
-    assert host.session.ungrammatical == []
+    assert host.wrongs(tally) == []
     forks = host.session.forks()
     assert forks is not None and forks[0] == forks[1]
     assert host.session.stream.lost == host.lost
