@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from pidscope_dev.containers.bundle import Bundle
-from pidscope_dev.containers.runtime import NAMES, Runtime, read_line
+from pidscope_dev.containers.runtime import NAMES, Bundle, Runtime, read_line
 
 from pidscope.commands.watch_owners import NamespaceOwners
 from pidscope.events import Event, TaskExecuted

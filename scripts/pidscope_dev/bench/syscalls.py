@@ -9,6 +9,7 @@ import platform
 import subprocess
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 from typing import Callable
 
 from pidscope_dev.bench.programs import attached, compiled, cpu_ns_of
@@ -50,15 +51,10 @@ def _getppid_ns(
 @contextlib.contextmanager
 def _counting() -> Iterator[None]:
     """Count both calls on every CPU while this is open; raises Unable."""
-    ids = _ids()
-    fds: list[int] = []
-    try:
-        for config in ids:
-            fds += [_open_event(config, cpu) for cpu in sorted(os.sched_getaffinity(0))]
+    with contextlib.ExitStack() as opened:
+        for config, cpu in product(_ids(), sorted(os.sched_getaffinity(0))):
+            opened.callback(os.close, _open_event(config, cpu))
         yield
-    finally:
-        for fd in fds:
-            os.close(fd)
 
 
 def _open_event(config: int, cpu: int) -> int:

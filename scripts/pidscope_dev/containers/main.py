@@ -26,8 +26,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from pidscope_dev.arguments import Arguments, command_line
-from pidscope_dev.containers.bundle import SEVENTEEN, Bundle
-from pidscope_dev.containers.runtime import NAMES, Runtime, RuntimeFailed, read_line
+from pidscope_dev.containers.runtime import (
+    NAMES,
+    SEVENTEEN,
+    Bundle,
+    Runtime,
+    RuntimeFailed,
+    read_line,
+)
 
 POD_UID = "1c2e3f40-aaaa-bbbb-cccc-0123456789ab"
 WAIT = "sleep 1000000 & echo $!; wait"

@@ -100,12 +100,6 @@ class World:
         self.first = self.take_channel()
         self._begin(puppet, user_namespace, start)
 
-    def __enter__(self) -> World:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     @property
     def init_pid(self) -> int:
         """The number of the first puppet in the driver's namespace."""

@@ -16,6 +16,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from pidscope_dev.differential.puppets import World
 
@@ -47,9 +48,9 @@ class Theatre:
         self._starter.shutdown()
         os.sched_setaffinity(0, self._cpus)
 
-    def new_world(self) -> World:
-        """A fresh one; raises NoAnswer if this host does not allow it."""
-        return World(self._puppet, self._user_namespace, self._start)
+    def new_world(self) -> closing[World]:
+        """A fresh one, which ends with the context; raises NoAnswer if this host allows none."""
+        return closing(World(self._puppet, self._user_namespace, self._start))
 
     def _start(
         self, arguments: Sequence[str], descriptors: Sequence[int]

@@ -10,7 +10,7 @@ import pytest
 from pidscope_dev.builds import Build, BuildError
 from pidscope_dev.corpus import host
 from pidscope_dev.corpus.cases import Case, cases
-from pidscope_dev.corpus.compare import Answer, Comparison, compare
+from pidscope_dev.corpus.main import Answer, Comparison, compare
 
 from pidscope.host.proc import ProcFs
 

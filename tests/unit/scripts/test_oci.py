@@ -4,8 +4,7 @@ import os
 
 import pytest
 from pidscope_dev.containers import runtime as runtime_module
-from pidscope_dev.containers.bundle import Bundle
-from pidscope_dev.containers.runtime import Runtime, RuntimeFailed, read_line
+from pidscope_dev.containers.runtime import Bundle, Runtime, RuntimeFailed, read_line
 
 
 @pytest.fixture

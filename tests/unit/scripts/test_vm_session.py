@@ -50,23 +50,28 @@ def test_output_and_status_come_back(guest, capfdbinary):
     assert capfdbinary.readouterr() == (b"one\r\n\0\xff", b"two")
 
 
-def test_a_status_without_all_output_is_not_the_end(guest, capfdbinary):
-    guest.write(status=b"up\nstatus 0\n", out=b"half" + TOKEN[:5])
+def lost(guest, **output):
+    """How a session fails whose guest ends after this output."""
+    guest.write(**output)
     guest.close()
-    with pytest.raises(VmError, match="lost while CMD ran"):
+    with pytest.raises(VmError) as raised:
         guest.session().run()
+    return raised.value
+
+
+def test_a_status_without_all_output_is_not_the_end(guest, capfdbinary):
+    error = lost(guest, status=b"up\nstatus 0\n", out=b"half" + TOKEN[:5])
+    assert "lost while CMD ran" in str(error)
     assert capfdbinary.readouterr().out == b"half" + TOKEN[:5]
 
 
 def test_a_panic_is_named(guest):
-    guest.write(console=b"x\r\n[1.0] Kernel panic - not syncing: why\r\n[1.1] end\r\n")
-    guest.close()
-    with pytest.raises(BootError) as raised:
-        guest.session().run()
-    first, *rest = str(raised.value).splitlines()
+    error = lost(guest, console=b"x\r\n[1.0] Kernel panic - not syncing: why\r\n[1.1] end\r\n")
+    assert isinstance(error, BootError)
+    first, *rest = str(error).splitlines()
     assert first.endswith("lost before CMD was started: Kernel panic - not syncing: why")
     assert rest[-1] == "  console: [1.1] end"
-    assert raised.value.exit_status == 125
+    assert error.exit_status == 125
 
 
 @pytest.mark.parametrize(
@@ -82,11 +87,9 @@ def test_a_panic_is_named(guest):
     ids=["a panic while CMD runs", "no panic", "what qemu prints"],
 )
 def test_only_a_panic_before_cmd_is_a_matter_of_booting(guest, output, reason):
-    guest.write(**output)
-    guest.close()
-    with pytest.raises(VmError, match=reason) as raised:
-        guest.session().run()
-    assert not isinstance(raised.value, BootError)
+    error = lost(guest, **output)
+    assert reason in str(error)
+    assert not isinstance(error, BootError)
 
 
 @pytest.mark.parametrize(("panics", "boots"), [(0, 1), (1, 2), (2, 2)])
@@ -175,13 +178,10 @@ def test_a_reader_that_is_gone_ends_it(guest):
     reading, writing = os.pipe()
     os.close(reading)
     running = guest.session()
-    running._streams["out"].target = writing
     guest.write(out=b"data")
-    try:
-        with pytest.raises(BrokenPipeError):
-            running.run()
-    finally:
-        os.close(writing)
+    with open(writing, "wb", buffering=0) as gone, pytest.raises(BrokenPipeError):
+        running._streams["out"].target = gone.fileno()
+        running.run()
 
 
 @pytest.mark.parametrize("cut", range(len(TOKEN) + 1))
