@@ -26,6 +26,7 @@ class Container(NamedTuple):
     pod_namespace: str | None = None  # Kubernetes's, not the kernel's
     container_name: str | None = None  # in the pod
     unit: str | None = None  # of the init system, in which it runs
+    uid: int | None = None  # its cgroup is below this user's service manager; None: root's
 
     @property
     def is_service(self) -> bool:
@@ -51,7 +52,15 @@ def innermost(chain: Chain) -> Container | None:
 
 
 def display_name(container: Container) -> str:
-    """Return one word for it: its name, the start of its id, or its unit."""
+    """Return one word for it: its name, the start of its id, or its unit.
+
+    Before that of a user's stands whose it is, since that user may give it any name.
+    """
+    word = _word(container)
+    return word if container.uid is None else f"user {container.uid}: {word}"
+
+
+def _word(container: Container) -> str:
     if container.is_service:
         return container.unit or "?"
     if container.pod is not None:

@@ -141,7 +141,7 @@ def _innermost(chain: Chain) -> Container | None:
 
 def escaped(container: Container) -> Container:
     """Return a container with its foreign strings as they may be printed."""
-    return Container(*(None if text is None else printable(text) for text in container))  # type: ignore[arg-type]
+    return Container._make(printable(it) if isinstance(it, str) else it for it in container)
 
 
 def with_owners(found: Iterable[Process], owners: Mapping[int, Container]) -> list[Process]:

