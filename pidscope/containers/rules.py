@@ -28,10 +28,14 @@ _SUPERVISED = re.compile(r"([^/]+\.(?:service|scope))/supervisor(?![^/])")
 _INNER = frozenset({"container", "init", "init.scope", "ns", "payload", "supervisor"})
 
 
-class Rules(NamedTuple):
-    """Rules in the order in which they are tried, each behind the text that its paths have."""
+_Marked = Sequence[tuple[str, Rule]]  # each behind the text that its paths have
 
-    marked: Sequence[tuple[str, Rule]]
+
+class Rules(NamedTuple):
+    """Rules in the order in which they are tried; ``own`` those of a file, which come last."""
+
+    marked: _Marked
+    own: _Marked = ()
 
 
 class Witness(NamedTuple):
@@ -54,8 +58,12 @@ def built_in() -> Rules:
 
 
 def ranked(own: Iterable[Rule]) -> Rules:
-    """Return the built-in rules, and behind them those of a user."""
-    return Rules(tuple((_mark(rule.form), rule) for rule in (*FORMS, *own)))
+    """Return the built-in rules, and behind them those of a file."""
+    return Rules(_marked(FORMS), _marked(own))
+
+
+def _marked(rules: Iterable[Rule]) -> _Marked:
+    return tuple((_mark(rule.form), rule) for rule in rules)
 
 
 def _mark(form: str) -> str:
@@ -160,10 +168,13 @@ def _parse(path: str, rules: Rules, outside: frozenset[str]) -> Iterator[_Found]
     parts = [part for part in path.split("/") if part]
     path, users = "/".join(parts), _users(parts)
     tried = [rule for mark, rule in rules.marked if mark in path]
+    own = [rule for mark, rule in rules.own if mark in path]
     pod_uid: str | None = None
     at = start = depth = 0  # directory; its place in the path; below the root or a container
     while at < len(parts):
         rule, match = _first(tried, path, start, depth)
+        if match is None and own:
+            rule, match = _first_own(own, tried, path, start, depth)
         end, length = at + 1, len(parts[at])
         if match:
             end, length = at + 1 + match[0].count("/"), len(match[0])
@@ -205,6 +216,18 @@ def _first(
             if match:
                 return rule, match
     return None, None
+
+
+def _first_own(
+    own: Iterable[Rule], built: Iterable[Rule], path: str, start: int, depth: int
+) -> tuple[Rule | None, re.Match[str] | None]:
+    """Return the first of a file's rules that fits where no built-in one fits any part of it."""
+    rule, match = _first(own, path, start, depth)
+    if match is not None:
+        starts = [start + at + 1 for at, character in enumerate(match[0]) if character == "/"]
+        if any(_first(built, path, at, 1)[1] for at in starts):
+            return None, None
+    return rule, match
 
 
 def _service(part: str, user: int | None) -> _Found:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Callable, NamedTuple
 
 from pidscope.containers.container import Chain, Container
-from pidscope.containers.rules import parse_cgroup
+from pidscope.containers.rules import Rules, parse_cgroup
 from pidscope.query.process import Process
 
 # Tells one container from another: those around it and itself. A name may come again inside.
@@ -37,9 +37,12 @@ class _Place(NamedTuple):
     depth: int
 
 
-def chains(cgroups: Mapping[int, bytes]) -> dict[int, Chain]:
-    """Return the containers around each process, given its ``/proc/N/cgroup``."""
-    parsed = {data: parse_cgroup(data) for data in set(cgroups.values())}
+def chains(cgroups: Mapping[int, bytes], rules: Rules | None = None) -> dict[int, Chain]:
+    """Return the containers around each process, given its ``/proc/N/cgroup``.
+
+    By the built-in rules, or by ``rules``.
+    """
+    parsed = {data: parse_cgroup(data, rules) for data in set(cgroups.values())}
     return {number: parsed[data] for number, data in cgroups.items()}
 
 

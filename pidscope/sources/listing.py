@@ -55,8 +55,9 @@ class Listed(NamedTuple):
         if not self.proc.sees_cgroups_whole():
             warn("read inside a cgroup namespace: only the containers in it are known")
         from pidscope.query.namespace_owner import chains  # what names no container does without
+        from pidscope.sources.own_rules import own_rules
 
-        found = chains(cgroups)
+        found = chains(cgroups, own_rules())
         if not any(found.values()):
             return found
         from pidscope.containers.names import name_containers

@@ -19,6 +19,7 @@ from pidscope.sources.options import expect_no_proc, procfs_of, scenario_of, sta
 from pidscope.wire.hooks import AUTO, TRACEPOINT, WAYS
 
 if TYPE_CHECKING:
+    from pidscope.containers.rules import Rules
     from pidscope.limits.pids_files import CgroupFiles
     from pidscope.limits.task_counts import TaskCounts
     from pidscope.sources.listing import Listed
@@ -85,6 +86,12 @@ class LiveHost:
 
         return CgroupFiles(self._procfs)
 
+    @cached_property
+    def _rules(self) -> Rules | None:
+        from pidscope.sources.own_rules import own_rules  # as above
+
+        return own_rules()
+
     def counted(self, by: int) -> Sequence[TasksLimit]:
         """RLIMIT_NPROC of a task's user and threads-max, where they hold and can be read."""
         return self._counts.limits(by)
@@ -103,7 +110,7 @@ class LiveHost:
         data = self._procfs.read_cgroup(tid)
         # If the start is still the same behind it, the cgroup was of the same task.
         mine = data is not None and self._procfs.start_ticks(tid) == ticks
-        return parse_cgroup(data) if data is not None and mine else ()
+        return parse_cgroup(data, self._rules) if data is not None and mine else ()
 
 
 class SimulatedHost:
