@@ -26,7 +26,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     real = own_rules._expect
 
     def expect(file: int, uid: int, kind: object, what: str) -> None:
-        if os.readlink(f"/proc/self/fd/{file}").startswith(str(tmp_path)):
+        if tmp_path in [(it := Path(f"/proc/self/fd/{file}").readlink()), *it.parents]:
             real(file, uid, kind, what)  # type: ignore[arg-type]
 
     monkeypatch.setattr(own_rules, "_expect", expect)
@@ -88,11 +88,7 @@ def test_a_file_of_another_user_does_not_count(directory: Path) -> None:
     if uid == 0:
         os.chown(path, 4711, -1)
         assert load([path], 0).faults == (f"{path}: it belongs to user 4711",)
-        assert (
-            load([path], 4711).faults
-            == (f"{path}: {directory.name} above it belongs to user {uid}",)
-            or load([path], 4711).faults == ()
-        )
+        assert load([path], 4711).faults == ()
     else:
         assert load([path], uid + 1).faults
 
