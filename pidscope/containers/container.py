@@ -63,7 +63,7 @@ def display_name(container: Container) -> str:
 def _word(container: Container) -> str:
     if container.is_service:
         return container.unit or "?"
-    if container.pod is not None:
+    if container.pod is not None and (container.pod_namespace or container.name is None):
         parts = container.pod_namespace or "?", container.pod, container.container_name
         return "/".join(part for part in parts if part is not None)
     return container.id[:_ID_SHOWN] if container.name is None else container.name

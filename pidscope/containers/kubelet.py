@@ -16,13 +16,18 @@ from typing import NamedTuple
 from pidscope.containers.container import Container
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123, as Kubernetes wants it
-_NAME = rf"{_LABEL}(?:\.{_LABEL})*"
+# Of a pod: a subdomain, in which Kubernetes lets a label be as long as the whole.
+_LONG_LABEL = "[a-z0-9](?:-*[a-z0-9])*"
+_NAME = rf"(?=[^_]{{1,253}}(?:_|$)){_LONG_LABEL}(?:\.{_LONG_LABEL})*"
 _ID_DIGITS = 64
 _MIN_DIGITS = 12  # a file's name has 255 bytes at most, and a long one is cut in its id
 _LINK = re.compile(
     rf"({_NAME})_({_LABEL})_({_LABEL})-([0-9a-f]{{{_MIN_DIGITS},{_ID_DIGITS}}})\.log"
 )
 _DIRECTORY = re.compile(rf"({_LABEL})_({_NAME})_([0-9a-f-]{{32,36}})")
+
+
+SANDBOX = "POD"  # as CRI-O and dockershim call the container that holds a pod's namespaces
 
 
 class PodNames(NamedTuple):
@@ -53,6 +58,15 @@ class Kubelet(NamedTuple):
             if container.id[:digits] in self.containers:
                 return self.containers[container.id[:digits]]
         return self.pods.get(container.pod_uid or "")
+
+
+def pod_names(namespace: object, pod: object, container: object) -> PodNames | None:
+    """Return names that a runtime has from the kubelet; None: they are none of Kubernetes's."""
+    texts = [it if isinstance(it, str) else "" for it in (namespace, pod, container)]
+    if not (re.fullmatch(_LABEL, texts[0]) and re.fullmatch(_NAME, texts[1])):
+        return None
+    named = re.fullmatch(_LABEL, texts[2]) and texts[2] != SANDBOX
+    return PodNames(texts[1], texts[0], texts[2] if named else None)
 
 
 def parse_names(links: Iterable[str], directories: Iterable[str]) -> Kubelet:

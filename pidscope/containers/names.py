@@ -1,94 +1,159 @@
-"""The names of the containers that processes are in, from the kubelet and the engines of this host.
+"""The names of the containers that processes are in: the runtimes', the engines', the kubelet's.
 
 Those know the host's own containers. A container inside another is known to an engine and files
-inside that, which are not read.
+inside that, which are not read. Files come first: an engine may have to be started to answer.
+
+A cgroup's name is the claim of the user that may make cgroups there. So names of root's files and
+engines are for containers in root's part of the tree alone, and if the first process of a container
+is known, for those processes alone that are in its cgroup.
 """
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pidscope.containers.container import Chain, Container
 
-TOTAL_S = 0.25
-# The runtime of an engine's containers, and where below /run its socket is. An id without a runtime
-# in the cgroup's name is of Docker under another parent.
-_ENGINES = (
-    (frozenset({"docker", "oci"}), "docker.sock"),
-    (frozenset({"podman"}), "podman/podman.sock"),
-)
+_ENGINES = frozenset({"docker", "oci", "podman"})
+_FILES = frozenset({"docker", "oci", "podman", "containerd", "crio", "runc", "crun"})
+_ANNOTATED = frozenset({"oci", "containerd", "crio"})
 
 
 class Named(NamedTuple):
-    """Chains with the names that were found, and a line for each engine that gave none."""
+    """Chains with the names that were found, and a line for each engine that gave none.
+
+    ``said`` is the first process of a container, by the word of root's engine or runtime, behind
+    the chain that ends with the container.
+    """
 
     chains: dict[int, Chain]
     silent: tuple[str, ...] = ()
+    said: Mapping[Chain, int] = MappingProxyType({})
 
 
-def name_containers(chains: Mapping[int, Chain], root: str, uid: int) -> Named:
+def name_containers(
+    chains: Mapping[int, Chain], root: str, uid: int, proc: str | None = None
+) -> Named:
     """Return the chains with names, asking only the engines that have containers among them.
 
     ``root`` is the host's root directory. User ``uid`` may also have engines of its own; root asks
-    only the host's, since other users' could give any name to any container.
+    those of other users, too, which speak of their own containers alone. ``proc`` is the /proc
+    whose numbers the processes have; None: there is none, so no monitor is looked for.
     """
-    outer = {container for chain in chains.values() for container in _outermost(chain)}
-    names = {container: container for container in outer}
-    if any(container.pod_uid is not None for container in outer):
+    outer = {chain: _outermost(chain) for chain in set(chains.values())}
+    names = {container: container for container in outer.values() if container is not None}
+    pids: dict[Container, int] = {}
+    silent: list[str] = []
+    if names:
+        _by_kubelet(names, root)
+        if uid == 0:
+            _by_files(names, pids, root)
+        silent = _by_engines(names, pids, root, uid)
+        if proc is not None:
+            _by_monitors(names, chains, outer, proc)
+    places = {it: _prefix(chains[pid]) for it, pid in pids.items() if pid in chains}
+    renamed = {chain: _renamed(chain, it, names, places) for chain, it in outer.items()}
+    said = {
+        _prefix(renamed[chain]): pids[it]
+        for chain, it in outer.items()
+        if it in places and _is_in(places[it], chain, it)
+    }
+    return Named({number: renamed[chain] for number, chain in chains.items()}, tuple(silent), said)
+
+
+def _outermost(chain: Chain) -> Container | None:
+    """Return the first container of a chain; those inside it have another host."""
+    return next((container for container in chain if not container.is_service), None)
+
+
+def _prefix(chain: Chain) -> Chain:
+    """Return a chain up to its first container."""
+    container = _outermost(chain)
+    return () if container is None else chain[: chain.index(container) + 1]
+
+
+def _is_in(place: Chain, chain: Chain, container: Container) -> bool:
+    """Whether a chain is where the first process of a container is.
+
+    Where that is in another cgroup altogether, no place is better than another.
+    """
+    return _prefix(chain) == place or container not in place
+
+
+def _renamed(
+    chain: Chain,
+    container: Container | None,
+    names: Mapping[Container, Container],
+    places: Mapping[Container, Chain],
+) -> Chain:
+    if container is None or not _is_in(places.get(container, _prefix(chain)), chain, container):
+        return chain
+    at = chain.index(container)
+    return (*chain[:at], names[container], *chain[at + 1 :])
+
+
+def _by_kubelet(names: dict[Container, Container], root: str) -> None:
+    mine = [it for it in names if it.pod_uid is not None and it.uid is None]
+    if mine:
         from pidscope.containers.kubelet import read_kubelet  # most hosts do without
 
         kubelet = read_kubelet(root)
-        names.update({it: kubelet.name(it) for it in outer if it.pod_uid is not None})
-    silent = _ask_engines(names, root, uid)
-    renamed = {chain: _renamed(chain, names) for chain in set(chains.values())}
-    return Named({number: renamed[chain] for number, chain in chains.items()}, tuple(silent))
+        names.update({it: kubelet.name(it) for it in mine})
 
 
-def _outermost(chain: Chain) -> Iterable[Container]:
-    """Return the first container of a chain, in a list; those inside it have another host."""
-    return [container for container in chain if not container.is_service][:1]
+def _by_files(names: dict[Container, Container], pids: dict[Container, int], root: str) -> None:
+    """Add what root's runtimes keep in files."""
+    mine = [it for it in names if it.runtime in _FILES and it.uid is None]
+    if not mine:
+        return
+    from pidscope.containers.states import States  # most hosts do without
+
+    states = States(root)
+    if any(it.runtime == "podman" for it in mine):
+        stored = states.podman_names()
+        podmans = (it for it in mine if it.runtime == "podman" and it.id in stored)
+        names.update({it: it._replace(name=stored[it.id]) for it in podmans})
+    for it in mine:
+        if it.runtime in _ANNOTATED and not _has_name(names[it]):
+            names[it] = states.named(it)
+        pid = states.init_pid(it.id)
+        if pid is not None:
+            pids[it] = pid
 
 
-def _renamed(chain: Chain, names: Mapping[Container, Container]) -> Chain:
-    for container in _outermost(chain):
-        at = chain.index(container)
-        return (*chain[:at], names[container], *chain[at + 1 :])
-    return chain
+def _by_engines(
+    names: dict[Container, Container], pids: dict[Container, int], root: str, uid: int
+) -> list[str]:
+    """Add what the engines say, and return a line for each engine that gave no names."""
+    mine = [it for it, named in names.items() if it.runtime in _ENGINES and not _has_name(named)]
+    if not mine:
+        return []
+    from pidscope.containers import engines  # most hosts do without
+
+    said = engines.ask(mine, root, uid)
+    names.update(said.names)
+    pids.update({it: pid for it, pid in said.pids.items() if it not in pids})
+    return said.silent
 
 
-def _ask_engines(names: dict[Container, Container], root: str, uid: int) -> Sequence[str]:
-    """Add the names that the engines give, and return a line for each engine that gave none."""
-    silent = []
-    deadline = 0.0
-    places = ["run", f"run/user/{uid}"] if uid else ["run"]
-    for place, (runtimes, socket) in itertools.product(places, _ENGINES):
-        mine = [
-            it for it, named in names.items() if it.runtime in runtimes and not _has_name(named)
-        ]
-        if mine:
-            from pidscope.containers.docker import (  # most hosts do without
-                TIMEOUT_S,
-                NoAnswer,
-                NoEngine,
-                ask_names,
-            )
+def _by_monitors(
+    names: dict[Container, Container],
+    chains: Mapping[int, Chain],
+    outer: Mapping[Chain, Container | None],
+    proc: str,
+) -> None:
+    """Add the names that stand in the command lines of the processes beside containers."""
+    candidates = {it for it in names if it.runtime in ("lxc", "podman")}
+    if not candidates:
+        return
+    from pidscope.containers.monitors import may_name, monitored
 
-            # From here: on a slow host the import takes longer than the engines may.
-            deadline = deadline or time.monotonic() + TOTAL_S
-            try:
-                answer = ask_names(
-                    f"{root}/{place}/{socket}", min(TIMEOUT_S, deadline - time.monotonic())
-                )
-            except NoEngine:
-                continue
-            except NoAnswer as reason:
-                silent.append(f"/{place}/{socket}: {reason}")
-                continue
-            names.update({it: it._replace(name=answer.get(it.id)) for it in mine})
-    return silent
+    for it in candidates:
+        if may_name(names[it]):
+            members = {pid for pid, chain in chains.items() if outer[chain] == it}
+            names[it] = monitored(names[it], members, proc)
 
 
 def _has_name(container: Container) -> bool:

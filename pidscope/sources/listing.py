@@ -62,7 +62,8 @@ class Listed(NamedTuple):
             return found
         from pidscope.containers.names import name_containers
 
-        named = name_containers(found, self.proc.host_root(), os.geteuid())
+        mounted = self.proc.root if isinstance(self.proc, ProcFs) else None
+        named = name_containers(found, self.proc.host_root(), os.geteuid(), mounted)
         for line in named.silent:
             warn(f"containers are shown by their ids: {line}")
         return named.chains

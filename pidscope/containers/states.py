@@ -1,0 +1,161 @@
+"""What runtimes keep in files about their containers: names, and the PID of the first process.
+
+Only root can read most of them, and only root's runtimes write them; what stands in them is still
+checked, and read to a limit. A file that is not there, or has another form, says nothing.
+
+- containerd: ``/run/containerd/io.containerd.runtime.v2.task/NAMESPACE/ID/`` has ``init.pid`` and
+  the runtime's ``config.json``, whose annotations name the pod (CRI) or the container (nerdctl);
+- runc: ``/run/runc/ID/state.json``; crun: ``/run/crun/ID/status``;
+- Podman and CRI-O: ``containers.json``, or of a container that is removed when it ends
+  ``volatile-containers.json``, and ``config.json`` with CRI-O's annotations.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pidscope.containers.container import Container
+
+MAX_BYTES = 8 << 20
+_TASKS = "run/containerd/io.containerd.runtime.v2.task"
+_RUNC, _CRUN = "run/runc/{}/state.json", "run/crun/{}/status"
+_STORAGE = (
+    "var/lib/containers/storage/overlay-containers/containers.json",
+    "var/lib/containers/storage/overlay-containers/volatile-containers.json",
+    "run/containers/storage/overlay-containers/volatile-containers.json",
+)
+_CONFIG = "run/containers/storage/overlay-containers/{}/userdata/config.json"
+_DIRECTORY = re.compile(r"(?!\.)[\w+.:@-]{1,255}", re.ASCII)  # so that no path leads elsewhere
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
+_PID = re.compile(rb"[1-9][0-9]{0,6}")
+_MAX_PID = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h
+# The annotations of the pod's namespace, the pod and the container: containerd's and CRI-O's.
+_POD_KEYS = (
+    (
+        "io.kubernetes.cri.sandbox-namespace",
+        "io.kubernetes.cri.sandbox-name",
+        "io.kubernetes.cri.container-name",
+    ),
+    ("io.kubernetes.pod.namespace", "io.kubernetes.pod.name", "io.kubernetes.container.name"),
+)
+
+
+class States:
+    """The files of one host, below its root directory."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._tasks = [name for name in _listed(f"{root}/{_TASKS}") if _DIRECTORY.fullmatch(name)]
+
+    def init_pid(self, container_id: str) -> int | None:
+        """Return the PID of a container's first process, in the host's PID namespace."""
+        if not _DIRECTORY.fullmatch(container_id):
+            return None
+        for namespace in self._tasks:
+            data = _read(f"{self._root}/{_TASKS}/{namespace}/{container_id}/init.pid")
+            if data is not None and _PID.fullmatch(data.strip()):
+                return _pid(int(data))
+        for form, key in ((_CRUN, "pid"), (_RUNC, "init_process_pid")):
+            found = _pid(_mapping(f"{self._root}/{form.format(container_id)}").get(key))
+            if found is not None:
+                return found
+        return None
+
+    def named(self, container: Container) -> Container:
+        """Return a container with the names that its runtime's configuration has."""
+        if not _DIRECTORY.fullmatch(container.id):
+            return container
+        places = [f"{_TASKS}/{it}/{container.id}/config.json" for it in self._tasks]
+        for place in (*places, _CONFIG.format(container.id)):
+            annotations = _mapping(f"{self._root}/{place}").get("annotations")
+            if isinstance(annotations, dict):
+                return _annotated(container, annotations)
+        return container
+
+    def podman_names(self) -> dict[str, str]:
+        """Return the names of Podman's containers, those that do not run too, by id."""
+        return {number: name for file in _STORAGE for number, name in self._stored(file)}
+
+    def inits(self) -> dict[int, Container]:
+        """Return the containers of runc, crun and containerd, by the PID of their first process."""
+        found = {}
+        roots = [("crun", "run/crun"), ("runc", "run/runc")]
+        roots += [("containerd", f"{_TASKS}/{namespace}") for namespace in self._tasks]
+        for runtime, place in roots:
+            for container_id in _listed(f"{self._root}/{place}"):
+                pid = self.init_pid(container_id)
+                if pid is not None:
+                    found[pid] = Container(runtime, container_id, container_id)
+        return found
+
+    def _stored(self, file: str) -> Iterator[tuple[str, str]]:
+        listed = _parsed(_read(f"{self._root}/{file}"))
+        for entry in listed if isinstance(listed, list) else ():
+            number, names = (
+                (entry.get("id"), entry.get("names")) if _is_map(entry) else (None, None)
+            )
+            name = names[0] if isinstance(names, list) and names else None
+            if isinstance(number, str) and isinstance(name, str) and _NAME.fullmatch(name):
+                yield number, name
+
+
+def _annotated(container: Container, annotations: Mapping[str, Any]) -> Container:
+    from pidscope.containers.kubelet import pod_names
+
+    for keys in _POD_KEYS:
+        names = pod_names(*(annotations.get(key) for key in keys))
+        if names is not None:
+            return container._replace(
+                pod=names.pod, pod_namespace=names.namespace, container_name=names.container
+            )
+    name = annotations.get("nerdctl/name")
+    good = isinstance(name, str) and _NAME.fullmatch(name)
+    return container._replace(name=name) if good else container
+
+
+def _pid(value: object) -> int | None:
+    return value if isinstance(value, int) and 0 < value <= _MAX_PID else None
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _mapping(path: str) -> Mapping[str, Any]:
+    found = _parsed(_read(path))
+    return found if isinstance(found, dict) else {}
+
+
+def _parsed(data: bytes | None) -> Any:
+    try:
+        return json.loads(data or b"null", parse_float=len, parse_constant=len)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _listed(path: str) -> list[str]:
+    try:
+        return os.listdir(path)  # noqa: PTH208 (no Path for each name)
+    except OSError:  # not there, or not for this user
+        return []
+
+
+def _read(path: str) -> bytes | None:
+    """Return a plain file's bytes; None: it is none, too long, or not for this user."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(file, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            return None
+        try:
+            data = opened.read(MAX_BYTES + 1)
+        except OSError:
+            return None
+    return data if len(data) <= MAX_BYTES else None
