@@ -7,7 +7,7 @@ any name to any container. Each has its time, and so have all together.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Callable, NamedTuple, TypeVar
 
@@ -34,12 +34,14 @@ class Said(NamedTuple):
     silent: list[str]
 
 
-def ask(containers: Collection[Container], root: str, uid: int) -> Said:
+def ask(
+    containers: Collection[Container], root: str, uid: int, pids: Mapping[Container, int]
+) -> Said:
     """Ask for the names of containers, as user ``uid``, below the host's root directory.
 
-    Root asks all engines, a user root's and its own.
+    Root asks all engines, a user root's and its own. ``pids``: the first processes that are known.
     """
-    said = Said({}, {}, [])
+    said = Said({}, dict(pids), [])
     # From here: on a slow host the import takes longer than the engines may.
     deadline = time.monotonic() + TOTAL_S
     users = sorted({it.uid for it in containers if it.uid is not None and uid in (0, it.uid)})
@@ -81,8 +83,8 @@ def _ask_one(said: Said, mine: list[Container], place: _Place, deadline: float) 
             names = docker.ask_names(engine, left())
             said.names.update({it: it._replace(name=names.get(it.id)) for it in mine})
             if place.uid is None:
-                known = [it for it in mine if it.id in names]
-                said.pids.update(_first_processes(known, engine, left))
+                asked = [it for it in mine if it.id in names and it not in said.pids]
+                said.pids.update(_first_processes(asked, engine, left))
             if any(it.pod_uid is not None and it.runtime == "podman" for it in mine):
                 pods = docker.ask_pods(engine, left())
                 named = {it: said.names[it]._replace(pod=pods.get(it.id)) for it in mine}

@@ -132,9 +132,9 @@ def _by_engines(
         return []
     from pidscope.containers import engines  # most hosts do without
 
-    said = engines.ask(mine, root, uid)
+    said = engines.ask(mine, root, uid, pids)
     names.update(said.names)
-    pids.update({it: pid for it, pid in said.pids.items() if it not in pids})
+    pids.update(said.pids)
     return said.silent
 
 

@@ -17,13 +17,17 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pidscope.containers.container import Container
 
 MAX_BYTES = 8 << 20
 _TASKS = "run/containerd/io.containerd.runtime.v2.task"
-_RUNC, _CRUN = "run/runc/{}/state.json", "run/crun/{}/status"
+# Runtimes, their files, and there the PID and the start (field 22 of stat) of the first process.
+_STATES = (
+    ("crun", "run/crun/{}/status", "pid", "process-start-time"),
+    ("runc", "run/runc/{}/state.json", "init_process_pid", "init_process_start"),
+)
 _STORAGE = (
     "var/lib/containers/storage/overlay-containers/containers.json",
     "var/lib/containers/storage/overlay-containers/volatile-containers.json",
@@ -45,6 +49,13 @@ _POD_KEYS = (
 )
 
 
+class Init(NamedTuple):
+    """A container, and the start of its first process in clock ticks after the boot."""
+
+    container: Container
+    start_ticks: int
+
+
 class States:
     """The files of one host, below its root directory."""
 
@@ -60,11 +71,8 @@ class States:
             data = _read(f"{self._root}/{_TASKS}/{namespace}/{container_id}/init.pid")
             if data is not None and _PID.fullmatch(data.strip()):
                 return _pid(int(data))
-        for form, key in ((_CRUN, "pid"), (_RUNC, "init_process_pid")):
-            found = _pid(_mapping(f"{self._root}/{form.format(container_id)}").get(key))
-            if found is not None:
-                return found
-        return None
+        states = ((self._state(form, container_id), key) for _, form, key, _ in _STATES)
+        return next(filter(None, (_pid(state.get(key)) for state, key in states)), None)
 
     def named(self, container: Container) -> Container:
         """Return a container with the names that its runtime's configuration has."""
@@ -81,17 +89,24 @@ class States:
         """Return the names of Podman's containers, those that do not run too, by id."""
         return {number: name for file in _STORAGE for number, name in self._stored(file)}
 
-    def inits(self) -> dict[int, Container]:
-        """Return the containers of runc, crun and containerd, by the PID of their first process."""
+    def inits(self) -> dict[int, Init]:
+        """Return the containers of runc and crun, by the PID of their first process.
+
+        A state stays when a container has ended, until it is deleted, and its PID may be another
+        process's by then: only a process with the same start is the container's.
+        """
         found = {}
-        roots = [("crun", "run/crun"), ("runc", "run/runc")]
-        roots += [("containerd", f"{_TASKS}/{namespace}") for namespace in self._tasks]
-        for runtime, place in roots:
-            for container_id in _listed(f"{self._root}/{place}"):
-                pid = self.init_pid(container_id)
-                if pid is not None:
-                    found[pid] = Container(runtime, container_id, container_id)
+        for runtime, form, *keys in _STATES:
+            for container_id in _listed(f"{self._root}/run/{runtime}"):
+                state = self._state(form, container_id)
+                pid, start = (_number(state.get(key)) for key in keys)
+                if pid is not None and start is not None:
+                    found[pid] = Init(Container(runtime, container_id, container_id), start)
         return found
+
+    def _state(self, form: str, container_id: str) -> Mapping[str, Any]:
+        good = _DIRECTORY.fullmatch(container_id)
+        return _mapping(f"{self._root}/{form.format(container_id)}") if good else {}
 
     def _stored(self, file: str) -> Iterator[tuple[str, str]]:
         listed = _parsed(_read(f"{self._root}/{file}"))
@@ -119,7 +134,12 @@ def _annotated(container: Container, annotations: Mapping[str, Any]) -> Containe
 
 
 def _pid(value: object) -> int | None:
-    return value if isinstance(value, int) and 0 < value <= _MAX_PID else None
+    pid = _number(value)
+    return pid if pid is not None and pid <= _MAX_PID else None
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and 0 < value < 1 << 64 else None
 
 
 def _is_map(value: object) -> bool:

@@ -20,7 +20,7 @@ from pidscope.containers.kubelet import parse_names
 from pidscope.containers.monitors import monitored
 from pidscope.containers.names import Named, name_containers
 from pidscope.containers.rules import parse_path
-from pidscope.containers.states import States
+from pidscope.containers.states import Init, States
 
 A, B = "a" * 64, "b" * 64
 UID = "1c2e3f40-aaaa-bbbb-cccc-0123456789ab"
@@ -50,8 +50,11 @@ def test_containerds_task_directory_has_the_first_process(tmp_path: Path, namesp
 @pytest.mark.parametrize(
     ("path", "state"),
     [
-        ("run/runc/web/state.json", {"id": "web", "init_process_pid": 701, "config": {}}),
-        ("run/crun/web/status", {"pid": 701, "cgroup-path": "/x", "bundle": "/b", "created": "z"}),
+        (
+            "run/runc/web/state.json",
+            {"init_process_pid": 701, "init_process_start": 9, "config": 1},
+        ),
+        ("run/crun/web/status", {"pid": 701, "process-start-time": 9, "cgroup-path": "/x"}),
     ],
 )
 def test_a_runtimes_state_has_the_first_process(tmp_path: Path, path: str, state: Any) -> None:
@@ -60,17 +63,14 @@ def test_a_runtimes_state_has_the_first_process(tmp_path: Path, path: str, state
     assert named(tmp_path, f"/user.slice/{runtime}-web.scope").said == {
         (Container(runtime, "web", "web"),): 701
     }
-    assert States(str(tmp_path)).inits() == {701: Container(runtime, "web", "web")}
+    # By which one is found whose cgroup no rule knows: runc without systemd makes any.
+    assert States(str(tmp_path)).inits() == {701: Init(Container(runtime, "web", "web"), 9)}
 
 
-def test_a_container_is_found_by_its_first_process_alone(tmp_path: Path) -> None:
-    """`ctr run` and `runc run` without systemd, in a cgroup that no rule knows."""
-    put(tmp_path, f"{TASKS}/default/ctr-one/init.pid", "801")
+def test_a_state_without_a_start_may_be_of_one_that_has_ended(tmp_path: Path) -> None:
+    """runc keeps the state, with the PID, until `runc delete`."""
     put(tmp_path, "run/runc/jail/state.json", {"init_process_pid": 802})
-    assert States(str(tmp_path)).inits() == {
-        801: Container("containerd", "ctr-one", "ctr-one"),
-        802: Container("runc", "jail", "jail"),
-    }
+    assert States(str(tmp_path)).inits() == {}
 
 
 @pytest.mark.parametrize(
