@@ -158,3 +158,13 @@ def test_a_rule_of_a_file_never_hides_a_built_in_one(lines: list[str], above: st
     rules = ranked(it for _, it in parse("\n".join(lines), "x") if isinstance(it, Rule))
     for path in (f"{above}/docker-{A}.scope", f"{above}/docker/{A}", f"{above}/lxc.payload.c1"):
         assert set(parse_path(path)) <= set(parse_path(path, rules))
+
+
+def test_the_rules_of_the_documentation_are_some() -> None:
+    text = Path("docs/containers.md").read_text().split("# runtime   form\n")[1].split("```")[0]
+    (jail, farm) = (rule for _, rule in parse(text, ""))
+    assert isinstance(jail, Rule)
+    assert isinstance(farm, Rule)
+    assert parse_path("/acme.slice/jail-x.scope", ranked([jail, farm])) == (
+        Container("acme-jail", "x", "x"),
+    )
