@@ -77,7 +77,8 @@ def parse(text: str, path: str) -> Iterator[tuple[int, Rule | str]]:
 def _fault(form: str) -> str:
     """Return what is wrong with a form; empty: nothing."""
     holes = _HOLE.findall(form)
-    if re.search(r"[][{}]|//", _HOLE.sub("", form)) or not _HOLE.sub("", form).strip("/"):
+    fixed = _HOLE.sub("", form)
+    if re.search(r"[][{}]", fixed) or "//" in form or not fixed.strip("/"):
         return "a form is fixed text and {holes}"
     if set(holes) - HOLES:
         return f"a hole is one of {', '.join(sorted(HOLES))}"

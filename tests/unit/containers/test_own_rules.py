@@ -17,6 +17,7 @@ from pidscope.containers.own_rules import MAX_BYTES, load, parse
 from pidscope.containers.rules import built_in, parse_cgroup, parse_path, ranked, witnesses
 
 A = "a" * 64
+CHECKOUT = Path(__file__).parents[3]
 RULE = "acme-jail acme.slice/jail-{id}.scope\n"
 
 
@@ -161,7 +162,9 @@ def test_a_rule_of_a_file_never_hides_a_built_in_one(lines: list[str], above: st
 
 
 def test_the_rules_of_the_documentation_are_some() -> None:
-    text = Path("docs/containers.md").read_text().split("# runtime   form\n")[1].split("```")[0]
+    text = (
+        (CHECKOUT / "docs/containers.md").read_text().split("# runtime   form\n")[1].split("```")[0]
+    )
     (jail, farm) = (rule for _, rule in parse(text, ""))
     assert isinstance(jail, Rule)
     assert isinstance(farm, Rule)
