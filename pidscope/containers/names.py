@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from pidscope.containers.container import Chain, Container
+from pidscope.containers.rules import UNKNOWN
 
 _ENGINES = frozenset({"docker", "oci", "podman"})
 _FILES = frozenset({"docker", "oci", "podman", "containerd", "crio", "runc", "crun"})
@@ -61,6 +62,28 @@ def name_containers(
         if it in places and _is_in(places[it], chain, it)
     }
     return Named({number: renamed[chain] for number, chain in chains.items()}, tuple(silent), said)
+
+
+def name_unknown(
+    chains: Mapping[int, Chain], root: str, started: Callable[[int], int | None]
+) -> Mapping[int, Chain]:
+    """Return the chains with the runtimes of containers whose cgroups no rule knows.
+
+    runc and crun keep which process is the first of each container. ``started`` gives the start of
+    a process in clock ticks, by which another process with the same PID is told from it.
+    """
+    outer = {chain: _outermost(chain) for chain in set(chains.values())}
+    if not any(it is not None and it.runtime == UNKNOWN for it in outer.values()):
+        return chains
+    from pidscope.containers.states import States  # most hosts do without
+
+    names: dict[Container, Container] = {}
+    for pid, (container, start) in States(root).inits().items():
+        it = outer[chains[pid]] if pid in chains else None
+        if it is not None and it.runtime == UNKNOWN and it.uid is None and started(pid) == start:
+            names[it] = container
+    renamed = {chain: _renamed(chain, it, names, {}) for chain, it in outer.items() if it in names}
+    return {number: renamed.get(chain, chain) for number, chain in chains.items()}
 
 
 def _outermost(chain: Chain) -> Container | None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pidscope.containers.container import Container, display_name
 from pidscope.containers.kubelet import parse_names
 from pidscope.containers.monitors import monitored
-from pidscope.containers.names import Named, name_containers
+from pidscope.containers.names import Named, name_containers, name_unknown
 from pidscope.containers.rules import parse_path
 from pidscope.containers.states import Init, States
 
@@ -65,6 +65,22 @@ def test_a_runtimes_state_has_the_first_process(tmp_path: Path, path: str, state
     }
     # By which one is found whose cgroup no rule knows: runc without systemd makes any.
     assert States(str(tmp_path)).inits() == {701: Init(Container(runtime, "web", "web"), 9)}
+
+
+@pytest.mark.parametrize(
+    ("start", "uid", "runtime"), [(9, None, "runc"), (10, None, "?"), (9, 1001, "?")]
+)
+def test_an_unknown_container_is_known_by_its_first_process(
+    tmp_path: Path, start: int, uid: int | None, runtime: str
+) -> None:
+    """`runc run jail` without systemd: in any cgroup. 701 may be another process by now (10)."""
+    put(tmp_path, "run/runc/jail/state.json", {"init_process_pid": 701, "init_process_start": 9})
+    unknown = Container("?", "/box", "box", uid=uid)
+    service = Container("systemd", "", unit="a.service")
+    chains = {5: (service,), 701: (unknown,), 702: (unknown, service)}
+    found = name_unknown(chains, str(tmp_path), {701: start}.get)
+    jail = Container("runc", "jail", "jail") if runtime == "runc" else unknown
+    assert found == {5: (service,), 701: (jail,), 702: (jail, service)}
 
 
 def test_a_state_without_a_start_may_be_of_one_that_has_ended(tmp_path: Path) -> None:
