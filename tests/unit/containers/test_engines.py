@@ -15,7 +15,7 @@ import pytest
 
 from pidscope.containers import engines
 from pidscope.containers.container import Chain, Container
-from pidscope.containers.docker import NoAnswer, NoEngine
+from pidscope.containers.docker import NoAnswer, NoEngine, parse_pid
 from pidscope.containers.names import Named, name_containers
 from pidscope.containers.rules import parse_path
 from pidscope.containers.user_socket import opened
@@ -29,6 +29,13 @@ LISTED, PODS = "/containers/json", "/v4.0.0/libpod/containers/json"
 Serve = Callable[..., list[str]]
 
 as_root = pytest.mark.skipif(ME != 0, reason="only root may be another user")
+
+
+@pytest.fixture(autouse=True)
+def long_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test here waits for an engine; a loaded machine may be slow."""
+    monkeypatch.setattr(engines, "TIMEOUT_S", 60.0)
+    monkeypatch.setattr(engines, "TOTAL_S", 60.0)
 
 
 @contextlib.contextmanager
@@ -126,6 +133,18 @@ def test_an_engine_says_which_process_is_the_first(serve: Serve, tmp_path: Path)
     assert asked == [LISTED, f"/containers/{A}/json"]
 
 
+def test_an_engine_is_not_asked_for_a_first_process_that_is_known(
+    serve: Serve, tmp_path: Path
+) -> None:
+    asked = serve("run/docker.sock", {LISTED: listed(a="web")})
+    state = tmp_path / f"run/crun/{A}/status"
+    state.parent.mkdir(parents=True)
+    state.write_text('{"pid": 701}')
+    found = named(tmp_path, {701: f"/docker/{A}"}, uid=0)
+    assert found.said == {(Container("docker", A, "web"),): 701}
+    assert asked == [LISTED]
+
+
 @pytest.mark.parametrize(
     "answer",
     [None, [], {}, {"State": 1}, *({"State": {"Pid": it}} for it in (0, -1, "1", 1 << 40))],
@@ -138,6 +157,12 @@ def test_an_engine_that_has_no_first_process_names_all_the_same(
     assert names(found) == {701: "web"}
     assert found.said == {}
     assert found.silent == ()
+
+
+@pytest.mark.parametrize("pid", [0, -1, (1 << 22) + 1])
+def test_a_first_process_is_a_pid(pid: int) -> None:
+    assert parse_pid(HEAD + json.dumps(state(pid)).encode()) is None
+    assert parse_pid(HEAD + json.dumps(state(1 << 22)).encode()) == 1 << 22
 
 
 def test_a_cgroup_with_anothers_id_does_not_get_the_name(serve: Serve, tmp_path: Path) -> None:

@@ -116,6 +116,15 @@ CASES = {
         "0::/user.slice/user-1001.slice/user@1001.service/payload\n",
         [service("user@1001.service"), Container("?", "user@1001", "user@1001", uid=1001)],
     ),
+    "a user's rootless container, in which another user has a manager": (
+        f"0::{USER_1001}/docker-{A}.scope/user.slice/user@1000.service/docker-{B}.scope\n",
+        [
+            service("user@1001.service"),
+            Container("docker", A, uid=1001),
+            service("user@1000.service", 1001),
+            Container("docker", B, uid=1001),
+        ],
+    ),
     "root's own service manager makes no one a user": (
         f"0::/user.slice/user-0.slice/user@0.service/user.slice/libpod-{A}.scope\n",
         [service("user@0.service"), Container("podman", A)],
@@ -167,6 +176,8 @@ def test_a_payload_cannot_hide_behind_its_own_units_name() -> None:
 def test_an_unknown_runtimes_container_has_its_name_from_its_path() -> None:
     found = unknown_container(b"3:pids:/\n0::/jails.slice/box\\x2d7.scope/init.scope\n")
     assert found == Container(UNKNOWN, "/jails.slice/box\\x2d7.scope/init.scope", "box-7.scope")
+    systemds = unknown_container(b"0::/box/system.slice\n")
+    assert systemds == Container(UNKNOWN, "/box/system.slice", "box")
     assert unknown_container(b"0::/\n") == Container(UNKNOWN, "/", "/")
     assert unknown_container(b"") is None
     users = unknown_container(f"0::{USER_1001}/app.slice/sandbox\n".encode())
