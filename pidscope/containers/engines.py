@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Callable, NamedTuple, TypeVar
+from typing import Callable, NamedTuple
 
 from pidscope.containers import docker
 from pidscope.containers.container import Container
@@ -23,7 +23,6 @@ _SOCKETS = (
     (frozenset({"docker", "oci"}), "docker.sock"),
     (frozenset({"podman"}), "podman/podman.sock"),
 )
-_T = TypeVar("_T")
 
 
 class Said(NamedTuple):
