@@ -12,9 +12,10 @@ from pidscope.errors import NotFound
 from pidscope.gc_pause import gc_paused
 from pidscope.limits.bounds import Bound, Everyone, bounds, by_room, is_certain, sentence, unknown
 from pidscope.query.lookup import task_of
+from pidscope.query.place import bracketed, no_process
 from pidscope.query.process import Process, oldest
 from pidscope.query.view import View
-from pidscope.query.where import Kind, bracketed, no_process
+from pidscope.query.words import Kind
 from pidscope.render import limits as rendered
 from pidscope.render import tables
 from pidscope.render.text import WIDTH
@@ -109,7 +110,7 @@ def _process(view: View, number: int | None, found: Sequence[Process], complete:
     if number is None and not place.container:
         return task_of(1, found, place.ns, complete)
     if number is None:
-        number = oldest(view.reading.snapshot, view.containers or {}, place.container)
+        number = oldest(view.reading.snapshot, view.containers or {}, place.container, place.ns)
     for task in found:
         if task.tid == number:
             return task

@@ -10,10 +10,12 @@ from pidscope.commands.notes import print_text, warn_unread
 from pidscope.errors import UsageError
 from pidscope.escape import printable
 from pidscope.gc_pause import gc_paused
+from pidscope.query.labels import describe
 from pidscope.query.lookup import Fault, LookUp, Namesake, look_up
+from pidscope.query.place import bracketed
 from pidscope.query.typed_pid import MAX_NUMBER, parse_pid
 from pidscope.query.view import View
-from pidscope.query.where import bracketed, describe, parse_where
+from pidscope.query.words import parse_where
 from pidscope.render import lookup as rendered
 from pidscope.render import tables
 from pidscope.render.json import answer_json
@@ -102,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
         to=args.to,
         numbers=numbers,
     )
+    if args.quiet:
+        _expect_own(view)
     plain = args.where is None and args.to is None and not (args.quiet or args.json)
     result = look_up(view, numbers, args.quiet, elsewhere=plain)
     if args.quiet:
@@ -112,6 +116,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_table(world, view, result, args, columns)
     return _warn_faults(result.faults)
+
+
+def _expect_own(view: View) -> None:
+    """Raise UsageError if a number in a container's name would be the host's.
+
+    Prints on standard error which containers of users have the name as well.
+    """
+    for place in dict.fromkeys(it for it in (view.place, view.to) if it.container):
+        from pidscope.query.where import expect_own, users_of  # what names no container does not
+
+        expect_own(place)
+        for line in users_of(place):
+            warn(line)
 
 
 def _numbers(words: Iterable[str]) -> Iterable[int]:
@@ -143,9 +160,9 @@ def _number(word: str) -> int:
 
 
 def _print_json(world: Listed, view: View, result: LookUp) -> None:
-    owners = view.homes(result.processes).own
-    found = [answer_json(it, view.reading.boot_time, owners) for it in result.answers]
-    known = world.proc.sees_cgroups_whole()
+    homes = view.homes(result.processes)
+    found = [answer_json(it, view.reading.boot_time, homes.own) for it in result.answers]
+    known = world.proc.sees_cgroups_whole() and not view.unsure(result.processes, homes)
     complete = view.is_complete(result.processes)
     world.print_document(view, "lookups", found, complete, containers_known=known)
 

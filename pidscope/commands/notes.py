@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pidscope.query.place import ROOT
 from pidscope.query.process import Process
-from pidscope.query.where import ROOT
 from pidscope.terminal import warn
 
 

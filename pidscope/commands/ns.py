@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from pidscope.commands.notes import print_text
 from pidscope.gc_pause import gc_paused
+from pidscope.query.place import ROOT
 from pidscope.query.process import Process, namespaces
-from pidscope.query.where import ROOT
 from pidscope.render import tables
 from pidscope.render.json import namespace_json
 from pidscope.render.text import WIDTH
@@ -72,11 +72,13 @@ def run(args: argparse.Namespace) -> int:
     world = listed(args)
     view = read(world, containers=named, shows_containers=shown)
     everyone, last_pids = view.processes(), _last_pids(world, view.reading.mount)
-    tree = namespaces(view.reading.snapshot, last_pids, *view.homes(everyone))
-    complete, known_containers = view.is_complete(everyone), world.proc.sees_cgroups_whole()
+    homes = view.homes(everyone)
+    tree = namespaces(view.reading.snapshot, last_pids, homes.own, homes.shared)
+    complete, whole = view.is_complete(everyone), world.proc.sees_cgroups_whole()
+    unsure = view.unsure(everyone, homes)
     if args.json:
-        found = list(map(namespace_json, tree))
-        world.print_document(view, "namespaces", found, complete, containers_known=known_containers)
+        found, sure = list(map(namespace_json, tree)), whole and not unsure
+        world.print_document(view, "namespaces", found, complete, containers_known=sure)
         return 0
     if args.output is None and any(entry.container or entry.shared for entry in tree):
         columns = [*columns, "CONTAINER"]
@@ -86,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
         columns,
         headings=not args.noheadings,
         width=WIDTH if args.output is None else None,
-        containers_known=known_containers,
+        containers_known=whole,
+        unsure=unsure,
     )
     print_text(text, view.notes)
     if not complete:

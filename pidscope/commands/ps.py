@@ -87,11 +87,13 @@ def run(args: argparse.Namespace) -> int:
     everyone = view.processes()
     inum = None if args.where is None else view.place.ns
     chosen = [process for process in everyone if _is_chosen(process, inum, args)]
-    complete, known = view.is_complete(everyone), world.proc.sees_cgroups_whole()
-    if args.json or "NSCONTAINER" in columns:
-        chosen = with_owners(chosen, view.homes(everyone).own)
-    if args.json:
+    complete, whole = view.is_complete(everyone), world.proc.sees_cgroups_whole()
+    homes = view.homes(everyone) if args.json or "NSCONTAINER" in columns else None
+    if homes is not None:
+        chosen = with_owners(chosen, homes.own)
+    if args.json and homes is not None:
         found = list(map(process_json, chosen))
+        known = whole and not view.unsure(everyone, homes)
         world.print_document(view, "processes", found, complete, containers_known=known)
         return 0
     text = tables.process_table(
@@ -100,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         {process.tid: process.comm for process in everyone},
         headings=not args.noheadings,
         width=WIDTH if args.output is None else None,
-        containers_known=known,
+        containers_known=whole,
     )
     print_text(text, view.notes)
     if not complete:

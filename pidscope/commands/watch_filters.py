@@ -10,8 +10,8 @@ from pidscope.escape import printable
 from pidscope.events import Event
 from pidscope.query.descendants import TreeFilter, descendants
 from pidscope.query.in_namespace import NamespaceFilter
+from pidscope.query.place import Place, no_process
 from pidscope.query.typed_pid import parse_pid
-from pidscope.query.where import Place, no_process
 from pidscope.render.event_names import (
     CHOICES,
     DEFAULT,

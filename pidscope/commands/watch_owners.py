@@ -120,7 +120,7 @@ class NamespaceOwners:
 def _reading(listed: Listed) -> _Reading:
     view = read(listed, threads=False, starts=True, containers=True)
     chains, processes = view.containers or {}, view.processes()
-    own, shared = view.homes(processes)
+    own, shared, _ = view.homes(processes)
     around = {}
     for process in processes:
         container = _innermost(chains.get(process.pid, ()))

@@ -20,8 +20,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pidscope.limits.tasks_limit import MAX, Amount, TasksLimit
+from pidscope.query.place import bracketed
 from pidscope.query.process import Process
-from pidscope.query.where import bracketed
 
 MAX_PID_NS_LEVEL = 32  # include/linux/pid_namespace.h
 _RESERVED_PIDS = 300  # include/linux/threads.h

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from pidscope.errors import HostError, NotFound, NotKnown
+from pidscope.query.place import ROOT, bracketed
 from pidscope.query.process import Level, Process, is_complete
 from pidscope.query.view import View
-from pidscope.query.where import ROOT, bracketed
 
 if TYPE_CHECKING:
     from pidscope.query.ended import Life, Record

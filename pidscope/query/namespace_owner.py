@@ -1,10 +1,11 @@
 """The containers around each process, and those that own PID namespaces. Pure.
 
 A container is not a namespace is not a cgroup. A process is in a container by its cgroup, as
-`pidscope.containers.rules` reads it; its numbers are those of one PID namespace: of its init, the
-oldest process in its cgroup. If number 1 of that namespace is in the container too, the namespace
-is the container's own. Otherwise the container shares it, with another container
-(``--pid=container:``, ``shareProcessNamespace``) or with the host (``hostPID``).
+`pidscope.containers.rules` reads it; its numbers are those of one PID namespace, on which its
+processes and its engine have to agree (`pidscope.query.witnesses`). If number 1 of that namespace
+is in the container too, the namespace is the container's own. Otherwise the container shares it,
+with another container (``--pid=container:``, ``shareProcessNamespace``) or with the host
+(``hostPID``).
 
 A process that entered a container's namespace, but not its cgroup (nsenter), is no member; it has
 numbers there; a process executed in it (docker exec) is in both, and younger than its init.
@@ -13,14 +14,16 @@ numbers there; a process executed in it (docker exec) is in both, and younger th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Callable, NamedTuple
 
 from pidscope.containers.container import Chain, Container
 from pidscope.containers.rules import Rules, parse_cgroup
+from pidscope.query.membership import Membership, container_of, spaces
 from pidscope.query.process import Process
+from pidscope.query.witnesses import Member
 
-# Tells one container from another: those around it and itself. A name may come again inside.
-_Key = tuple[Container, ...]
+_NOTHING_SAID: Mapping[Chain, int] = MappingProxyType({})
 
 
 class Homes(NamedTuple):
@@ -28,13 +31,7 @@ class Homes(NamedTuple):
 
     own: Mapping[int, Container]
     shared: Mapping[int, tuple[Container, ...]]  # those that have it without owning it
-
-
-class _Place(NamedTuple):
-    """A PID namespace as one process shows it."""
-
-    ns: int
-    depth: int
+    disputed: frozenset[int] = frozenset()  # of a container that may have another of these as well
 
 
 def chains(cgroups: Mapping[int, bytes], rules: Rules | None = None) -> dict[int, Chain]:
@@ -50,56 +47,66 @@ def homes(
     processes: Iterable[Process],
     chains: Mapping[int, Chain],
     started: Callable[[int], int | None],
+    said: Mapping[Chain, int] = _NOTHING_SAID,
 ) -> Homes:
     """Find the namespace of each container, and the others that have it.
 
     ``started`` gives the start of a process, in any unit, None if it is gone. Only a container
-    whose members are in several namespaces asks for it.
+    whose members are in several namespaces asks for it. ``said`` is the first process of a
+    container by the word of root's engine. A container whose namespace is disputed shares each.
     """
     leaders = [it for it in processes if it.pid == it.tid and it.ns is not None]
     inits = {it.ns: it.pid for it in leaders if it.levels[-1].pid == 1}
-    members: dict[_Key, dict[int, list[Process]]] = {}
-    for process in leaders:
-        key = _key(chains.get(process.pid, ()))
-        if key and process.ns is not None:
-            members.setdefault(key, {}).setdefault(process.ns, []).append(process)
-    housed: dict[int, list[_Key]] = {}
-    for key, places in members.items():
-        housed.setdefault(_home(places, started), []).append(key)
+    there = Membership(
+        map(_member, leaders),
+        chains,
+        outermost=leaders[0].levels[0].ns if leaders else None,
+        parents=_parents(leaders),
+        started=started,
+        said=said,
+    )
     own: dict[int, Container] = _of_services(leaders, inits, chains)
-    shared: dict[int, tuple[Container, ...]] = {}
-    for ns, keys in housed.items():
-        owner = _owner(keys, chains.get(inits.get(ns, 0)))
-        others = tuple(key[-1] for key in keys if key != owner)
-        if owner in keys:
+    housed: dict[int, list[Chain]] = {}
+    shared: dict[int, list[Container]] = {}
+    disputed: set[int] = set()
+    for chain, members in there.of.items():
+        if members and not chain[-1].is_service:
+            home = there.verdict(chain).ns
+            for ns in spaces(members) if home is None else ():
+                disputed.add(ns)
+                shared.setdefault(ns, []).append(chain[-1])
+            if home is not None:
+                housed.setdefault(home, []).append(chain)
+    for ns, found in housed.items():
+        owner = _owner(found, chains.get(inits.get(ns, 0)))
+        if owner in found:
             own[ns] = owner[-1]
+        others = [chain[-1] for chain in found if chain != owner]
         if others:
-            shared[ns] = others
-    return Homes(own, shared)
+            shared.setdefault(ns, []).extend(others)
+    return Homes(own, {ns: tuple(them) for ns, them in shared.items()}, frozenset(disputed))
 
 
-def _owner(keys: list[_Key], init: Chain | None) -> _Key:
-    """Return which of those that live in a namespace its number 1 is in; None: it is not known."""
+def _member(process: Process) -> Member:
+    inner = process.levels[-1].pid
+    return Member(process.pid, process.ns, inner, process.levels[0].ppid or 0)
+
+
+def _parents(processes: Iterable[Process]) -> dict[int, int]:
+    """Return the namespace around each, as far as the processes show it."""
+    return {
+        inner.ns: outer.ns
+        for it in processes
+        for outer, inner in zip(it.levels, it.levels[1:])
+        if inner.ns is not None and outer.ns is not None
+    }
+
+
+def _owner(found: list[Chain], init: Chain | None) -> Chain:
+    """Return which of those that live in a namespace its number 1 is in; none: not known."""
     if init is not None:
-        return _key(init)
-    return keys[0] if len(keys) == 1 else ()
-
-
-def _key(chain: Chain) -> _Key:
-    return tuple(container for container in chain if container.id)
-
-
-def _home(places: Mapping[int, list[Process]], started: Callable[[int], int | None]) -> int:
-    """Return the inum of the oldest member's namespace; of equals, the outer."""
-    if len(places) == 1:
-        return next(iter(places))
-
-    def age(ns: int) -> tuple[float, int]:
-        starts = [started(process.pid) for process in places[ns]]
-        oldest = min((start for start in starts if start is not None), default=float("inf"))
-        return oldest, len(places[ns][0].levels)
-
-    return min(places, key=age)
+        return container_of(init)
+    return found[0] if len(found) == 1 else ()
 
 
 def _of_services(

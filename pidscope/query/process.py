@@ -53,6 +53,11 @@ class Process(NamedTuple):
         """Whether it is the thread that has the number of its process."""
         return self.pid == self.tid
 
+    @property
+    def is_first_inside(self) -> bool:
+        """Whether it is number 1 of a PID namespace inside the outermost."""
+        return len(self.levels) > 1 and self.levels[-1].tid == 1
+
 
 class Namespace(NamedTuple):
     """A PID namespace and how many tasks have it as their innermost."""
@@ -162,12 +167,17 @@ def is_complete(found: Iterable[Process]) -> bool:
     )
 
 
-def oldest(snapshot: Snapshot, containers: Mapping[int, Chain], inside: Chain) -> int:
-    """Return the number of the oldest process in a container, which is there."""
+def oldest(
+    snapshot: Snapshot, containers: Mapping[int, Chain], inside: Chain, ns: int | None
+) -> int:
+    """Return the number of the oldest process in a container and its namespace, which is there.
+
+    A monitor of the container may be older, and in another.
+    """
     return min(
         (task.start_ticks or 0, task.number)
         for task in _whole(snapshot)
-        if _is_leader(task)
+        if _is_leader(task) and (ns is None or task.ns == ns)
         if containers.get(task.status.ns_tgid[0], ())[: len(inside)] == inside
     )[1]
 

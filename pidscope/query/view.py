@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from pidscope.containers.container import Chain
+from pidscope.query.place import Place
 from pidscope.query.process import Process, is_complete, processes
-from pidscope.query.where import Place
 from pidscope.snapshot import ProcReading
 
 if TYPE_CHECKING:
@@ -54,3 +54,13 @@ class View(NamedTuple):
 
         chains = self.containers
         return homes(found, chains, self.started) if chains else Homes({}, {})
+
+    def unsure(self, found: Iterable[Process], homes: Homes) -> frozenset[int]:
+        """Return the PID namespaces that may be of a container that is not known, by inum.
+
+        Those of a container whose namespace is disputed, and those whose number 1 is in no cgroup
+        that could be read, or in one without a name.
+        """
+        chains = self.containers or {}
+        nameless = (it.ns for it in found if it.is_first_inside and not chains.get(it.pid))
+        return homes.disputed | {ns for ns in nameless if ns is not None}

@@ -1,64 +1,56 @@
 """WHERE: the word that says which PID namespace is meant, and what it names.
 
 Pure. A container is not a namespace is not a cgroup: a container's members are known by cgroup, its
-numbers by a namespace, which is that of its init. Another may have the same one (a pod that shares
-it, or ``--pid=host``), so the answer lists them. Nothing is guessed: a word that names several
-namespaces is an error that lists them.
+numbers by a namespace, on which its processes and its engine have to agree
+(`pidscope.query.witnesses`). Another may have the same one (a pod that shares it, or
+``--pid=host``), so the answer lists them. Nothing is guessed: a word that names several namespaces
+is an error that lists them. What a user can make below his own manager's cgroup comes after what
+root has made: he can neither take a name nor make it ambiguous.
 """
 
 from __future__ import annotations
 
-import enum
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Callable, NamedTuple
 
 from pidscope.containers.container import Chain, Container, display_name
-from pidscope.errors import AmbiguousError, HostError, NotFound, PidscopeError, UsageError
+from pidscope.containers.owner import owning_user
+from pidscope.errors import (
+    AmbiguousError,
+    HostError,
+    NotFound,
+    NotKnown,
+    PidscopeError,
+    UsageError,
+)
 from pidscope.escape import printable
+from pidscope.query.labels import describe, describe_apart
+from pidscope.query.membership import Membership
+from pidscope.query.named import has_id, has_name, has_unit, is_in_pod, without_sandboxes
+from pidscope.query.place import ROOT, Place, bracketed, no_process
+from pidscope.query.witnesses import Member
+from pidscope.query.words import Kind, Where, meanings, parse_where
 from pidscope.snapshot import Mount, Snapshot, TaskReading
 
-FORMS = (
-    "host, self, pid:N, ns:INUM, pid:[INUM], id:HEX, name:X, pod:NS/POD[/CONTAINER], service:UNIT"
-)
-ROOT = "run as root to see all"
+__all__ = [
+    "ROOT",
+    "Kind",
+    "Place",
+    "Scene",
+    "Where",
+    "bracketed",
+    "describe",
+    "expect_own",
+    "no_process",
+    "parse_where",
+    "resolve",
+    "shared_by",
+    "users_of",
+]
+
 _MAX_LISTED = 10
 
-_NUMBERED = re.compile(r"(?:pid:([0-9]{1,10})|ns:([0-9]{1,10})|pid:\[([0-9]{1,10})\])")
-_ID = re.compile(r"[0-9a-fA-F]{1,64}")
-_POD = re.compile(r"([^/]+)/([^/]+)(?:/([^/]+))?")
-
-
-class Kind(enum.Enum):
-    """Which of the forms a word has."""
-
-    HOST = "host"
-    SELF = "self"
-    PID = "pid"
-    NS = "ns"
-    ID = "id"
-    NAME = "name"
-    POD = "pod"
-    SERVICE = "service"
-    BARE = "bare"
-
-
-class Where(NamedTuple):
-    """A word that was understood. ``word`` is as it was given."""
-
-    kind: Kind
-    word: str
-    number: int = 0  # of a process in the mount's namespace, or an inum
-    text: str = ""  # a hexadecimal prefix, a name, a unit, or all of a bare word
-    pod: tuple[str, ...] = ()  # (namespace, pod) or (namespace, pod, container)
-
-    @property
-    def needs_containers(self) -> bool:
-        """Whether it may name a container or a service."""
-        return self.kind in _CONTAINED
-
-
-_CONTAINED = frozenset({Kind.ID, Kind.NAME, Kind.POD, Kind.SERVICE, Kind.BARE})
 _NOUNS = {
     Kind.NS: "PID namespace",
     Kind.ID: "container",
@@ -74,7 +66,9 @@ class Scene(NamedTuple):
 
     ``read`` reads one task by its number in the mount, a thread too; None: it is not there.
     ``containers`` are those around each process, by its number in the mount; None: they were not
-    read. Where they were, the snapshot has starts. ``complete``: this user may see all processes.
+    read. ``complete``: this user may see all processes. ``said`` is the first process of a
+    container by the word of root's engine; ``stopped`` are those that engines know and that do not
+    run. ``started`` gives the start of a process; None: the snapshot has it.
     """
 
     mount: Mount
@@ -82,113 +76,85 @@ class Scene(NamedTuple):
     snapshot: Snapshot
     containers: Mapping[int, Chain] | None = None
     complete: bool = True
-
-
-class Place(NamedTuple):
-    """A PID namespace, and what the word named.
-
-    ``ns`` is its inum; None: the mount's own, which may not be read. ``container`` is the one that
-    was named, behind those around it; ``shared`` are the others that have the same namespace, and
-    ``with_host``: the container has none of its own but the mount's.
-    """
-
-    ns: int | None
-    container: Chain = ()
-    shared: tuple[Chain, ...] = ()
-    with_host: bool = False
-
-
-def parse_where(word: str) -> Where:
-    """Understand a word; raise UsageError for what is none."""
-    if word in ("host", "self"):
-        return Where(Kind(word), word)
-    match = _NUMBERED.fullmatch(word)
-    if match is not None:
-        return _numbered(word, match)
-    prefix, colon, rest = word.partition(":")
-    if colon and prefix in _PREFIXED:
-        found = _PREFIXED[prefix](word, rest) if rest else None
-    else:
-        found = Where(Kind.BARE, word, text=word) if word else None
-    if found is None:
-        raise UsageError(f"'{printable(word)}': no such place", f"WHERE is one of {FORMS}")
-    return found
-
-
-def _numbered(word: str, match: re.Match[str]) -> Where:
-    kind = Kind.PID if match[1] else Kind.NS
-    return Where(kind, word, number=int(match[1] or match[2] or match[3]))
-
-
-def _id(word: str, rest: str) -> Where | None:
-    return Where(Kind.ID, word, text=rest.lower()) if _ID.fullmatch(rest) else None
-
-
-def _name(word: str, rest: str) -> Where:
-    return Where(Kind.NAME, word, text=rest)
-
-
-def _pod(word: str, rest: str) -> Where | None:
-    match = _POD.fullmatch(rest)
-    if match is None:
-        return None
-    return Where(Kind.POD, word, pod=tuple(part for part in match.groups() if part is not None))
-
-
-def _service(word: str, rest: str) -> Where:
-    return Where(Kind.SERVICE, word, text=rest)
-
-
-def _nothing(word: str, rest: str) -> None:
-    return None
-
-
-_PREFIXED: Mapping[str, Callable[[str, str], Where | None]] = {
-    "pid": _nothing,  # what is one was found before
-    "ns": _nothing,
-    "id": _id,
-    "name": _name,
-    "pod": _pod,
-    "service": _service,
-}
+    said: Mapping[Chain, int] = MappingProxyType({})
+    stopped: Collection[Container] = ()
+    started: Callable[[int], int | None] | None = None
 
 
 def resolve(where: Where, scene: Scene) -> Place:
     """Return the one namespace that ``where`` names.
 
     Raises:
-        AmbiguousError: it names several. NotFound: none that is there.
+        AmbiguousError: it names several, or a container whose namespace is disputed.
+        NotFound: none that is there. NotKnown: of a container that is there, none is known.
         HostError: it may be there, but this user may not read it, or this /proc does not show it.
     """
-    found = list(_distinct(_places(where, scene)))
-    if len(found) > 1:
-        raise AmbiguousError(
-            f"'{printable(where.word)}' is more than one place", _listed(found, where)
-        )
-    if not found:
+    there = membership(scene) if where.may_name_container else _NOTHING
+    named, users = _by_rank(where, there)
+    claims = [
+        *_claims(where, scene),
+        *(it for chain in named for it in _of_container(chain, there)),
+    ]
+    if len({claim.ns for claim in claims}) > 1:
+        raise _ambiguous(where, claims)
+    if not claims:
         raise _not_found(where, scene)
-    return _with_neighbours(found[0], scene)
+    return _with_neighbours(claims[0].place._replace(users=tuple(users)), there, scene)
 
 
-def _places(where: Where, scene: Scene) -> Iterator[Place]:
-    """Yield what the word names; of a bare one, what each form that it can be finds."""
+def membership(scene: Scene) -> Membership:
+    """Return the processes of each container; none are known where no cgroups were read."""
+    tasks = [
+        it
+        for it in scene.snapshot.tasks
+        if it.status.ns_pid == it.status.ns_tgid and 0 not in it.status.ns_pid
+    ]
+    ticks = {task.number: task.start_ticks for task in tasks}
+    return Membership(
+        [_member(task, scene.mount) for task in tasks],
+        scene.containers or {},
+        outermost=scene.mount.ns or 0,
+        parents=scene.snapshot.ns_parents,
+        started=scene.started or ticks.get,
+        said=scene.said,
+    )
+
+
+def _member(task: TaskReading, mount: Mount) -> Member:
+    status = task.status
+    ns = (mount.ns or 0) if task.ns is None and len(status.ns_pid) == 1 else task.ns
+    return Member(status.ns_tgid[0], ns, status.ns_pid[-1], status.ppid)
+
+
+_NOTHING = Membership((), {}, outermost=None, parents={}, started=lambda number: None)
+
+
+class Claim(NamedTuple):
+    """A namespace that a word may mean; ``testimony``: what speaks for it, if that is disputed."""
+
+    place: Place
+    testimony: str = ""
+
+    @property
+    def ns(self) -> int | None:
+        """Its inum."""
+        return self.place.ns
+
+
+def _claims(where: Where, scene: Scene) -> Iterator[Claim]:
+    """Yield what the word names but containers; of a bare one, what each form finds."""
     mount = scene.mount
-    if where.kind is Kind.HOST:
-        yield _of_host(mount)
-    elif where.kind is Kind.SELF:
-        yield Place(mount.ns if mount.inside is None else mount.inside)
-    elif where.kind is Kind.PID:
-        reading = scene.read(where.number)
-        if reading is not None:
-            yield Place(_namespace_of(reading, mount))
-    elif where.kind is Kind.NS:
-        if _is_there(where.number, scene):
-            yield Place(where.number)
-    elif where.kind is Kind.BARE:
-        for meaning in _meanings(where.text):
-            yield from _places(meaning, scene)
-    else:
-        yield from _of_containers(where, scene)
+    for meaning in meanings(where):
+        if meaning.kind is Kind.HOST:
+            yield Claim(_of_host(mount))
+        elif meaning.kind is Kind.SELF:
+            yield Claim(Place(mount.ns if mount.inside is None else mount.inside))
+        elif meaning.kind is Kind.PID:
+            reading = scene.read(meaning.number)
+            if reading is not None:
+                yield Claim(Place(_namespace_of(reading, mount)))
+        elif meaning.kind is Kind.NS and _is_there(meaning.number, scene):
+            yield Claim(Place(meaning.number))
 
 
 def _of_host(mount: Mount) -> Place:
@@ -213,76 +179,104 @@ def _is_there(inum: int, scene: Scene) -> bool:
     return known or any(task.ns == inum for task in snapshot.tasks)
 
 
-def _meanings(text: str) -> Iterator[Where]:
-    for prefix in _PREFIXED:
-        word = f"{prefix}:{text}"
-        match = _NUMBERED.fullmatch(word)
-        meaning = _numbered(word, match) if match else _PREFIXED[prefix](word, text)
-        if meaning is not None:
-            yield meaning
+# The containers that a word names
 
 
-def _of_containers(where: Where, scene: Scene) -> Iterator[Place]:
-    for chain, members in _members(scene).items():
-        if _is_named(chain[-1], where):
-            yield Place(_namespace_of(min(members, key=_age), scene.mount), chain)
-
-
-def _members(scene: Scene) -> dict[Chain, list[TaskReading]]:
-    """Return the processes in each container, those of the containers inside it too."""
-    members: dict[Chain, list[TaskReading]] = {}
-    containers = scene.containers or {}
-    for task in scene.snapshot.tasks if containers else ():
-        status = task.status
-        if status.ns_pid == status.ns_tgid:
-            chain = containers.get(status.ns_tgid[0], ())
-            for length in range(1, len(chain) + 1):
-                members.setdefault(chain[:length], []).append(task)
-    return members
-
-
-def _age(task: TaskReading) -> tuple[int, int, int]:
-    """Order the members of a container so that its init comes first, as all others are younger.
-
-    It need not be number 1 (``--pid=host``), and another 1 may be inside it. Who enters from
-    outside (exec into a container) is younger, wherever it comes from.
-    """
-    status = task.status
-    return task.start_ticks or 0, len(status.ns_pid), status.ns_pid[-1]
+def _by_rank(where: Where, there: Membership) -> tuple[list[Chain], list[Chain]]:
+    """Return the containers that are named, and those of users that therefore are not."""
+    found: dict[Chain, None] = {}
+    for meaning in meanings(where):
+        chains = [chain for chain in there.of if _is_named(chain[-1], meaning)]
+        if meaning.kind is Kind.POD and len(meaning.pod) < 3:
+            chains = without_sandboxes(chains, {chain: len(there.of[chain]) for chain in chains})
+        found.update(dict.fromkeys(chains))
+    roots = [chain for chain in found if owning_user(chain) is None]
+    users = [chain for chain in found if owning_user(chain) is not None]
+    return (roots, users) if roots else (users, [])
 
 
 def _is_named(container: Container, where: Where) -> bool:
     if where.kind is Kind.SERVICE:
-        return container.is_service and container.unit in (where.text, f"{where.text}.service")
-    if container.is_service:
-        return False
+        return has_unit(container, where.text)
     if where.kind is Kind.ID:
-        return container.id.startswith(where.text)
+        return has_id(container, where.text)
     if where.kind is Kind.NAME:
-        return where.text in (container.name, container.container_name)
-    names = container.pod_namespace, container.pod, container.container_name
-    return where.pod == names[: len(where.pod)]
+        return has_name(container, where.text)
+    return where.kind is Kind.POD and is_in_pod(container, where.pod)
 
 
-def _distinct(places: Iterable[Place]) -> Iterator[Place]:
-    """Leave out what names the same namespace again."""
-    by_ns: dict[int | None, Place] = {}
-    for place in places:
-        by_ns.setdefault(place.ns, place)
-    return iter(by_ns.values())
+def _of_container(chain: Chain, there: Membership) -> Iterator[Claim]:
+    """Yield the namespace of a container or, if that is disputed, each that something speaks for.
+
+    Raises HostError, NotKnown.
+    """
+    if not there.of[chain]:
+        raise NotKnown(
+            f"the namespace of {describe(chain)} is not known",
+            "no process is directly in it, only in containers inside it: pid:N names one",
+        )
+    verdict = there.verdict(chain)
+    if verdict.ns is not None:
+        yield Claim(Place(verdict.ns or None, chain))
+    elif not verdict.witnesses:
+        hidden = next(it.number for it in there.of[chain] if it.ns is None)
+        raise HostError(f"this user may not read the namespace of process {hidden}", ROOT)
+    for ns, testimony in there.testimonies(chain, verdict).items() if verdict.ns is None else ():
+        yield Claim(Place(ns or None, chain), testimony)
 
 
-def _with_neighbours(place: Place, scene: Scene) -> Place:
-    """Add what else has the namespace: other containers, and the mount's processes."""
+def _with_neighbours(place: Place, there: Membership, scene: Scene) -> Place:
+    """Add what else has a container's namespace: other containers, and the mount's processes."""
     shared = [
         chain
-        for chain, tasks in _members(scene).items()
+        for chain, members in there.of.items()
         if not chain[-1].is_service
         and chain != place.container
-        and min(tasks, key=_age).ns == place.ns
+        and place.ns is not None
+        and any(it.ns == place.ns for it in members)
+        and there.verdict(chain).ns == place.ns
     ]
-    with_host = bool(place.container) and place.ns == scene.mount.ns
-    return place._replace(shared=tuple(shared) if place.ns else (), with_host=with_host)
+    mount = scene.mount
+    first = (scene.containers or {}).get(1, ())
+    own = not mount.initial and first[: len(place.container)] == place.container
+    with_host = bool(place.container) and place.ns == mount.ns and not own
+    return place._replace(shared=tuple(shared), with_host=with_host)
+
+
+# What is raised
+
+
+def _ambiguous(where: Where, claims: Sequence[Claim]) -> AmbiguousError:
+    """Return the error that lists what the word may mean."""
+    word = printable(where.word)
+    disputed = {claim.place.container for claim in claims if claim.testimony}
+    text = f"'{word}' is more than one place"
+    if len(disputed) == 1 == len({claim.place.container for claim in claims}):
+        (chain,) = disputed
+        text = f"which namespace is that of {describe(chain)} is not certain"
+    return AmbiguousError(text, _listed(claims, where))
+
+
+def _listed(claims: Sequence[Claim], where: Where) -> list[str]:
+    found = list({(claim.ns, claim.place.container): claim for claim in reversed(claims)}.values())
+    found = found[::-1]
+    chains = list(dict.fromkeys(it.place.container for it in found if it.place.container))
+    names = dict(zip(chains, describe_apart(chains)))
+    lines = [f"ns:{it.ns}  {_what(it, where, names)}" for it in found[:_MAX_LISTED]]
+    more = len(found) - _MAX_LISTED
+    return lines if more <= 0 else [*lines, f"… and {more} more"]
+
+
+def _what(claim: Claim, where: Where, names: Mapping[Chain, str]) -> str:
+    chain = claim.place.container
+    if claim.testimony:
+        return f"{names[chain]}: {claim.testimony}"
+    if chain:
+        return names[chain]
+    if where.kind in (Kind.HOST, Kind.SELF):
+        return "the host itself" if where.kind is Kind.HOST else "pidscope itself"
+    named = where.text == str(claim.ns)
+    return "the namespace itself" if named else f"that of process {printable(where.text)}"
 
 
 def _not_found(where: Where, scene: Scene) -> PidscopeError:
@@ -292,14 +286,26 @@ def _not_found(where: Where, scene: Scene) -> PidscopeError:
     what = f"{_NOUNS[where.kind]} {named}"
     if where.needs_containers and scene.containers is None:
         return HostError(f"no {what}: containers cannot be named here")
+    stopped = _stopped(where, scene)
+    if stopped is not None:
+        return NotFound(f"{describe((stopped,))} exists, but does not run")
     if not scene.complete:
         return HostError(f"no {what} among what this user may read", ROOT)
     unnamed = sorted({display_name(it) for it in _nameless(where, scene)})
     if unnamed:
         others = f" and {len(unnamed) - 1} more" if len(unnamed) > 1 else ""
-        hint = f"no name is known of {printable(unnamed[0])}{others}: id:HEX, or pid:N, names one"
+        hint = f"no name is known of {printable(unnamed[0])}{others}: id:ID, or pid:N, names one"
         return HostError(f"no {what} that is known", hint)
     return NotFound(f"no {what}", "pidscope ns lists the namespaces, and their containers")
+
+
+def _stopped(where: Where, scene: Scene) -> Container | None:
+    """Return the container that is named, and that an engine knows, but that does not run."""
+    for meaning in meanings(where):
+        for it in scene.stopped:
+            if _is_named(it, meaning):
+                return it
+    return None
 
 
 def _nameless(where: Where, scene: Scene) -> Iterator[Container]:
@@ -312,42 +318,6 @@ def _nameless(where: Where, scene: Scene) -> Iterator[Container]:
                 yield it
 
 
-def no_process(number: int, complete: bool) -> str:
-    """Return that no process has a number, as far as this user may see."""
-    return f"no process {number}{'' if complete else ', or none that this user may see'}"
-
-
-def _listed(found: Sequence[Place], where: Where) -> list[str]:
-    lines = [f"ns:{place.ns}  {_what(place, where)}" for place in found[:_MAX_LISTED]]
-    more = len(found) - _MAX_LISTED
-    return lines if more <= 0 else [*lines, f"… and {more} more"]
-
-
-def _what(place: Place, where: Where) -> str:
-    if place.container:
-        return describe(place.container)
-    named = where.text == str(place.ns)
-    return "the namespace itself" if named else f"that of process {printable(where.text)}"
-
-
-def bracketed(ns: int | None) -> str:
-    """Return an inum as /proc prints it; None: not known."""
-    return f"pid:[{'?' if ns is None else ns}]"
-
-
-def describe(chain: Chain) -> str:
-    """Return what people call a container: ``docker container web``, ``pod default/web/nginx``."""
-    container = chain[-1]
-    kind = f"{printable(container.runtime)} container"
-    if container.is_service:
-        kind = "service"
-    elif container.pod is not None:
-        kind = "pod"
-    named = f"{kind} {printable(display_name(container))}"
-    outer = tuple(around for around in chain[:-1] if not around.is_service)
-    return f"{named} in {describe(outer)}" if outer else named
-
-
 def shared_by(place: Place) -> list[str]:
     """Return the sentence on the others that have a container's namespace; empty: there are none.
 
@@ -358,3 +328,24 @@ def shared_by(place: Place) -> list[str]:
     if not (place.container and others):
         return []
     return [f"{describe(place.container)} shares {bracketed(place.ns)} with {', '.join(others)}"]
+
+
+def users_of(place: Place) -> list[str]:
+    """Return the sentence on users' containers that the word names as well; empty: none."""
+    if not place.users:
+        return []
+    named = ", ".join(describe(chain) for chain in place.users[:_MAX_LISTED])
+    return [f"this is {describe(place.container)}, not {named}"]
+
+
+def expect_own(place: Place) -> None:
+    """Raise UsageError if a container was named that has no namespace but the mount's.
+
+    Its numbers would be the host's: a number that means the container's may not be one of these.
+    """
+    if place.container and place.with_host:
+        raise UsageError(
+            f"{describe(place.container)} has no PID namespace of its own",
+            f"its processes are in {bracketed(place.ns)} with what is in no container: "
+            f"ns:{place.ns} names that",
+        )

@@ -6,7 +6,7 @@ number that does not exist, as in /proc; ``…`` stands where something was cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from pidscope.containers.container import Container, display_name
 from pidscope.errors import UsageError
@@ -129,17 +129,20 @@ def namespace_tree(
     headings: bool,
     width: int | None,
     containers_known: bool = True,
+    unsure: Collection[int] = (),
 ) -> str:
     """Return one line a namespace, indented by level; ``comms`` names inits by number.
 
-    ``containers_known``: a namespace that is shown as no container's is none's.
+    ``containers_known``: a namespace that is shown as no container's is none's, unless it is one of
+    ``unsure``.
     """
 
     def cell(namespace: Namespace, column: str) -> str:
         if column == "COMM":
             return known(comms.get(namespace.init or 0))
         if column == "CONTAINER":
-            return _callings([namespace.container, *namespace.shared], containers_known, " +")
+            told = containers_known and namespace.ns not in unsure
+            return _callings([namespace.container, *namespace.shared], told, " +")
         return NS_COLUMNS[column](namespace)
 
     rows = [[cell(namespace, column) for column in columns] for namespace in namespaces]

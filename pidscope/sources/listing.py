@@ -11,8 +11,8 @@ from pidscope.containers.container import Chain
 from pidscope.errors import UsageError
 from pidscope.host.proc import ProcFs
 from pidscope.host.reading import read_host
+from pidscope.query.place import Place, bracketed
 from pidscope.query.view import View
-from pidscope.query.where import Place, Scene, Where, bracketed, resolve, shared_by
 from pidscope.render.json import envelope
 from pidscope.snapshot import Mount, ProcFiles, ProcReading, TaskReading
 from pidscope.sources.options import (
@@ -30,6 +30,7 @@ from pidscope.terminal import warn
 if TYPE_CHECKING:
     from pidscope.limits.bounds import Everyone, Facts
     from pidscope.query.ended import Record
+    from pidscope.query.words import Where
     from pidscope.simulated.stage import Stage
 
 
@@ -115,11 +116,14 @@ def read(
         UsageError: containers cannot be shown. AmbiguousError, NotFound: no one namespace is named.
         HostError: it cannot be read. ProcError: a file of it has not the kernel's form.
     """
-    placed = any(it is not None and it.needs_containers for it in (where, to))
-    reading = world.read_all(threads, starts or placed, containers or placed)
+    places = [it for it in (where, to) if it is not None]
+    placed = any(it.needs_containers for it in places)
+    may_be = any(it.may_name_container for it in places)
+    reading = world.read_all(threads, starts or placed, containers or may_be)
     chains = world.containers(reading.snapshot.cgroups)
     if chains is None and shows_containers:
         raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
+    chains = _with_unknown(world, reading, chains)
     place, other = (_place(world, it, reading, chains) for it in (where, to))
     notes = _notes(reading.mount, place, other)
     view = View(reading, chains, place, other, notes, world.proc.start_ticks, world.record)
@@ -134,19 +138,41 @@ def _place(
 ) -> Place:
     if where is None:
         return Place(reading.mount.ns)
+    from pidscope.query.where import Scene, resolve  # what names no place does without
+
     snapshot = reading.snapshot
     complete = reading.sees_all and all(task.ns is not None for task in snapshot.tasks)
-    return resolve(where, Scene(reading.mount, world.proc.read, snapshot, containers, complete))
+    scene = Scene(reading.mount, world.proc.read, snapshot, containers, complete)
+    return resolve(where, scene._replace(started=world.proc.start_ticks))
+
+
+def _with_unknown(
+    world: Listed, reading: ProcReading, containers: Mapping[int, Chain] | None
+) -> Mapping[int, Chain] | None:
+    """Add the containers of unknown runtimes, if a number 1 shows that there may be any."""
+    inner = (it.status.ns_pid for it in reading.snapshot.tasks)
+    if containers is None or not any(len(it) > 1 and it[-1] == 1 for it in inner):
+        return containers
+    from pidscope.query.unknown_runtimes import with_unknown  # most hosts do without
+
+    return with_unknown(reading.snapshot, containers, world.proc.sees_cgroups_whole())
 
 
 def _notes(mount: Mount, *places: Place) -> list[str]:
     named = dict.fromkeys(it for it in places if it.container)
-    notes = [line for it in named for line in shared_by(it)]
+    notes = [line for it in named for line in _about(it)]
     if mount.initial:
         return notes
     host = "not from the host" if mount.initial is False else "perhaps not from the host"
     these = "these are its PIDs, and processes outside it are not shown"
     return [f"read from {bracketed(mount.ns)}, {host}: {these}", *notes]
+
+
+def _about(place: Place) -> list[str]:
+    """Return what to know about a container that was named."""
+    from pidscope.query.where import shared_by, users_of
+
+    return [*users_of(place), *shared_by(place)]
 
 
 def _threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> list[TaskReading]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pidscope.errors import NotFound
 from pidscope.events import Event
 from pidscope.host.proc import ProcFs
-from pidscope.query.where import bracketed
+from pidscope.query.place import bracketed
 from pidscope.session.session import Session
 from pidscope.sources.options import scenario_in
 from pidscope.sources.watch import Host, LiveHost, SimulatedHost

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from pidscope.query.where import Place, parse_where, shared_by
+from pidscope.query.place import Place
+from pidscope.query.words import parse_where
 from pidscope.terminal import warn
 
 EXPLAINED = """\
@@ -31,5 +32,7 @@ def add_in(parser: argparse.ArgumentParser) -> None:
 
 def warn_shared(place: Place) -> None:
     """Print on standard error which others have the namespace of a container that was named."""
-    for line in shared_by(place):
+    from pidscope.query.where import shared_by, users_of  # most places are no container's
+
+    for line in (*shared_by(place), *users_of(place)) if place.container else ():
         warn(line)
