@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pidscope.containers.container import Chain, display_name
-from pidscope.containers.owner import owning_user
 from pidscope.escape import printable
 
 _ID_SHOWN = 12  # digits
+_DIGITS = frozenset("0123456789abcdef")
 
 
 def describe(chain: Chain) -> str:
@@ -27,21 +27,28 @@ def describe(chain: Chain) -> str:
     elif container.pod is not None:
         kind = "pod"
     outer = tuple(around for around in chain[:-1] if not around.is_service)
-    inside = chain[chain.index(outer[-1]) + 1 :] if outer else chain
-    user = owning_user(inside)
-    owner = "" if user is None else f"user {user}: "
-    named = f"{owner}{kind} {printable(display_name(container))}"
+    is_users = container.uid is not None and not (outer and outer[-1].uid == container.uid)
+    owner = f"user {container.uid}: " if is_users else ""
+    named = f"{owner}{kind} {printable(display_name(container._replace(uid=None)))}"
     return f"{named} in {describe(outer)}" if outer else named
 
 
 def describe_apart(chains: Sequence[Chain]) -> list[str]:
     """Return what people call each of several, with its id where that alone would not tell them."""
     names = [describe(chain) for chain in chains]
-    pods = [chain[-1].pod is not None for chain in chains]
+    pods = sum(chain[-1].pod is not None for chain in chains)
     many = Counter(names)
-    return [
-        f"{name}  id:{printable(chain[-1].id[:_ID_SHOWN])}"
-        if not chain[-1].is_service and (many[name] > 1 or (pod and sum(pods) > 1))
-        else name
-        for name, chain, pod in zip(names, chains, pods)
-    ]
+    shown = Counter(_shown_id(chain) for chain in chains)
+    labels = []
+    for name, chain in zip(names, chains):
+        it = chain[-1]
+        in_doubt = many[name] > 1 or (it.pod is not None and pods > 1)
+        number = it.id if shown[_shown_id(chain)] > 1 else _shown_id(chain)
+        labels.append(f"{name}  id:{printable(number)}" if in_doubt and it.id else name)
+    return labels
+
+
+def _shown_id(chain: Chain) -> str:
+    """Return the first digits of a hexadecimal id; another one may be told apart at its end."""
+    number = chain[-1].id
+    return number[:_ID_SHOWN] if _DIGITS.issuperset(number) else number

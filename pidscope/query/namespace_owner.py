@@ -31,7 +31,7 @@ class Homes(NamedTuple):
 
     own: Mapping[int, Container]
     shared: Mapping[int, tuple[Container, ...]]  # those that have it without owning it
-    disputed: frozenset[int] = frozenset()  # of a container that may have another of these as well
+    disputed: frozenset[int] = frozenset()  # may be the own one of a container, or not
 
 
 def chains(cgroups: Mapping[int, bytes], rules: Rules | None = None) -> dict[int, Chain]:
@@ -73,7 +73,8 @@ def homes(
         if members and not chain[-1].is_service:
             home = there.verdict(chain).ns
             for ns in spaces(members) if home is None else ():
-                disputed.add(ns)
+                if ns not in inits or container_of(chains.get(inits[ns], ())) == chain:
+                    disputed.add(ns)
                 shared.setdefault(ns, []).append(chain[-1])
             if home is not None:
                 housed.setdefault(home, []).append(chain)

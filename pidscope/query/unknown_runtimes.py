@@ -13,16 +13,14 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from pidscope.containers.container import Chain, Container
-from pidscope.containers.rules import cgroup_paths
+from pidscope.containers.rules import UNKNOWN, unknown_container
 from pidscope.snapshot import Snapshot, TaskReading
-
-RUNTIME = "?"
 
 
 class _Unknown(NamedTuple):
+    container: Container  # its id is the path of its cgroup
     path: str
     around: Chain  # the services that its path names
-    container: Container
 
 
 def with_unknown(
@@ -51,32 +49,28 @@ def _unknown(
     leaders: Iterable[TaskReading], snapshot: Snapshot, chains: Mapping[int, Chain], whole: bool
 ) -> dict[int, _Unknown]:
     """Return those that a number 1 shows, by the inum of its namespace."""
-    paths: dict[int, tuple[str, Chain]] = {}
+    found: dict[int, _Unknown] = {}
     for it in leaders:
         inside = len(it.status.ns_pid) > 1 and it.status.ns_pid[-1] == 1
         if inside and it.ns is not None and it.number in chains:
-            path, chain = _path(snapshot, it.number), chains[it.number]
+            container, chain = _named_by_path(snapshot, it.number), chains[it.number]
             # The cgroup of a zombie is the root of each v1 hierarchy, wherever it was.
-            named = path != "/" or (whole and it.status.state not in "ZX")
-            if path and named and not _in_container(chain) and not _is_of_service(path, chain):
-                paths[it.ns] = (path, chain)
-    many = Counter(path for path, _ in paths.values())
+            named = container.id != "/" or (whole and it.status.state not in "ZX")
+            if named and not _in_container(chain) and not _is_of_service(container.id, chain):
+                found[it.ns] = _Unknown(container, container.id, chain)
+    many = Counter(it.path for it in found.values())
     return {
-        ns: _Unknown(
-            path,
-            around,
-            Container(
-                RUNTIME, path if many[path] == 1 else f"{path}:{ns}", path.rpartition("/")[2] or "/"
-            ),
-        )
-        for ns, (path, around) in paths.items()
+        ns: it
+        if many[it.path] == 1
+        else it._replace(container=it.container._replace(id=f"{it.path}:{ns}"))
+        for ns, it in found.items()
     }
 
 
-def _path(snapshot: Snapshot, number: int) -> str:
-    """Return the path in the hierarchy that tells most; empty: no cgroup was read."""
+def _named_by_path(snapshot: Snapshot, number: int) -> Container:
+    """Return what the cgroup of a process would be called as a container."""
     data = (snapshot.cgroups or {}).get(number, b"")
-    return max(cgroup_paths(data), key=lambda path: len(path.rstrip("/").split("/")), default="")
+    return unknown_container(data) or Container(UNKNOWN, "/", "/")
 
 
 def _in_container(chain: Chain) -> bool:
@@ -92,7 +86,7 @@ def _chain(
     task: TaskReading, chain: Chain, snapshot: Snapshot, found: Mapping[int, _Unknown]
 ) -> Chain:
     """Return the chain of a process, with each unknown container in whose cgroup it is."""
-    path = _path(snapshot, task.number)
+    path = _named_by_path(snapshot, task.number).id
     spaces = [task.ns or 0]
     while snapshot.ns_parents.get(spaces[-1], 0) not in (0, *spaces):
         spaces.append(snapshot.ns_parents[spaces[-1]])

@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Callable, NamedTuple
 
 from pidscope.containers.container import Chain, Container, display_name
-from pidscope.containers.owner import owning_user
 from pidscope.errors import (
     AmbiguousError,
     HostError,
@@ -190,8 +189,8 @@ def _by_rank(where: Where, there: Membership) -> tuple[list[Chain], list[Chain]]
         if meaning.kind is Kind.POD and len(meaning.pod) < 3:
             chains = without_sandboxes(chains, {chain: len(there.of[chain]) for chain in chains})
         found.update(dict.fromkeys(chains))
-    roots = [chain for chain in found if owning_user(chain) is None]
-    users = [chain for chain in found if owning_user(chain) is not None]
+    roots = [chain for chain in found if chain[-1].uid is None]
+    users = [chain for chain in found if chain[-1].uid is not None]
     return (roots, users) if roots else (users, [])
 
 

@@ -127,11 +127,13 @@ def call(container: Answer | None) -> str | None:
 
 def test_whose_each_namespace_is(engine: FakeProc, ask: Ask) -> None:
     tree = ask(ns)
-    assert tree["containers_known"]
+    assert not tree["containers_known"]  # one of MADE is not certain
     owners = {inum: call(tree[inum]["container"]) for inum in (HOST, WEB, POD, MADE)}
-    # The pod's first has no log, so no name; MADE is by a process of one that has the host's.
+    # The pod's first has no log, so no name; MADE is by a process of one that has the host's, or
+    # the process that has the host's is a monitor: nothing shows which.
     assert owners == {HOST: None, WEB: "na", POD: "nb", MADE: None}
     assert [call(shared) for shared in tree[HOST]["shared"]] == ["nd"]
+    assert [call(shared) for shared in tree[MADE]["shared"]] == ["nd"]
     assert tree[WEB]["shared"] == []
     [shared] = tree[POD]["shared"]
     named = [shared[key] for key in ("pod_namespace", "pod", "container_name", "pod_uid")]
@@ -157,7 +159,8 @@ def test_the_text(engine: FakeProc, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(ns, "-n", "-o", "NS,CONTAINER", "--proc", str(engine.root)) == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
-        [str(HOST), "- +nd"], [str(WEB), "na"], [str(POD), "nb +prod/shop-0/cart"], [str(MADE), "-"]
+        [str(HOST), "- +nd"], [str(WEB), "na"], [str(POD), "nb +prod/shop-0/cart"],
+        [str(MADE), "? +nd"],
     ]  # fmt: skip
     assert run(ps, "-n", "-o", "PID,CONTAINER,NSCONTAINER", "--proc", str(engine.root)) == 0
     rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}

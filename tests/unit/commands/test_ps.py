@@ -143,7 +143,7 @@ def test_the_table_fits_and_has_no_headings_if_told(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    "where", ["id:xyz", "pod:x", "pid:", "pid:x", "pid:[1", "ns:[1]", "ns:-1", ""]
+    "where", ["id:", "pod:x/", "pid:", "pid:x", "pid:[1", "ns:[1]", "ns:-1", ""]
 )
 def test_an_unknown_place_is_wrong_usage(where: str) -> None:
     with pytest.raises(UsageError, match="no such place"):

@@ -1,0 +1,326 @@
+"""``lookup -q 17 --in X`` and the rest: whose number 17 it is, where containers really live.
+
+The hosts are directories that look like a /proc; each case names where it was reported or observed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import pidscope
+from pidscope.commands import lookup, ns
+from pidscope.errors import AmbiguousError, HostError, NotFound, NotKnown, PidscopeError, UsageError
+from tests.unit.commands.asked import run, valid
+from tests.unit.commands.test_containers import FakeProc
+
+HOST, ONE, TWO, THREE = 70, 71, 72, 73  # inums
+A, B, C = (digit * 64 for digit in "abc")
+UID = "1c2e3f40-aaaa-bbbb-cccc-0123456789ab"
+USER = "/user.slice/user-1001.slice/user@1001.service"
+
+
+class Host(FakeProc):
+    """A host to which a test adds its containers; a process is older the lower its number is."""
+
+    def put(self, number: int, inum: int, cgroup: str, *inner: int, ppid: int = 1) -> None:
+        """A process; ``cgroup`` is one path of v2, or a whole file."""
+        self.add(number, inum, "/", *inner, ppid=ppid)
+        text = cgroup if "\n" in cgroup else f"0::{cgroup}\n"
+        (self.root / str(number) / "cgroup").write_text(text)
+
+    def link_log(self, pod: str, container: str, number: str) -> None:
+        """The kubelet's directory of a pod and link for a container's log."""
+        logs = self.host / "var/log"
+        (logs / "containers").mkdir(parents=True, exist_ok=True)
+        (logs / "pods" / f"default_{pod}_{UID}").mkdir(parents=True, exist_ok=True)
+        if container:
+            (logs / "containers" / f"{pod}_default_{container}-{number}.log").touch()
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    fake = Host(tmp_path)
+    real = pidscope.host.proc.inum_of
+
+    def inum_of(path: str) -> int:
+        return fake.cgroup_ns if path.endswith("/self/ns/cgroup") else real(path)
+
+    monkeypatch.setattr(pidscope.host.proc, "inum_of", inum_of)
+    monkeypatch.setattr(pidscope.host.proc, "PROC_PID_INIT_INO", HOST)
+    fake.host.mkdir()
+    return fake
+
+
+class Asker:
+    def __init__(self, host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+        self._host, self._capsys = host, capsys
+
+    def quiet(self, *arguments: str) -> str:
+        """What ``lookup -q`` prints, with what is said on standard error, in words."""
+        self._capsys.readouterr()
+        assert run(lookup, "-q", *arguments, "--proc", str(self._host.root)) == 0
+        out, err = self._capsys.readouterr()
+        return " ".join((out + err).replace("pidscope: ", "").split())
+
+    def refusal(self, *arguments: str) -> PidscopeError:
+        with pytest.raises(PidscopeError) as caught:
+            run(lookup, *arguments, "--proc", str(self._host.root))
+        return caught.value
+
+    def tree(self) -> dict[int, str | None]:
+        """The name of each namespace's own container."""
+        self._capsys.readouterr()
+        assert run(ns, "-J", "--proc", str(self._host.root)) == 0
+        self.document = valid(self._capsys.readouterr().out)
+        owners = {it["ns"]: it["container"] for it in self.document["namespaces"]}
+        return {inum: it and (it["name"] or it["unit"] or it["id"]) for inum, it in owners.items()}
+
+
+@pytest.fixture
+def ask(host: Host, capsys: pytest.CaptureFixture[str]) -> Asker:
+    return Asker(host, capsys)
+
+
+# --- a monitor is not the container ----------------------------------------------------------
+
+
+def test_nspawns_supervisor_is_in_no_container(host: Host, ask: Asker) -> None:
+    """systemd-nspawn 252 on a hybrid host: the pids line of both is the unit."""
+    unit = "/machine.slice/systemd-nspawn@c1.service"
+    for number, inum, below, inner in (
+        (17, HOST, None, ()), (700, HOST, "supervisor", ()), (701, ONE, "payload", (1,)),
+        (702, ONE, "payload", (17,)),
+    ):  # fmt: skip
+        text = f"9:name=systemd:{unit}/{below}\n8:pids:{unit}\n0::{unit}/{below}\n"
+        host.put(number, inum, text if below else "/system.slice/cron.service", *inner)
+    assert ask.quiet("17", "--in", "c1") == "702"
+    assert ask.tree() == {HOST: None, ONE: "c1"}
+
+
+def test_libvirts_monitor_is_older_and_in_the_same_scope(host: Host, ask: Asker) -> None:
+    """libvirt-lxc: 1231 is libvirt_lxc."""
+    scope = r"/machine.slice/machine-lxc\x2d1231\x2dvmc.scope"
+    host.put(17, HOST, "/system.slice/cron.service")
+    host.put(1231, HOST, scope)
+    host.put(1240, ONE, scope, 1, ppid=1231)
+    assert ask.quiet("1", "--in", "vmc") == "1240"
+    host.put(1300, ONE, scope, 17)
+    assert ask.quiet("17", "--in", "vmc") == "1300"
+    assert ask.tree() == {HOST: None, ONE: "vmc"}
+
+
+def test_a_container_without_a_namespace_has_no_numbers(host: Host, ask: Asker) -> None:
+    """``docker run --pid=host``: 17 is the host's, and not what was meant."""
+    host.put(17, HOST, "/system.slice/cron.service")
+    host.put(40, HOST, f"/docker/{A}")
+    for arguments in (("17", "--in", A), ("40", "--to", f"id:{A}")):
+        refused = ask.refusal("-q", *arguments)
+        assert (type(refused), refused.exit_code) == (UsageError, 2)
+        assert str(refused) == f"docker container {A[:12]} has no PID namespace of its own"
+        assert f"ns:{HOST}" in refused.hint
+    assert ask.quiet("17", "--in", "host") == ask.quiet("17", "--in", f"ns:{HOST}") == "17"
+
+
+def test_a_container_of_which_some_are_on_the_host_is_not_the_hosts(host: Host, ask: Asker) -> None:
+    host.put(17, HOST, "/system.slice/cron.service")
+    host.put(40, HOST, f"/docker/{A}")
+    host.put(41, ONE, f"/docker/{A}", 1, ppid=40)
+    host.put(42, ONE, f"/docker/{A}", 17, ppid=41)
+    refused = ask.refusal("-q", "17", "--in", A)
+    assert (type(refused), refused.exit_code) == (AmbiguousError, 2)
+    assert str(refused) == f"which namespace is that of docker container {A[:12]} is not certain"
+    assert refused.hint.splitlines()[1:] == [
+        f"ns:{HOST}  docker container {A[:12]}: 1 of 3 processes, its oldest process 40",
+        f"ns:{ONE}  docker container {A[:12]}: 2 of 3 processes, number 1 is 41",
+    ]
+    assert ask.tree() == {HOST: None, ONE: None}
+    assert not ask.document["containers_known"]
+
+
+def test_a_container_of_which_only_those_inside_are_left(host: Host, ask: Asker) -> None:
+    host.put(41, ONE, f"/docker/{A}/docker/{B}", 1)
+    refused = ask.refusal("-q", "1", "--in", A)
+    assert (type(refused), refused.exit_code) == (NotKnown, 4)
+    assert ask.quiet("1", "--in", B) == "41"
+
+
+# --- the sandbox -----------------------------------------------------------------------------
+
+
+def pod(host: Host, **containers: str) -> None:
+    """A pod of which each container has a namespace of its own, and so has pause."""
+    below = f"/kubepods/burstable/pod{UID}"
+    host.put(20, ONE, f"{below}/{A}", 1)
+    host.link_log("db-0", "", A)
+    for at, (name, number) in enumerate(containers.items()):
+        host.link_log("db-0", name, number)
+        host.put(30 + 10 * at, TWO + at, f"{below}/{number}", 1)
+        host.put(37 + 10 * at, TWO + at, f"{below}/{number}", 17)
+
+
+def test_a_pod_with_one_container_is_that(host: Host, ask: Asker) -> None:
+    """Any pod of Kubernetes 1.28 with containerd 1.6: pause has a PID namespace of its own."""
+    pod(host, db=B)
+    for word in ("pod:default/db-0", "pod:db-0", "db-0", "default/db-0", f"pod:{UID}"):
+        assert ask.quiet("17", "--in", word) == "37", word
+    assert ask.quiet("1", "--in", f"id:{A}") == "20"  # the sandbox, as it was asked for
+
+
+def test_a_pod_with_two_containers_lists_both_with_their_ids(host: Host, ask: Asker) -> None:
+    pod(host, db=B, backup=C)
+    refused = ask.refusal("-q", "17", "--in", "pod:default/db-0")
+    assert isinstance(refused, AmbiguousError)
+    assert refused.candidates == (
+        f"ns:{TWO}  pod default/db-0/db  id:{B[:12]}",
+        f"ns:{THREE}  pod default/db-0/backup  id:{C[:12]}",
+    )
+    assert ask.quiet("17", "--in", "pod:default/db-0/backup") == "47"
+
+
+def test_a_pod_that_shares_its_namespace_is_its_sandboxs(host: Host, ask: Asker) -> None:
+    """shareProcessNamespace: pause is number 1."""
+    below = f"/kubepods/burstable/pod{UID}"
+    host.link_log("db-0", "db", B)
+    host.put(20, ONE, f"{below}/{A}", 1)
+    host.put(30, ONE, f"{below}/{B}", 17)
+    assert ask.quiet("1", "--in", "db-0") == "20"
+    assert ask.quiet("17", "--in", "pod:default/db-0/db") == "30"
+
+
+def test_two_that_no_log_names_are_told_apart(host: Host, ask: Asker) -> None:
+    """Both print as ``default/db-0``; neither is known to be the sandbox."""
+    host.link_log("db-0", "", A)
+    for number, inum, name in ((20, ONE, A), (30, TWO, B)):
+        host.put(number, inum, f"/kubepods/burstable/pod{UID}/{name}", 1)
+    refused = ask.refusal("-q", "1", "--in", "db-0")
+    assert isinstance(refused, AmbiguousError)
+    assert refused.candidates == (
+        f"ns:{ONE}  pod default/db-0  id:{A[:12]}",
+        f"ns:{TWO}  pod default/db-0  id:{B[:12]}",
+    )
+
+
+# --- names can be taken ----------------------------------------------------------------------
+
+
+def test_a_users_cgroup_takes_no_name_and_makes_none_ambiguous(host: Host, ask: Asker) -> None:
+    """A delegated cgroup of systemd's user manager may have any name."""
+    host.put(30, ONE, f"/system.slice/docker-{A}.scope", 1)
+    host.put(37, ONE, f"/system.slice/docker-{A}.scope", 17)
+    host.put(66, TWO, f"{USER}/docker-{A}.scope", 1)
+    host.put(67, TWO, f"{USER}/docker-{A}.scope", 17)
+    for word in (A, f"id:{A[:6]}", f"docker://{A}"):
+        assert ask.quiet("17", "--in", word) == (
+            f"37 this is docker container {A[:12]}, not user 1001: docker container {A[:12]}"
+        )
+    assert ask.tree() == {HOST: None, ONE: A, TWO: A}
+    users = [it["container"] and it["container"]["uid"] for it in ask.document["namespaces"]]
+    assert users == [None, None, 1001]
+
+
+def test_what_only_a_user_has_is_that_users(host: Host, ask: Asker) -> None:
+    """Rootless Podman 4.3."""
+    host.put(66, TWO, f"{USER}/user.slice/libpod-{B}.scope/container", 1)
+    assert ask.quiet("1", "--in", B) == "66"
+
+
+# --- unknown runtimes ------------------------------------------------------------------------
+
+
+def test_a_number_1_in_a_cgroup_that_no_rule_knows_is_in_a_container(
+    host: Host, ask: Asker
+) -> None:
+    host.put(30, ONE, "/newruntime/box-7", 1)
+    host.put(37, ONE, "/newruntime/box-7/app", 17)
+    host.put(39, ONE, "/user.slice/user-0.slice/session-3.scope", 18)  # nsenter
+    for word in ("box-7", "name:box-7", "/newruntime/box-7", "id:/newruntime/box-7"):
+        assert ask.quiet("17", "18", "--in", word) == "37 39", word
+    assert ask.tree() == {HOST: None, ONE: "box-7"}
+    assert ask.document["containers_known"]
+    [_, it] = ask.document["namespaces"]
+    assert (it["container"]["runtime"], it["container"]["id"]) == ("?", "/newruntime/box-7")
+
+
+def test_two_in_one_cgroup_are_told_apart(host: Host, ask: Asker) -> None:
+    """``unshare -fp`` twice from one shell; and a third inside the first."""
+    scope = "/user.slice/user-0.slice/session-3.scope"
+    host.put(30, ONE, scope, 1)
+    host.put(31, TWO, scope, 1)
+    refused = ask.refusal("-q", "1", "--in", "session-3.scope")
+    assert isinstance(refused, AmbiguousError)
+    assert [line.split()[0] for line in refused.candidates] == [f"ns:{ONE}", f"ns:{TWO}"]
+    assert len({line.split("  ", 1)[1] for line in refused.candidates}) == 2
+
+
+def test_a_users_sandbox_is_that_users(host: Host, ask: Asker) -> None:
+    host.put(30, ONE, f"{USER}/app.slice/app-chromium-4411.scope", 1)
+    assert ask.tree() == {HOST: None, ONE: "app-chromium-4411.scope"}
+    [_, it] = ask.document["namespaces"]
+    assert it["container"]["uid"] == 1001
+
+
+def test_a_service_with_its_own_namespace_is_a_service(host: Host, ask: Asker) -> None:
+    """PrivatePIDs=, systemd 257."""
+    host.put(30, ONE, "/system.slice/a.service", 1)
+    assert ask.tree() == {HOST: None, ONE: "a.service"}
+
+
+def test_where_a_cgroup_shows_nothing_none_is_not_said(host: Host, ask: Asker) -> None:
+    """A zombie's cgroup on v1 is the root, wherever it was."""
+    host.put(30, ONE, "/", 1)
+    status = host.root / "30" / "status"
+    status.write_text(status.read_text().replace("S (sleeping)", "Z (zombie)"))
+    assert ask.tree() == {HOST: None, ONE: None}
+    assert not ask.document["containers_known"]
+
+
+# --- what is printed is accepted -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "words"),
+    [
+        ("/default/ctr-one", ["ctr-one", "id:ctr-one", "containerd://ctr-one"]),
+        ("/default/a-long-name-of-ctr", ["a-long-name-", "a-long-name-of-ctr"]),
+        (f"/docker/{A}", [A, A[:12], f"docker://{A}", f"id:{A.upper()}"]),
+        (f"/kubepods/pod{UID}/{A}", [f"containerd://{A}", f"pod:{UID}", UID]),
+        (f"/kubepods/pod{UID}/crio-{A}", [f"cri-o://{A}"]),
+        ("/lxc.payload.web", ["web", "/web", "name:web", "name:/web"]),
+        (
+            r"/system.slice/system-shadowsocks.slice/shadowsocks\x2drust@config.service",
+            [
+                r"shadowsocks\x2drust@config.service",
+                r"shadowsocks\\x2drust@config.service",
+                "shadowsocks-rust@config.service",
+                r"service:shadowsocks\x2drust@config",
+            ],
+        ),
+        (f"/machine.slice/machine-libpod_pod_{B}.slice/libpod-{A}.scope", [f"pod:{B}"]),
+    ],
+)
+def test_what_is_printed_is_accepted(cgroup: str, words: list[str], host: Host, ask: Asker) -> None:
+    host.put(30, ONE, cgroup, 1)
+    host.put(37, ONE, cgroup, 17)
+    for word in words:
+        assert ask.quiet("17", "--in", word) == "37", word
+
+
+@pytest.mark.parametrize("word", ["host", "self"])
+def test_a_container_that_is_called_like_the_host_is_not_hidden(
+    word: str, host: Host, ask: Asker
+) -> None:
+    """``lxc-create -n host``."""
+    host.put(30, ONE, f"/lxc.payload.{word}", 1)
+    refused = ask.refusal("-q", "1", "--in", word)
+    assert isinstance(refused, AmbiguousError)
+    own = "the host itself" if word == "host" else "pidscope itself"
+    assert refused.candidates == (f"ns:{HOST}  {own}", f"ns:{ONE}  lxc container {word}")
+    assert ask.quiet("1", "--in", f"name:{word}") == "30"
+
+
+def test_a_word_that_names_nothing(host: Host, ask: Asker) -> None:
+    host.put(30, ONE, f"/docker/{A}", 1)
+    assert type(ask.refusal("1", "--in", "id:nothing")) is NotFound
+    assert type(ask.refusal("1", "--in", "web")) is HostError  # its name is not known
