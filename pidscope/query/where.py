@@ -217,10 +217,11 @@ def _of_container(chain: Chain, there: Membership) -> Iterator[Claim]:
     verdict = there.verdict(chain)
     if verdict.ns is not None:
         yield Claim(Place(verdict.ns or None, chain))
-    elif not verdict.witnesses:
-        hidden = next(it.number for it in there.of[chain] if it.ns is None)
-        raise HostError(f"this user may not read the namespace of process {hidden}", ROOT)
-    for ns, testimony in there.testimonies(chain, verdict).items() if verdict.ns is None else ():
+        return
+    hidden = [it.number for it in there.of[chain] if it.ns is None]
+    if hidden and not verdict.witnesses:
+        raise HostError(f"this user may not read the namespace of process {hidden[0]}", ROOT)
+    for ns, testimony in there.testimonies(chain, verdict).items():
         yield Claim(Place(ns or None, chain), testimony)
 
 

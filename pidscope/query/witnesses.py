@@ -20,8 +20,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Callable, NamedTuple
 
-# The runtimes whose monitor is in the container's cgroup: libvirt_lxc, nspawn with Delegate=no.
-MONITORED = frozenset({"libvirt", "lxc", "nspawn"})
+# The runtimes whose monitor is in the container's cgroup, and whose containers always have a PID
+# namespace: libvirt_lxc, and systemd-nspawn before it made a cgroup for its supervisor (233).
+MONITORED = frozenset({"libvirt", "nspawn"})
 
 
 _KINDS = ("engine", "number 1", "all", "most", "oldest")
@@ -193,14 +194,15 @@ def _is_execution(first: Witness | None, question: Question) -> bool:
     """Whether each process outside the namespace of number 1 descends from number 1's parent.
 
     That is the runtime's own process, which executes others in the container: on their way they
-    are in its cgroup, but not yet in its namespace.
+    are in its cgroup, but still in the namespace around it.
     """
     if first is None:
         return False
-    parents = {it.number: it.parent for it in question.members}
-    runtime = parents[first.number]
+    outside = question.around or {question.outermost}
+    runtime = next(it.parent for it in question.members if it.number == first.number)
     return runtime > 1 and all(
-        it.ns == first.ns or runtime in _ancestors(it.number, question.parent_of)
+        it.ns == first.ns
+        or (it.ns in outside and runtime in _ancestors(it.number, question.parent_of))
         for it in question.members
     )
 
