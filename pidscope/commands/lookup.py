@@ -188,9 +188,9 @@ def _warn_elsewhere(world: Listed, found: Sequence[Namesake]) -> None:
     if not found:
         return
     shown = found[:_MAX_NAMESAKES]
-    chains = world.containers(world.proc.cgroups_of(it.process.pid for it in shown)) or {}
+    chains, _ = world.containers(world.proc.cgroups_of(it.process.pid for it in shown))
     for number, inner, process in shown:
-        chain = chains.get(process.pid, ())
+        chain = (chains or {}).get(process.pid, ())
         named = f", {describe(chain)}" if chain else ""
         warn(f"{number} in {bracketed(inner)} is {process.pid} {process.comm}{named}")
     if len(found) > len(shown):

@@ -24,8 +24,8 @@ def describe(chain: Chain) -> str:
     kind = f"{printable(container.runtime)} container"
     if container.is_service:
         kind = "service"
-    elif container.pod is not None:
-        kind = "pod"
+    elif container.pod is not None and (container.pod_namespace or container.name is None):
+        kind = "pod"  # of Podman's the containers have names of their own
     outer = tuple(around for around in chain[:-1] if not around.is_service)
     is_users = container.uid is not None and not (outer and outer[-1].uid == container.uid)
     owner = f"user {container.uid}: " if is_users else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from pidscope.containers.container import Chain
@@ -25,6 +26,7 @@ class View(NamedTuple):
     notes: Sequence[str]  # what a text does not show: where it was read, what shares a place
     started: Callable[[int], int | None]  # the start of a process; None: it vanished
     record: Record | None = None  # of the tasks that ended; None: nothing was recording
+    said: Mapping[Chain, int] = MappingProxyType({})  # the first process, by an engine's word
 
     def processes(self) -> list[Process]:
         """Return the tasks that were read."""
@@ -53,7 +55,7 @@ class View(NamedTuple):
         from pidscope.query.namespace_owner import Homes, homes
 
         chains = self.containers
-        return homes(found, chains, self.started) if chains else Homes({}, {})
+        return homes(found, chains, self.started, self.said) if chains else Homes({}, {})
 
     def unsure(self, found: Iterable[Process], homes: Homes) -> frozenset[int]:
         """Return the PID namespaces that may be of a container that is not known, by inum.

@@ -66,8 +66,8 @@ class Scene(NamedTuple):
     ``read`` reads one task by its number in the mount, a thread too; None: it is not there.
     ``containers`` are those around each process, by its number in the mount; None: they were not
     read. ``complete``: this user may see all processes. ``said`` is the first process of a
-    container by the word of root's engine; ``stopped`` are those that engines know and that do not
-    run. ``started`` gives the start of a process; None: the snapshot has it.
+    container by the word of root's engine; ``stopped`` returns those that engines know and that do
+    not run. ``started`` gives the start of a process; None: the snapshot has it.
     """
 
     mount: Mount
@@ -76,7 +76,7 @@ class Scene(NamedTuple):
     containers: Mapping[int, Chain] | None = None
     complete: bool = True
     said: Mapping[Chain, int] = MappingProxyType({})
-    stopped: Collection[Container] = ()
+    stopped: Callable[[], Collection[Container]] = tuple
     started: Callable[[int], int | None] | None = None
 
 
@@ -189,6 +189,11 @@ def _by_rank(where: Where, there: Membership) -> tuple[list[Chain], list[Chain]]
         if meaning.kind is Kind.POD and len(meaning.pod) < 3:
             chains = without_sandboxes(chains, {chain: len(there.of[chain]) for chain in chains})
         found.update(dict.fromkeys(chains))
+    return roots_first(list(found))
+
+
+def roots_first(found: list[Chain]) -> tuple[list[Chain], list[Chain]]:
+    """Return root's containers, and those of users, that give way; users' alone do not."""
     roots = [chain for chain in found if chain[-1].uid is None]
     users = [chain for chain in found if chain[-1].uid is not None]
     return (roots, users) if roots else (users, [])
@@ -286,7 +291,7 @@ def _not_found(where: Where, scene: Scene) -> PidscopeError:
     what = f"{_NOUNS[where.kind]} {named}"
     if where.needs_containers and scene.containers is None:
         return HostError(f"no {what}: containers cannot be named here")
-    stopped = _stopped(where, scene)
+    stopped = _stopped(where, scene) if where.needs_containers else None
     if stopped is not None:
         return NotFound(f"{describe((stopped,))} exists, but does not run")
     if not scene.complete:
@@ -301,11 +306,9 @@ def _not_found(where: Where, scene: Scene) -> PidscopeError:
 
 def _stopped(where: Where, scene: Scene) -> Container | None:
     """Return the container that is named, and that an engine knows, but that does not run."""
-    for meaning in meanings(where):
-        for it in scene.stopped:
-            if _is_named(it, meaning):
-                return it
-    return None
+    known = scene.stopped()
+    named = (it for meaning in meanings(where) for it in known if _is_named(it, meaning))
+    return next(named, None)
 
 
 def _nameless(where: Where, scene: Scene) -> Iterator[Container]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
-from pidscope.containers.container import Chain
+from pidscope.containers.container import Chain, Container
 from pidscope.errors import UsageError
 from pidscope.host.proc import ProcFs
 from pidscope.host.reading import read_host
@@ -45,14 +45,17 @@ class Listed(NamedTuple):
     fork_facts: Callable[[int, Everyone], Facts | None]  # what bounds the forks of a task
     record: Record | None = None  # of the tasks that ended; None: nothing was recording
 
-    def containers(self, cgroups: Mapping[int, bytes] | None) -> Mapping[int, Chain] | None:
+    def containers(
+        self, cgroups: Mapping[int, bytes] | None
+    ) -> tuple[Mapping[int, Chain] | None, Mapping[Chain, int]]:
         """Return the containers around each process, given its cgroup by its number here.
 
-        None: there are no cgroups to be read. Prints notes on standard error about what cannot be
-        known, and about engines that did not answer with names.
+        None: there are no cgroups to be read. With them the first process of a container, as far
+        as root's engine or runtime says which it is. Prints notes on standard error about what
+        cannot be known, and about engines that did not answer with names.
         """
         if cgroups is None:
-            return None
+            return None, {}
         if not self.proc.sees_cgroups_whole():
             warn("read inside a cgroup namespace: only the containers in it are known")
         from pidscope.query.namespace_owner import chains  # what names no container does without
@@ -60,14 +63,20 @@ class Listed(NamedTuple):
 
         found = chains(cgroups, own_rules())
         if not any(found.values()):
-            return found
+            return found, {}
         from pidscope.containers.names import name_containers
 
         mounted = self.proc.root if isinstance(self.proc, ProcFs) else None
         named = name_containers(found, self.proc.host_root(), os.geteuid(), mounted)
         for line in named.silent:
             warn(f"containers are shown by their ids: {line}")
-        return named.chains
+        return named.chains, named.said
+
+    def stopped(self) -> Sequence[Container]:
+        """Return the containers that engines know and that do not run."""
+        from pidscope.containers.engines import stopped  # for what nothing that runs is called
+
+        return stopped(self.proc.host_root(), os.geteuid()) if self.mode == "proc" else ()
 
     def print_document(
         self,
@@ -120,13 +129,13 @@ def read(
     placed = any(it.needs_containers for it in places)
     may_be = any(it.may_name_container for it in places)
     reading = world.read_all(threads, starts or placed, containers or may_be)
-    chains = world.containers(reading.snapshot.cgroups)
+    chains, said = world.containers(reading.snapshot.cgroups)
     if chains is None and shows_containers:
         raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
     chains = _with_unknown(world, reading, chains)
-    place, other = (_place(world, it, reading, chains) for it in (where, to))
+    place, other = (_place(world, it, reading, chains, said) for it in (where, to))
     notes = _notes(reading.mount, place, other)
-    view = View(reading, chains, place, other, notes, world.proc.start_ticks, world.record)
+    view = View(reading, chains, place, other, notes, world.proc.start_ticks, world.record, said)
     found = _threads(world.proc, view, numbers)
     snapshot = reading.snapshot
     snapshot = snapshot._replace(tasks=(*snapshot.tasks, *found))
@@ -134,7 +143,11 @@ def read(
 
 
 def _place(
-    world: Listed, where: Where | None, reading: ProcReading, containers: Mapping[int, Chain] | None
+    world: Listed,
+    where: Where | None,
+    reading: ProcReading,
+    containers: Mapping[int, Chain] | None,
+    said: Mapping[Chain, int],
 ) -> Place:
     if where is None:
         return Place(reading.mount.ns)
@@ -142,8 +155,10 @@ def _place(
 
     snapshot = reading.snapshot
     complete = reading.sees_all and all(task.ns is not None for task in snapshot.tasks)
-    scene = Scene(reading.mount, world.proc.read, snapshot, containers, complete)
-    return resolve(where, scene._replace(started=world.proc.start_ticks))
+    proc = world.proc
+    scene = Scene(reading.mount, proc.read, snapshot, containers, complete, said)
+    scene = scene._replace(stopped=world.stopped, started=proc.start_ticks)
+    return resolve(where, scene)
 
 
 def _with_unknown(
