@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pidscope.commands.notes import print_text, warn_unread
 from pidscope.errors import UsageError
@@ -24,6 +25,9 @@ from pidscope.sources.listing import Listed, add_options, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.sources.where import EXPLAINED, add_in
 from pidscope.terminal import warn
+
+if TYPE_CHECKING:
+    from pidscope.query.evidence import Explained
 
 _EXAMPLES = f"""\
 A number is of a process or of a thread. It stays taken, too, while a group or
@@ -45,6 +49,8 @@ examples:
   pidscope lookup 4242 --to pid:4242   and what does 4242 call itself?
   strace -p $(pidscope lookup -q 17 --in id:3f2a91)
   grep -o 'pid [0-9]*' log | cut -c5- | pidscope lookup - --in pod:default/db
+  pidscope lookup 17 --in web --explain
+                                       which witnesses say whose namespace it is?
   pidscope lookup 5 --in pid:4 --source simulated:reuse
                                        what has 5, and what had it before?
 
@@ -80,6 +86,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "-q", "--quiet", action="store_true", help="only the numbers in --to, of living tasks"
     )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="also what shows in which container it is, and which namespace is the container's",
+    )
     add_options(parser)
 
 
@@ -91,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
         columns = tables.choose_columns(args.output, rendered.COLUMNS, rendered.DEFAULT)
     if args.quiet and args.json:
         raise UsageError("-q and -J do not go together")
+    if args.quiet and args.explain:
+        raise UsageError("-q and --explain do not go together")
     numbers = list(_numbers(args.pids))
     world = listed(args, recorded=True)
     shown = not tables.CONTAINERS.isdisjoint(columns)
@@ -98,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         world,
         threads=False,
         starts=args.json or shown or not tables.PS_STARTS.isdisjoint(columns),
-        containers=args.json or shown,
+        containers=args.json or shown or args.explain,
         shows_containers=shown,
         where=args.where,
         to=args.to,
@@ -112,9 +125,11 @@ def run(args: argparse.Namespace) -> int:
         numbers_there = [it.translated for it in result.answers if it.taken.task is not None]
         print_text("\n".join(str(number) for number in numbers_there if number))
     elif args.json:
-        _print_json(world, view, result)
+        _print_json(world, view, result, args.explain)
     else:
         _print_table(world, view, result, args, columns)
+        if args.explain:
+            _print_evidence(view, result)
     return _warn_faults(result.faults)
 
 
@@ -159,12 +174,33 @@ def _number(word: str) -> int:
     return number
 
 
-def _print_json(world: Listed, view: View, result: LookUp) -> None:
+def _explained(view: View, result: LookUp) -> list[Explained]:
+    """Return what shows the containers that were named, and those of the tasks that were found."""
+    from pidscope.query.evidence import explain_places  # for one option
+    from pidscope.sources.own_rules import own_rules
+
+    tasks = [it.taken.task for it in result.answers if it.taken.task is not None]
+    rules = None if view.containers is None else own_rules()
+    return explain_places(view, result.processes, tasks, rules)
+
+
+def _print_evidence(view: View, result: LookUp) -> None:
+    from pidscope.render.evidence import evidence_lines
+
+    print_text("\n".join(["", *evidence_lines(_explained(view, result))]))
+
+
+def _print_json(world: Listed, view: View, result: LookUp, explained: bool) -> None:
     homes = view.homes(result.processes)
     found = [answer_json(it, view.reading.boot_time, homes.own) for it in result.answers]
     known = world.proc.sees_cgroups_whole() and not view.unsure(result.processes, homes)
     complete = view.is_complete(result.processes)
-    world.print_document(view, "lookups", found, complete, containers_known=known)
+    more = {}
+    if explained:
+        from pidscope.render.evidence import evidence_json
+
+        more["explained"] = evidence_json(_explained(view, result))
+    world.print_document(view, "lookups", found, complete, containers_known=known, **more)
 
 
 def _print_table(

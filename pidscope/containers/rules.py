@@ -110,7 +110,7 @@ def unknown_container(data: bytes) -> Container | None:
     Its id is the path, its name the last directory that tells it apart. None: there is no path.
     For a task of which something other than its cgroup says that it is in a container.
     """
-    path = max(cgroup_paths(data), key=lambda it: it.count("/"), default="")
+    path = max(cgroup_paths(data), key=lambda it: it.rstrip("/").count("/"), default="")
     parts = [part for part in path.split("/") if part]
     telling = [part for part in parts if part not in _INNER and not part.endswith(".slice")]
     name = (telling or parts or [path])[-1]

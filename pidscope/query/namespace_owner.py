@@ -13,7 +13,7 @@ numbers there; a process executed in it (docker exec) is in both, and younger th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Callable, NamedTuple
 
@@ -57,14 +57,7 @@ def homes(
     """
     leaders = [it for it in processes if it.pid == it.tid and it.ns is not None]
     inits = {it.ns: it.pid for it in leaders if it.levels[-1].pid == 1}
-    there = Membership(
-        map(_member, leaders),
-        chains,
-        outermost=leaders[0].levels[0].ns if leaders else None,
-        parents=_parents(leaders),
-        started=started,
-        said=said,
-    )
+    there = membership(leaders, chains, started, said)
     own: dict[int, Container] = _of_services(leaders, inits, chains)
     housed: dict[int, list[Chain]] = {}
     shared: dict[int, list[Container]] = {}
@@ -86,6 +79,23 @@ def homes(
         if others:
             shared.setdefault(ns, []).extend(others)
     return Homes(own, {ns: tuple(them) for ns, them in shared.items()}, frozenset(disputed))
+
+
+def membership(
+    leaders: Sequence[Process],
+    chains: Mapping[int, Chain],
+    started: Callable[[int], int | None],
+    said: Mapping[Chain, int] = _NOTHING_SAID,
+) -> Membership:
+    """Return the processes of each container, as `homes` judges them; threads are left out."""
+    return Membership(
+        map(_member, leaders),
+        chains,
+        outermost=leaders[0].levels[0].ns if leaders else None,
+        parents=_parents(leaders),
+        started=started,
+        said=said,
+    )
 
 
 def _member(process: Process) -> Member:

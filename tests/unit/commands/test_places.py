@@ -324,3 +324,40 @@ def test_a_word_that_names_nothing(host: Host, ask: Asker) -> None:
     host.put(30, ONE, f"/docker/{A}", 1)
     assert type(ask.refusal("1", "--in", "id:nothing")) is NotFound
     assert type(ask.refusal("1", "--in", "web")) is HostError  # its name is not known
+
+
+# --- what shows it ---------------------------------------------------------------------------
+
+
+def test_explain_names_each_witness(
+    host: Host, ask: Asker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scope = r"/machine.slice/machine-lxc\x2d1231\x2dvmc.scope"
+    host.put(1231, HOST, scope)
+    host.put(1240, ONE, scope, 1, ppid=1231)
+    host.put(1300, ONE, scope, 17)
+    arguments = ("1300", "--to", "vmc", "--explain", "--proc", str(host.root))
+    assert run(lookup, *arguments) == 0
+    *_, blank, head, cgroup, first, most, oldest = capsys.readouterr().out.splitlines()
+    assert (blank, head) == ("", f"libvirt container vmc: pid:[{ONE}]")
+    assert cgroup.startswith(
+        r"  the cgroup of 1300: 0::/machine.slice/machine-lxc\\x2d1231\\x2dvmc.scope (rule "
+    )
+    assert [first, most, oldest] == [
+        f"  number 1 of pid:[{ONE}] is 1240",
+        f"  2 of its 3 processes are in pid:[{ONE}]",
+        f"  its oldest process is 1231: pid:[{HOST}]",
+    ]
+    assert run(lookup, "-J", *arguments) == 0
+    [explained] = valid(capsys.readouterr().out)["explained"]
+    assert explained["ns"] == ONE
+    kinds = [it["kind"] for it in explained["witnesses"]]
+    assert kinds == ["cgroup", "number 1", "most", "oldest"]
+
+
+def test_explain_without_a_container(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(lookup, "5", "--explain", "--proc", str(host.root)) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "in no container:",
+        "  the cgroup of 5: 0::/user.slice/user-0.slice/session-1.scope (no rule)",
+    ]
