@@ -79,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
     where = args.where
     one = where is not None and where.kind in (Kind.PID, Kind.SELF)  # a process, not a place
     world = listed(args)
-    view = read(world, starts=args.json, where=None if one else where)
+    # A container may be called self, too; a process that has gone is found to have, below.
+    placed = None if where is None or where.kind is Kind.PID else where
+    view = read(world, starts=args.json, where=placed)
     number = world.proc.own_number() if one or where is None else None
     number = where.number if one and where.kind is Kind.PID else number
     found, reading = view.processes(), view.reading

@@ -57,7 +57,8 @@ examples:
 {SEE_SCENARIOS}
 
 exit status: 0 all are alive; 1 no process has one of them now; 2 wrong usage,
-or a WHERE that is several; 3 this user may not see it; 4 not known: no process
+a WHERE that is several or whose namespace is not certain, or with -q one that
+has no namespace but the host's; 3 this user may not see it; 4 not known: no process
 has it now, and nothing was recording.
 """
 _STDIN_MAX = 1 << 20  # bytes

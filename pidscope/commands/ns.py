@@ -29,8 +29,9 @@ columns (-o; a leading + adds to the default ones):
            shows it inside the namespace only
   COMM     the name of INIT
   CONTAINER
-           the one that INIT is in, by its cgroup; or its service
-  ? is what this user may not read.
+           the one that INIT is in, by its cgroup; or its service; ? if it is
+           not certain that the namespace is the container's
+  ? is also what this user may not read.
 In a container these are the namespaces inside it; a note on standard error
 reports that, and "outermost" in JSON. --proc names another /proc.
 

@@ -13,16 +13,17 @@ WHERE names a PID namespace:
   host, self       the initial one; pidscope's own
   pid:N            that of process N, as this /proc numbers it
   ns:INUM          by its inum; pid:[INUM], as /proc prints it, is the same
-  id:HEX, name:X   that of a container, by its id (the first digits of it will
+  id:ID, name:X    that of a container, by its id (the first digits of it will
                    do) or its name
-  pod:NS/POD[/CONTAINER], service:UNIT
-                   that of a Kubernetes pod, or of a service of systemd
-A word without a prefix is tried as each; if it is several, they are listed. A
-container means the namespace of its first process; what shares it is listed.
+  pod:NS/POD[/CONTAINER], pod:POD, service:UNIT
+                   that of a pod by its name or uid, of a service of systemd
+A word without a prefix is tried as each, and what is printed of a container is
+accepted; if it is several, they are listed. What shares the namespace of a
+container is listed, too. Containers of users come after those of root.
 """
 
 
-_SHORT = "host, self, pid:N, ns:INUM, or a container: id:HEX, name:X, pod:NS/POD, service:UNIT"
+_SHORT = "host, self, pid:N, ns:INUM, or a container: id:ID, name:X, pod:NS/POD, service:UNIT"
 
 
 def add_in(parser: argparse.ArgumentParser) -> None:
