@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pidscope.containers.container import Chain, Container
+from pidscope.containers.rules import UNKNOWN
 from pidscope.escape import printable
 
 _HEX = re.compile(r"[0-9a-fA-F]+")
@@ -28,7 +29,10 @@ def has_id(container: Container, text: str) -> bool:
         return False
     if _HEX.fullmatch(container.id):
         return container.id.startswith(text.lower())
-    return text in (*_spellings(container.id), *_spellings(container.id[:_ID_SHOWN]))
+    ids = [container.id, container.id[:_ID_SHOWN]]
+    if container.runtime == UNKNOWN:
+        ids.append(container.id.rpartition(":")[0])  # the path of its cgroup
+    return any(text in _spellings(it) for it in ids)
 
 
 def has_name(container: Container, text: str) -> bool:

@@ -8,7 +8,6 @@ or in one below it; so a shell that has entered the namespace is none.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from pidscope.snapshot import Snapshot, TaskReading
 
 
 class _Unknown(NamedTuple):
-    container: Container  # its id is the path of its cgroup
+    container: Container  # its id is PATH:INUM, as several may be in one cgroup
     path: str
     around: Chain  # the services that its path names
 
@@ -57,14 +56,9 @@ def _unknown(
             # The cgroup of a zombie is the root of each v1 hierarchy, wherever it was.
             named = container.id != "/" or (whole and it.status.state not in "ZX")
             if named and not _in_container(chain) and not _is_of_service(container.id, chain):
-                found[it.ns] = _Unknown(container, container.id, chain)
-    many = Counter(it.path for it in found.values())
-    return {
-        ns: it
-        if many[it.path] == 1
-        else it._replace(container=it.container._replace(id=f"{it.path}:{ns}"))
-        for ns, it in found.items()
-    }
+                mine = container._replace(id=f"{container.id}:{it.ns}")
+                found[it.ns] = _Unknown(mine, container.id, chain)
+    return found
 
 
 def _named_by_path(snapshot: Snapshot, number: int) -> Container:

@@ -175,6 +175,7 @@ def _ask_owners(host: Host, seen: Seen, made: list[Process], answers: Answers) -
     """Judge the container that ``ns`` shows beside each namespace."""
     for ns, container in _view(seen, Place(HOST_NS)).homes(made).own.items():
         answers.counts["owners"] += 1
-        boxes = [it for it in host.boxes if it.id == container.id and it.user == container.uid]
+        number = container.id.rpartition(":")[0] if container.runtime == "?" else container.id
+        boxes = [it for it in host.boxes if it.id == number and it.user == container.uid]
         if boxes and not any(it.lost for it in boxes) and ns not in {it.place.ns for it in boxes}:
             answers.faults.append(f"pid:[{ns}] is shown as {container.id}'s")

@@ -240,7 +240,7 @@ def test_a_number_1_in_a_cgroup_that_no_rule_knows_is_in_a_container(
     assert ask.tree() == {HOST: None, ONE: "box-7"}
     assert ask.document["containers_known"]
     [_, it] = ask.document["namespaces"]
-    assert (it["container"]["runtime"], it["container"]["id"]) == ("?", "/newruntime/box-7")
+    assert (it["container"]["runtime"], it["container"]["id"]) == ("?", f"/newruntime/box-7:{ONE}")
 
 
 def test_two_in_one_cgroup_are_told_apart(host: Host, ask: Asker) -> None:

@@ -280,7 +280,10 @@ def test_nobody_sees_all_numbers_and_is_told_what_is_missing() -> None:
         [seen] = below(document, 1)["job"]
         own, *hidden = job["levels"]
         assert own["ns"] == as_root["outermost"]["ns"] and len(hidden) == 3
-        assert seen["levels"] == [own, *({**level, "ns": None} for level in hidden)]
+        assert seen["levels"] == [
+            own,
+            *({**level, "ns": None, "container": None} for level in hidden),
+        ]
         text = as_user(NOBODY, place)
         assert text.returncode == 0 and "run as root" in text.stderr
         hidden = as_user(NOBODY, place, "--in", f"pid:{job['pid']}")
