@@ -13,7 +13,9 @@ from typing import Callable, NamedTuple
 from pidscope.errors import UsageError
 from pidscope.escape import printable
 
-FORMS = "host, self, pid:N, ns:INUM, id:ID, name:X, pod:NS/POD[/CONTAINER], service:UNIT"
+FORMS = (
+    "host, self, pid:N, ns:INUM, pid:[INUM], id:HEX, name:X, pod:NS/POD[/CONTAINER], service:UNIT"
+)
 
 _NUMBERED = re.compile(r"(?:pid:([0-9]{1,10})|ns:([0-9]{1,10})|pid:\[([0-9]{1,10})\])")
 _POD = re.compile(r"([^/]+)(?:/([^/]+)(?:/([^/]+))?)?")
