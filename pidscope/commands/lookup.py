@@ -50,7 +50,7 @@ examples:
   strace -p $(pidscope lookup -q 17 --in id:3f2a91)
   grep -o 'pid [0-9]*' log | cut -c5- | pidscope lookup - --in pod:default/db
   pidscope lookup 17 --in web --explain
-                                       which witnesses say whose namespace it is?
+                                       which witnesses say whose it is?
   pidscope lookup 5 --in pid:4 --source simulated:reuse
                                        what has 5, and what had it before?
 
@@ -58,8 +58,8 @@ examples:
 
 exit status: 0 all are alive; 1 no process has one of them now; 2 wrong usage,
 a WHERE that is several or whose namespace is not certain, or with -q one that
-has no namespace but the host's; 3 this user may not see it; 4 not known: no process
-has it now, and nothing was recording.
+has no namespace but the host's; 3 this user may not see it; 4 not known: no
+process has it now, and nothing was recording.
 """
 _STDIN_MAX = 1 << 20  # bytes
 _MAX_TOLD = 10  # numbers in one message
