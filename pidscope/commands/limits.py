@@ -85,17 +85,19 @@ def run(args: argparse.Namespace) -> int:
     complete = view.is_complete(found)
     process = _process(view, number, found, complete)
     everyone = Everyone(found, reading.snapshot.ns_parents, reading.sees_all, complete)
-    facts = world.fork_facts(process.tid, everyone)
+    forker = _forker(process, found)
+    facts = world.fork_facts(forker.tid, everyone)
     if facts is None:
         raise NotFound(f"process {process.tid} has exited, and forks no more")
     limits = bounds(facts)
     if args.json:
-        who = {"pid": process.tid, "comm": process.comm, "ns": facts.numbers[0].ns}
+        who = {"pid": process.tid, "tid": forker.tid, "comm": process.comm}
+        who["ns"] = facts.numbers[0].ns
         more = {"process": who, "next_fork": rendered.next_fork(limits)}
         ordered = rendered.bound_documents(by_room(limits))
         world.print_document(view, "bounds", ordered, is_certain(limits), **more)
         return 0
-    _print_text(process, limits)
+    _print_text(_called(process, forker), limits)
     print_text("", view.notes)
     return 0
 
@@ -116,9 +118,24 @@ def _process(view: View, number: int | None, found: Sequence[Process], complete:
     raise NotFound(no_process(number, view.reading.sees_all))
 
 
-def _print_text(process: Process, found: Sequence[Bound]) -> None:
-    who = f"process {process.tid} ({process.comm}): {shorten_ids(sentence(found))}"
-    print(textwrap.fill(who, WIDTH, subsequent_indent="  "), end="\n\n")
+def _forker(process: Process, found: Sequence[Process]) -> Process:
+    """Return the task that would fork: the process's leader, unless that alone has exited."""
+    if process.state in "ZX" and process.is_leader:
+        threads = (it for it in found if it.pid == process.pid and it.state not in "ZX")
+        return next(threads, process)
+    return process
+
+
+def _called(process: Process, forker: Process) -> str:
+    name = f"process {process.tid} ({process.comm})"
+    return name if forker is process else f"{name}, main thread exited, by thread {forker.tid}"
+
+
+def _print_text(who: str, found: Sequence[Bound]) -> None:
+    print(
+        textwrap.fill(f"{who}: {shorten_ids(sentence(found))}", WIDTH, subsequent_indent="  "),
+        end="\n\n",
+    )
     rows = rendered.bound_rows(by_room(found))
     print(tables.table(rows, rendered.BOUND_COLUMNS, width=WIDTH, give=1))
     counters = rendered.counter_rows(found)
@@ -147,6 +164,6 @@ _HINTS = {
     "RLIMIT_NPROC": "root on the host sees which other tasks count, but not in user namespaces",
     "threads-max": "this /proc does not have it",
     "pid_max": "it can be read inside that namespace only",
-    "number 1": "no such process is visible from here",
+    "number 1": "none is visible; it may have exited, or may be yet to be born",
     "pids.max": "root can read it, outside all cgroup namespaces",
 }

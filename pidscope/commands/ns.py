@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 from pidscope.commands.notes import print_text
 from pidscope.gc_pause import gc_paused
-from pidscope.query.process import Process, namespaces
+from pidscope.query.process import Namespace, Process, namespaces
 from pidscope.query.where import ROOT
 from pidscope.render import tables
 from pidscope.render.json import namespace_json
 from pidscope.render.text import WIDTH
-from pidscope.snapshot import Mount
+from pidscope.snapshot import Mount, is_ending
 from pidscope.sources.listing import Listed, add_options, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.terminal import warn
@@ -27,7 +27,8 @@ columns (-o; a leading + adds to the default ones):
            how many have it as their innermost; a zombie is one of PROCS
   LAST     the last number given out in it; ? except for your own: the kernel
            shows it inside the namespace only
-  COMM     the name of INIT
+  COMM     the name of INIT; <dying>: it is exiting, and no process can be
+           forked here any more
   CONTAINER
            the one that INIT is in, by its cgroup; or its service
   ? is what this user may not read.
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     view = read(world, containers=named, shows_containers=shown)
     everyone, last_pids = view.processes(), _last_pids(world, view.reading.mount)
     tree = namespaces(view.reading.snapshot, last_pids, *view.homes(everyone))
+    tree = [it._replace(dying=_is_dying(world, it)) for it in tree]
     complete, known_containers = view.is_complete(everyone), world.proc.sees_cgroups_whole()
     if args.json:
         found = list(map(namespace_json, tree))
@@ -92,6 +94,11 @@ def run(args: argparse.Namespace) -> int:
     if not complete:
         _warn_missing(everyone)
     return 0
+
+
+def _is_dying(world: Listed, it: Namespace) -> bool | None:
+    """Return whether its number 1 is exiting; None: it has none that can be read."""
+    return None if it.init is None else is_ending(world.proc, it.init)
 
 
 def _warn_missing(everyone: Iterable[Process]) -> None:

@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from typing import Callable, Protocol, TypeVar
 
-from pidscope.host.proc_parse import parse_start_ticks, parse_status
+from pidscope.host.proc_parse import (
+    parse_is_exiting,
+    parse_start_ticks,
+    parse_status,
+    parse_zombie,
+)
 from pidscope.limits.bounds import Everyone, Facts
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import PIDTYPE_PID, Pid, pid_task
@@ -26,7 +31,15 @@ from pidscope.model.proc import (
 )
 from pidscope.model.sched import TaskStruct
 from pidscope.simulated.limits import fork_facts
-from pidscope.snapshot import Mount, ProcReading, Snapshot, Status, TaskReading, take_snapshot
+from pidscope.snapshot import (
+    Mount,
+    ProcReading,
+    Snapshot,
+    Status,
+    TaskReading,
+    Zombie,
+    take_snapshot,
+)
 
 BOOT_TIME = 1_767_225_600  # btime: 2026-01-01T00:00:00Z
 
@@ -67,6 +80,16 @@ class SimulatedProcFs:
         """Return field 22 of stat, the start in USER_HZ ticks since boot; None: vanished."""
         text = self._finish(self._file(number, proc_pid_stat))
         return None if text is None else parse_start_ticks(text, _path(number, "stat"))
+
+    def read_zombie(self, number: int) -> Zombie | None:
+        """Return what a zombie's status has besides; None: it is none, or vanished."""
+        text = self._finish(self._file(number, proc_pid_status))
+        return None if text is None else parse_zombie(text)
+
+    def is_exiting(self, number: int) -> bool | None:
+        """Return whether a task has PF_EXITING; None: vanished."""
+        text = self._finish(self._file(number, proc_pid_stat))
+        return None if text is None else parse_is_exiting(text, _path(number, "stat"))
 
     def pid_ns(self, number: int) -> int | None:
         """Return the inum of ``ns/pid``; None: vanished."""
