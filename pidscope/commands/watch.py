@@ -39,7 +39,9 @@ ends with the scenario, and --duration counts seconds of that kernel.
 
 TYPE is a word of the EVENT column:
   birth, thread  a process, or a thread, has its numbers (attach_pid)
-  exec, exit     a new program; the end, with its status or signal
+  exec, exit     a new program; the end, with its status or signal. "main
+                 thread only": other threads of the process live; "ends N":
+                 the last one, with which process N ends
   release        no task has the number any more; a group or session may
                  still have it
   freed          in tracepoint mode instead of release, and later: the kernel

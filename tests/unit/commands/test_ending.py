@@ -307,3 +307,25 @@ def test_the_children_of_a_process_that_entered_came_from_outside(
                 assert joined == {init: False, own: False, shell: True, child: True}
             finally:
                 entered.kill()
+
+
+# --- what watch prints of it ----------------------------------------------------------------------
+
+
+def test_watch_prints_the_end_of_the_process_with_its_last_thread(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It printed "status 0" at the end of the main thread, long before the end with 3."""
+    source = ("--source", scenario(tmp_path, *LEADER_GONE, "worker: exit_group 3"))
+    assert main(["watch", "-n", "--type", "exit", *source]) == 0
+    rows = [line[13:].split(maxsplit=3) for line in capfd.readouterr().out.splitlines()]
+    assert rows == [
+        ["exit", "4/2", "server", "main thread only"],
+        ["exit", "5/3", "server", "status 3, ends 4"],
+    ]
+    assert main(["watch", "-J", "--type", "exit", *source]) == 0
+    exits = [valid(line) for line in capfd.readouterr().out.splitlines()][1:]
+    assert [(it["tid"], it["exit_code"], it["process_ended"]) for it in exits] == [
+        (4, 0, False),
+        (5, 3 << 8, True),
+    ]
