@@ -11,6 +11,7 @@ from pidscope.containers.container import shorten_ids
 from pidscope.errors import NotFound
 from pidscope.gc_pause import gc_paused
 from pidscope.limits.bounds import Bound, Everyone, bounds, by_room, is_certain, sentence, unknown
+from pidscope.limits.tasks_limit import RLIMIT_NPROC
 from pidscope.query.lookup import task_of
 from pidscope.query.process import Process, oldest
 from pidscope.query.view import View
@@ -26,7 +27,8 @@ from pidscope.terminal import warn
 _EXAMPLES = f"""\
 The bound that is reached first stands first, and in a sentence above:
   RLIMIT_NPROC         tasks of the user, threads too; exempt are root, and
-                       tasks with CAP_SYS_RESOURCE or CAP_SYS_ADMIN
+                       tasks with CAP_SYS_RESOURCE or CAP_SYS_ADMIN. Tasks in
+                       user namespaces count for those who made these, too
   threads-max          tasks of the machine
   pid_max              numbers, in each PID namespace from the inside out
   number 1             once it has exited, its namespace takes no more tasks
@@ -34,7 +36,8 @@ The bound that is reached first stands first, and in a sentence above:
   MAX_PID_NS_LEVEL, max_pid_namespaces, pid_ns_for_children
                        of new namespaces or threads only: not in the sentence
 ROOM is how often one can fork until then if no task ends. ? is not known, and
-then the answer has "at most". Then how often forks were refused, by cgroup.
+then the answer has "at most"; where more may be USED than can be read, that
+has >=. Then how often forks were refused, by cgroup.
 With cgroup v1, and v2 before 6.11, pids.events counts what was refused to the
 tasks of this very cgroup; since then what its limit, or one further in, has
 refused, and LOCAL its own limit alone.
@@ -157,11 +160,13 @@ def _hint(bound: Bound) -> str:
         return "which namespace that is cannot be read"
     if bound.name == "pid_max" and bound.limit is not None:
         return "tasks that only root on the host sees may have numbers"
+    if bound.name == RLIMIT_NPROC and bound.limit is None and bound.used is not None:
+        return "no file shows the limit that holds outside its user namespace"
     return _HINTS[bound.name]
 
 
 _HINTS = {
-    "RLIMIT_NPROC": "root on the host sees which other tasks count, but not in user namespaces",
+    "RLIMIT_NPROC": "root in the initial user namespace sees which other tasks count",
     "threads-max": "this /proc does not have it",
     "pid_max": "it can be read inside that namespace only",
     "number 1": "none is visible; it may have exited, or may be yet to be born",

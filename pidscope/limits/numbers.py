@@ -54,7 +54,11 @@ def read_numbers(
     """Return the numbers in each namespace of a chain, as far as they are known."""
     own = mount.ns if mount.inside is None else mount.inside
     pid_max = sysctl(procfs, "kernel/pid_max")  # of the reader's namespace, whatever mount it is
-    everywhere = None if set(chain) <= {own} or _has_pid_max_per_ns() is not False else pid_max
+    everywhere = (
+        None
+        if set(chain) <= {own} or has_field("pid_namespace", "pid_max") is not False
+        else pid_max
+    )
     found = []
     for ns in chain:
         used = set() if ns is None else numbers_in_use(everyone.processes, ns)
@@ -70,9 +74,9 @@ def read_numbers(
     return found
 
 
-def _has_pid_max_per_ns() -> bool | None:
-    """Return whether the kernel's types have a pid_max in each namespace; None: not known."""
-    from pidscope.host.btf import Btf  # only for another namespace than the reader's
+def has_field(struct: str, field: str) -> bool | None:
+    """Return whether a structure of the running kernel has a field; None: not known."""
+    from pidscope.host.btf import Btf  # few answers need it
 
     data = read_whole(_BTF)
     try:
@@ -81,7 +85,7 @@ def _has_pid_max_per_ns() -> bool | None:
         return None
     if btf is None or not btf.has("pid_namespace", "level"):
         return None
-    return btf.has("pid_namespace", "pid_max")
+    return btf.has(struct, field)
 
 
 def is_adding(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from pidscope.host.cgroup import Directory, parse_amount, parse_pids_hierarchy, places
@@ -16,6 +16,7 @@ from pidscope.host.proc_files import DENIED, GONE, expect, inum_of, read_whole
 from pidscope.limits.bounds import Everyone, Facts, UserTasks
 from pidscope.limits.numbers import (
     children_chain,
+    has_field,
     is_adding,
     level_of,
     read_numbers,
@@ -23,9 +24,10 @@ from pidscope.limits.numbers import (
 )
 from pidscope.limits.pids_files import read_limits, read_mounts
 from pidscope.limits.tasks_limit import MAX, RLIMIT_NPROC, THREADS_MAX, Amount, TasksLimit
+from pidscope.limits.user_namespaces import PROC_USER_INIT_INO, Charged, UserNamespaces
 from pidscope.snapshot import Mount
 
-_PROC_USER_INIT_INO = 0xEFFFFFFD  # include/linux/proc_ns.h
+_PROC_USER_INIT_INO = PROC_USER_INIT_INO  # so that a test can have its own
 _CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24  # include/uapi/linux/capability.h
 
 _STATUS = re.compile(
@@ -58,6 +60,7 @@ def fork_facts(procfs: ProcFs, number: int, everyone: Everyone) -> Facts | None:
         return None  # a number 1 shows that its namespace dies
     mount = procfs.mount()
     chain = children_chain(procfs, task, everyone, exiting)
+    its_own, *outside = _users_tasks(procfs, number, user, everyone, mount)
     cgroups, known = _cgroups(procfs, number)
     return Facts(
         numbers=read_numbers(procfs, chain, everyone, mount),
@@ -66,12 +69,13 @@ def fork_facts(procfs: ProcFs, number: int, everyone: Everyone) -> Facts | None:
         diverted=None if chain[0] is None else chain[0] != task.ns,
         cgroups=cgroups,
         cgroups_known=known,
-        user=_user_tasks(procfs, number, user, everyone, mount),
+        user=its_own,
         threads=threads_limit(procfs),
         pid_namespaces=None,
         max_pid_namespaces=sysctl(procfs, "user/max_pid_namespaces")
         if user.user_ns == _inum(procfs, "self/ns/user")
         else None,
+        users_outside=outside,
     )
 
 
@@ -109,34 +113,63 @@ def user_of(procfs: ProcFs, number: int) -> User | None:
     return User(int(match[1]), int(match[2]), int(match[3], 16), user_ns)
 
 
-def _user_tasks(
+def _users_tasks(
     procfs: ProcFs, number: int, user: User, everyone: Everyone, mount: Mount
-) -> UserTasks:
-    tasks, alike = count_tasks(procfs, user, {task.pid for task in everyone.processes})
-    counted = tasks if user.user_ns is not None else None
-    return UserTasks(
-        TasksLimit(f"user {user.uid}", nproc(procfs, number), counted, RLIMIT_NPROC),
-        alike and everyone.nobody_hidden and mount.initial is True,
-        is_exempt(procfs, user),
-    )
+) -> Iterator[UserTasks]:
+    """Yield the limits of the user, and of those for whom its tasks count outside.
+
+    The limit outside is that which the process had that made the user namespace; no file shows it.
+    """
+    processes = {task.pid for task in everyone.processes}
+    spaces = UserNamespaces(procfs, _PROC_USER_INIT_INO)
+    whole = everyone.nobody_hidden and mount.initial is True
+    exempt, most = is_exempt(procfs, user), nproc(procfs, number)
+    charged: Sequence[Charged | None] = [None]
+    if user.user_ns is not None:
+        charged, _ = spaces.charges(number, Charged(user.user_ns, user.uid))
+    for place, it in enumerate(charged):
+        tasks, all_seen = (None, False) if it is None else _count(procfs, it, processes, spaces)
+        uid = user.uid if it is None else it.uid
+        name = f"user {uid}" if place == 0 else f"user {uid} outside"
+        limit = TasksLimit(name, most if place == 0 else None, tasks, RLIMIT_NPROC)
+        yield UserTasks(limit, all_seen and whole, exempt)
 
 
 def count_tasks(procfs: ProcFs, user: User, processes: Iterable[int]) -> tuple[int, bool]:
-    """Count the tasks of a process's user in its user namespace; also return whether that is all.
+    """Count the tasks that count for a process's user; also return whether that is all."""
+    if user.user_ns is None:
+        return 0, False
+    spaces = UserNamespaces(procfs, _PROC_USER_INIT_INO)
+    return _count(procfs, Charged(user.user_ns, user.uid), processes, spaces)
 
-    Tasks in user namespaces inside it count for the user that made these
-    (``inc_rlimit_ucounts()``, kernel/ucount.c); the namespace around it has a limit, too, which no
-    file shows.
+
+def _count(
+    procfs: ProcFs, charged: Charged, processes: Iterable[int], spaces: UserNamespaces
+) -> tuple[int, bool]:
+    """Count the tasks that count for one user of a namespace, in it and further inside.
+
+    Before 5.14 there were no user namespaces in this: a task counted for its user alone.
     """
-    tasks = 0
-    alike = user.user_ns == _PROC_USER_INIT_INO
+    tasks = by_uid = 0
+    all_seen = _sees_real_uids(procfs)
     for process in processes:
         other = user_of(procfs, process)
-        if other is not None and other.user_ns == user.user_ns is not None:
-            tasks += other.threads if other.uid == user.uid else 0
-        else:
-            alike = False
-    return tasks, alike
+        if other is None or other.user_ns is None:
+            all_seen = False
+            continue
+        own = Charged(other.user_ns, other.uid)
+        chain, whole = spaces.charges(process, own) if own.ns != charged.ns else ([own], True)
+        tasks += other.threads if charged in chain else 0
+        by_uid += other.threads if other.uid == charged.uid else 0
+        all_seen = all_seen and (whole or charged in chain)
+    without = None if tasks == by_uid else has_field("user_struct", "processes")
+    if without is None:
+        return min(tasks, by_uid), all_seen and tasks == by_uid
+    return (by_uid if without else tasks), all_seen
+
+
+def _sees_real_uids(procfs: ProcFs) -> bool:
+    return _inum(procfs, "self/ns/user") == _PROC_USER_INIT_INO
 
 
 def nproc(procfs: ProcFs, number: int) -> Amount:
@@ -149,7 +182,7 @@ def nproc(procfs: ProcFs, number: int) -> Amount:
 
 def is_exempt(procfs: ProcFs, user: User) -> bool | None:
     """``INIT_USER``, which is uid 0 of the initial user namespace, or ``capable()`` there."""
-    sees_real_uids = _inum(procfs, "self/ns/user") == _PROC_USER_INIT_INO
+    sees_real_uids = _sees_real_uids(procfs)
     capable = bool(user.effective & (1 << _CAP_SYS_ADMIN | 1 << _CAP_SYS_RESOURCE))
     if (sees_real_uids and user.uid == 0) or (capable and user.user_ns == _PROC_USER_INIT_INO):
         return True
