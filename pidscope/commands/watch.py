@@ -75,7 +75,8 @@ starts there.
 
 --by where prints the container that owns each namespace, or owned it: watch
 knows a container that ended meanwhile if its number 1 lived for the tenth of a
-second between two looks at the stream.
+second between two looks at the stream, and its name if it was running for
+another half second.
 
 For each failed fork, watch prints the errno and the cause. The cause is
 certain if the errno and the stage determine it, "likely" if limits read
@@ -246,9 +247,11 @@ def _output(args: argparse.Namespace, host: Host, world: World) -> Output:
     kind, headings = (CountedObject if args.json else Counted), not args.noheadings
     if args.by == "comm":
         return kind(ByComm(), None, headings)
-    from pidscope.commands.watch_owners import NamespaceOwners  # most watches count nothing
+    from pidscope.commands.watch_names import ContainerNames  # most watches count nothing
+    from pidscope.commands.watch_owners import NamespaceOwners
 
-    return kind(ByNamespace(), NamespaceOwners(host), headings)
+    owners = NamespaceOwners(host, ContainerNames(host.names))
+    return kind(ByNamespace(), owners, headings)
 
 
 def _watching(session: Session, tasks: int, only: Mapping[str, Any] | None) -> dict[str, Any]:

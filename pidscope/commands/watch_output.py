@@ -157,7 +157,8 @@ class Counted(Output):
             self._counts.add(event, session.table)
 
     def observe(self, event: Event, session: Session) -> None:
-        """Keep the owners of the namespaces up to date."""
+        """Keep the comms of number 1, and the owners of the namespaces, up to date."""
+        self._counts.observe(event)
         if self._owners is not None:
             self._owners.observe(event, session)
 
