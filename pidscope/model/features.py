@@ -29,6 +29,7 @@ class Features:
     exits_overlap: bool = False  # observed on 7.3: all killed tasks begin to exit before one ends
     leader_gets_group_exit_code: bool = True  # since 6.15: if it was dead before its threads
     zap_is_idle: bool = False  # observed on 7.3 and late 6.1, not 6.18: a waiting init is in I
+    autoreap: bool = True  # since 7.1: clone3() has CLONE_AUTOREAP
     thread_pidfd: bool = True  # observed on 6.18, not 6.12: CLONE_PIDFD goes with CLONE_THREAD
 
 
@@ -47,5 +48,6 @@ LINUX_4_4 = Features(
     killed_from_leader=False,
     leader_gets_group_exit_code=False,
     zap_is_idle=False,
+    autoreap=False,
     thread_pidfd=False,
 )
