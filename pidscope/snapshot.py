@@ -4,7 +4,7 @@ Annotations are values here, not strings: typing.NamedTuple compiles each string
 every command would wait for.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol
 
@@ -60,6 +60,13 @@ class TaskReading(NamedTuple):
     # Inum of ns/pid; None: vanished, or this user may not read it. A snapshot may know it still.
     ns: Optional[int]
     zombie: Optional[Zombie] = None  # of a zombie, in a snapshot; None: it was reaped meanwhile
+
+
+class Kept(NamedTuple):
+    """PID namespaces in which no task lives, which something else keeps."""
+
+    parents: Mapping[int, int]  # inum of each, and of its parent
+    all_seen: bool  # whatever could keep one was looked at
 
 
 class Snapshot(NamedTuple):
@@ -125,6 +132,9 @@ class ProcFiles(Protocol):
 
     def children_ns(self, number: int) -> Optional[int]:
         """The inum of ``ns/pid_for_children``, in which the task's children will be born."""
+
+    def kept(self, known: Collection[int], whole: bool) -> Kept:
+        """The PID namespaces inside the ``known`` ones, by inum, in which no task lives."""
 
     def mount(self) -> Mount:
         """The namespace that it shows."""

@@ -13,7 +13,7 @@ from pidscope.render import tables
 from pidscope.render.json import namespace_json
 from pidscope.render.text import WIDTH
 from pidscope.snapshot import Mount, is_ending
-from pidscope.sources.listing import Listed, add_options, listed, read
+from pidscope.sources.listing import Kept, Listed, add_options, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.terminal import warn
 
@@ -32,6 +32,9 @@ columns (-o; a leading + adds to the default ones):
   CONTAINER
            the one that INIT is in, by its cgroup; or its service
   ? is what this user may not read.
+A namespace without processes is listed if it is bind-mounted where pidscope
+runs, or kept by a descriptor of a process, or by one whose children would be
+born there: before 6.19 (listns) as far as the first 1000 descriptors show it.
 In a container these are the namespaces inside it; a note on standard error
 reports that, and "outermost" in JSON. --proc names another /proc.
 
@@ -57,6 +60,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="The tree of PID namespaces, from /proc.",
         epilog=_EXAMPLES,
     )
+    parser.add_argument(
+        "--kept", action="store_true", help="look at all descriptors for what keeps a namespace"
+    )
     add_options(parser)
 
 
@@ -71,14 +77,16 @@ def run(args: argparse.Namespace) -> int:
     # Where there are any, they are shown unless other columns are chosen.
     named = args.output is None or args.json or shown
     world = listed(args)
-    view = read(world, containers=named, shows_containers=shown)
+    kept = Kept.ALL if args.kept else Kept.FEW
+    view = read(world, containers=named, shows_containers=shown, kept=kept)
     everyone, last_pids = view.processes(), _last_pids(world, view.reading.mount)
     tree = namespaces(view.reading.snapshot, last_pids, *view.homes(everyone))
     tree = [it._replace(dying=_is_dying(world, it)) for it in tree]
     complete, known_containers = view.is_complete(everyone), world.proc.sees_cgroups_whole()
     if args.json:
         found = list(map(namespace_json, tree))
-        world.print_document(view, "namespaces", found, complete, containers_known=known_containers)
+        more = {"containers_known": known_containers, "kept_known": view.kept_known}
+        world.print_document(view, "namespaces", found, complete, **more)
         return 0
     if args.output is None and any(entry.container or entry.shared for entry in tree):
         columns = [*columns, "CONTAINER"]
@@ -91,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
         containers_known=known_containers,
     )
     print_text(text, view.notes)
+    if not view.kept_known:
+        warn("not all descriptors were looked at for namespaces without processes (--kept)")
     if not complete:
         _warn_missing(everyone)
     return 0

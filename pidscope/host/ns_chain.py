@@ -94,13 +94,22 @@ def _inums_outwards(directory: int, depth: int, link: str = "ns/pid") -> list[in
     inum = read_inum(link, directory)
     inums = [] if inum is None else [inum]
     fd = None if inum is None or depth == 1 else open_file(link, os.O_RDONLY, directory)
-    while fd is not None:
+    return inums if fd is None else [*inums, *inums_of(fd, depth)[1:]]
+
+
+def inums_of(fd: int, depth: int = _MOST_LEVELS) -> list[int]:
+    """Return the inum of an open namespace and of those around it, ``depth`` of them or fewer.
+
+    Closes ``fd``.
+    """
+    inums = [os.fstat(fd).st_ino]
+    while True:
         parent = _parent_fd(fd) if len(inums) < depth else None
         os.close(fd)
-        if parent is not None:
-            inums.append(os.fstat(parent).st_ino)
+        if parent is None:
+            return inums
+        inums.append(os.fstat(parent).st_ino)
         fd = parent
-    return inums
 
 
 def _parent_fd(fd: int) -> int | None:

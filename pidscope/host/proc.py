@@ -7,7 +7,7 @@ does not have the kernel's form raises `ProcError`. Every file costs one open, o
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from pidscope.errors import HostError
 from pidscope.host.ns_chain import ns_chain
@@ -31,7 +31,15 @@ from pidscope.host.proc_parse import (
     parse_start_ticks,
     parse_zombie,
 )
-from pidscope.snapshot import Mount, Snapshot, Status, TaskReading, Zombie, take_snapshot
+from pidscope.snapshot import (
+    Kept,
+    Mount,
+    Snapshot,
+    Status,
+    TaskReading,
+    Zombie,
+    take_snapshot,
+)
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
 PROC_CGROUP_INIT_INO = 0xEFFFFFFB  # of the initial cgroup namespace (the same file)
@@ -123,6 +131,15 @@ class ProcFs:
         namespace has not had its number 1 yet (``pidns_for_children_get()``).
         """
         return read_inum(f"{self._root}/{number}/ns/pid_for_children")
+
+    def kept(self, known: Collection[int], whole: bool) -> Kept:
+        """Return the PID namespaces inside the ``known`` ones in which no task lives.
+
+        ``whole``: look at every descriptor, and not only at the first few thousand.
+        """
+        from pidscope.host.kept_namespaces import kept_namespaces  # few answers need them
+
+        return kept_namespaces(self._root, self.numbers(), known, whole)
 
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
         """Return (inum, inum of its parent) from the task's own PID namespace outwards.

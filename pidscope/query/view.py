@@ -25,6 +25,7 @@ class View(NamedTuple):
     notes: Sequence[str]  # what a text does not show: where it was read, what shares a place
     started: Callable[[int], int | None]  # the start of a process; None: it vanished
     record: Record | None = None  # of the tasks that ended; None: nothing was recording
+    kept_known: bool = True  # no namespace without a task was left out
 
     def processes(self) -> list[Process]:
         """Return the tasks that were read."""

@@ -25,6 +25,7 @@ ROOT = "run as root to see all"
 _MAX_LISTED = 10
 
 _NUMBERED = re.compile(r"(?:pid:([0-9]{1,10})|ns:([0-9]{1,10})|pid:\[([0-9]{1,10})\])")
+_NUMBER = re.compile(r"[0-9]{1,10}")
 _ID = re.compile(r"[0-9a-fA-F]{1,64}")
 _POD = re.compile(r"([^/]+)/([^/]+)(?:/([^/]+))?")
 
@@ -51,6 +52,13 @@ class Where(NamedTuple):
     number: int = 0  # of a process in the mount's namespace, or an inum
     text: str = ""  # a hexadecimal prefix, a name, a unit, or all of a bare word
     pod: tuple[str, ...] = ()  # (namespace, pod) or (namespace, pod, container)
+
+    @property
+    def inum(self) -> int | None:
+        """The inum that it is, or may be."""
+        if self.kind is Kind.NS:
+            return self.number
+        return int(self.text) if self.kind is Kind.BARE and _NUMBER.fullmatch(self.text) else None
 
     @property
     def needs_containers(self) -> bool:

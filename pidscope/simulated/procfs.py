@@ -6,7 +6,7 @@ let others go on there, as CPUs do that share a kernel.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import Callable, Protocol, TypeVar
 
 from pidscope.host.proc_parse import (
@@ -32,6 +32,7 @@ from pidscope.model.proc import (
 from pidscope.model.sched import TaskStruct
 from pidscope.simulated.limits import fork_facts
 from pidscope.snapshot import (
+    Kept,
     Mount,
     ProcReading,
     Snapshot,
@@ -125,6 +126,13 @@ class SimulatedProcFs:
         ns = self._finish(self._namespace(number))
         spaces = [] if ns is None else list(ns.outwards())
         return [(ns.inum, ns.parent.inum if ns.parent else 0) for ns in spaces]
+
+    def kept(self, known: Collection[int], whole: bool) -> Kept:
+        """Return the PID namespaces in which no task lives, where children of a task would."""
+        proxies = [task.nsproxy for task in self._kernel.tasks() if task.nsproxy is not None]
+        spaces = {it for proxy in proxies for it in proxy.pid_ns_for_children.outwards()}
+        parents = {it.inum: it.parent.inum for it in spaces if it.parent is not None}
+        return Kept({inum: it for inum, it in parents.items() if inum not in known}, True)
 
     def read(self, number: int) -> TaskReading | None:
         """Return status, namespace and start of one task, all of one ``struct pid``."""
