@@ -339,7 +339,8 @@ def test_the_schema_has_the_fields_of_event_py(cls: Any) -> None:
     names = {events.Birth: "birth", events.PidNumbers: "pid_numbers"}
     definition = SCHEMA["$defs"][names.get(cls, cls.__name__)]
     head = [] if cls in names else ["type"]
-    added = ["reason"] if cls is events.ForkFailed else []  # by watch
+    by_watch = {events.ForkFailed: ["reason"], events.TaskExited: ["process_ended"]}
+    added = by_watch.get(cls, [])
     assert list(definition["properties"]) == [*head, *cls._fields, *added]
     assert definition["required"] == [*head, *cls._fields]
 
