@@ -52,8 +52,10 @@ def kept_namespaces(root: str, numbers: Iterable[int], known: Collection[int], w
 
 
 def _listed() -> list[list[int]] | None:
-    from pidscope.host.listns import listed_chains  # ctypes takes longer than the first links
-
+    try:
+        from pidscope.host.listns import listed_chains  # ctypes takes longer than the first links
+    except ImportError:  # a Python without ctypes
+        return None
     return listed_chains()
 
 
@@ -83,7 +85,9 @@ class _Search:
 
     def chains(self, numbers: Iterable[int], known: Collection[int]) -> Iterator[list[int]]:
         """Yield the inum of each that is not known, and of those around it, once."""
-        device = os.stat(f"{self._root}/self/ns/pid").st_dev  # noqa: PTH116
+        device = _device(f"{self._root}/self/ns/pid")
+        if device is None:
+            return
         met = {f"{_LINK}{inum}]" for inum in known}
         for link, path in (*self._mounts(), *self._links(numbers)):
             if link not in met:
@@ -116,6 +120,15 @@ class _Search:
     def _chain(self, path: str, device: int) -> list[int]:
         fd = _open_namespace(path, device, self._root)
         return [] if fd is None else inums_of(fd)
+
+
+def _device(path: str) -> int | None:
+    """Return the device of nsfs, given a namespace; None: this is no /proc."""
+    try:
+        return os.stat(path).st_dev  # noqa: PTH116
+    except OSError as error:
+        expect(error, GONE | DENIED)
+        return None
 
 
 def _open_namespace(path: str, device: int, root: str) -> int | None:

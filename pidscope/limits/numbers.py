@@ -144,8 +144,10 @@ def can_read_before_init(procfs: ProcFs) -> bool | None:
 
 
 def _unshare_and_read(procfs: ProcFs) -> int:
-    import ctypes  # hardly any answer needs it
-
+    try:
+        import ctypes  # hardly any answer needs it
+    except ImportError:
+        return 2
     if ctypes.CDLL(None).unshare(_CLONE_NEWPID) != 0:
         return 2
     try:
