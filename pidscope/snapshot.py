@@ -4,7 +4,7 @@ Annotations are values here, not strings: typing.NamedTuple compiles each string
 every command would wait for.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol
 
@@ -30,6 +30,18 @@ class Status(NamedTuple):
     ns_sid: tuple[int, ...]
 
 
+class Zombie(NamedTuple):
+    """What a status says of a task that has exited and is not released."""
+
+    # Tasks of its process that are not released, itself included; None: no such line.
+    threads: Optional[int]
+    # Number of the thread that traces it, in the mount's namespace; 0: none there. It has to wait
+    # before the parent's wait finds anything (``wait_consider_task()``, kernel/exit.c).
+    tracer: Optional[int]
+    # Of a leader: a thread of its process that has not exited; 0: all have; None: not known.
+    living: Optional[int] = None
+
+
 class Mount(NamedTuple):
     """The PID namespace that a /proc mount shows: the reader's own, or one around it."""
 
@@ -47,6 +59,14 @@ class TaskReading(NamedTuple):
     start_ticks: Optional[int]
     # Inum of ns/pid; None: vanished, or this user may not read it. A snapshot may know it still.
     ns: Optional[int]
+    zombie: Optional[Zombie] = None  # of a zombie, in a snapshot; None: it was reaped meanwhile
+
+
+class Kept(NamedTuple):
+    """PID namespaces in which no task lives, which something else keeps."""
+
+    parents: Mapping[int, int]  # inum of each, and of its parent
+    all_seen: bool  # whatever could keep one was looked at
 
 
 class Snapshot(NamedTuple):
@@ -92,6 +112,12 @@ class ProcFiles(Protocol):
     def read_status(self, number: int) -> Optional[Status]:
         """The PID lines of one status file."""
 
+    def read_zombie(self, number: int) -> Optional[Zombie]:
+        """What a zombie's status has besides; None: it is none, or vanished."""
+
+    def is_exiting(self, number: int) -> Optional[bool]:
+        """Whether field 9 of stat has PF_EXITING; None: vanished."""
+
     def start_ticks(self, number: int) -> Optional[int]:
         """Field 22 of stat, the start as this reader is shown it (`pidscope.host.ticks`)."""
 
@@ -106,6 +132,9 @@ class ProcFiles(Protocol):
 
     def children_ns(self, number: int) -> Optional[int]:
         """The inum of ``ns/pid_for_children``, in which the task's children will be born."""
+
+    def kept(self, known: Collection[int], whole: bool) -> Kept:
+        """The PID namespaces inside the ``known`` ones, by inum, in which no task lives."""
 
     def mount(self) -> Mount:
         """The namespace that it shows."""
@@ -152,7 +181,40 @@ def take_snapshot(
             reading = read(number)
             if reading is None:
                 continue
+            if reading.status.state == "Z":
+                reading = reading._replace(zombie=_zombie(procfs, reading))
             tasks.append(reading)
             if reading.ns is not None and reading.ns not in ns_parents:
                 ns_parents.update(procfs.ns_chain(number))
     return Snapshot(tuple(tasks), ns_parents)
+
+
+def _zombie(procfs: ProcFiles, task: TaskReading) -> Optional[Zombie]:
+    """Return what else is known of a zombie; of a leader, also whether its process goes on.
+
+    A leader that ends first stays a zombie until all other threads are released
+    (``delay_group_leader()``, include/linux/sched/signal.h).
+    """
+    zombie = procfs.read_zombie(task.number)
+    if zombie is None or zombie.threads is None or task.status.ns_pid != task.status.ns_tgid:
+        return zombie
+    others = procfs.threads(task.number) if zombie.threads > 1 else []
+    return zombie._replace(living=next((tid for tid in others if _is_living(procfs, tid)), 0))
+
+
+def _is_living(procfs: ProcFiles, tid: int) -> bool:
+    status = procfs.read_status(tid)
+    return status is not None and status.state not in "ZX"
+
+
+def is_ending(procfs: ProcFiles, number: int) -> Optional[bool]:
+    """Return whether every thread of process ``number`` is exiting; None: it vanished.
+
+    A number 1 of which that is true waits, maybe for long, until its namespace is empty, which
+    takes no task any more (``zap_pid_ns_processes()``, kernel/pid_namespace.c).
+    """
+    exiting = procfs.is_exiting(number)
+    if not exiting:
+        return exiting
+    others = (procfs.is_exiting(tid) for tid in procfs.threads(number) if tid != number)
+    return all(it is not False for it in others)

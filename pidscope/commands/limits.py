@@ -11,6 +11,7 @@ from pidscope.containers.container import shorten_ids
 from pidscope.errors import NotFound
 from pidscope.gc_pause import gc_paused
 from pidscope.limits.bounds import Bound, Everyone, bounds, by_room, is_certain, sentence, unknown
+from pidscope.limits.tasks_limit import RLIMIT_NPROC
 from pidscope.query.lookup import task_of
 from pidscope.query.place import bracketed, no_process
 from pidscope.query.process import Process, oldest
@@ -27,7 +28,8 @@ from pidscope.terminal import warn
 _EXAMPLES = f"""\
 The bound that is reached first stands first, and in a sentence above:
   RLIMIT_NPROC         tasks of the user, threads too; exempt are root, and
-                       tasks with CAP_SYS_RESOURCE or CAP_SYS_ADMIN
+                       tasks with CAP_SYS_RESOURCE or CAP_SYS_ADMIN. Tasks in
+                       user namespaces count for those who made these, too
   threads-max          tasks of the machine
   pid_max              numbers, in each PID namespace from the inside out
   number 1             once it has exited, its namespace takes no more tasks
@@ -35,7 +37,8 @@ The bound that is reached first stands first, and in a sentence above:
   MAX_PID_NS_LEVEL, max_pid_namespaces, pid_ns_for_children
                        of new namespaces or threads only: not in the sentence
 ROOM is how often one can fork until then if no task ends. ? is not known, and
-then the answer has "at most". Then how often forks were refused, by cgroup.
+then the answer has "at most"; where more may be USED than can be read, that
+has >=. Then how often forks were refused, by cgroup.
 With cgroup v1, and v2 before 6.11, pids.events counts what was refused to the
 tasks of this very cgroup; since then what its limit, or one further in, has
 refused, and LOCAL its own limit alone.
@@ -88,17 +91,19 @@ def run(args: argparse.Namespace) -> int:
     complete = view.is_complete(found)
     process = _process(view, number, found, complete)
     everyone = Everyone(found, reading.snapshot.ns_parents, reading.sees_all, complete)
-    facts = world.fork_facts(process.tid, everyone)
+    forker = _forker(process, found)
+    facts = world.fork_facts(forker.tid, everyone)
     if facts is None:
         raise NotFound(f"process {process.tid} has exited, and forks no more")
     limits = bounds(facts)
     if args.json:
-        who = {"pid": process.tid, "comm": process.comm, "ns": facts.numbers[0].ns}
+        who = {"pid": process.tid, "tid": forker.tid, "comm": process.comm}
+        who["ns"] = facts.numbers[0].ns
         more = {"process": who, "next_fork": rendered.next_fork(limits)}
         ordered = rendered.bound_documents(by_room(limits))
         world.print_document(view, "bounds", ordered, is_certain(limits), **more)
         return 0
-    _print_text(process, limits)
+    _print_text(_called(process, forker), limits)
     print_text("", view.notes)
     return 0
 
@@ -119,9 +124,24 @@ def _process(view: View, number: int | None, found: Sequence[Process], complete:
     raise NotFound(no_process(number, view.reading.sees_all))
 
 
-def _print_text(process: Process, found: Sequence[Bound]) -> None:
-    who = f"process {process.tid} ({process.comm}): {shorten_ids(sentence(found))}"
-    print(textwrap.fill(who, WIDTH, subsequent_indent="  "), end="\n\n")
+def _forker(process: Process, found: Sequence[Process]) -> Process:
+    """Return the task that would fork: the process's leader, unless that alone has exited."""
+    if process.state in "ZX" and process.is_leader:
+        threads = (it for it in found if it.pid == process.pid and it.state not in "ZX")
+        return next(threads, process)
+    return process
+
+
+def _called(process: Process, forker: Process) -> str:
+    name = f"process {process.tid} ({process.comm})"
+    return name if forker is process else f"{name}, main thread exited, by thread {forker.tid}"
+
+
+def _print_text(who: str, found: Sequence[Bound]) -> None:
+    print(
+        textwrap.fill(f"{who}: {shorten_ids(sentence(found))}", WIDTH, subsequent_indent="  "),
+        end="\n\n",
+    )
     rows = rendered.bound_rows(by_room(found))
     print(tables.table(rows, rendered.BOUND_COLUMNS, width=WIDTH, give=1))
     counters = rendered.counter_rows(found)
@@ -143,13 +163,15 @@ def _hint(bound: Bound) -> str:
         return "which namespace that is cannot be read"
     if bound.name == "pid_max" and bound.limit is not None:
         return "tasks that only root on the host sees may have numbers"
+    if bound.name == RLIMIT_NPROC and bound.limit is None and bound.used is not None:
+        return "no file shows the limit that holds outside its user namespace"
     return _HINTS[bound.name]
 
 
 _HINTS = {
-    "RLIMIT_NPROC": "root on the host sees which other tasks count, but not in user namespaces",
+    "RLIMIT_NPROC": "root in the initial user namespace sees which other tasks count",
     "threads-max": "this /proc does not have it",
     "pid_max": "it can be read inside that namespace only",
-    "number 1": "no such process is visible from here",
+    "number 1": "none is visible; it may have exited, or may be yet to be born",
     "pids.max": "root can read it, outside all cgroup namespaces",
 }

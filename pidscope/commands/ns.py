@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from pidscope.commands.notes import print_text
 from pidscope.gc_pause import gc_paused
 from pidscope.query.place import ROOT
-from pidscope.query.process import Process, namespaces
+from pidscope.query.process import Namespace, Process, namespaces
 from pidscope.render import tables
 from pidscope.render.json import namespace_json
 from pidscope.render.text import WIDTH
-from pidscope.snapshot import Mount
-from pidscope.sources.listing import Listed, add_options, listed, read
+from pidscope.snapshot import Mount, is_ending
+from pidscope.sources.listing import Kept, Listed, add_options, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.terminal import warn
 
@@ -27,11 +27,15 @@ columns (-o; a leading + adds to the default ones):
            how many have it as their innermost; a zombie is one of PROCS
   LAST     the last number given out in it; ? except for your own: the kernel
            shows it inside the namespace only
-  COMM     the name of INIT
+  COMM     the name of INIT; <dying>: it is exiting, and no process can be
+           forked here any more
   CONTAINER
            the one that INIT is in, by its cgroup; or its service; ? if it is
            not certain that the namespace is the container's
   ? is also what this user may not read.
+A namespace without processes is listed if it is bind-mounted where pidscope
+runs, or kept by a descriptor of a process, or by one whose children would be
+born there: before 6.19 (listns) as far as the first 1000 descriptors show it.
 In a container these are the namespaces inside it; a note on standard error
 reports that, and "outermost" in JSON. --proc names another /proc.
 
@@ -57,6 +61,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="The tree of PID namespaces, from /proc.",
         epilog=_EXAMPLES,
     )
+    parser.add_argument(
+        "--kept", action="store_true", help="look at all descriptors for what keeps a namespace"
+    )
     add_options(parser)
 
 
@@ -71,15 +78,18 @@ def run(args: argparse.Namespace) -> int:
     # Where there are any, they are shown unless other columns are chosen.
     named = args.output is None or args.json or shown
     world = listed(args)
-    view = read(world, containers=named, shows_containers=shown)
+    kept = Kept.ALL if args.kept else Kept.FEW
+    view = read(world, containers=named, shows_containers=shown, kept=kept)
     everyone, last_pids = view.processes(), _last_pids(world, view.reading.mount)
     homes = view.homes(everyone)
     tree = namespaces(view.reading.snapshot, last_pids, homes.own, homes.shared)
+    tree = [it._replace(dying=_is_dying(world, it)) for it in tree]
     complete, whole = view.is_complete(everyone), world.proc.sees_cgroups_whole()
     unsure = view.unsure(everyone, homes)
     if args.json:
-        found, sure = list(map(namespace_json, tree)), whole and not unsure
-        world.print_document(view, "namespaces", found, complete, containers_known=sure)
+        found = list(map(namespace_json, tree))
+        more = {"containers_known": whole and not unsure, "kept_known": view.kept_known}
+        world.print_document(view, "namespaces", found, complete, **more)
         return 0
     if args.output is None and any(entry.container or entry.shared for entry in tree):
         columns = [*columns, "CONTAINER"]
@@ -93,9 +103,16 @@ def run(args: argparse.Namespace) -> int:
         unsure=unsure,
     )
     print_text(text, view.notes)
+    if not view.kept_known:
+        warn("not all descriptors were looked at for namespaces without processes (--kept)")
     if not complete:
         _warn_missing(everyone)
     return 0
+
+
+def _is_dying(world: Listed, it: Namespace) -> bool | None:
+    """Return whether its number 1 is exiting; None: it has none that can be read."""
+    return None if it.init is None else is_ending(world.proc, it.init)
 
 
 def _warn_missing(everyone: Iterable[Process]) -> None:

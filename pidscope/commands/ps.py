@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 
 from pidscope.commands.notes import print_text, warn_unread
 from pidscope.gc_pause import gc_paused
@@ -10,7 +11,7 @@ from pidscope.query.process import Process, with_owners
 from pidscope.render import tables
 from pidscope.render.json import process_json
 from pidscope.render.text import WIDTH
-from pidscope.sources.listing import add_options, listed, read
+from pidscope.sources.listing import Listed, add_options, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.sources.where import add_in
 
@@ -26,8 +27,10 @@ columns (-o; a leading + adds to the default ones):
   CONTAINER  the innermost that it is in by its cgroup, or its service
   NSCONTAINER
              the one that owns the namespace, at every level
-  REAPER     the name of PPID, which has to wait for a zombie
-  STAT       state letter; j: joined from outside (nsenter, docker exec)
+  REAPER     the name of PPID, which has to wait for a zombie; (tracer): of the
+             process that traces the zombie, and has to wait before PPID
+  STAT       state letter; j: it, or its parent, joined from outside (nsenter,
+             docker exec); Zl: the main thread has exited, others live
   ? is what this user may not read.
 In a container these are its own processes in its own numbers; a note on
 standard error reports that, and "outermost" in JSON. --proc names another
@@ -96,13 +99,15 @@ def run(args: argparse.Namespace) -> int:
         known = whole and not view.unsure(everyone, homes)
         world.print_document(view, "processes", found, complete, containers_known=known)
         return 0
+    comms = {process.tid: process.comm for process in everyone}
     text = tables.process_table(
         chosen,
         columns,
-        {process.tid: process.comm for process in everyone},
+        comms,
         headings=not args.noheadings,
         width=WIDTH if args.output is None else None,
         containers_known=whole,
+        tracers=_tracers(world, chosen, comms) if "REAPER" in columns else {},
     )
     print_text(text, view.notes)
     if not complete:
@@ -110,8 +115,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _tracers(world: Listed, chosen: Sequence[Process], comms: Mapping[int, str]) -> dict[int, str]:
+    """Return the names of the tracers that have to wait first, by the zombie's number."""
+    found = {}
+    for it in chosen:
+        if it.tracer and it.is_held_by_tracer:
+            status = world.proc.read_status(it.tracer)  # of a thread maybe, which is not listed
+            if status is None or status.tgid != it.levels[0].ppid:
+                found[it.tid] = f"{comms.get(status.tgid if status else 0, '?')} (tracer)"
+    return found
+
+
 def _is_chosen(process: Process, inum: int | None, args: argparse.Namespace) -> bool:
-    if args.zombies and process.state != "Z":
+    if args.zombies and (process.state != "Z" or (process.is_leader and process.ended is False)):
         return False
     if inum is None:
         return not args.exact or len(process.levels) == 1

@@ -39,7 +39,9 @@ ends with the scenario, and --duration counts seconds of that kernel.
 
 TYPE is a word of the EVENT column:
   birth, thread  a process, or a thread, has its numbers (attach_pid)
-  exec, exit     a new program; the end, with its status or signal
+  exec, exit     a new program; the end, with its status or signal. "main
+                 thread only": other threads of the process live; "ends N":
+                 the last one, with which process N ends
   release        no task has the number any more; a group or session may
                  still have it
   freed          in tracepoint mode instead of release, and later: the kernel
@@ -73,7 +75,8 @@ starts there.
 
 --by where prints the container that owns each namespace, or owned it: watch
 knows a container that ended meanwhile if its number 1 lived for the tenth of a
-second between two looks at the stream.
+second between two looks at the stream, and its name if it was running for
+another half second.
 
 For each failed fork, watch prints the errno and the cause. The cause is
 certain if the errno and the stage determine it, "likely" if limits read
@@ -244,9 +247,11 @@ def _output(args: argparse.Namespace, host: Host, world: World) -> Output:
     kind, headings = (CountedObject if args.json else Counted), not args.noheadings
     if args.by == "comm":
         return kind(ByComm(), None, headings)
-    from pidscope.commands.watch_owners import NamespaceOwners  # most watches count nothing
+    from pidscope.commands.watch_names import ContainerNames  # most watches count nothing
+    from pidscope.commands.watch_owners import NamespaceOwners
 
-    return kind(ByNamespace(), NamespaceOwners(host), headings)
+    owners = NamespaceOwners(host, ContainerNames(host.names))
+    return kind(ByNamespace(), owners, headings)
 
 
 def _watching(session: Session, tasks: int, only: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Callable
 
-from pidscope.events import Event, ForkFailed, Lost, Repaired
+from pidscope.events import Event, ForkFailed, Lost, Repaired, TaskExited
 from pidscope.limits.failure import Reason, reason_json
+from pidscope.query.endings import Endings
 from pidscope.query.fork_counts import ByComm, ByNamespace
 from pidscope.render import tables
 from pidscope.render.events import (
@@ -56,6 +57,7 @@ class Text(Output):
     def __init__(self, clock: Clock, headings: bool) -> None:
         self._clock = clock
         self._headings = headings
+        self._exits = _Exits()
         self._printed: set[tuple[Any, ...]] = set()
 
     def head(self, watching: Mapping[str, Any]) -> None:
@@ -65,9 +67,14 @@ class Text(Output):
 
     def event(self, event: Event, session: Session, why: Reason | None) -> None:
         """Print one line; below that of a failed fork, the reason."""
-        print(event_line(event, self._clock, lambda tid: _label(session, tid), why))
+        is_last = self._exits.is_last(event, session)
+        print(event_line(event, self._clock, lambda tid: _label(session, tid), why, is_last))
         if why is not None and isinstance(event, ForkFailed) and self._is_news(event, why):
             print(*reason_lines(why), sep="\n")
+
+    def observe(self, event: Event, session: Session) -> None:
+        """Follow the exits."""
+        self._exits.observe(event, session)
 
     def _is_news(self, event: ForkFailed, why: Reason) -> bool:
         key = event.errno, event.children_ns, event.cgroup_id, why.known, why.causes, why.limit
@@ -79,8 +86,32 @@ class Text(Output):
         return True
 
 
+class _Exits:
+    """Which exits end a process; nothing is followed until the session has a table."""
+
+    def __init__(self) -> None:
+        self._endings: Endings | None = None
+
+    def is_last(self, event: Event, session: Session) -> bool | None:
+        """Return whether a process ends with an event that is an exit; None: not known."""
+        endings, table = self._endings, session.table
+        if not isinstance(event, TaskExited) or endings is None or table is None:
+            return None
+        return endings.is_last(event, table)
+
+    def observe(self, event: Event, session: Session) -> None:
+        """Follow an event, shown or not."""
+        if session.table is not None:
+            if self._endings is None:
+                self._endings = Endings(session.table.generation)
+            self._endings.add(event, session.table)
+
+
 class Objects(Output):
     """An object a line."""
+
+    def __init__(self) -> None:
+        self._exits = _Exits()
 
     def head(self, watching: Mapping[str, Any]) -> None:
         """Print what is watched."""
@@ -91,7 +122,13 @@ class Objects(Output):
         document = event_json(event)
         if isinstance(event, ForkFailed) and why is not None:
             document["reason"] = reason_json(why)
+        elif isinstance(event, TaskExited):
+            document["process_ended"] = self._exits.is_last(event, session)
         print(json.dumps(document))
+
+    def observe(self, event: Event, session: Session) -> None:
+        """Follow the exits."""
+        self._exits.observe(event, session)
 
 
 class Counted(Output):
@@ -120,7 +157,8 @@ class Counted(Output):
             self._counts.add(event, session.table)
 
     def observe(self, event: Event, session: Session) -> None:
-        """Keep the owners of the namespaces up to date."""
+        """Keep the comms of number 1, and the owners of the namespaces, up to date."""
+        self._counts.observe(event)
         if self._owners is not None:
             self._owners.observe(event, session)
 

@@ -3,9 +3,9 @@
 Cgroups show which container a namespace belongs to, and they vanish with the container. So watch
 reads them at the beginning and at the end, and in between it reads the cgroup of each new number 1
 at its birth, its execs and its exit: a runtime moves the first process of a container before that
-process executes the container's program. The namespace belongs to that container, with two
-exceptions: the number 1 around it is in the same container (then it is a sandbox made inside), or
-the container lives in another namespace.
+process executes the container's program. The name is asked for while the container runs. The
+namespace belongs to that container, with two exceptions: the number 1 around it is in the same
+container (then it is a sandbox made inside), or the container lives in another namespace.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pidscope.session.session import Session
 from pidscope.sources.listing import Listed, read
 
 if TYPE_CHECKING:
+    from pidscope.commands.watch_names import ContainerNames
     from pidscope.sources.watch import Host
 
 
@@ -50,8 +51,9 @@ class _Init:
 class NamespaceOwners:
     """The container of each namespace, as far as a reading showed it."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, names: ContainerNames | None = None) -> None:
         self._host = host
+        self._names = names
         self._before = self._now = _Reading({}, {}, frozenset())
         self._inits: dict[First, _Init] = {}
         self._living: dict[int, First] = {}  # by number on the host
@@ -82,10 +84,14 @@ class NamespaceOwners:
         world, init = session.world, self._inits[first]
         ticks = shown_ticks(first.start_ns, world.ns_per_tick, world.start_offset_ns)
         init.chain = self._host.chain(first.number, ticks) or init.chain
+        if self._names is not None:
+            self._names.want(init.chain)
 
     def end(self) -> None:
         """Read the owners once more."""
         self._now = self._read()
+        if self._names is not None:
+            self._names.stop()
 
     def of(self, ns: int, first: First | None, is_current: bool) -> Container | None:
         """Return the container that owns, or owned, a namespace; None: no container, or not known.
@@ -102,7 +108,9 @@ class NamespaceOwners:
         container = None if init is None else init.container
         if init is None or container is None or container.id == self._around(init):
             return None
-        return None if container.id in self._before.guests | self._now.guests else container
+        if container.id in self._before.guests | self._now.guests:
+            return None
+        return container if self._names is None else _innermost(self._names.of(init.chain))
 
     def _around(self, init: _Init) -> str | None:
         """Return the id of the container that the number 1 of the namespace around it is in."""

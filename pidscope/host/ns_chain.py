@@ -18,6 +18,7 @@ from pidscope.host.proc_files import (
 )
 
 _NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
+_MOST_LEVELS = 33  # MAX_PID_NS_LEVEL and the initial one
 
 
 def ns_chain(root: str, number: int, mount_ns: Callable[[], int | None]) -> list[tuple[int, int]]:
@@ -70,21 +71,45 @@ def _lineage(root: str, number: int) -> Iterator[tuple[int, int]]:
         path, directory = outer, parent
 
 
-def _inums_outwards(directory: int, depth: int) -> list[int]:
+def children_ns_parents(root: str, number: int) -> dict[int, int]:
+    """Return the parent of the namespace of a task's children, and of those around it, by inum.
+
+    As far as the kernel shows them: no task need be left in them.
+    """
+    directory = open_directory(f"{root}/{number}")
+    if directory is None:
+        return {}
+    try:
+        inums = _inums_outwards(directory, _MOST_LEVELS, "ns/pid_for_children")
+    finally:
+        os.close(directory)
+    return dict(zip(inums, inums[1:]))
+
+
+def _inums_outwards(directory: int, depth: int, link: str = "ns/pid") -> list[int]:
     """Return the inum of a task's namespace and those around it, ``depth`` of them or fewer.
 
     Fewer: it may not be read, or the kernel does not show this process its parent.
     """
-    inum = read_inum("ns/pid", directory)
+    inum = read_inum(link, directory)
     inums = [] if inum is None else [inum]
-    fd = None if inum is None or depth == 1 else open_file("ns/pid", os.O_RDONLY, directory)
-    while fd is not None:
+    fd = None if inum is None or depth == 1 else open_file(link, os.O_RDONLY, directory)
+    return inums if fd is None else [*inums, *inums_of(fd, depth)[1:]]
+
+
+def inums_of(fd: int, depth: int = _MOST_LEVELS) -> list[int]:
+    """Return the inum of an open namespace and of those around it, ``depth`` of them or fewer.
+
+    Closes ``fd``.
+    """
+    inums = [os.fstat(fd).st_ino]
+    while True:
         parent = _parent_fd(fd) if len(inums) < depth else None
         os.close(fd)
-        if parent is not None:
-            inums.append(os.fstat(parent).st_ino)
+        if parent is None:
+            return inums
+        inums.append(os.fstat(parent).st_ino)
         fd = parent
-    return inums
 
 
 def _parent_fd(fd: int) -> int | None:

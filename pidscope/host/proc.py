@@ -7,7 +7,7 @@ does not have the kernel's form raises `ProcError`. Every file costs one open, o
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from pidscope.errors import HostError
 from pidscope.host.ns_chain import ns_chain
@@ -25,11 +25,21 @@ from pidscope.host.proc_parse import (
     parse_boot_time,
     parse_boottime_offset,
     parse_forks,
+    parse_is_exiting,
     parse_is_kthread,
     parse_pidfd_number,
     parse_start_ticks,
+    parse_zombie,
 )
-from pidscope.snapshot import Mount, Snapshot, Status, TaskReading, take_snapshot
+from pidscope.snapshot import (
+    Kept,
+    Mount,
+    Snapshot,
+    Status,
+    TaskReading,
+    Zombie,
+    take_snapshot,
+)
 
 PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
 PROC_CGROUP_INIT_INO = 0xEFFFFFFB  # of the initial cgroup namespace (the same file)
@@ -72,6 +82,11 @@ class ProcFs:
         """
         return read_status(f"{self._root}/{number}")
 
+    def read_zombie(self, number: int) -> Zombie | None:
+        """Return what a zombie's status has besides; None: it is none, or vanished."""
+        data = read_file(f"{self._root}/{number}/status", until=b"\nThreads:\t")
+        return None if data is None else parse_zombie(data)
+
     def read_cgroup(self, number: int) -> bytes | None:
         """Return the content of a task's ``cgroup``; None: vanished."""
         return read_file(f"{self._root}/{number}/cgroup", until=_UNIFIED)
@@ -86,6 +101,12 @@ class ProcFs:
         path = f"{self._root}/{number}/stat"
         data = read_file(path)
         return None if data is None else parse_start_ticks(data, path)
+
+    def is_exiting(self, number: int) -> bool | None:
+        """Return whether a task has PF_EXITING; None: vanished. Raises ProcError."""
+        path = f"{self._root}/{number}/stat"
+        data = read_file(path)
+        return None if data is None else parse_is_exiting(data, path)
 
     def own_start_ticks(self) -> int:
         """Return field 22 of the calling thread's own stat; raise ProcError."""
@@ -110,6 +131,15 @@ class ProcFs:
         namespace has not had its number 1 yet (``pidns_for_children_get()``).
         """
         return read_inum(f"{self._root}/{number}/ns/pid_for_children")
+
+    def kept(self, known: Collection[int], whole: bool) -> Kept:
+        """Return the PID namespaces inside the ``known`` ones in which no task lives.
+
+        ``whole``: look at every descriptor, and not only at the first few thousand.
+        """
+        from pidscope.host.kept_namespaces import kept_namespaces  # few answers need them
+
+        return kept_namespaces(self._root, self.numbers(), known, whole)
 
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
         """Return (inum, inum of its parent) from the task's own PID namespace outwards.

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 
 from pidscope.errors import ProcError
-from pidscope.snapshot import Status
+from pidscope.snapshot import Status, Zombie
 
 _PID_DIGITS = 10  # of a 32-bit number
 _LONG_DIGITS = 20  # of a 64-bit one: btime, total_forks, start_boottime
-_PF_KTHREAD = 0x00200000  # include/linux/sched.h
+_PF_EXITING, _PF_KTHREAD = 0x00000004, 0x00200000  # include/linux/sched.h
 _NS_KEYS = (b"pid", b"pgid", b"sid")  # after NStgid
 _NO_NS = "no NS lines: a kernel before 4.1 or without CONFIG_PID_NS"
 
@@ -84,6 +84,19 @@ def _any_status(data: bytes, path: str) -> Status:
     return status
 
 
+def parse_zombie(data: bytes) -> Zombie | None:
+    """Return what else matters of one ``/proc/N/status``; None: it is no zombie's."""
+    if data.partition(b"\nState:\t")[2][:1] != b"Z":
+        return None
+    return Zombie(_number(data, b"\nThreads:\t"), _number(data, b"\nTracerPid:\t"))
+
+
+def _number(data: bytes, key: bytes) -> int | None:
+    """Return the number of a line; None: there is no such line, or it is cut."""
+    value, end, _ = data.partition(key)[2].partition(b"\n")
+    return int(value) if end and _is_number(value) else None
+
+
 def parse_start_ticks(data: bytes, path: str) -> int:
     """Return field 22 of one ``/proc/N/stat`` (``do_task_stat()``); raise ProcError.
 
@@ -97,10 +110,19 @@ def parse_start_ticks(data: bytes, path: str) -> int:
 
 def parse_is_kthread(data: bytes, path: str) -> bool:
     """Return whether field 9 of one ``/proc/N/stat`` is a kernel thread's; raise ProcError."""
+    return bool(_flags(data, path) & _PF_KTHREAD)
+
+
+def parse_is_exiting(data: bytes, path: str) -> bool:
+    """Return whether field 9 of one ``/proc/N/stat`` has PF_EXITING; raise ProcError."""
+    return bool(_flags(data, path) & _PF_EXITING)
+
+
+def _flags(data: bytes, path: str) -> int:
     fields = data[data.rfind(b")") + 1 :].split()
     if b")" not in data or len(fields) < 7 or not _is_number(fields[6]):
         raise ProcError(path, 1, _shown(data), "no flags in field 9")
-    return bool(int(fields[6]) & _PF_KTHREAD)
+    return int(fields[6])
 
 
 def parse_boottime_offset(data: bytes, path: str) -> int:

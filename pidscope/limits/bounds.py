@@ -4,7 +4,8 @@ Pure. ``copy_process()`` (kernel/fork.c) checks one after the other, and the fir
 gives the errno:
 
 1. RLIMIT_NPROC of the user, unless that is root or the forker has CAP_SYS_RESOURCE or
-   CAP_SYS_ADMIN; EAGAIN. Threads count, and zombies.
+   CAP_SYS_ADMIN; EAGAIN. Threads count, and zombies. Then that of the user who made its user
+   namespace, as it was then, and so on outwards (``is_rlimit_overlimit()``, kernel/ucount.c).
 2. threads-max of the machine; EAGAIN.
 3. ``copy_pid_ns()``, for a new namespace only: EINVAL where unshare or setns has already sent the
    children elsewhere (also for a new thread, and earlier), ENOSPC beyond 32 levels or
@@ -62,6 +63,7 @@ class UserTasks(NamedTuple):
     limit: TasksLimit
     all_seen: bool  # no other task counts
     exempt: bool | None  # the limit does not apply to the process
+    # ``limit.max`` None: outside its user namespace, where no file shows the limit.
 
 
 class Facts(NamedTuple):
@@ -77,6 +79,7 @@ class Facts(NamedTuple):
     threads: TasksLimit | None  # None: the kernel has no such limit
     pid_namespaces: int | None  # of its user
     max_pid_namespaces: Amount
+    users_outside: Sequence[UserTasks] = ()  # for whom its tasks count around its user namespace
 
 
 class Bound(NamedTuple):
@@ -92,6 +95,7 @@ class Bound(NamedTuple):
     exempt: bool | None = False
     stops: str = FORK
     cgroup: TasksLimit | None = None
+    used_at_least: bool = False  # more may count than ``used``
 
     @property
     def holds(self) -> bool:
@@ -123,11 +127,12 @@ def _of_limit(it: TasksLimit, errno: str = "EAGAIN", stops: str = FORK) -> Bound
 
 
 def _of_user(facts: Facts) -> Iterable[Bound]:
-    if facts.user is not None:
-        limit, all_seen, exempt = facts.user
+    own = [] if facts.user is None else [facts.user]
+    for limit, all_seen, exempt in (*own, *facts.users_outside):
         bound = _of_limit(limit)
         sure = bound.least if all_seen or limit.max == MAX else 0
-        yield bound._replace(exempt=exempt, least=sure)
+        at_least = limit.current is not None and not all_seen
+        yield bound._replace(exempt=exempt, least=sure, used_at_least=at_least)
 
 
 def _of_new_namespace(facts: Facts) -> Iterable[Bound]:
@@ -148,7 +153,8 @@ def _of_numbers(numbers: PidNsNumbers) -> Bound:
     # With the cursor beyond 300 there are fewest.
     far = numbers if numbers.last_pid is not None else numbers._replace(last_pid=_RESERVED_PIDS)
     sure = free_numbers(far) if numbers.all_seen else None
-    return bound._replace(room=room, least=sure or 0)
+    at_least = used is not None and not numbers.all_seen
+    return bound._replace(room=room, least=sure or 0, used_at_least=at_least)
 
 
 def _of_init(facts: Facts) -> Bound:

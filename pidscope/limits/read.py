@@ -1,30 +1,34 @@
 """The limits of one process, read from a host's /proc, sysctls and cgroup file systems.
 
-Nothing on the host is changed: in particular no process is forked into another namespace, though
-since 6.14, where each namespace has its own pid_max, it can only be read from inside.
+Nothing on the host is changed.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from pidscope.errors import BtfError
 from pidscope.host.cgroup import Directory, parse_amount, parse_pids_hierarchy, places
 from pidscope.host.proc import ProcFs
 from pidscope.host.proc_files import DENIED, GONE, expect, inum_of, read_whole
-from pidscope.limits.bounds import Everyone, Facts, PidNsNumbers, UserTasks, numbers_in_use
+from pidscope.limits.bounds import Everyone, Facts, UserTasks
+from pidscope.limits.numbers import (
+    children_chain,
+    has_field,
+    is_adding,
+    level_of,
+    read_numbers,
+    sysctl,
+)
 from pidscope.limits.pids_files import read_limits, read_mounts
 from pidscope.limits.tasks_limit import MAX, RLIMIT_NPROC, THREADS_MAX, Amount, TasksLimit
-from pidscope.query.process import Process
+from pidscope.limits.user_namespaces import PROC_USER_INIT_INO, Charged, UserNamespaces
 from pidscope.snapshot import Mount
 
-_BTF = "/sys/kernel/btf/vmlinux"
-_PROC_USER_INIT_INO = 0xEFFFFFFD  # include/linux/proc_ns.h
+_PROC_USER_INIT_INO = PROC_USER_INIT_INO  # so that a test can have its own
 _CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24  # include/uapi/linux/capability.h
-_PF_EXITING = 0x00000004  # include/linux/sched.h
 
 _STATUS = re.compile(
     rb"\nUid:\t([0-9]{1,10})\t.*\nThreads:\t([0-9]{1,10})\n.*\nCapEff:\t([0-9a-f]{1,16})\n",
@@ -51,31 +55,32 @@ def fork_facts(procfs: ProcFs, number: int, everyone: Everyone) -> Facts | None:
     user = user_of(procfs, number)
     if task is None or task.state in "ZX" or user is None:
         return None
+    exiting = procfs.is_exiting(number)
+    if exiting and task.levels[-1].pid != 1:
+        return None  # a number 1 shows that its namespace dies
     mount = procfs.mount()
-    chain = _chain(procfs, task, everyone)
+    chain = children_chain(procfs, task, everyone, exiting)
+    its_own, *outside = _users_tasks(procfs, number, user, everyone, mount)
     cgroups, known = _cgroups(procfs, number)
     return Facts(
-        numbers=_numbers(procfs, chain, everyone, mount),
-        adding=_is_adding(procfs, chain[0], everyone),
-        level=_level(chain[0], everyone) if mount.initial else None,
+        numbers=read_numbers(procfs, chain, everyone, mount),
+        adding=is_adding(procfs, chain[0], task.ns, everyone, mount),
+        level=level_of(chain[0], everyone) if mount.initial else None,
         diverted=None if chain[0] is None else chain[0] != task.ns,
         cgroups=cgroups,
         cgroups_known=known,
-        user=_user_tasks(procfs, number, user, everyone, mount),
+        user=its_own,
         threads=threads_limit(procfs),
         pid_namespaces=None,
-        max_pid_namespaces=_sysctl(procfs, "user/max_pid_namespaces")
+        max_pid_namespaces=sysctl(procfs, "user/max_pid_namespaces")
         if user.user_ns == _inum(procfs, "self/ns/user")
         else None,
+        users_outside=outside,
     )
 
 
 def _file(procfs: ProcFs, path: str) -> bytes | None:
     return read_whole(f"{procfs.root}/{path}")
-
-
-def _sysctl(procfs: ProcFs, name: str) -> int | None:
-    return parse_amount(_file(procfs, f"sys/{name}") or b"")
 
 
 def _inum(procfs: ProcFs, link: str) -> int | None:
@@ -93,88 +98,7 @@ def threads_limit(procfs: ProcFs) -> TasksLimit:
     """
     fields = (_file(procfs, "loadavg") or b"").split()
     threads = parse_amount(fields[3].partition(b"/")[2]) if len(fields) == 5 else None
-    return TasksLimit("this host", _sysctl(procfs, "kernel/threads-max"), threads, THREADS_MAX)
-
-
-# Numbers
-
-
-def _chain(procfs: ProcFs, task: Process, everyone: Everyone) -> list[int | None]:
-    """Return the namespace of a task's children, and those around it, outwards.
-
-    None stands for one that is not known. If unshare or setns sends the children elsewhere, it is
-    to a namespace inside the task's own (``pidns_install()``).
-    """
-    active: list[int | None] = [level.ns for level in reversed(task.levels)]
-    children = procfs.children_ns(task.tid)
-    if children == active[0]:  # or neither is known
-        return active
-    inner: list[int | None] = [children]
-    while inner[-1] is not None and inner[-1] != active[0]:
-        parent = everyone.ns_parents.get(inner[-1])
-        inner.append(parent if parent not in inner else None)
-    return [*inner[:-1], *active] if inner[-1] is not None else [*inner, *active]
-
-
-def _level(ns: int | None, everyone: Everyone) -> int | None:
-    """Return how deep a namespace is, by a task that lives in it; None: no such task is visible."""
-    depths = (len(it.levels) - 1 for it in everyone.processes if it.ns == ns)
-    return None if ns is None else next(depths, None)
-
-
-def _numbers(
-    procfs: ProcFs, chain: list[int | None], everyone: Everyone, mount: Mount
-) -> list[PidNsNumbers]:
-    own = mount.ns if mount.inside is None else mount.inside
-    pid_max = _sysctl(procfs, "kernel/pid_max")  # of the reader's namespace, whatever mount it is
-    everywhere = None if set(chain) <= {own} or _has_pid_max_per_ns() is not False else pid_max
-    found = []
-    for ns in chain:
-        used = set() if ns is None else numbers_in_use(everyone.processes, ns)
-        is_own = ns is not None and ns == own
-        # A task outside the mount can use a number inside only as its group or session. In the
-        # outermost, a task's number is known even if its namespace cannot be read.
-        all_seen = everyone.all_read or (ns == mount.ns and everyone.nobody_hidden)
-        all_seen = all_seen and ns is not None and mount.initial is True
-        last_pid = procfs.last_pid() if is_own else None
-        found.append(PidNsNumbers(ns, used, all_seen, pid_max if is_own else everywhere, last_pid))
-    if not mount.initial:
-        found.append(PidNsNumbers(None, (), False, None, None))  # those around the mount's
-    return found
-
-
-def _has_pid_max_per_ns() -> bool | None:
-    """Return whether the kernel's types have a pid_max in each namespace; None: not known."""
-    from pidscope.host.btf import Btf  # only for another namespace than the reader's
-
-    data = read_whole(_BTF)
-    try:
-        btf = None if data is None else Btf(data)
-    except BtfError:
-        return None
-    if btf is None or not btf.has("pid_namespace", "level"):
-        return None
-    return btf.has("pid_namespace", "pid_max")
-
-
-def _is_adding(procfs: ProcFs, ns: int | None, everyone: Everyone) -> bool | None:
-    """Return whether the number 1 of a namespace still has a thread that is not exiting.
-
-    None: no number 1 is visible: it has exited, or there has not been one yet.
-    """
-    for task in everyone.processes:
-        innermost = task.levels[-1]
-        if ns is not None and innermost.ns == ns and innermost.tid == 1:
-            flags = [_flags(procfs, tid) for tid in everyone.threads_of(task.pid)]
-            return any(flag is not None and not flag & _PF_EXITING for flag in flags)
-    return None
-
-
-def _flags(procfs: ProcFs, tid: int) -> int | None:
-    """Return field 9 of stat, behind a comm that may hold anything."""
-    stat = _file(procfs, f"{tid}/stat") or b""
-    fields = stat[stat.rfind(b")") + 1 :].split()
-    return parse_amount(fields[6]) if len(fields) > 6 else None
+    return TasksLimit("this host", sysctl(procfs, "kernel/threads-max"), threads, THREADS_MAX)
 
 
 # Users
@@ -189,34 +113,63 @@ def user_of(procfs: ProcFs, number: int) -> User | None:
     return User(int(match[1]), int(match[2]), int(match[3], 16), user_ns)
 
 
-def _user_tasks(
+def _users_tasks(
     procfs: ProcFs, number: int, user: User, everyone: Everyone, mount: Mount
-) -> UserTasks:
-    tasks, alike = count_tasks(procfs, user, {task.pid for task in everyone.processes})
-    counted = tasks if user.user_ns is not None else None
-    return UserTasks(
-        TasksLimit(f"user {user.uid}", nproc(procfs, number), counted, RLIMIT_NPROC),
-        alike and everyone.nobody_hidden and mount.initial is True,
-        is_exempt(procfs, user),
-    )
+) -> Iterator[UserTasks]:
+    """Yield the limits of the user, and of those for whom its tasks count outside.
+
+    The limit outside is that which the process had that made the user namespace; no file shows it.
+    """
+    processes = {task.pid for task in everyone.processes}
+    spaces = UserNamespaces(procfs, _PROC_USER_INIT_INO)
+    whole = everyone.nobody_hidden and mount.initial is True
+    exempt, most = is_exempt(procfs, user), nproc(procfs, number)
+    charged: Sequence[Charged | None] = [None]
+    if user.user_ns is not None:
+        charged, _ = spaces.charges(number, Charged(user.user_ns, user.uid))
+    for place, it in enumerate(charged):
+        tasks, all_seen = (None, False) if it is None else _count(procfs, it, processes, spaces)
+        uid = user.uid if it is None else it.uid
+        name = f"user {uid}" if place == 0 else f"user {uid} outside"
+        limit = TasksLimit(name, most if place == 0 else None, tasks, RLIMIT_NPROC)
+        yield UserTasks(limit, all_seen and whole, exempt)
 
 
 def count_tasks(procfs: ProcFs, user: User, processes: Iterable[int]) -> tuple[int, bool]:
-    """Count the tasks of a process's user in its user namespace; also return whether that is all.
+    """Count the tasks that count for a process's user; also return whether that is all."""
+    if user.user_ns is None:
+        return 0, False
+    spaces = UserNamespaces(procfs, _PROC_USER_INIT_INO)
+    return _count(procfs, Charged(user.user_ns, user.uid), processes, spaces)
 
-    Tasks in user namespaces inside it count for the user that made these
-    (``inc_rlimit_ucounts()``, kernel/ucount.c); the namespace around it has a limit, too, which no
-    file shows.
+
+def _count(
+    procfs: ProcFs, charged: Charged, processes: Iterable[int], spaces: UserNamespaces
+) -> tuple[int, bool]:
+    """Count the tasks that count for one user of a namespace, in it and further inside.
+
+    Before 5.14 there were no user namespaces in this: a task counted for its user alone.
     """
-    tasks = 0
-    alike = user.user_ns == _PROC_USER_INIT_INO
+    tasks = by_uid = 0
+    all_seen = _sees_real_uids(procfs)
     for process in processes:
         other = user_of(procfs, process)
-        if other is not None and other.user_ns == user.user_ns is not None:
-            tasks += other.threads if other.uid == user.uid else 0
-        else:
-            alike = False
-    return tasks, alike
+        if other is None or other.user_ns is None:
+            all_seen = False
+            continue
+        own = Charged(other.user_ns, other.uid)
+        chain, whole = spaces.charges(process, own) if own.ns != charged.ns else ([own], True)
+        tasks += other.threads if charged in chain else 0
+        by_uid += other.threads if other.uid == charged.uid else 0
+        all_seen = all_seen and (whole or charged in chain)
+    without = None if tasks == by_uid else has_field("user_struct", "processes")
+    if without is None:
+        return min(tasks, by_uid), all_seen and tasks == by_uid
+    return (by_uid if without else tasks), all_seen
+
+
+def _sees_real_uids(procfs: ProcFs) -> bool:
+    return _inum(procfs, "self/ns/user") == _PROC_USER_INIT_INO
 
 
 def nproc(procfs: ProcFs, number: int) -> Amount:
@@ -229,7 +182,7 @@ def nproc(procfs: ProcFs, number: int) -> Amount:
 
 def is_exempt(procfs: ProcFs, user: User) -> bool | None:
     """``INIT_USER``, which is uid 0 of the initial user namespace, or ``capable()`` there."""
-    sees_real_uids = _inum(procfs, "self/ns/user") == _PROC_USER_INIT_INO
+    sees_real_uids = _sees_real_uids(procfs)
     capable = bool(user.effective & (1 << _CAP_SYS_ADMIN | 1 << _CAP_SYS_RESOURCE))
     if (sees_real_uids and user.uid == 0) or (capable and user.user_ns == _PROC_USER_INIT_INO):
         return True

@@ -43,6 +43,7 @@ def de_thread(tsk: TaskStruct) -> None:
     tsk.kernel.come_to_rest()
     if not thread_group_leader(tsk):
         take_over(tsk, tsk.group_leader)
+    tsk.exit_signal = SIGCHLD  # from now on it is a child to wait for, whatever its forker chose
 
 
 def take_over(tsk: TaskStruct, leader: TaskStruct) -> None:

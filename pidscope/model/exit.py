@@ -29,6 +29,7 @@ from pidscope.model.sched import (
     EXIT_DEAD,
     EXIT_ZOMBIE,
     PF_EXITING,
+    SIGCHLD,
     SIGKILL,
     SignalStruct,
     TaskStruct,
@@ -172,8 +173,8 @@ def exit_notify(tsk: TaskStruct, child_reaper: TaskStruct) -> None:
 
 
 def do_notify_parent(tsk: TaskStruct) -> bool:
-    """Tell the parent; whether it does not want to wait for children at all."""
-    return tsk.real_parent.signal.ignores_sigchld
+    """Tell the parent; whether none has to wait: it wants to for no child, or not for this one."""
+    return tsk.signal.autoreap or tsk.real_parent.signal.ignores_sigchld
 
 
 def find_alive_thread(p: TaskStruct) -> TaskStruct | None:
@@ -225,7 +226,8 @@ def forget_original_parent(
 
 
 def reparent_leader(p: TaskStruct, dead: list[TaskStruct]) -> None:
-    """Tell the new parent of a child that is a zombie already."""
+    """Tell the new parent of a child that is a zombie already; any child is one to wait for."""
+    p.exit_signal = SIGCHLD
     if p.exit_state == EXIT_ZOMBIE and thread_group_empty(p) and do_notify_parent(p):
         p.exit_state = EXIT_DEAD
         dead.insert(0, p)

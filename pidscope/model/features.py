@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Features:
-    """One kernel's habits; the defaults are 7.3's, but for `exits_overlap`."""
+    """One kernel's habits; the defaults are 7.3's, but for two.
+
+    These are `exits_overlap` and `zap_is_idle`.
+    """
 
     bitmap_allocator: bool = False  # up to 4.14: pidmap pages instead of an IDR
     nesting_errno: int = errno.ENOSPC  # of level 33; EINVAL in 4.4
@@ -25,7 +28,8 @@ class Features:
     killed_from_leader: bool = True  # observed on 6.12, not 6.1: it ends first, not the target
     exits_overlap: bool = False  # observed on 7.3: all killed tasks begin to exit before one ends
     leader_gets_group_exit_code: bool = True  # since 6.15: if it was dead before its threads
-    zap_is_idle: bool = True  # observed on 7.3 and late 6.1: a waiting init is in state I
+    zap_is_idle: bool = False  # observed on 7.3 and late 6.1, not 6.18: a waiting init is in I
+    autoreap: bool = True  # since 7.1: clone3() has CLONE_AUTOREAP
     thread_pidfd: bool = True  # observed on 6.18, not 6.12: CLONE_PIDFD goes with CLONE_THREAD
 
 
@@ -44,5 +48,6 @@ LINUX_4_4 = Features(
     killed_from_leader=False,
     leader_gets_group_exit_code=False,
     zap_is_idle=False,
+    autoreap=False,
     thread_pidfd=False,
 )

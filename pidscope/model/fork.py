@@ -37,6 +37,7 @@ CLONE_PIDFD = 0x00001000
 CLONE_VFORK = 0x00004000
 CLONE_PARENT = 0x00008000
 CLONE_THREAD = 0x00010000
+CLONE_AUTOREAP = 0x400000000  # for clone3() only, since 7.1
 
 MAX_SET_TID = 32  # MAX_PID_NS_LEVEL
 
@@ -81,6 +82,8 @@ def check_flags(current: TaskStruct, flags: int) -> None:
     """Refuse what cannot go together; raises OSError EINVAL."""
     if flags & CLONE_PARENT and current.signal.unkillable:
         raise OSError(errno.EINVAL, "an init's sibling would be nobody's to reap")
+    if flags & CLONE_AUTOREAP and flags & (CLONE_THREAD | CLONE_PARENT):
+        raise OSError(errno.EINVAL, "what reaps itself is its own process, and its forker's child")
     if not flags & CLONE_THREAD:
         return
     assert current.nsproxy is not None
@@ -125,6 +128,9 @@ def make_task(current: TaskStruct, flags: int, pid: Pid, nsproxy: NsProxy) -> Ta
         p.exit_signal = -1
     elif flags & CLONE_PARENT:
         p.exit_signal = current.group_leader.exit_signal
+    elif flags & CLONE_AUTOREAP:
+        p.exit_signal = 0  # clone3() refuses any other
+        p.signal.autoreap = True
     p.tgid = p.group_leader.pid
     p.real_parent = current.real_parent if flags & (CLONE_PARENT | CLONE_THREAD) else current
     return p
@@ -180,6 +186,8 @@ def sys_clone3(
     """clone3(2), and clone(2); raises OSError."""
     if len(set_tid) > MAX_SET_TID:
         raise OSError(errno.EINVAL, f"{len(set_tid)} numbers")
+    if flags & CLONE_AUTOREAP and not current.kernel.features.autoreap:
+        raise OSError(errno.EINVAL, "no such flag")  # clone3_args_valid(): no copy_process()
     if flags & CLONE_THREAD:
         flags |= CLONE_VM | CLONE_SIGHAND
     if bad_pidfd:

@@ -33,6 +33,7 @@ class SignalStruct:
     """``struct signal_struct``: one process. ``struct sighand_struct`` is folded in."""
 
     __slots__ = (
+        "autoreap",
         "group_exit_code",
         "has_child_subreaper",
         "ignores_sigchld",
@@ -54,6 +55,7 @@ class SignalStruct:
         self.has_child_subreaper = False  # an ancestor may be one
         self.group_exit_code: int | None = None  # set once the whole group exits
         self.ignores_sigchld = False  # SIG_IGN: its children reap themselves
+        self.autoreap = False  # CLONE_AUTOREAP: it reaps itself; its children do not inherit that
 
 
 class TaskStruct:
@@ -98,7 +100,7 @@ class TaskStruct:
         self.start_boottime = 0  # CLOCK_BOOTTIME, ns
         self.exit_state = ""
         self.exit_code = 0
-        self.exit_signal = SIGCHLD  # to the parent; -1: a thread that is not the leader
+        self.exit_signal = SIGCHLD  # to the parent; 0: none; -1: a thread that is not the leader
         self.stat_addr = 0  # where its last wait4() wrote the wait status
         self.vfork_child: TaskStruct | None = None  # it waits for this child's exec or end
         self.vfork_done: TaskStruct | None = None  # the parent that waits for us

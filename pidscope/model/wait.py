@@ -12,7 +12,13 @@ from collections.abc import Iterator
 from pidscope.events import PidType
 from pidscope.model.exit import threads_from, wait_task_zombie
 from pidscope.model.pid import PIDTYPE_PGID, PIDTYPE_PID, Pid, find_vpid, task_pgrp, task_pid_ptr
-from pidscope.model.sched import EXIT_DEAD, EXIT_ZOMBIE, TaskStruct, delay_group_leader
+from pidscope.model.sched import (
+    EXIT_DEAD,
+    EXIT_ZOMBIE,
+    SIGCHLD,
+    TaskStruct,
+    delay_group_leader,
+)
 
 INT_MIN = -(1 << 31)
 
@@ -47,7 +53,7 @@ def _eligible(current: TaskStruct, upid: int) -> Iterator[TaskStruct]:
         return
     for thread in threads_from(current):
         for p in thread.children:
-            if p.exit_state == EXIT_DEAD:
-                continue
+            if p.exit_state == EXIT_DEAD or p.exit_signal != SIGCHLD:
+                continue  # eligible_child(): of another signal only with __WALL or __WCLONE
             if pid_type is None or task_pid_ptr(p, pid_type) is pid:
                 yield p

@@ -26,7 +26,7 @@ class Life(NamedTuple):
     tgids: tuple[int, ...]
     comm: bytes
     start_ns: int | None  # CLOCK_BOOTTIME; None: older than the watch
-    exited_ns: int  # when it became a zombie, if that was recorded; else as below
+    exited_ns: int  # of a leader: when the last thread did, if that was recorded; else as below
     released_ns: int  # when it had been waited for, and its number was let go
     exit_code: int  # as wait() has it: status << 8, or a signal, 0x80 with a core dump
 
@@ -50,6 +50,8 @@ class Ended:
         """Remember what ends with this event, which the table has not had yet."""
         if isinstance(event, TaskExited):
             self._exits[event.tid] = event.ts_ns
+            if event.tgid in self._exits:  # the leader ended first, and the process goes on
+                self._exits[event.tgid] = event.ts_ns
         elif isinstance(event, TidsExchanged):
             # The leader exited by the number that the other has from now on.
             exited_ns = self._exits.pop(event.leader, None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pidscope.events import Birth, Event, ForkFailed, PidAttached
+from pidscope.events import Birth, Event, ForkFailed, PidAttached, TaskExecuted, TaskRenamed
 from pidscope.table.table import Table
 
 MAX_ROWS = 10_000  # a task that changes its comm before each fork fills no memory
@@ -72,6 +72,9 @@ class ForkCounts:
         elif isinstance(event, PidAttached) and event.birth is not None:
             self._row_of_birth(event, event.birth, table).add(event)
 
+    def observe(self, event: Event) -> None:
+        """Take note of an event, counted or not."""
+
     def _row_of_failed(self, event: ForkFailed, table: Table) -> Counts:
         raise NotImplementedError
 
@@ -117,6 +120,18 @@ class ByNamespace(ForkCounts):
         super().__init__()
         self._rows: list[Row] = []
         self._current: dict[int, Row] = {}  # by inum, of the namespace that has it now
+        self._inits: dict[int, Row] = {}  # by the number of its number 1
+
+    def observe(self, event: Event) -> None:
+        """Follow the comm of each number 1: a runtime's own is replaced by an exec."""
+        if isinstance(event, (TaskExecuted, TaskRenamed)):
+            row = self._inits.get(event.tid)
+            if row is not None:
+                row.comm = event.comm
+        elif isinstance(event, PidAttached) and event.birth is not None:
+            row = self._inits.get(event.tid)
+            if row is not None and row.first != First(event.tid, event.birth.start_ns):
+                del self._inits[event.tid]  # another task has its number
 
     def _row_of_failed(self, event: ForkFailed, table: Table) -> Counts:
         return self._row(event.children_ns, anew=False)
@@ -126,6 +141,8 @@ class ByNamespace(ForkCounts):
         row = self._row(event.pid.ns, anew=first)
         if isinstance(row, Row):
             _look_at(row, event, birth, table)
+            if row.init is not None:
+                self._inits[row.init] = row
         return row
 
     def _row(self, ns: int, anew: bool) -> Counts:

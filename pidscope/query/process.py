@@ -44,9 +44,12 @@ class Process(NamedTuple):
     state: str  # one letter
     start_time: str  # RFC 3339, whole seconds: the kernel's btime has no more
     ns: int | None
-    joined: bool | None  # came from outside: neither init nor the child of any task in ``ns``
+    joined: bool | None  # came from outside, or its parent there did: no descendant of the init
     container: Container | None
     levels: Sequence[Level]
+    # The last thread of its process has exited, which is a zombie then; None: not known.
+    ended: bool | None = False
+    tracer: int | None = None  # of a zombie, see `pidscope.snapshot.Zombie`; None: not known
 
     @property
     def is_leader(self) -> bool:
@@ -58,6 +61,11 @@ class Process(NamedTuple):
         """Whether it is number 1 of a PID namespace inside the outermost."""
         return len(self.levels) > 1 and self.levels[-1].tid == 1
 
+    @property
+    def is_held_by_tracer(self) -> bool:
+        """Whether another process than the parent has to wait for it first."""
+        return bool(self.tracer) and self.tracer != self.levels[0].ppid
+
 
 class Namespace(NamedTuple):
     """A PID namespace and how many tasks have it as their innermost."""
@@ -68,10 +76,11 @@ class Namespace(NamedTuple):
     init: int | None  # in the outermost namespace
     processes: int
     threads: int
-    zombies: int
+    zombies: int  # processes that have ended
     last_pid: int | None
     container: Container | None  # the one that owns it
     shared: Sequence[Container]  # those that have it without owning it
+    dying: bool | None = None  # its number 1 is exiting: every fork in it fails; None: not known
 
 
 def processes(
@@ -95,21 +104,28 @@ def processes(
     within = containers or {}
     named = {chain: _innermost(chain) for chain in set(within.values())}
     clock = boot_time, 1_000_000_000 // ticks_per_second, start_offset_ns
-    return [
+    found = [
         _process(
             task,
             _levels(task, groups.get(task.status.ppid), chains),
             _id_and_start(task, *clock) if snapshot.starts else ("", ""),
             named.get(within.get(task.status.ns_tgid[0], ())),
+            _has_ended(task, groups.get(task.status.ns_tgid[0])),
         )
         for task in tasks
     ]
+    joined = {it.pid for it in found if it.joined}
+    return _with_children(found, joined) if joined else found
 
 
 def _process(
-    task: TaskReading, levels: list[Level], start: tuple[str, str], container: Container | None
+    task: TaskReading,
+    levels: list[Level],
+    start: tuple[str, str],
+    container: Container | None,
+    ended: bool | None,
 ) -> Process:
-    status, innermost = task.status, levels[-1]
+    status, innermost, zombie = task.status, levels[-1], task.zombie
     return Process(
         status.ns_tgid[0],
         status.ns_pid[0],
@@ -121,7 +137,45 @@ def _process(
         _is_joined(innermost),
         container,
         levels,
+        ended,
+        None if zombie is None else zombie.tracer,
     )
+
+
+def _has_ended(task: TaskReading, leader: TaskReading | None) -> bool | None:
+    """Return whether the last thread of its process has exited: the leader's end is not that."""
+    if task.status.state not in "ZX":
+        return False
+    if leader is None or leader.status.state not in "ZX":
+        return None if leader is None else False
+    if leader.status.state == "X":  # being released, or an exec takes its place
+        return None
+    living = None if leader.zombie is None else leader.zombie.living
+    return None if living is None else not living
+
+
+def _is_zombie(leader: TaskReading) -> bool:
+    return leader.status.state == "Z" and _has_ended(leader, leader) is not False
+
+
+def _with_children(found: Sequence[Process], joined: set[int]) -> list[Process]:
+    """Mark the processes whose parent in their namespace came from outside, and theirs.
+
+    ``joined``: the numbers of those that came themselves. The child of one that has exited is the
+    init's, and cannot be told from the init's own.
+    """
+    children: dict[int | None, list[Process]] = {}
+    for it in found:
+        if it.joined is False and it.levels[-1].ppid:
+            children.setdefault(it.levels[0].ppid, []).append(it)
+    inside = {it.pid: it.ns for it in found if it.is_leader}
+    waiting = list(joined)
+    while waiting:
+        parent = waiting.pop()
+        same = {it.pid for it in children.pop(parent, ()) if it.ns == inside.get(parent)}
+        waiting += same - joined
+        joined |= same
+    return [it._replace(joined=True) if it.pid in joined else it for it in found]
 
 
 def _id_and_start(
@@ -236,7 +290,7 @@ def _namespace(inum: int, tasks: list[TaskReading]) -> Namespace:
         init=next((status.ns_tgid[0] for status in leaders if status.ns_tgid[-1] == 1), None),
         processes=len(leaders),
         threads=len(tasks),
-        zombies=sum(status.state == "Z" for status in leaders),
+        zombies=sum(_is_zombie(task) for task in tasks if _is_leader(task)),
         last_pid=None,
         container=None,
         shared=(),

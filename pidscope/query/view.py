@@ -27,6 +27,7 @@ class View(NamedTuple):
     started: Callable[[int], int | None]  # the start of a process; None: it vanished
     record: Record | None = None  # of the tasks that ended; None: nothing was recording
     said: Mapping[Chain, int] = MappingProxyType({})  # the first process, by an engine's word
+    kept_known: bool = True  # no namespace without a task was left out
 
     def processes(self) -> list[Process]:
         """Return the tasks that were read."""

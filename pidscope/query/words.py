@@ -18,6 +18,7 @@ FORMS = (
 )
 
 _NUMBERED = re.compile(r"(?:pid:([0-9]{1,10})|ns:([0-9]{1,10})|pid:\[([0-9]{1,10})\])")
+_NUMBER = re.compile(r"[0-9]{1,10}")
 _POD = re.compile(r"([^/]+)(?:/([^/]+)(?:/([^/]+))?)?")
 _RUNTIME_ID = re.compile(r"[a-z][a-z0-9.-]*://(.+)", re.DOTALL)  # as Kubernetes has it
 
@@ -44,6 +45,13 @@ class Where(NamedTuple):
     number: int = 0  # of a process in the mount's namespace, or an inum
     text: str = ""  # the start of an id, a name, a unit, or all of a bare word
     pod: tuple[str, ...] = ()  # (pod or uid), (namespace, pod) or (namespace, pod, container)
+
+    @property
+    def inum(self) -> int | None:
+        """The inum that it is, or may be."""
+        if self.kind is Kind.NS:
+            return self.number
+        return int(self.text) if self.kind is Kind.BARE and _NUMBER.fullmatch(self.text) else None
 
     @property
     def needs_containers(self) -> bool:

@@ -46,19 +46,26 @@ class _Cells(NamedTuple):
 
 
 def event_line(
-    event: events.Event, clock: Callable[[int], datetime], label: LabelOf, why: Reason | None = None
+    event: events.Event,
+    clock: Callable[[int], datetime],
+    label: LabelOf,
+    why: Reason | None = None,
+    is_last: bool | None = None,
 ) -> str:
     """One event as one line.
 
     Args:
         clock: turns nanoseconds of CLOCK_BOOTTIME into local time.
         why: the reason of a failed fork.
+        is_last: a process ends with this exit; None: not known.
     """
     time = clock(event.ts_ns).strftime("%H:%M:%S.%f")[:-3]
     head = f"{time:<12} {event_name(event):<9} "
     if isinstance(event, (events.Lost, events.Repaired)):
         return cut(head + " ".join(_gap(event)), WIDTH)
     cells = _cells(event, label, why)
+    if isinstance(event, events.TaskExited):
+        cells = cells._replace(detail=_exit_detail(event, is_last))
     pid = cut_middle(cells.pid, _PID, "/")
     comm = cut(escape(cells.comm).rstrip(), COMM_WIDTH)
     line = f"{head}{pid:<{_PID}} {comm:<{COMM_WIDTH}} {cells.detail}"
@@ -128,7 +135,7 @@ def _attached(event: events.PidAttached, label: LabelOf) -> _Cells:
 _DETAILS: Mapping[type, Callable[[Any, LabelOf], str]] = {
     events.NamespaceCreated: lambda event, label: f"{event.ns} level {event.level}",
     events.NamespaceDying: lambda event, label: f"{event.ns} level {event.level}",
-    events.TaskExited: lambda event, label: _ending(event.exit_code),
+    events.TaskExited: lambda event, label: _exit_detail(event, None),
     events.PidDetached: lambda event, label: f"by {label(event.by).numbers}",
     events.TaskRenamed: lambda event, label: f"now {escape(event.comm)}",
     events.TidsExchanged: lambda event, label: f"takes over {label(event.leader).numbers}",
@@ -139,6 +146,13 @@ _DETAILS: Mapping[type, Callable[[Any, LabelOf], str]] = {
     events.TaskMoved: lambda event, label: f"cgroup {event.cgroup_id}",
     events.TaskFreed: lambda event, label: "",
 }
+
+
+def _exit_detail(event: events.TaskExited, is_last: bool | None) -> str:
+    """What ends with an exit: a thread, or with its last thread the process."""
+    if event.tid == event.tgid:
+        return "main thread only" if is_last is False else _ending(event.exit_code)
+    return _ending(event.exit_code) + (f", ends {event.tgid}" if is_last else "")
 
 
 def _ending(code: int) -> str:

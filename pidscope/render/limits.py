@@ -32,6 +32,7 @@ def _document(bound: Bound) -> dict[str, Any]:
         "stops": bound.stops,
         "limit": shown(bound.limit),
         "used": bound.used,
+        "used_at_least": bound.used_at_least,
         "room": shown(bound.room),
         "room_least": shown(bound.least),
         "exempt": bound.exempt,
@@ -85,7 +86,7 @@ def counter_rows(found: Iterable[Bound]) -> list[list[str]]:
 def _counts(bound: Bound) -> tuple[str, str]:
     if bound.name in (INIT, CHILDREN):
         return "-", "-"
-    return _cell(bound.limit), _cell(bound.used)
+    return _cell(bound.limit), (">=" if bound.used_at_least else "") + _cell(bound.used)
 
 
 def _cell(amount: Amount) -> str:

@@ -86,9 +86,12 @@ def what_is(task: Process, level: Level) -> str:
     words = "process"
     if level.tid != level.pid:
         words = f"thread {level.tid} of process {level.pid}"
+    elif task.state == "Z" and task.ended is False:
+        words = "process, its main thread has exited"
     elif task.state == "Z":
         # Its parent, if it has a number here: it is outside if the dead one entered from there.
-        words = f"zombie, {level.ppid or 'its parent'} has yet to wait"
+        reaper = "its tracer" if task.is_held_by_tracer else level.ppid or "its parent"
+        words = f"zombie, {reaper} has yet to wait"
     return f"{words}, joined" if task.joined else words
 
 

@@ -7,6 +7,7 @@ number that does not exist, as in /proc; ``…`` stands where something was cut.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from pidscope.containers.container import Container, display_name
 from pidscope.errors import UsageError
@@ -35,13 +36,20 @@ PS_COLUMNS: Mapping[str, Callable[[Process], str]] = {
     "PPID": lambda it: known(it.levels[0].ppid),
     "PGID": lambda it: str(it.levels[0].pgid),
     "SID": lambda it: str(it.levels[0].sid),
-    "STAT": lambda it: it.state + ("j" if it.joined else ""),
+    "STAT": lambda it: _state(it),
     "START": lambda it: it.start_time,
     "ID": lambda it: it.id,
     "CONTAINER": lambda it: _called(it.container),
     "NSCONTAINER": lambda it: _callings(level.container for level in it.levels),
     "COMM": lambda it: it.comm,
 }
+
+
+def _state(it: Process) -> str:
+    goes_on = it.state in "ZX" and it.is_leader and it.ended is False
+    return f"{it.state}{'l' if goes_on else ''}{'j' if it.joined else ''}"
+
+
 CONTAINERS = frozenset({"CONTAINER", "NSCONTAINER"})  # what needs cgroups
 PS_STARTS = frozenset({"START", "ID"})  # what a snapshot without starts does not have
 PS_DEFAULT = ("PID", "NSPID", "NS", "PPID", "PGID", "SID", "STAT", "COMM")
@@ -105,14 +113,15 @@ def process_table(
     headings: bool,
     width: int | None,
     containers_known: bool = True,
+    tracers: Mapping[int, str] = MappingProxyType({}),
 ) -> str:
     """Return one line a task; NSPID and names give way to ``width``, None: nothing is cut.
 
-    ``comms`` names parents by number. ``containers_known``: a process that is
-    shown in no container is in none.
+    ``comms`` names parents by number, and ``tracers``, by the zombie's, those that have to wait
+    first. ``containers_known``: a process that is shown in no container is in none.
     """
     particular: Mapping[str, Callable[[Process], str]] = {
-        "REAPER": lambda it: known(comms.get(it.levels[0].ppid or 0)),
+        "REAPER": lambda it: tracers.get(it.tid) or known(comms.get(it.levels[0].ppid or 0)),
         "CONTAINER": lambda it: _called(it.container, containers_known),
         "NSCONTAINER": lambda it: _callings((at.container for at in it.levels), containers_known),
     }
@@ -139,7 +148,7 @@ def namespace_tree(
 
     def cell(namespace: Namespace, column: str) -> str:
         if column == "COMM":
-            return known(comms.get(namespace.init or 0))
+            return known(comms.get(namespace.init or 0)) + (" <dying>" if namespace.dying else "")
         if column == "CONTAINER":
             told = containers_known and namespace.ns not in unsure
             return _callings([namespace.container, *namespace.shared], told, " +")

@@ -17,7 +17,7 @@ from pidscope.escape import unescape
 
 BOOTED = ("init", "kthreadd")
 """The tasks that are there before the first step."""
-FLAGS = ("NEWPID", "THREAD", "PARENT")
+FLAGS = ("NEWPID", "THREAD", "PARENT", "AUTOREAP")
 READABLE = ("pid_max", "ns_last_pid")
 SYSCTLS = (*READABLE, "max_pid_namespaces")
 SIGNALS = {"KILL": 9, "TERM": 15}

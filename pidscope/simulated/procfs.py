@@ -6,10 +6,15 @@ let others go on there, as CPUs do that share a kernel.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import Callable, Protocol, TypeVar
 
-from pidscope.host.proc_parse import parse_start_ticks, parse_status
+from pidscope.host.proc_parse import (
+    parse_is_exiting,
+    parse_start_ticks,
+    parse_status,
+    parse_zombie,
+)
 from pidscope.limits.bounds import Everyone, Facts
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import PIDTYPE_PID, Pid, pid_task
@@ -26,7 +31,16 @@ from pidscope.model.proc import (
 )
 from pidscope.model.sched import TaskStruct
 from pidscope.simulated.limits import fork_facts
-from pidscope.snapshot import Mount, ProcReading, Snapshot, Status, TaskReading, take_snapshot
+from pidscope.snapshot import (
+    Kept,
+    Mount,
+    ProcReading,
+    Snapshot,
+    Status,
+    TaskReading,
+    Zombie,
+    take_snapshot,
+)
 
 BOOT_TIME = 1_767_225_600  # btime: 2026-01-01T00:00:00Z
 
@@ -68,6 +82,16 @@ class SimulatedProcFs:
         text = self._finish(self._file(number, proc_pid_stat))
         return None if text is None else parse_start_ticks(text, _path(number, "stat"))
 
+    def read_zombie(self, number: int) -> Zombie | None:
+        """Return what a zombie's status has besides; None: it is none, or vanished."""
+        text = self._finish(self._file(number, proc_pid_status))
+        return None if text is None else parse_zombie(text)
+
+    def is_exiting(self, number: int) -> bool | None:
+        """Return whether a task has PF_EXITING; None: vanished."""
+        text = self._finish(self._file(number, proc_pid_stat))
+        return None if text is None else parse_is_exiting(text, _path(number, "stat"))
+
     def pid_ns(self, number: int) -> int | None:
         """Return the inum of ``ns/pid``; None: vanished."""
         ns = self._finish(self._namespace(number))
@@ -102,6 +126,13 @@ class SimulatedProcFs:
         ns = self._finish(self._namespace(number))
         spaces = [] if ns is None else list(ns.outwards())
         return [(ns.inum, ns.parent.inum if ns.parent else 0) for ns in spaces]
+
+    def kept(self, known: Collection[int], whole: bool) -> Kept:
+        """Return the PID namespaces in which no task lives, where children of a task would."""
+        proxies = [task.nsproxy for task in self._kernel.tasks() if task.nsproxy is not None]
+        spaces = {it for proxy in proxies for it in proxy.pid_ns_for_children.outwards()}
+        parents = {it.inum: it.parent.inum for it in spaces if it.parent is not None}
+        return Kept({inum: it for inum, it in parents.items() if inum not in known}, True)
 
     def read(self, number: int) -> TaskReading | None:
         """Return status, namespace and start of one task, all of one ``struct pid``."""

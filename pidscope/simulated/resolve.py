@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple
 
-from pidscope.model.fork import CLONE_PARENT, CLONE_THREAD
+from pidscope.model.fork import CLONE_AUTOREAP, CLONE_PARENT, CLONE_THREAD
 from pidscope.model.nsproxy import CLONE_NEWPID
 from pidscope.model.sched import PF_KTHREAD, TaskStruct
 from pidscope.simulated.calls import SIGNALS, BadStep, clone_arguments, comm_bytes
 from pidscope.simulated.cast import Cast
 from pidscope.simulated.steps import Step
 
-_FLAGS = {"NEWPID": CLONE_NEWPID, "THREAD": CLONE_THREAD, "PARENT": CLONE_PARENT}
+_FLAGS = {
+    "NEWPID": CLONE_NEWPID,
+    "THREAD": CLONE_THREAD,
+    "PARENT": CLONE_PARENT,
+    "AUTOREAP": CLONE_AUTOREAP,
+}
 
 
 _OF_KERNEL_THREADS = ("fork", "comm", "exit")  # which are no system calls then

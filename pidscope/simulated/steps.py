@@ -18,7 +18,8 @@ the task that was made; a name can be given again. The calls::
     getpid           gettid             getppid          getpgid [WHO]    getsid [WHO]
     subreaper on|off join CGROUP        sysctl pid_max|ns_last_pid|max_pid_namespaces [N]
 
-FLAG     NEWPID, THREAD (with all that a thread shares) or PARENT
+FLAG     NEWPID, THREAD (with all that a thread shares), PARENT, or AUTOREAP (its end leaves no
+         zombie, since 7.1)
 WHO      a number in the actor's namespace; NAME, the number of that task there (a thread's is its
          tid; one that ended: the last it had); -WHO, a group
 set_tid  the numbers wanted, innermost namespace first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import enum
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
     from pidscope.query.ended import Record
     from pidscope.query.words import Where
     from pidscope.simulated.stage import Stage
+
+
+class Kept(enum.Enum):
+    """Which of the namespaces in which no task lives are looked for."""
+
+    IF_NAMED = "if named"
+    FEW = "few"  # as far as it costs little
+    ALL = "all"
 
 
 class Listed(NamedTuple):
@@ -112,6 +121,7 @@ def read(
     where: Where | None = None,
     to: Where | None = None,
     numbers: Collection[int] = (),
+    kept: Kept = Kept.IF_NAMED,
 ) -> View:
     """Read of a /proc, once, what a command needs.
 
@@ -120,6 +130,7 @@ def read(
         containers: around each process; likewise.
         shows_containers: a column does, so that it is an error if there are none.
         numbers: in WHERE; threads that have one are read, too.
+        kept: whether to look for namespaces in which no task lives.
 
     Raises:
         UsageError: containers cannot be shown. AmbiguousError, NotFound: no one namespace is named.
@@ -129,17 +140,45 @@ def read(
     placed = any(it.needs_containers for it in places)
     may_be = any(it.may_name_container for it in places)
     reading = world.read_all(threads, starts or placed, containers or may_be)
+    reading, kept_known = _with_kept(world, reading, kept, where, to)
     chains, said = world.containers(reading.snapshot.cgroups)
     if chains is None and shows_containers:
         raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
     chains = _with_unknown(world, reading, chains)
     place, other = (_place(world, it, reading, chains, said) for it in (where, to))
     notes = _notes(reading.mount, place, other)
-    view = View(reading, chains, place, other, notes, world.proc.start_ticks, world.record, said)
+    view = View(
+        reading,
+        chains,
+        place,
+        other,
+        notes,
+        world.proc.start_ticks,
+        world.record,
+        said,
+        kept_known,
+    )
     found = _threads(world.proc, view, numbers)
     snapshot = reading.snapshot
     snapshot = snapshot._replace(tasks=(*snapshot.tasks, *found))
     return view._replace(reading=reading._replace(snapshot=snapshot)) if found else view
+
+
+def _with_kept(
+    world: Listed, reading: ProcReading, kept: Kept, *wheres: Where | None
+) -> tuple[ProcReading, bool]:
+    """Return the reading with the namespaces in which no task lives, and whether all were found.
+
+    Looked for in any case if a WHERE may be the inum of one.
+    """
+    known = {it for it in (reading.mount.ns, *reading.snapshot.ns_parents) if it is not None}
+    named = any(it is not None and it.inum not in (None, *known) for it in wheres)
+    if kept is Kept.IF_NAMED and not named:
+        return reading, True
+    found = world.proc.kept(known, whole=named or kept is Kept.ALL)
+    ns_parents = {**reading.snapshot.ns_parents, **found.parents}
+    snapshot = reading.snapshot._replace(ns_parents=ns_parents)
+    return reading._replace(snapshot=snapshot), found.all_seen
 
 
 def _place(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Union
 
@@ -112,6 +113,12 @@ class LiveHost:
         mine = data is not None and self._procfs.start_ticks(tid) == ticks
         return parse_cgroup(data, self._rules) if data is not None and mine else ()
 
+    def names(self, chains: Mapping[int, Chain]) -> Mapping[int, Chain]:
+        """The same with the names that the kubelet and the engines give now."""
+        from pidscope.containers.names import name_containers  # hardly any watch does
+
+        return name_containers(chains, self._procfs.host_root(), os.geteuid()).chains
+
 
 class SimulatedHost:
     """A model kernel, and the scenario that is played in it; otherwise as `LiveHost`."""
@@ -167,6 +174,10 @@ class SimulatedHost:
     def chain(self, tid: int, ticks: int) -> Chain:
         """No task is in a container."""
         return ()
+
+    def names(self, chains: Mapping[int, Chain]) -> Mapping[int, Chain]:
+        """No container has one."""
+        return chains
 
 
 Host = Union[LiveHost, SimulatedHost]

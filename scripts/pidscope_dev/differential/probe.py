@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from pidscope.model.features import Features
-from pidscope.model.fork import CLONE_THREAD
+from pidscope.model.fork import CLONE_AUTOREAP, CLONE_THREAD
 from pidscope.model.nsproxy import CLONE_NEWPID
 from pidscope.model.pid_namespace import MAX_PID_NS_LEVEL
 from pidscope_dev.differential.puppets import Command, World
@@ -51,6 +51,10 @@ def _entered_before_init(world: World) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _autoreap(world: World) -> bool:
+    return world.call(world.first, Command("CLONE3", CLONE_AUTOREAP), world.take_channel()) > 0
 
 
 def _thread_pidfd(world: World) -> bool:
@@ -169,6 +173,7 @@ PROBES: dict[str, Callable[[World], object]] = {
     "pid_max_per_ns": _pid_max_per_ns,
     "first_fork_may_fail": _first_fork_may_fail,
     "entered_before_init": _entered_before_init,
+    "autoreap": _autoreap,
     "thread_pidfd": _thread_pidfd,
     "set_tid_checked_first": _set_tid_checked_first,
     "dead_ancestor_refuses": _dead_ancestor_refuses,

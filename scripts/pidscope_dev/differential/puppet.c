@@ -31,6 +31,7 @@
 #ifndef __x86_64__
 #error "the first instructions of a puppet are written for x86_64"
 #endif
+#define AUTOREAP 0x400000000L /* CLONE_AUTOREAP, since 7.1 */
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 
 enum call { CALLS }; /* names by the driver: one list for both */
@@ -89,7 +90,7 @@ static long do_clone3(const struct command *command)
 {
     struct clone_args arguments = {
         .flags = command->a & CLONE_THREAD ? command->a | THREAD_FLAGS : command->a,
-        .exit_signal = command->a & (CLONE_THREAD | CLONE_PARENT) ? 0 : SIGCHLD,
+        .exit_signal = command->a & (CLONE_THREAD | CLONE_PARENT | AUTOREAP) ? 0 : SIGCHLD,
         .set_tid = command->tids ? (unsigned long)command->set_tid : 0,
         .set_tid_size = command->tids,
     };

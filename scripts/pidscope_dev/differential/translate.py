@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pidscope.model.fork import CLONE_AUTOREAP
 from pidscope.model.nsproxy import CLONE_NEWPID
 from pidscope.model.pid import find_task_by_vpid, find_vpid, pid_nr_ns, task_active_pid_ns
 from pidscope.model.sched import TaskStruct
@@ -67,7 +68,8 @@ def concerns_host(play: Play, step: Step) -> bool:
 
 def _clone(flags: int, set_tid: tuple[int, ...], bad_pidfd: bool) -> Command:
     """By clone3 what only it can do, and a plain fork; flags alone by clone."""
-    call = "CLONE3" if set_tid or bad_pidfd or not flags else "CLONE"
+    only3 = set_tid or bad_pidfd or flags & CLONE_AUTOREAP
+    call = "CLONE3" if only3 or not flags else "CLONE"
     return Command(call, flags, int(bad_pidfd), set_tid)
 
 

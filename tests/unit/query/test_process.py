@@ -95,6 +95,8 @@ def test_a_process_at_every_level() -> None:
             {"ns": HOST, "tid": 42, "pid": 42, "ppid": 40, "pgid": 42, "sid": 40, **none},
             {"ns": MIDDLE, "tid": 17, "pid": 17, "ppid": 1, "pgid": 17, "sid": 0, **none},
         ],
+        "ended": None,
+        "tracer": None,
     }
 
 
@@ -231,7 +233,7 @@ def test_namespaces_count_those_whose_innermost_they_are() -> None:
     )
     made = list(map(namespace_json, namespaces(snapshot, {HOST: 99})))
     VALIDATOR.validate(whole("namespaces", made))
-    common = {"container": None, "shared": []}
+    common = {"container": None, "shared": [], "dying": None}
     assert made == [
         {"ns": HOST, "level": 0, "parent": 0, "init": 1, "processes": 1, "threads": 1,
          "zombies": 0, "last_pid": 99, **common},
@@ -337,7 +339,8 @@ def test_the_schema_has_the_fields_of_event_py(cls: Any) -> None:
     names = {events.Birth: "birth", events.PidNumbers: "pid_numbers"}
     definition = SCHEMA["$defs"][names.get(cls, cls.__name__)]
     head = [] if cls in names else ["type"]
-    added = ["reason"] if cls is events.ForkFailed else []  # by watch
+    by_watch = {events.ForkFailed: ["reason"], events.TaskExited: ["process_ended"]}
+    added = by_watch.get(cls, [])
     assert list(definition["properties"]) == [*head, *cls._fields, *added]
     assert definition["required"] == [*head, *cls._fields]
 
