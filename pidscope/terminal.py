@@ -13,6 +13,20 @@ _PLAIN = "pidscope.plain"  # an error handler of codecs
 _LOOKALIKES = dict(zip("─│├└▶▲…", "-||`>^~"))
 
 
+def table_width() -> int | None:
+    """Return how wide a table may be on standard output; None: it is no terminal, nothing is cut.
+
+    COLUMNS goes before the terminal's own word, as for ps.
+    """
+    try:
+        width = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):  # no terminal; or a test's stream, which is no file
+        return None
+    given = os.environ.get("COLUMNS", "")
+    width = int(given) if given.isascii() and given.isdigit() and len(given) < 6 else width
+    return width or _WIDTH  # 0: a terminal that does not know
+
+
 def warn(message: str, speaker: str = "pidscope") -> None:
     """Print a note on standard error, folded between words, from the program or one command."""
     prefix = f"{speaker}: "

@@ -11,9 +11,8 @@ from pidscope.query.process import Process, namespaces
 from pidscope.query.where import ROOT
 from pidscope.render import tables
 from pidscope.render.json import namespace_json
-from pidscope.render.text import WIDTH
 from pidscope.snapshot import Mount
-from pidscope.sources.listing import Listed, add_options, listed, read
+from pidscope.sources.listing import Listed, add_options, expect_one_form, listed, read, width_of
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.terminal import warn
 
@@ -62,6 +61,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 @gc_paused()
 def run(args: argparse.Namespace) -> int:
     """Print the namespaces; raise UsageError for a column, HostError for no /proc to read."""
+    expect_one_form(args)
     columns = list(tables.NS_DEFAULT)
     if args.output is not None:
         known = [*tables.NS_COLUMNS, "COMM"]
@@ -73,9 +73,11 @@ def run(args: argparse.Namespace) -> int:
     view = read(world, containers=named, shows_containers=shown)
     everyone, last_pids = view.processes(), _last_pids(world, view.reading.mount)
     tree = namespaces(view.reading.snapshot, last_pids, *view.homes(everyone))
-    complete, known_containers = view.is_complete(everyone), world.proc.sees_cgroups_whole()
+    known_containers = world.proc.sees_cgroups_whole()
     if args.json:
         found = list(map(namespace_json, tree))
+        known_containers = known_containers and not view.homeless
+        complete = view.is_complete(everyone)
         world.print_document(view, "namespaces", found, complete, containers_known=known_containers)
         return 0
     if args.output is None and any(entry.container or entry.shared for entry in tree):
@@ -85,11 +87,12 @@ def run(args: argparse.Namespace) -> int:
         {process.tid: process.comm for process in everyone},
         columns,
         headings=not args.noheadings,
-        width=WIDTH if args.output is None else None,
+        width=width_of(args),
         containers_known=known_containers,
+        homeless=view.homeless,
     )
     print_text(text, view.notes)
-    if not complete:
+    if not view.may_all_be_read(everyone):
         _warn_missing(everyone)
     return 0
 

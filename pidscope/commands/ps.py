@@ -9,8 +9,7 @@ from pidscope.gc_pause import gc_paused
 from pidscope.query.process import Process, with_owners
 from pidscope.render import tables
 from pidscope.render.json import process_json
-from pidscope.render.text import WIDTH
-from pidscope.sources.listing import add_options, listed, read
+from pidscope.sources.listing import add_options, expect_one_form, listed, read, width_of
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.sources.where import add_in
 
@@ -69,6 +68,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 @gc_paused()
 def run(args: argparse.Namespace) -> int:
     """Print the processes; raise UsageError, HostError, or NotFound for no such WHERE."""
+    expect_one_form(args)
     default = tables.PS_ZOMBIES if args.zombies else tables.PS_DEFAULT
     default = tables.PS_THREADS if args.threads else default
     columns = list(default)
@@ -87,11 +87,12 @@ def run(args: argparse.Namespace) -> int:
     everyone = view.processes()
     inum = None if args.where is None else view.place.ns
     chosen = [process for process in everyone if _is_chosen(process, inum, args)]
-    complete, known = view.is_complete(everyone), world.proc.sees_cgroups_whole()
+    known = world.proc.sees_cgroups_whole()
     if args.json or "NSCONTAINER" in columns:
         chosen = with_owners(chosen, view.homes(everyone).own)
     if args.json:
-        found = list(map(process_json, chosen))
+        found, known = list(map(process_json, chosen)), known and not view.homeless
+        complete = view.is_complete(everyone)
         world.print_document(view, "processes", found, complete, containers_known=known)
         return 0
     text = tables.process_table(
@@ -99,11 +100,12 @@ def run(args: argparse.Namespace) -> int:
         columns,
         {process.tid: process.comm for process in everyone},
         headings=not args.noheadings,
-        width=WIDTH if args.output is None else None,
+        width=width_of(args),
         containers_known=known,
+        homeless=view.homeless,
     )
     print_text(text, view.notes)
-    if not complete:
+    if not view.may_all_be_read(everyone):
         warn_unread(everyone)
     return 0
 

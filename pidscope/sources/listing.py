@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from pidscope.containers.container import Chain
 from pidscope.errors import UsageError
+from pidscope.escape import printable
 from pidscope.host.proc import ProcFs
 from pidscope.host.reading import read_host
 from pidscope.query.view import View
 from pidscope.query.where import Place, Scene, Where, bracketed, resolve, shared_by
 from pidscope.render.json import envelope
-from pidscope.snapshot import Mount, ProcFiles, ProcReading, TaskReading
+from pidscope.snapshot import Mount, ProcFiles, ProcReading, TaskReading, Unread
 from pidscope.sources.options import (
     SIMULATED,
     add_json,
@@ -25,12 +26,15 @@ from pidscope.sources.options import (
     scenario_of,
     stage_of,
 )
-from pidscope.terminal import warn
+from pidscope.terminal import table_width, warn
 
 if TYPE_CHECKING:
     from pidscope.limits.bounds import Everyone, Facts
     from pidscope.query.ended import Record
     from pidscope.simulated.stage import Stage
+
+
+_MAX_UNREAD = 5  # in a text
 
 
 class Listed(NamedTuple):
@@ -88,6 +92,8 @@ class Listed(NamedTuple):
             boot_id=self.proc.boot_id(),
             complete=complete,
             mount=view.reading.mount,
+            notes=view.notes,
+            unread=view.reading.snapshot.unread,
         )
         print(json.dumps({**document, **more}))
 
@@ -121,7 +127,7 @@ def read(
     if chains is None and shows_containers:
         raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
     place, other = (_place(world, it, reading, chains) for it in (where, to))
-    notes = _notes(reading.mount, place, other)
+    notes = [*_notes(reading.mount, place, other), *_unread(reading.snapshot.unread)]
     view = View(reading, chains, place, other, notes, world.proc.start_ticks, world.record)
     found = _threads(world.proc, view, numbers)
     snapshot = reading.snapshot
@@ -136,6 +142,7 @@ def _place(
         return Place(reading.mount.ns)
     snapshot = reading.snapshot
     complete = reading.sees_all and all(task.ns is not None for task in snapshot.tasks)
+    complete = complete and not snapshot.unread
     return resolve(where, Scene(reading.mount, world.proc.read, snapshot, containers, complete))
 
 
@@ -147,6 +154,16 @@ def _notes(mount: Mount, *places: Place) -> list[str]:
     host = "not from the host" if mount.initial is False else "perhaps not from the host"
     these = "these are its PIDs, and processes outside it are not shown"
     return [f"read from {bracketed(mount.ns)}, {host}: {these}", *notes]
+
+
+def _unread(unread: Sequence[Unread]) -> list[str]:
+    lines = [
+        f"{'missing: ' if it.what == 'task' else 'not known: the container of '}"
+        f"process {it.number}: {printable(it.reason)}"
+        for it in unread[:_MAX_UNREAD]
+    ]
+    more = len(unread) - len(lines)
+    return [*lines, f"… and {more} more that cannot be read"] if more else lines
 
 
 def _threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> list[TaskReading]:
@@ -169,6 +186,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--noheadings", action="store_true", help="no headings")
     parser.add_argument("-o", "--output", metavar="COLUMNS", help="these columns, uncut")
     add_source(parser)
+
+
+def expect_one_form(args: argparse.Namespace) -> None:
+    """Raise UsageError for options of `add_options` that would be ignored."""
+    options = ("-q", getattr(args, "quiet", False)), ("-J", args.json)
+    given = [option for option, it in options if it]
+    if args.output is not None:
+        given.append("-o")
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} do not go together")
+
+
+def width_of(args: argparse.Namespace) -> int | None:
+    """Return the width of a table, or None: columns that were asked for, or no terminal."""
+    return table_width() if args.output is None else None
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:

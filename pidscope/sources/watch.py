@@ -107,7 +107,7 @@ class LiveHost:
         """
         from pidscope.containers.rules import parse_cgroup  # hardly any watch does
 
-        data = self._procfs.read_cgroup(tid)
+        data = self._procfs.cgroups_of([tid]).get(tid)
         # If the start is still the same behind it, the cgroup was of the same task.
         mine = data is not None and self._procfs.start_ticks(tid) == ticks
         return parse_cgroup(data, self._rules) if data is not None and mine else ()

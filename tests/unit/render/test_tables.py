@@ -87,10 +87,15 @@ def test_a_reaper_is_the_parents_name_or_not_known() -> None:
         assert made == [shown]
 
 
-def test_the_container_gives_way_before_a_name() -> None:
-    one = process(42, container=Container("docker", "a" * 64, "n" * 70), comm="c" * 15)
-    made = table(one, columns=["PID", "CONTAINER", "COMM"])
-    assert max(map(len, made)) == WIDTH and made[1].endswith("…  " + "c" * 15)
+def test_the_container_gives_way_last_and_in_the_middle() -> None:
+    """Issue 15: all pods of a namespace read ``kube-syste…``."""
+    pods = ["kube-system/coredns-5d78c9869d-abcde/a", "kube-system/coredns-5d78c9869d-zyxwv/a"]
+    two = [process(42, container=Container("docker", "a" * 64, it), comm="c" * 15) for it in pods]
+    made = table(*two, columns=["PID", "CONTAINER", "COMM"], width=40, headings=False)
+    assert made == [
+        "42  kube-system/c…869d-abcde/a  ccccccc…",
+        "42  kube-system/c…869d-zyxwv/a  ccccccc…",
+    ]
 
 
 def test_columns_that_show_every_level() -> None:
