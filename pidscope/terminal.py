@@ -49,12 +49,15 @@ def forget_stdout() -> None:
 def open_standard_streams() -> None:
     """Make all three exist: a map that was opened as descriptor 1 would get the output.
 
+    An output that was closed stays of no use: writing there fails as before, with EBADF.
     A character that the terminal cannot print becomes the one that looks most like it, or its bytes
     as `escape` writes them.
     """
     fd = 0
     while fd <= 2:
-        fd = os.open(os.devnull, os.O_RDWR)
+        fd = os.open(os.devnull, os.O_WRONLY)
+        if fd == 1:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), fd)
     os.close(fd)
     # None is what the interpreter makes of a closed descriptor, which is open again now.
     sys.stdout = sys.stdout or os.fdopen(1, "w")

@@ -27,6 +27,7 @@ from pidscope.sources.listing import (
     width_of,
 )
 from pidscope.sources.options import SEE_SCENARIOS, add_command
+from pidscope.sources.privilege import own_hint
 from pidscope.sources.where import EXPLAINED, add_in
 from pidscope.terminal import warn
 
@@ -185,7 +186,8 @@ def _warn_faults(faults: Mapping[Fault, Sequence[int]]) -> int:
     for fault, numbers in faults.items():
         if fault.text:
             warn(fault.text.format(_enumerated(numbers)))
-    for hint in dict.fromkeys(line for fault in faults for line in fault.hint.splitlines()):
+    hints = (line for fault in faults for line in own_hint(fault.hint).splitlines())
+    for hint in dict.fromkeys(hints):
         warn(hint)
     return max((fault.exit_code for fault in faults), default=0)
 

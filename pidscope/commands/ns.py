@@ -14,6 +14,7 @@ from pidscope.render.json import namespace_json
 from pidscope.snapshot import Mount
 from pidscope.sources.listing import Listed, add_options, expect_one_form, listed, read, width_of
 from pidscope.sources.options import SEE_SCENARIOS, add_command
+from pidscope.sources.privilege import own_hint
 from pidscope.terminal import warn
 
 _EXAMPLES = f"""\
@@ -103,7 +104,7 @@ def _warn_missing(everyone: Iterable[Process]) -> None:
         warn(f"missing: the namespaces of {unread} tasks, which this user may not read")
     else:
         warn("this user may not see all processes")
-    warn(ROOT)
+    warn(own_hint(ROOT))
 
 
 def _last_pids(world: Listed, mount: Mount) -> dict[int, int]:

@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from pidscope.containers.container import Chain
-from pidscope.errors import UsageError
+from pidscope.errors import ProcError, UsageError
 from pidscope.escape import printable
 from pidscope.host.proc import ProcFs
 from pidscope.host.reading import read_host
 from pidscope.query.view import View
 from pidscope.query.where import Place, Scene, Where, bracketed, resolve, shared_by
 from pidscope.render.json import envelope
-from pidscope.snapshot import Mount, ProcFiles, ProcReading, TaskReading, Unread
+from pidscope.snapshot import Mount, ProcFiles, ProcReading, Snapshot, TaskReading, Unread
 from pidscope.sources.options import (
     SIMULATED,
     add_json,
@@ -127,12 +127,11 @@ def read(
     if chains is None and shows_containers:
         raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
     place, other = (_place(world, it, reading, chains) for it in (where, to))
-    notes = [*_notes(reading.mount, place, other), *_unread(reading.snapshot.unread)]
+    notes = _notes(reading.mount, place, other)
     view = View(reading, chains, place, other, notes, world.proc.start_ticks, world.record)
-    found = _threads(world.proc, view, numbers)
-    snapshot = reading.snapshot
-    snapshot = snapshot._replace(tasks=(*snapshot.tasks, *found))
-    return view._replace(reading=reading._replace(snapshot=snapshot)) if found else view
+    snapshot = _with_threads(world.proc, view, numbers)
+    notes = [*notes, *_unread(snapshot.unread)]
+    return view._replace(reading=reading._replace(snapshot=snapshot), notes=notes)
 
 
 def _place(
@@ -166,8 +165,25 @@ def _unread(unread: Sequence[Unread]) -> list[str]:
     return [*lines, f"… and {more} more that cannot be read"] if more else lines
 
 
-def _threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> list[TaskReading]:
-    """Read the threads that may have one of ``numbers``, where no process has it."""
+def _with_threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> Snapshot:
+    """Return what was read, and the threads that may have one of ``numbers``."""
+    snapshot = view.reading.snapshot
+    known = {it.number for it in snapshot.unread}
+    found: list[TaskReading] = []
+    unread = []
+    for number in _threads(proc, view, numbers):
+        try:
+            reading = None if number in known else proc.read(number)
+        except ProcError as error:
+            unread.append(Unread(number, "task", str(error)))
+            continue
+        if reading is not None:
+            found.append(reading)
+    return snapshot._replace(tasks=(*snapshot.tasks, *found), unread=(*snapshot.unread, *unread))
+
+
+def _threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> Iterable[int]:
+    """Return the threads that may have one of ``numbers``, where no process has it."""
     reading, ns = view.reading, view.place.ns
     wanted: Iterable[int] = ()
     if ns == reading.mount.ns:  # its numbers are the names of files
@@ -177,7 +193,7 @@ def _threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> list[Task
         inside = {level.pid: pid for pid, level in levels if level.ns == ns}
         if not inside.keys() >= {*numbers}:
             wanted = (tid for pid in inside.values() for tid in proc.threads(pid) if tid != pid)
-    return [reading for reading in map(proc.read, wanted) if reading is not None]
+    return wanted
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -70,6 +70,10 @@ class LiveHost:
 
         return listed_host(self._procfs)
 
+    def hides(self) -> str:
+        """Why its /proc does not show every process; empty: it does."""
+        return self._procfs.hides()
+
     def skip(self) -> bool:
         """Let something happen before the world is opened; False: that is not to be had."""
         return False
@@ -147,6 +151,10 @@ class SimulatedHost:
         from pidscope.sources.listing import listed_stage
 
         return listed_stage(self._stage)
+
+    def hides(self) -> str:
+        """The model hides nothing."""
+        return ""
 
     def skip(self) -> bool:
         """Make one step of which the session will learn nothing; raises ScenarioError."""

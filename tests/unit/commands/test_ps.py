@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pidscope.commands import ns, ps
-from pidscope.errors import HostError, NotFound, ProcError, UsageError
+from pidscope.errors import HostError, NotFound, UsageError
 from pidscope.escape import unescape
 from pidscope.gc_pause import gc_paused
 from tests import CHECKOUT
