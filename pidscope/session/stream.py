@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable
 
-from pidscope.events import Event, Lost, PidAttached
+from pidscope.events import Event, Lost, PidAttached, TaskFreed
 from pidscope.session.fast_path import FastPath
 from pidscope.session.world import World
 from pidscope.verify.hook_counts import accounted
@@ -25,6 +25,12 @@ class Stream:
         self.lost = 0  # records that could not be written so far
         self.births = 0
         self.accounted: Counter[str] = Counter()  # hits of each hook that records stand for
+        self.own: set[int] = set()  # tasks of this program's self-test that are yet to be freed
+
+    @property
+    def reader(self) -> int:
+        """This process's number in the initial PID namespace; 0: it is not of this world."""
+        return self._world.procfs.own_number() or 0
 
     @property
     def position(self) -> int:
@@ -50,6 +56,10 @@ class Stream:
                 self.lost += behind
                 yield Lost(record.event.ts_ns, self.lost)
             self._count(record.event)
+            if self.own and isinstance(record.event, TaskFreed) and record.event.tid in self.own:
+                self.own.discard(record.event.tid)
+                self.events -= 1
+                continue
             yield record.event
 
     def unrecorded(self) -> Iterator[Event]:
@@ -73,11 +83,16 @@ class Stream:
             self.accounted.update(applied.accounted)
             plain = applied.events > 0
 
-    def skip(self) -> set[str]:
-        """Read to the end and only count; returns the hooks that reported something."""
-        before = self.accounted.copy()
-        for _ in self.read(self.position):
-            pass
+    def skip(self, look: Callable[[Event], None] | None = None) -> set[str]:
+        """Read to the end and only count; returns the hooks that reported something.
+
+        ``look`` gets each event. What was skipped is not among the ``events`` and ``births``.
+        """
+        before, counts = self.accounted.copy(), (self.events, self.births)
+        for event in self.read(self.position):
+            if look is not None:
+                look(event)
+        self.events, self.births = counts
         return {name for name in self.accounted if self.accounted[name] != before[name]}
 
     def _count(self, event: Event) -> None:
