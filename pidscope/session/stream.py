@@ -13,6 +13,8 @@ from pidscope.verify.hook_counts import accounted
 from pidscope.wire.decode import decode
 
 _STRETCH = 256 << 10  # bytes
+_LONGEST = 4096  # bytes, more than any record has
+_HEADER = 8  # before each record: its length, and where its pages are
 
 
 class Stream:
@@ -66,7 +68,20 @@ class Stream:
         """Yield the loss that no record has shown yet: the last record may be the lost one."""
         if self._world.lost != self.lost:
             self.lost = self._world.lost
-            yield Lost(self._world.now_ns(), self.lost)
+            yield Lost(self._next_ns(), self.lost)
+
+    def _next_ns(self) -> int:
+        """Return the time of the next record, or the present if it is yet to be written.
+
+        So a loss carries no later time than what is printed below it.
+        """
+        now_ns, ring = self._world.now_ns(), self._world.ring
+        with ring.stretch(min(ring.position, self.consumed + _LONGEST)) as memory:
+            if len(memory) <= _HEADER:
+                return now_ns
+            length = memory[:4].cast("I")[0]
+            whole = length <= len(memory) - _HEADER  # else it is being written, or discarded
+            return decode(memory[_HEADER : _HEADER + length]).event.ts_ns if whole else now_ns
 
     def apply_plain(self, until: int, fast_path: FastPath[Any], watched: frozenset[int]) -> None:
         """Let ``fast_path`` apply what lies before ``until``, up to what is not plain.
