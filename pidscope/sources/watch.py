@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Union
 
 from pidscope.containers.container import Chain
-from pidscope.errors import UsageError
+from pidscope.errors import HostError, UsageError
 from pidscope.host.proc import ProcFs
 from pidscope.limits.tasks_limit import TasksLimit
 from pidscope.session.session import Listener, Session
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pidscope.limits.pids_files import CgroupFiles
     from pidscope.limits.task_counts import TaskCounts
     from pidscope.sources.listing import Listed
+
+
+_HIDING = "mount one that does not (mount -t proc proc DIR), and name it with --proc DIR"
 
 
 def add_probes(parser: argparse.ArgumentParser) -> None:
@@ -53,11 +56,16 @@ class LiveHost:
         """Load the programs and start exactly; raises HostError.
 
         Args:
-            judged: the session will compare its table with /proc.
+            judged: the session will compare its table with /proc, which then may hide nothing.
             steps: the programs report the intermediate events.
         """
-        from pidscope.live.session import live_session  # ctypes, mmap, the programs' loader
+        from pidscope.live.program import expect_root  # ctypes, mmap, the programs' loader
+        from pidscope.live.session import live_session
 
+        expect_root()
+        hiding = self._procfs.hides() if judged else ""
+        if hiding:
+            raise HostError(f"{hiding}, so that nothing can be judged by it", _HIDING)
         return live_session(self._procfs, listener, self._probes, steps=steps)
 
     def title(self, way: str) -> str:
@@ -69,10 +77,6 @@ class LiveHost:
         from pidscope.sources.listing import listed_host  # a watch of everything does without
 
         return listed_host(self._procfs)
-
-    def hides(self) -> str:
-        """Why its /proc does not show every process; empty: it does."""
-        return self._procfs.hides()
 
     def skip(self) -> bool:
         """Let something happen before the world is opened; False: that is not to be had."""
@@ -151,10 +155,6 @@ class SimulatedHost:
         from pidscope.sources.listing import listed_stage
 
         return listed_stage(self._stage)
-
-    def hides(self) -> str:
-        """The model hides nothing."""
-        return ""
 
     def skip(self) -> bool:
         """Make one step of which the session will learn nothing; raises ScenarioError."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pidscope import cli
 from pidscope.host import hiding
 from pidscope.host.hiding import ProcMount, parse_proc_mount
 from pidscope.host.proc import ProcFs
@@ -105,3 +106,14 @@ def test_a_process_that_a_mount_covers(proc: Path) -> None:
 def test_hidden_process_1(proc: Path) -> None:
     (proc / "1" / "status").unlink()
     assert "hides process 1" in mounted(proc, "", PTRACE).hides()
+
+
+def test_verify_judges_nothing_by_a_proc_that_hides(
+    proc: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the reason and exit status 3, before a program is loaded."""
+    monkeypatch.setattr("pidscope.live.program.expect_root", lambda: None)
+    mounted(proc, ",hidepid=2", NOTHING)
+    assert cli.main(["verify", "--proc", str(proc)]) == 3
+    out, err = capsys.readouterr()
+    assert out == "" and "hidepid=2" in err and "CAP_SYS_PTRACE" in err and "--proc DIR" in err
