@@ -121,7 +121,6 @@ def test_faults_without_end_are_counted_and_the_latest_kept(w: Watch) -> None:
 
 def test_a_loss_has_the_time_of_the_first_record_after_it(w: Watch) -> None:
     """Issue 15: LOST carried the time at which it was noticed, later than what came below it."""
-    w.session.begin()
     stream = w.session.stream
     before = stream.position
     w.world.lost += 1
@@ -132,7 +131,6 @@ def test_a_loss_has_the_time_of_the_first_record_after_it(w: Watch) -> None:
 
 
 def test_a_loss_before_any_record_has_the_present_time(w: Watch) -> None:
-    w.session.begin()
     w.world.lost += 1
     (lost,) = w.session.stream.unrecorded()
     assert isinstance(lost, Lost) and lost.ts_ns <= w.world.now_ns()
