@@ -6,11 +6,15 @@ import sys
 
 def run() -> int:
     """Run the command line; Ctrl-C ends it in silence even while it is still being loaded."""
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from pidscope.cli import main
+    before = signal.getsignal(signal.SIGINT)
+    silent = before if before is signal.SIG_IGN else signal.SIG_DFL
+    signal.signal(signal.SIGINT, silent)
+    try:
+        from pidscope.cli import main
 
-    signal.signal(signal.SIGINT, before)
-    return main()
+        return main(interrupt=before)
+    finally:
+        signal.signal(signal.SIGINT, silent)  # the interpreter has yet to end
 
 
 if __name__ == "__main__":

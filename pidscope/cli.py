@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import os
 import signal
@@ -15,6 +16,7 @@ from pidscope import __version__
 from pidscope.errors import HostError, PidscopeError, UsageError
 from pidscope.escape import escape
 from pidscope.sources.options import SCENARIOS
+from pidscope.sources.privilege import own_hint
 from pidscope.terminal import forget_stdout, open_standard_streams, warn
 
 _DESCRIPTION = """\
@@ -40,7 +42,9 @@ exit status: 0 good; 1 a disagreement, or no such process; 2 wrong or ambiguous
 arguments; 3 this host cannot do it (the reason is printed); 4 not known.
 """
 _COMMANDS = ("ns", "ps", "lookup", "explain", "limits", "watch", "verify", "doctor")
+_NUMBERS = frozenset({"lookup", "explain"})  # take arguments that -- may stand before
 _SIGPIPE_STATUS = 128 + signal.SIGPIPE
+_INSTALL = "install it, as python3-NAME of the distribution or with pip"
 _SIGINT_STATUS = 128 + signal.SIGINT
 
 
@@ -87,7 +91,7 @@ def _likely(arguments: Sequence[str]) -> Sequence[str]:
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
     """Return our own arguments, and the CMD after the first ``--``; None: there is no ``--``."""
     arguments = list(argv)
-    if "--" not in arguments:
+    if "--" not in arguments or not _NUMBERS.isdisjoint(arguments[:1]):
         return arguments, None
     at = arguments.index("--")
     return arguments[:at], arguments[at + 1 :]
@@ -103,15 +107,22 @@ def _complain(message: str, hint: str = "") -> None:
 
 def _failure(error: OSError) -> str:
     """Return why a system call failed, and on which file if known, without its errno."""
+    if error.errno == errno.EBADF and error.filename is None:
+        return "standard output is closed"
     reason = error.strerror or str(error)
     return reason if error.filename is None else f"{error.filename}: {reason}"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; what a user can cause never ends in a traceback."""
-    open_standard_streams()
-    arguments, command = _split(sys.argv[1:] if argv is None else argv)
+def main(argv: Sequence[str] | None = None, interrupt: Any = None) -> int:
+    """Run one command and return its exit code; what a user can cause never ends in a traceback.
+
+    ``interrupt`` is the handler of SIGINT from here on; None: the one there is.
+    """
     try:
+        if interrupt is not None:
+            signal.signal(signal.SIGINT, interrupt)
+        open_standard_streams()
+        arguments, command = _split(sys.argv[1:] if argv is None else argv)
         args = _parser(_likely(arguments)).parse_args(arguments)
         if command is not None and "command" not in args:
             raise UsageError("this command runs no other one: nothing may follow --")
@@ -121,13 +132,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.func(args)
         sys.stdout.flush()
     except PidscopeError as error:
-        _complain(str(error), error.hint)
+        _complain(str(error), own_hint(error.hint))
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "pidscope":
+            raise  # a bug of ours
+        _complain(f"the Python package {error.name} is not installed", _INSTALL)
+        return HostError.exit_code
     except BrokenPipeError:
         forget_stdout()
         return _SIGPIPE_STATUS
     except OSError as error:  # no more descriptors, a disk that fails: rare, but not a bug of ours
         _complain(_failure(error))
+        if error.errno == errno.EBADF:  # standard output was closed; the interpreter would flush it
+            forget_stdout()
         return HostError.exit_code
     except KeyboardInterrupt:
         return _SIGINT_STATUS

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol
 
+from pidscope.errors import ProcError
+
 if TYPE_CHECKING:
     from pidscope.events import TaskSeen
 
@@ -69,6 +71,18 @@ class Kept(NamedTuple):
     all_seen: bool  # whatever could keep one was looked at
 
 
+class Unread(NamedTuple):
+    """A file of one task that is there and cannot be read: it costs what it would have shown.
+
+    ``what`` is ``task`` (it is missing from the snapshot) or ``cgroup`` (its container is not
+    known). ``reason`` is foreign where it quotes the file, and not escaped.
+    """
+
+    number: int
+    what: str
+    reason: str
+
+
 class Snapshot(NamedTuple):
     """All tasks, threads included, and the parent inum of each namespace where it is known.
 
@@ -79,8 +93,10 @@ class Snapshot(NamedTuple):
     ns_parents: Mapping[int, int] = MappingProxyType({})  # 0: it is the mount's own
     seen: tuple["TaskSeen", ...] = ()
     starts: bool = True  # the start of each task was asked for
-    # The content of ``cgroup`` by process number; None: not asked for. One not in it has vanished.
+    # The content of ``cgroup`` by process number; None: not asked for. One not in it has vanished,
+    # or is in ``unread``.
     cgroups: Optional[Mapping[int, bytes]] = None
+    unread: tuple[Unread, ...] = ()
 
 
 class ProcReading(NamedTuple):
@@ -89,9 +105,10 @@ class ProcReading(NamedTuple):
     mount: Mount
     snapshot: Snapshot
     sees_all: bool  # no process is hidden
-    boot_time: int  # in seconds since the epoch
+    boot_time: Optional[int]  # in seconds since the epoch; None: not known, or not asked for
     ticks_per_second: int  # USER_HZ
-    start_offset_ns: int  # of the reader's time namespace, in each start
+    # Of the reader's time namespace, in each start; None: not known, or not asked for.
+    start_offset_ns: Optional[int]
 
 
 class ProcFiles(Protocol):
@@ -124,8 +141,8 @@ class ProcFiles(Protocol):
     def pid_ns(self, number: int) -> Optional[int]:
         """The inum of ``ns/pid``."""
 
-    def forks(self) -> int:
-        """``processes`` of /proc/stat: the tasks born since boot, also threads."""
+    def forks(self) -> Optional[int]:
+        """``processes`` of /proc/stat: the tasks born since boot, also threads; None: not there."""
 
     def ns_chain(self, number: int) -> list[tuple[int, int]]:
         """(inum, inum of its parent) from the task's own PID namespace outwards."""
@@ -165,20 +182,30 @@ def take_snapshot(
     procfs: ProcFiles,
     threads: bool = True,
     read: Optional[Callable[[int], Optional[TaskReading]]] = None,
+    covered: Collection[int] = (),
 ) -> Snapshot:
     """Read every task that is listed, and the parent of every PID namespace met.
 
     ``read`` reads one task in another way than ``procfs.read()`` does. Not atomic: a task born or
-    gone during the walk may be in it or not. Raises what the files do.
+    gone during the walk may be in it or not. A file without the kernel's form costs its task.
+    No file is opened of the processes that are ``covered`` by another mount, which may not answer.
     """
     read = read or procfs.read
     tasks: list[TaskReading] = []
     ns_parents: dict[int, int] = {}
+    unread: list[Unread] = []
     for process in procfs.numbers():
+        if process in covered:
+            unread.append(Unread(process, "task", "another mount covers it"))
+            continue
         # A leader comes first even if its number is not the group's smallest.
         others = [tid for tid in procfs.threads(process) if tid != process] if threads else []
         for number in [process, *others]:
-            reading = read(number)
+            try:
+                reading = read(number)
+            except ProcError as error:
+                unread.append(Unread(number, "task", str(error)))
+                continue
             if reading is None:
                 continue
             if reading.status.state == "Z":
@@ -186,7 +213,7 @@ def take_snapshot(
             tasks.append(reading)
             if reading.ns is not None and reading.ns not in ns_parents:
                 ns_parents.update(procfs.ns_chain(number))
-    return Snapshot(tuple(tasks), ns_parents)
+    return Snapshot(tuple(tasks), ns_parents, unread=tuple(unread))
 
 
 def _zombie(procfs: ProcFiles, task: TaskReading) -> Optional[Zombie]:

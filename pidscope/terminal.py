@@ -13,6 +13,20 @@ _PLAIN = "pidscope.plain"  # an error handler of codecs
 _LOOKALIKES = dict(zip("─│├└▶▲…", "-||`>^~"))
 
 
+def table_width() -> int | None:
+    """Return how wide a table may be on standard output; None: it is no terminal, nothing is cut.
+
+    COLUMNS goes before the terminal's own word, as for ps.
+    """
+    try:
+        width = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):  # no terminal; or a test's stream, which is no file
+        return None
+    given = os.environ.get("COLUMNS", "")
+    width = int(given) if given.isascii() and given.isdigit() and len(given) < 6 else width
+    return width or _WIDTH  # 0: a terminal that does not know
+
+
 def warn(message: str, speaker: str = "pidscope") -> None:
     """Print a note on standard error, folded between words, from the program or one command."""
     prefix = f"{speaker}: "
@@ -35,12 +49,15 @@ def forget_stdout() -> None:
 def open_standard_streams() -> None:
     """Make all three exist: a map that was opened as descriptor 1 would get the output.
 
+    An output that was closed stays of no use: writing there fails as before, with EBADF.
     A character that the terminal cannot print becomes the one that looks most like it, or its bytes
     as `escape` writes them.
     """
     fd = 0
     while fd <= 2:
-        fd = os.open(os.devnull, os.O_RDWR)
+        fd = os.open(os.devnull, os.O_WRONLY)
+        if fd == 1:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), fd)
     os.close(fd)
     # None is what the interpreter makes of a closed descriptor, which is open again now.
     sys.stdout = sys.stdout or os.fdopen(1, "w")

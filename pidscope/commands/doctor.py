@@ -109,8 +109,9 @@ def _print_document(
 
 
 def _print(checks: list[Check]) -> None:
-    width = max(len(check.name) for check in checks)
+    width, hinted = max(len(check.name) for check in checks), {""}
     for check in checks:
         print(f"{'ok' if check.ok else 'NO':<3} {check.name:<{width}} {check.detail}")
-        if check.hint:
+        if check.hint not in hinted:
+            hinted.add(check.hint)
             print(textwrap.fill(check.hint, 79, initial_indent=_INDENT, subsequent_indent=_INDENT))

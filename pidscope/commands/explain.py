@@ -8,6 +8,8 @@ from pidscope.commands.notes import print_text
 from pidscope.gc_pause import gc_paused
 from pidscope.query.explain import Explained, explain
 from pidscope.query.lookup import task_of
+from pidscope.query.process import with_owners
+from pidscope.query.typed_pid import expect_pid
 from pidscope.render.json import explained_json, pids_json
 from pidscope.sources.listing import add_source, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command, add_json
@@ -54,7 +56,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Draw the kernel's structures of one task, and the tasks that share them.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("pid", type=_number, metavar="PID", help="a process, or a thread")
+    parser.add_argument("pid", metavar="PID", help="a process, or a thread")
     add_in(parser)
     form = parser.add_mutually_exclusive_group()
     add_json(form)
@@ -62,32 +64,28 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_source(parser)
 
 
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text)):
-        raise argparse.ArgumentTypeError(f"not a PID: {text!r}")
-    return int(text)
-
-
 @gc_paused()
 def run(args: argparse.Namespace) -> int:
     """Draw one task; raise UsageError, HostError, or NotFound if no task has the number."""
-    world = listed(args)
-    view = read(world, starts=args.json, where=args.where)
-    # Containers are read only where --in names one, so the document never has them.
-    everyone, proc = view._replace(containers=None).processes(), world.proc
+    number, world = expect_pid(args.pid), listed(args)
+    view = read(world, starts=args.json, containers=args.json, where=args.where)
+    everyone, proc = view.processes(), world.proc
     complete = view.is_complete(everyone)
-    task = task_of(args.pid, everyone, view.place.ns, complete)
+    task = task_of(number, everyone, view.place.ns, complete)
     it = explain(
         task,
         everyone,
         initial=bool(view.reading.mount.initial),
-        nobody_hidden=view.reading.sees_all,
+        nobody_hidden=view.nobody_is_missing,
         all_read=complete,
         children_ns=proc.children_ns(task.tid),
         ns_is_read=proc.pid_ns(task.tid) is not None,
     )
     if args.json:
-        world.print_document(view, "pids", pids_json(it), it.all_seen, **explained_json(it))
+        [task] = with_owners([task], view.homes(everyone).own)
+        more = explained_json(it._replace(task=task))
+        more["containers_known"] = proc.sees_cgroups_whole() and not view.homeless
+        world.print_document(view, "pids", pids_json(it), it.all_seen, **more)
     else:
         print_text(_drawn(it, args.dot), view.notes)
     return 0

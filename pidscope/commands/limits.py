@@ -23,7 +23,7 @@ from pidscope.render.text import WIDTH
 from pidscope.sources.listing import add_source, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command, add_json
 from pidscope.sources.where import EXPLAINED, add_in
-from pidscope.terminal import warn
+from pidscope.terminal import table_width, warn
 
 _EXAMPLES = f"""\
 The bound that is reached first stands first, and in a sentence above:
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     found, reading = view.processes(), view.reading
     complete = view.is_complete(found)
     process = _process(view, number, found, complete)
-    everyone = Everyone(found, reading.snapshot.ns_parents, reading.sees_all, complete)
+    everyone = Everyone(found, reading.snapshot.ns_parents, view.nobody_is_missing, complete)
     forker = _forker(process, found)
     facts = world.fork_facts(forker.tid, everyone)
     if facts is None:
@@ -143,11 +143,11 @@ def _print_text(who: str, found: Sequence[Bound]) -> None:
         end="\n\n",
     )
     rows = rendered.bound_rows(by_room(found))
-    print(tables.table(rows, rendered.BOUND_COLUMNS, width=WIDTH, give=1))
+    print(tables.table(rows, rendered.BOUND_COLUMNS, width=table_width(), give=1))
     counters = rendered.counter_rows(found)
     if counters:
         print()
-        print(tables.table(counters, rendered.COUNTER_COLUMNS, width=WIDTH, give=0))
+        print(tables.table(counters, rendered.COUNTER_COLUMNS, width=table_width(), give=0))
     for hint in _hints(unknown(found)):
         warn(f"not known: {hint}")
 

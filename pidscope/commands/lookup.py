@@ -5,24 +5,31 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pidscope.commands.notes import print_text, warn_unread
+from pidscope.commands.typed_numbers import TypedNumbers
 from pidscope.errors import UsageError
-from pidscope.escape import printable
 from pidscope.gc_pause import gc_paused
 from pidscope.query.labels import describe
 from pidscope.query.lookup import Fault, LookUp, Namesake, look_up
 from pidscope.query.place import bracketed
-from pidscope.query.typed_pid import MAX_NUMBER, parse_pid
+from pidscope.query.typed_pid import expect_pid
 from pidscope.query.view import View
 from pidscope.query.words import parse_where
 from pidscope.render import lookup as rendered
 from pidscope.render import tables
-from pidscope.render.json import answer_json
-from pidscope.render.text import WIDTH
-from pidscope.sources.listing import Listed, add_options, listed, read
+from pidscope.render.json import answer_json, namesake_json
+from pidscope.sources.listing import (
+    Listed,
+    add_options,
+    expect_one_form,
+    listed,
+    read,
+    width_of,
+)
 from pidscope.sources.options import SEE_SCENARIOS, add_command
+from pidscope.sources.privilege import own_hint
 from pidscope.sources.where import EXPLAINED, add_in
 from pidscope.terminal import warn
 
@@ -61,9 +68,7 @@ a WHERE that is several or whose namespace is not certain, or with -q one that
 has no namespace but the host's; 3 this user may not see it; 4 not known: no
 process has it now, and nothing was recording.
 """
-_STDIN_MAX = 1 << 20  # bytes
 _MAX_TOLD = 10  # numbers in one message
-_ZERO = "0 stands for a task that has no number there, such as a parent outside the namespace"
 _MAX_NAMESAKES = 5
 
 
@@ -95,18 +100,37 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_options(parser)
 
 
-@gc_paused()
 def run(args: argparse.Namespace) -> int:
     """Print what has the numbers; raise UsageError, AmbiguousError, NotFound, HostError."""
+    expect_one_form(args)
     columns = list(rendered.DEFAULT)
     if args.output is not None:
         columns = tables.choose_columns(args.output, rendered.COLUMNS, rendered.DEFAULT)
-    if args.quiet and args.json:
-        raise UsageError("-q and -J do not go together")
     if args.quiet and args.explain:
         raise UsageError("-q and --explain do not go together")
-    numbers = list(_numbers(args.pids))
+    given = [None if word == "-" else expect_pid(word) for word in args.pids]
+    typed = TypedNumbers(given, None if sys.stdin is None else sys.stdin.buffer)
     world = listed(args, recorded=True)
+    batches: Iterable[Sequence[int]] = typed.batches()
+    if args.json:  # one document
+        batches = [[number for batch in batches for number in batch]]
+    codes = [0]
+    for numbers in batches:
+        codes.append(_answer(world, numbers, args, columns, typed.refused))
+        sys.stdout.flush()
+        args.noheadings = True  # there is one heading
+    return max(*codes, UsageError.exit_code if typed.refused else 0)
+
+
+@gc_paused()
+def _answer(
+    world: Listed,
+    numbers: Sequence[int],
+    args: argparse.Namespace,
+    columns: list[str],
+    refused: Sequence[str],
+) -> int:
+    """Read /proc once, and print what has these numbers now; return the exit code."""
     shown = not tables.CONTAINERS.isdisjoint(columns)
     view = read(
         world,
@@ -120,13 +144,14 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.quiet:
         _expect_own(view)
-    plain = args.where is None and args.to is None and not (args.quiet or args.json)
+    plain = args.where is None and args.to is None and not args.quiet
     result = look_up(view, numbers, args.quiet, elsewhere=plain)
     if args.quiet:
         numbers_there = [it.translated for it in result.answers if it.taken.task is not None]
         print_text("\n".join(str(number) for number in numbers_there if number))
     elif args.json:
-        _print_json(world, view, result, args.explain)
+        noted = view._replace(notes=[*view.notes, *refused])
+        _print_json(world, noted, result, args.explain)
     else:
         _print_table(world, view, result, args, columns)
         if args.explain:
@@ -145,34 +170,6 @@ def _expect_own(view: View) -> None:
         expect_own(place)
         for line in users_of(place):
             warn(line)
-
-
-def _numbers(words: Iterable[str]) -> Iterable[int]:
-    """Understand the arguments; raise UsageError for what is no number of a task."""
-    for word in words:
-        if word == "-":
-            yield from map(_number, _stdin_words())
-        else:
-            yield _number(word)
-
-
-def _stdin_words() -> list[str]:
-    if sys.stdin is None:
-        raise UsageError("-: there is no standard input")
-    raw = sys.stdin.buffer.read(_STDIN_MAX + 1)
-    if len(raw) > _STDIN_MAX:
-        raise UsageError("-: more than 1 MiB of numbers")
-    return [word.decode("utf-8", "surrogateescape") for word in raw.split()]
-
-
-def _number(word: str) -> int:
-    number = parse_pid(word)
-    if number is None:
-        hint = f"a PID is a number from 1 to {MAX_NUMBER}; - reads them from standard input"
-        raise UsageError(
-            f"not a PID: '{printable(word)}'", _ZERO if word.strip("0") == "" else hint
-        )
-    return number
 
 
 def _explained(view: View, result: LookUp) -> list[Explained]:
@@ -194,14 +191,16 @@ def _print_evidence(view: View, result: LookUp) -> None:
 def _print_json(world: Listed, view: View, result: LookUp, explained: bool) -> None:
     homes = view.homes(result.processes)
     found = [answer_json(it, view.reading.boot_time, homes.own) for it in result.answers]
-    known = world.proc.sees_cgroups_whole() and not view.unsure(result.processes, homes)
+    unsure = view.homeless or view.unsure(result.processes, homes)
     complete = view.is_complete(result.processes)
-    more = {}
+    more: dict[str, Any] = {"containers_known": world.proc.sees_cgroups_whole() and not unsure}
+    if result.namesakes:
+        more["elsewhere"] = [namesake_json(it, homes.own) for it in result.namesakes]
     if explained:
         from pidscope.render.evidence import evidence_json
 
         more["explained"] = evidence_json(_explained(view, result))
-    world.print_document(view, "lookups", found, complete, containers_known=known, **more)
+    world.print_document(view, "lookups", found, complete, **more)
 
 
 def _print_table(
@@ -212,7 +211,7 @@ def _print_table(
         columns,
         view.reading.boot_time,
         headings=not args.noheadings,
-        width=WIDTH if args.output is None else None,
+        width=width_of(args),
     )
     print_text(text, view.notes)
     _warn_elsewhere(world, result.namesakes)
@@ -240,7 +239,8 @@ def _warn_faults(faults: Mapping[Fault, Sequence[int]]) -> int:
     for fault, numbers in faults.items():
         if fault.text:
             warn(fault.text.format(_enumerated(numbers)))
-    for hint in dict.fromkeys(line for fault in faults for line in fault.hint.splitlines()):
+    hints = (line for fault in faults for line in own_hint(fault.hint).splitlines())
+    for hint in dict.fromkeys(hints):
         warn(hint)
     return max((fault.exit_code for fault in faults), default=0)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pidscope.query.place import ROOT
 from pidscope.query.process import Process
+from pidscope.sources.privilege import own_hint
 from pidscope.terminal import warn
 
 
@@ -22,4 +23,4 @@ def warn_unread(processes: Iterable[Process]) -> None:
     unread = sum(process.ns is None for process in processes)
     what = f"the namespaces of {unread} of these (?)" if unread else "? and what is missing"
     warn(f"{what} may not be read by this user")
-    warn(ROOT)
+    warn(own_hint(ROOT))

@@ -11,10 +11,18 @@ from pidscope.query.place import ROOT
 from pidscope.query.process import Namespace, Process, namespaces
 from pidscope.render import tables
 from pidscope.render.json import namespace_json
-from pidscope.render.text import WIDTH
 from pidscope.snapshot import Mount, is_ending
-from pidscope.sources.listing import Kept, Listed, add_options, listed, read
+from pidscope.sources.listing import (
+    Kept,
+    Listed,
+    add_options,
+    expect_one_form,
+    listed,
+    read,
+    width_of,
+)
 from pidscope.sources.options import SEE_SCENARIOS, add_command
+from pidscope.sources.privilege import own_hint
 from pidscope.terminal import warn
 
 _EXAMPLES = f"""\
@@ -70,6 +78,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 @gc_paused()
 def run(args: argparse.Namespace) -> int:
     """Print the namespaces; raise UsageError for a column, HostError for no /proc to read."""
+    expect_one_form(args)
     columns = list(tables.NS_DEFAULT)
     if args.output is not None:
         known = [*tables.NS_COLUMNS, "COMM"]
@@ -84,12 +93,11 @@ def run(args: argparse.Namespace) -> int:
     homes = view.homes(everyone)
     tree = namespaces(view.reading.snapshot, last_pids, homes.own, homes.shared)
     tree = [it._replace(dying=_is_dying(world, it)) for it in tree]
-    complete, whole = view.is_complete(everyone), world.proc.sees_cgroups_whole()
-    unsure = view.unsure(everyone, homes)
+    whole, unsure = world.proc.sees_cgroups_whole(), view.unsure(everyone, homes)
     if args.json:
-        found = list(map(namespace_json, tree))
-        more = {"containers_known": whole and not unsure, "kept_known": view.kept_known}
-        world.print_document(view, "namespaces", found, complete, **more)
+        found, sure = list(map(namespace_json, tree)), not unsure and not view.homeless
+        more = {"containers_known": whole and sure, "kept_known": view.kept_known}
+        world.print_document(view, "namespaces", found, view.is_complete(everyone), **more)
         return 0
     if args.output is None and any(entry.container or entry.shared for entry in tree):
         columns = [*columns, "CONTAINER"]
@@ -98,14 +106,15 @@ def run(args: argparse.Namespace) -> int:
         {process.tid: process.comm for process in everyone},
         columns,
         headings=not args.noheadings,
-        width=WIDTH if args.output is None else None,
+        width=width_of(args),
         containers_known=whole,
+        homeless=view.homeless,
         unsure=unsure,
     )
     print_text(text, view.notes)
     if not view.kept_known:
         warn("not all descriptors were looked at for namespaces without processes (--kept)")
-    if not complete:
+    if not view.may_all_be_read(everyone):
         _warn_missing(everyone)
     return 0
 
@@ -121,7 +130,7 @@ def _warn_missing(everyone: Iterable[Process]) -> None:
         warn(f"missing: the namespaces of {unread} tasks, which this user may not read")
     else:
         warn("this user may not see all processes")
-    warn(ROOT)
+    warn(own_hint(ROOT))
 
 
 def _last_pids(world: Listed, mount: Mount) -> dict[int, int]:

@@ -10,8 +10,14 @@ from pidscope.gc_pause import gc_paused
 from pidscope.query.process import Process, with_owners
 from pidscope.render import tables
 from pidscope.render.json import process_json
-from pidscope.render.text import WIDTH
-from pidscope.sources.listing import Listed, add_options, listed, read
+from pidscope.sources.listing import (
+    Listed,
+    add_options,
+    expect_one_form,
+    listed,
+    read,
+    width_of,
+)
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.sources.where import add_in
 
@@ -72,6 +78,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 @gc_paused()
 def run(args: argparse.Namespace) -> int:
     """Print the processes; raise UsageError, HostError, or NotFound for no such WHERE."""
+    expect_one_form(args)
     default = tables.PS_ZOMBIES if args.zombies else tables.PS_DEFAULT
     default = tables.PS_THREADS if args.threads else default
     columns = list(default)
@@ -90,13 +97,13 @@ def run(args: argparse.Namespace) -> int:
     everyone = view.processes()
     inum = None if args.where is None else view.place.ns
     chosen = [process for process in everyone if _is_chosen(process, inum, args)]
-    complete, whole = view.is_complete(everyone), world.proc.sees_cgroups_whole()
+    whole = world.proc.sees_cgroups_whole()
     homes = view.homes(everyone) if args.json or "NSCONTAINER" in columns else None
     if homes is not None:
         chosen = with_owners(chosen, homes.own)
     if args.json and homes is not None:
-        found = list(map(process_json, chosen))
-        known = whole and not view.unsure(everyone, homes)
+        found, complete = list(map(process_json, chosen)), view.is_complete(everyone)
+        known = whole and not view.homeless and not view.unsure(everyone, homes)
         world.print_document(view, "processes", found, complete, containers_known=known)
         return 0
     comms = {process.tid: process.comm for process in everyone}
@@ -105,12 +112,13 @@ def run(args: argparse.Namespace) -> int:
         columns,
         comms,
         headings=not args.noheadings,
-        width=WIDTH if args.output is None else None,
+        width=width_of(args),
         containers_known=whole,
+        homeless=view.homeless,
         tracers=_tracers(world, chosen, comms) if "REAPER" in columns else {},
     )
     print_text(text, view.notes)
-    if not complete:
+    if not view.may_all_be_read(everyone):
         warn_unread(everyone)
     return 0
 

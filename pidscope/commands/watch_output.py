@@ -22,9 +22,8 @@ from pidscope.render.events import (
 )
 from pidscope.render.fork_counts import counts_json, counts_table
 from pidscope.render.json import event_json
-from pidscope.render.text import WIDTH
 from pidscope.session.session import Session
-from pidscope.terminal import warn
+from pidscope.terminal import table_width, warn
 from pidscope.wire.hooks import FAILURES_TOLD_BY
 
 if TYPE_CHECKING:
@@ -174,7 +173,7 @@ class Counted(Output):
     def end(self, session: Session) -> None:
         """Print the table."""
         cells, columns = counts_table(self._document(session)["rows"], self._counts.by)
-        cells = tables.fitted(cells, columns, self._headings, WIDTH)
+        cells = tables.fitted(cells, columns, self._headings, table_width())
         if cells:
             print(tables.aligned(cells, columns))
         if self._counts.others.sum:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Callable
 
+from pidscope.errors import ProcError
 from pidscope.host.proc_files import (
     DENIED,
     expect,
@@ -16,6 +17,7 @@ from pidscope.host.proc_files import (
     read_inum,
     read_status,
 )
+from pidscope.snapshot import Status
 
 _NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h, since 4.9
 _MOST_LEVELS = 33  # MAX_PID_NS_LEVEL and the initial one
@@ -56,19 +58,27 @@ def _lineage(root: str, number: int) -> Iterator[tuple[int, int]]:
     directory = open_directory(path)
     while directory is not None:
         try:
-            status = read_status(path, directory)
+            status = _status(path, directory)
             if status is None:
                 return
             yield len(status.ns_pid), directory
             outer = f"{root}/{status.ppid}"
             parent = open_directory(outer) if status.ppid else None
-            again = read_status(path, directory)
+            again = _status(path, directory)
         finally:
             os.close(directory)
         if parent is not None and (again is None or again.ppid != status.ppid):
             os.close(parent)
             return
         path, directory = outer, parent
+
+
+def _status(path: str, directory: int) -> Status | None:
+    """Return a status; None: also of a file without the kernel's form, which shows no parent."""
+    try:
+        return read_status(path, directory)
+    except ProcError:
+        return None
 
 
 def children_ns_parents(root: str, number: int) -> dict[int, int]:

@@ -6,10 +6,13 @@ does not have the kernel's form raises `ProcError`. Every file costs one open, o
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Iterable
+from typing import Callable
 
-from pidscope.errors import HostError
+from pidscope.errors import HostError, ProcError
+from pidscope.host.hiding import is_hiding, read_proc_mount
 from pidscope.host.ns_chain import ns_chain
 from pidscope.host.proc_files import (
     DENIED,
@@ -22,6 +25,8 @@ from pidscope.host.proc_files import (
     read_status,
 )
 from pidscope.host.proc_parse import (
+    NO_NS_HINT,
+    NO_NS_LINES,
     parse_boot_time,
     parse_boottime_offset,
     parse_forks,
@@ -37,6 +42,7 @@ from pidscope.snapshot import (
     Snapshot,
     Status,
     TaskReading,
+    Unread,
     Zombie,
     take_snapshot,
 )
@@ -88,13 +94,19 @@ class ProcFs:
         return None if data is None else parse_zombie(data)
 
     def read_cgroup(self, number: int) -> bytes | None:
-        """Return the content of a task's ``cgroup``; None: vanished."""
+        """Return the content of a task's ``cgroup``; None: vanished; raise ProcError.
+
+        ``proc_cgroup_show()`` gives ENAMETOOLONG for a path that is longer than PATH_MAX.
+        """
         return read_file(f"{self._root}/{number}/cgroup", until=_UNIFIED)
 
     def cgroups_of(self, numbers: Iterable[int]) -> dict[int, bytes]:
-        """Return the content of each task's ``cgroup``, by its number, less those that vanished."""
-        found = ((number, self.read_cgroup(number)) for number in numbers)
-        return {number: data for number, data in found if data is not None}
+        """Return the content of each task's ``cgroup``, by its number, less what cannot be read."""
+        found = {}
+        for number in numbers:
+            with contextlib.suppress(ProcError):
+                found[number] = self.read_cgroup(number)
+        return {number: data for number, data in found.items() if data is not None}
 
     def start_ticks(self, number: int) -> int | None:
         """Return field 22 of stat, as `pidscope.host.ticks` has it; None: vanished."""
@@ -157,7 +169,7 @@ class ProcFs:
         return self._read_task(number, None, start=True)
 
     def _read_task(
-        self, number: int, shown: int | None, start: bool, cgroups: dict[int, bytes] | None = None
+        self, number: int, shown: int | None, start: bool, cgroups: _Cgroups | None = None
     ) -> TaskReading | None:
         """Read one task as `read` does, except files that add nothing.
 
@@ -176,9 +188,7 @@ class ProcFs:
             only = shown if len(status.ns_pid) == 1 else None
             ns = read_inum("ns/pid", directory) if only is None else only
             if cgroups is not None and status.ns_pid == status.ns_tgid:
-                data = read_file("cgroup", until=_UNIFIED, directory=directory)
-                if data is not None:
-                    cgroups[number] = data
+                cgroups.read(number, directory)
             if not start and ns is not None:
                 return TaskReading(number, status, None, ns)
             # Last: a start without a namespace then means "may not be read", not "vanished".
@@ -193,15 +203,21 @@ class ProcFs:
     def snapshot(
         self, threads: bool = True, starts: bool = True, cgroups: bool = False
     ) -> Snapshot:
-        """Read every task as `take_snapshot` does; raise ProcError, HostError if none is listed."""
+        """Read every task as `take_snapshot` does; raise HostError if none is listed."""
         shown = self._shown_ns()
-        paths: dict[int, bytes] | None = {} if cgroups else None
+        paths = _Cgroups() if cgroups else None
         snapshot = take_snapshot(
-            self, threads, lambda number: self._read_task(number, shown, starts, paths)
+            self,
+            threads,
+            lambda number: self._read_task(number, shown, starts, paths),
+            read_proc_mount(self._root).covered,
         )
         parents = {} if shown is None else {shown: 0}
         return snapshot._replace(
-            ns_parents={**parents, **snapshot.ns_parents}, starts=starts, cgroups=paths
+            ns_parents={**parents, **snapshot.ns_parents},
+            starts=starts,
+            cgroups=None if paths is None else paths.found,
+            unread=snapshot.unread if paths is None else (*snapshot.unread, *paths.unread),
         )
 
     def sees_cgroups_whole(self) -> bool:
@@ -224,27 +240,50 @@ class ProcFs:
         return root if os.access(f"{root}/.", os.X_OK) else ""
 
     def sees_all(self) -> bool:
-        """Return whether hidepid hides no process: if it applies to this user, it hides init."""
-        return self.read_status(1) is not None
+        """Return whether no process is hidden: hidepid hides init, if it applies to this user."""
+        with contextlib.suppress(ProcError):
+            if self.read_status(1) is None:
+                return False
+        # It is there, whatever is in it. To a root without CAP_SYS_PTRACE that shows nothing.
+        return os.geteuid() != 0 or not is_hiding(read_proc_mount(self._root), self._root)
+
+    def hides(self) -> str:
+        """Return why a process that is not shown may live all the same; empty: none is hidden."""
+        mount = read_proc_mount(self._root)
+        if mount.subset:
+            return f"{self._root} has the option subset={mount.subset}: it lacks files"
+        if is_hiding(mount, self._root):
+            option = f"{self._root} has the option hidepid={mount.hidepid}"
+            return f"{option}, and this process lacks CAP_SYS_PTRACE: it hides processes"
+        if mount.covered:
+            named = ", ".join(map(str, sorted(mount.covered)[:5]))
+            return f"something is mounted over process {named} in {self._root}: it hides processes"
+        return "" if self.sees_all() else f"{self._root} hides process 1, and perhaps others"
 
     def boot_id(self) -> str | None:
         """Return the UUID of this boot; None: there is none below this root."""
         data = read_file(f"{self._root}/sys/kernel/random/boot_id")
         return None if data is None else data.decode("ascii", "replace").strip()
 
-    def boot_time(self) -> int:
-        """Return ``btime`` of /proc/stat, the boot in seconds since the epoch; raise ProcError.
+    def boot_time(self) -> int | None:
+        """Return ``btime`` of /proc/stat, the boot in seconds since the epoch; None: not there.
 
         A time namespace shifts it, too (``timens_sub_boottime()``, fs/proc/stat.c), since 5.11.
+        The file is missing with subset=pid, may not be read on Android, and has no btime where
+        some versions of lxcfs are mounted over it.
         """
-        path = f"{self._root}/stat"
-        data = read_file(path, until=b"\nbtime ") or b""
-        return parse_boot_time(data, path)
+        return self._of_stat(b"\nbtime ", parse_boot_time)
 
-    def forks(self) -> int:
-        """Return ``processes`` of /proc/stat, the tasks born since boot; raise ProcError."""
+    def forks(self) -> int | None:
+        """Return ``processes`` of /proc/stat, the tasks born since boot; None: not there."""
+        return self._of_stat(b"\nprocesses ", parse_forks)
+
+    def _of_stat(self, key: bytes, parse: Callable[[bytes, str], int]) -> int | None:
         path = f"{self._root}/stat"
-        return parse_forks(read_file(path, until=b"\nprocesses ") or b"", path)
+        with contextlib.suppress(ProcError):
+            data = read_file(path, until=key)
+            return None if data is None else parse(data, path)
+        return None
 
     def last_pid(self) -> int | None:
         """Return the last number given out in the reader's own PID namespace.
@@ -266,6 +305,10 @@ class ProcFs:
             status = self.read_status(number)
         except (OSError, ValueError) as error:
             raise self._foreign() from error
+        except ProcError as error:
+            if error.reason == NO_NS_LINES:
+                raise HostError(f"{error.path} has {NO_NS_LINES}", NO_NS_HINT) from error
+            raise
         if status is None:
             raise self._foreign()
         own = self.pid_ns(number)
@@ -285,8 +328,10 @@ class ProcFs:
         """
         ns = self.pid_ns(1)
         path = f"{self._root}/2/stat"
-        stat = read_file(path) if ns is None else None
-        return PROC_PID_INIT_INO if stat is not None and parse_is_kthread(stat, path) else ns
+        with contextlib.suppress(ProcError):
+            stat = read_file(path) if ns is None else None
+            return PROC_PID_INIT_INO if stat is not None and parse_is_kthread(stat, path) else ns
+        return ns
 
     def number_of(self, pid: int) -> int:
         """Return the number in the mount's namespace of the process that is ``pid`` to the reader.
@@ -332,7 +377,7 @@ class ProcFs:
         return parse_boottime_offset(read_file(path) or b"", path)
 
     def _foreign(self) -> HostError:
-        if not os.access(f"{self._root}/stat", os.F_OK):
+        if not any(os.path.lexists(f"{self._root}/{name}") for name in ("self", "stat")):
             return HostError(
                 f"{self._root} is not a mounted proc file system",
                 hint="mount one (mount -t proc proc DIR) and name it with --proc DIR",
@@ -342,6 +387,24 @@ class ProcFs:
             hint="mount your own (unshare -m, then mount -t proc proc /proc), "
             "or run where that one is home (nsenter -t PID -p -m)",
         )
+
+
+class _Cgroups:
+    """The content of ``cgroup`` of each process that is read, and what cannot be read."""
+
+    def __init__(self) -> None:
+        self.found: dict[int, bytes] = {}
+        self.unread: list[Unread] = []
+
+    def read(self, number: int, directory: int) -> None:
+        """Read that of a process, below the descriptor of its directory."""
+        try:
+            data = read_file("cgroup", until=_UNIFIED, directory=directory)
+        except ProcError as error:
+            self.unread.append(Unread(number, "cgroup", error.reason))
+            return
+        if data is not None:
+            self.found[number] = data
 
 
 def _numeric(names: list[str]) -> list[int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from io import FileIO
 
 from pidscope.errors import ProcError
 from pidscope.host.proc_parse import parse_status
@@ -14,6 +15,9 @@ from pidscope.snapshot import Status
 
 GONE = frozenset({errno.ENOENT, errno.ESRCH})
 DENIED = frozenset({errno.EACCES, errno.EPERM})  # EPERM: hidepid=1 (proc_pid_permission())
+_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})  # of this process, not of the file
+_MAX_STATUS = 1 << 20  # bytes: NGROUPS_MAX groups of 11 each are 720,896
+_MAX_FILE = 64 << 20  # of other files: a mountinfo has a line a mount
 _LAST_LINE = b"\nNSsid:\t"  # of a status, of those that are parsed
 
 
@@ -24,12 +28,22 @@ def expect(error: OSError, errnos: frozenset[int]) -> None:
 
 
 def open_file(path: str, flags: int, directory: int | None = None) -> int | None:
-    """Return a descriptor; None: vanished, or this user may not open it."""
+    """Return a descriptor; None: vanished, or this user may not open it.
+
+    It never waits: a FIFO mounted over a file would have open() wait for a writer.
+    """
     try:
-        return os.open(path, flags, dir_fd=directory)
+        return os.open(path, flags | os.O_NONBLOCK, dir_fd=directory)
     except OSError as error:
-        expect(error, GONE | DENIED)
-        return None
+        if error.errno in GONE | DENIED:
+            return None
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: OSError) -> OSError | ProcError:
+    """Return the error as the file's, unless it is this process's own."""
+    own = error.errno in _OWN
+    return error if own else ProcError(path, 1, "", f"cannot be read ({error.strerror})")
 
 
 def open_directory(path: str) -> int | None:
@@ -40,7 +54,8 @@ def open_directory(path: str) -> int | None:
 def read_file(path: str, until: bytes = b"", directory: int | None = None) -> bytes | None:
     """Return the file up to the line that begins with ``until``, or what one read gives.
 
-    A status file is longer than a page only where Groups is, so one read is the rule.
+    A status file is longer than a page only where Groups is, so one read is the rule. Raises
+    ProcError for what is mounted over it: a file that does not end, or does not answer.
     """
     fd = open_file(path, os.O_RDONLY | os.O_CLOEXEC, directory)
     if fd is None:
@@ -52,22 +67,46 @@ def read_file(path: str, until: bytes = b"", directory: int | None = None) -> by
             if not more:
                 break
             data += more
+            if len(data) > _MAX_STATUS:
+                raise ProcError(path, 1, "", f"longer than {_MAX_STATUS} bytes")
         return data
     except OSError as error:
-        expect(error, GONE | DENIED)
-        return None
+        if error.errno in GONE | DENIED:
+            return None
+        raise _unreadable(path, error) from error
     finally:
         os.close(fd)
 
 
 def read_whole(path: str | bytes) -> bytes | None:
-    """Return a file of any length; None: it is not there, or may not be read."""
+    """Return a file whole; None: it is not there, or may not be read.
+
+    Raises ProcError for one that does not end.
+    """
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        with open(path, "rb", buffering=0, opener=_opener) as file:
+            data = _read_to_end(file)
     except OSError as error:
         expect(error, GONE | DENIED | {errno.ENODEV})  # ENODEV: its cgroup has been removed
         return None
+    if len(data) > _MAX_FILE:
+        raise ProcError(os.fsdecode(path), 1, "", f"longer than {_MAX_FILE} bytes")
+    return data
+
+
+def _read_to_end(file: FileIO) -> bytes:
+    """Read in pieces: a sysctl allocates as much as is asked for (``proc_sys_call_handler()``)."""
+    data = b""
+    while len(data) <= _MAX_FILE:
+        piece = file.read(max(65536, len(data)))
+        if not piece:  # None: it would wait
+            break
+        data += piece
+    return data
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def read_status(task: str, directory: int | None = None) -> Status | None:
@@ -90,8 +129,9 @@ def read_inum(path: str, directory: int | None = None) -> int | None:
     try:
         link = os.readlink(path, dir_fd=directory)
     except OSError as error:
-        expect(error, GONE | DENIED)
-        return None
+        if error.errno in GONE | DENIED:
+            return None
+        raise _unreadable(path, error) from error
     if not link:  # 5.10 gives this where 6.18 gives EACCES
         return None
     inum = link[5:-1]

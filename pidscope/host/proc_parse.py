@@ -15,7 +15,11 @@ _PID_DIGITS = 10  # of a 32-bit number
 _LONG_DIGITS = 20  # of a 64-bit one: btime, total_forks, start_boottime
 _PF_EXITING, _PF_KTHREAD = 0x00000004, 0x00200000  # include/linux/sched.h
 _NS_KEYS = (b"pid", b"pgid", b"sid")  # after NStgid
-_NO_NS = "no NS lines: a kernel before 4.1 or without CONFIG_PID_NS"
+NO_NS_LINES = "no NS lines (NStgid, NSpid, NSpgid, NSsid)"
+NO_NS_HINT = """\
+Linux prints a process's numbers since 4.1, with CONFIG_PID_NS. gVisor (runsc) and WSL 1, which \
+stand in for Linux, do not print them, so that no number can be translated from inside
+run pidscope on the host of the sandbox, or under WSL 2"""
 
 # The two pieces of a status that hold PID lines, as every kernel since 4.1 orders them.
 _NUMBER = rb"([0-9]{1,%d})\n" % _PID_DIGITS
@@ -73,10 +77,10 @@ def _any_status(data: bytes, path: str) -> Status:
         tgid=lines.number(b"\nTgid:\t"),
         pid=lines.number(b"\nPid:\t"),
         ppid=lines.number(b"\nPPid:\t"),
-        ns_tgid=lines.numbers(b"\nNStgid:\t", _NO_NS),
-        ns_pid=lines.numbers(b"\nNSpid:\t", _NO_NS),
-        ns_pgid=lines.numbers(b"\nNSpgid:\t", _NO_NS),
-        ns_sid=lines.numbers(b"\nNSsid:\t", _NO_NS),
+        ns_tgid=lines.numbers(b"\nNStgid:\t", NO_NS_LINES),
+        ns_pid=lines.numbers(b"\nNSpid:\t", NO_NS_LINES),
+        ns_pgid=lines.numbers(b"\nNSpgid:\t", NO_NS_LINES),
+        ns_sid=lines.numbers(b"\nNSsid:\t", NO_NS_LINES),
     )
     # One loop per line from the mount's level to the level of the task's struct pid: all agree.
     if len({len(numbers) for numbers in status[-4:]}) != 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from pidscope.errors import HostError
 from pidscope.host.proc import ProcFs
 from pidscope.host.time_namespace import Offsets, offsets_of_reader
 from pidscope.snapshot import ProcReading
@@ -15,22 +16,35 @@ def read_host(
 ) -> ProcReading:
     """Read a mount and every task in it, as `ProcFs.snapshot` does.
 
+    What START needs is read only for starts, and its absence costs them alone.
+
     Raises:
         HostError: that is no /proc, or not one in which this process has a number. ProcError.
     """
-    mount, offsets = procfs.mount(), offsets_of_reader(procfs)
+    mount = procfs.mount()
+    offsets = _offsets(procfs) if starts else None
     return ProcReading(
         mount,
         procfs.snapshot(threads, starts, cgroups),
         procfs.sees_all(),
-        _boot_time(procfs, offsets),
+        None if offsets is None else _boot_time(procfs, offsets),
         os.sysconf("SC_CLK_TCK"),
-        offsets.start_ns,
+        None if offsets is None else offsets.start_ns,
     )
 
 
-def _boot_time(procfs: ProcFs, offsets: Offsets) -> int:
+def _offsets(procfs: ProcFs) -> Offsets | None:
+    """Return the offsets of this process's time namespace; None: they cannot be known."""
+    try:
+        return offsets_of_reader(procfs)
+    except HostError:
+        return None
+
+
+def _boot_time(procfs: ProcFs, offsets: Offsets) -> int | None:
     """Return the boot in seconds since the epoch: btime or, in a time namespace, by the clocks.
+
+    None: there is no btime.
 
     btime is shifted there by some kernels and not by others: observed on 6.1 and 5.10.
     """

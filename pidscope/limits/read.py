@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from pidscope.errors import ProcError
 from pidscope.host.cgroup import Directory, parse_amount, parse_pids_hierarchy, places
 from pidscope.host.proc import ProcFs
 from pidscope.host.proc_files import DENIED, GONE, expect, inum_of, read_whole
@@ -196,8 +197,12 @@ def is_exempt(procfs: ProcFs, user: User) -> bool | None:
 
 def _cgroups(procfs: ProcFs, number: int) -> tuple[list[TasksLimit], bool]:
     """Return the cgroups upwards that have a limit to be set, and whether no other is above."""
-    data = procfs.read_cgroup(number)
-    place = None if data is None else parse_pids_hierarchy(data, f"{procfs.root}/{number}/cgroup")
+    try:
+        data = procfs.read_cgroup(number)
+        path = f"{procfs.root}/{number}/cgroup"
+        place = None if data is None else parse_pids_hierarchy(data, path)
+    except ProcError:
+        return [], False
     if place is None:
         return [], data is not None  # a kernel without the controller
     for found in places(place.path, read_mounts(procfs, place.version)):

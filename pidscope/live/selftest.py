@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from pidscope.events import Event, PidAttached, TaskFreed
 from pidscope.session.stream import Stream
 from pidscope.wire.hooks import Hook
 
@@ -31,11 +32,31 @@ _SYS_CLONE3 = 435
 _NR_SET_TID = 32  # MAX_PID_NS_LEVEL: so many may be asked for, and no namespace is below as many
 
 
-def silent_hooks(stream: Stream, hooks: Iterable[Hook]) -> list[Hook]:
+class OwnTasks:
+    """The tasks that a process and its descendants made, less those that were freed."""
+
+    def __init__(self, number: int) -> None:
+        self._makers = {number}
+        self.unfreed: set[int] = set()
+
+    def look(self, event: Event) -> None:
+        """Take note of a birth, or of an end."""
+        if isinstance(event, PidAttached) and event.birth is not None:
+            if event.by in self._makers:
+                self._makers.add(event.tid)
+                self.unfreed.add(event.tid)
+        elif isinstance(event, TaskFreed):
+            self.unfreed.discard(event.tid)
+
+
+def silent_hooks(stream: Stream, hooks: Iterable[Hook], own: int = 0) -> list[Hook]:
     """Return the hooks that reported nothing while they were exercised.
 
-    Return none if records were lost meanwhile: a missing one may be among them.
+    Return none if records were lost meanwhile: a missing one may be among them. ``own`` is this
+    process in the initial namespace: what its children did reaches no output, though they may be
+    freed later than they are reaped.
     """
+    tasks = OwnTasks(own)
     stream.skip()
     wanted = {hook.name for hook in hooks} - _UNTESTED
     if not _exercise_namespaces():
@@ -46,7 +67,8 @@ def silent_hooks(stream: Stream, hooks: Iterable[Hook]) -> list[Hook]:
     lost, deadline = stream.lost, time.monotonic() + _LONGEST_S
     reported: set[str] = set()
     while True:
-        reported.update(stream.skip())
+        reported.update(stream.skip(tasks.look))
+        stream.own = tasks.unfreed
         if reported >= wanted or stream.lost != lost:
             return []
         if time.monotonic() > deadline:

@@ -166,5 +166,5 @@ def _open(program: Program, procfs: ProcFs, listener: Listener | None) -> tuple[
 def expect_hooks_tell(program: Program, stream: Stream) -> None:
     """The self-test: name the hooks that stay silent; raise Refused if one of them makes state."""
     attached = [hook for hook in program.hooks if hook not in program.missing]
-    for hook in silent_hooks(stream, attached):
+    for hook in silent_hooks(stream, attached, stream.reader):
         program.miss(hook, "attached, but told nothing when it was tried")

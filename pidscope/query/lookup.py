@@ -210,6 +210,7 @@ def look_up(view: View, numbers: Sequence[int], quiet: bool, elsewhere: bool) ->
     """
     ns, record, processes = view.place.ns, view.record, view.processes()
     known, hidden = NumberIndex(processes, ns), view.may_hide(processes, ns)
+    hint = ROOT if hidden and not view.may_all_be_read(processes) else ""
     answers = []
     faults: dict[Fault, list[int]] = {}
     for number in numbers:
@@ -218,6 +219,7 @@ def look_up(view: View, numbers: Sequence[int], quiet: bool, elsewhere: bool) ->
         answers.append(answer)
         fault = _fault(answer, hidden, record, quiet)
         if fault is not None:
+            fault = fault._replace(hint=hint) if fault.hint is ROOT else fault
             faults.setdefault(fault, []).append(number)
     namesakes = _namesakes(processes, frozenset(numbers), ns) if elsewhere else []
     found = [it.taken.task for it in answers if it.taken.task is not None]

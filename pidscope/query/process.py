@@ -39,10 +39,11 @@ class Process(NamedTuple):
 
     pid: int
     tid: int
-    id: str  # PID@START: start in clock ticks since boot; PID@FIRST-LAST: in one of these
+    # PID@START: start in clock ticks since boot; PID@FIRST-LAST: in one of these. None: not known.
+    id: str | None
     comm: str
     state: str  # one letter
-    start_time: str  # RFC 3339, whole seconds: the kernel's btime has no more
+    start_time: str | None  # RFC 3339, whole seconds: the kernel's btime has no more
     ns: int | None
     joined: bool | None  # came from outside, or its parent there did: no descendant of the init
     container: Container | None
@@ -86,17 +87,17 @@ class Namespace(NamedTuple):
 def processes(
     snapshot: Snapshot,
     *,
-    boot_time: int,
+    boot_time: int | None,
     ticks_per_second: int,
-    start_offset_ns: int = 0,
+    start_offset_ns: int | None = 0,
     containers: Mapping[int, Chain] | None = None,
 ) -> list[Process]:
     """Return the tasks of ``snapshot`` by thread group and tid, less those that were leaving.
 
     ``boot_time`` is in seconds since the epoch, ``ticks_per_second`` is USER_HZ, and
-    ``start_offset_ns`` the boottime offset of the time namespace from which it was read. ``id``
-    and ``start_time`` are empty if the snapshot has no starts. ``containers`` are those
-    around each process, by its number; None: they were not read.
+    ``start_offset_ns`` the boottime offset of the time namespace from which it was read; None: not
+    known. ``id`` and ``start_time`` are empty if the snapshot has no starts. ``containers`` are
+    those around each process, by its number; None: they were not read.
     """
     tasks = sorted(_whole(snapshot), key=_outer_numbers)
     chains = _Chains(snapshot.ns_parents)
@@ -121,7 +122,7 @@ def processes(
 def _process(
     task: TaskReading,
     levels: list[Level],
-    start: tuple[str, str],
+    start: tuple[str | None, str | None],
     container: Container | None,
     ended: bool | None,
 ) -> Process:
@@ -179,15 +180,19 @@ def _with_children(found: Sequence[Process], joined: set[int]) -> list[Process]:
 
 
 def _id_and_start(
-    task: TaskReading, boot_time: int, ns_per_tick: int, offset_ns: int
-) -> tuple[str, str]:
+    task: TaskReading, boot_time: int | None, ns_per_tick: int, offset_ns: int | None
+) -> tuple[str | None, str | None]:
+    if offset_ns is None:
+        return None, None
     first, last = ticks_since_boot(task.start_ticks or 0, ns_per_tick, offset_ns)
     id_ = f"{task.status.ns_pid[0]}@{first}" + (f"-{last}" if last > first else "")
     return id_, rfc3339(boot_time, first * ns_per_tick)
 
 
-def rfc3339(boot_time: int, since_boot_ns: int) -> str:
-    """Return a time in whole seconds, as ``boot_time`` is, in seconds since the epoch."""
+def rfc3339(boot_time: int | None, since_boot_ns: int) -> str | None:
+    """Return a time in whole seconds, as ``boot_time`` is, in seconds since the epoch, or None."""
+    if boot_time is None:
+        return None
     time = datetime.fromtimestamp(boot_time + since_boot_ns // 1_000_000_000, timezone.utc)
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 

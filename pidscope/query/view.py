@@ -40,13 +40,33 @@ class View(NamedTuple):
             containers=self.containers,
         )
 
-    def is_complete(self, found: Iterable[Process]) -> bool:
-        """Whether no process is hidden, and nothing of those that were found is unknown."""
+    @property
+    def lacks_tasks(self) -> bool:
+        """Whether a task that is listed could not be read, whoever reads."""
+        return any(it.what == "task" for it in self.reading.snapshot.unread)
+
+    @property
+    def nobody_is_missing(self) -> bool:
+        """Whether every task of the mount was read."""
+        return self.reading.sees_all and not self.lacks_tasks
+
+    @property
+    def homeless(self) -> frozenset[int]:
+        """The processes whose container is not known, as their cgroup cannot be read."""
+        unread = self.reading.snapshot.unread
+        return frozenset(it.number for it in unread if it.what == "cgroup")
+
+    def may_all_be_read(self, found: Iterable[Process]) -> bool:
+        """Whether this user may see all processes, and where those that were found live."""
         return self.reading.sees_all and is_complete(found)
+
+    def is_complete(self, found: Iterable[Process]) -> bool:
+        """Whether no process is missing, and nothing of those that were found is unknown."""
+        return self.may_all_be_read(found) and not self.lacks_tasks
 
     def may_hide(self, found: Iterable[Process], ns: int | None) -> bool:
         """Whether a task may have a number in a namespace that this user cannot read."""
-        if not self.reading.sees_all:
+        if not self.nobody_is_missing:
             return True
         inner = ns != self.reading.mount.ns
         return inner and any(level.ns is None for task in found for level in task.levels)

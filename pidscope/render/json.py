@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from pidscope.escape import escape
+from pidscope.escape import escape, printable
 from pidscope.query.process import rfc3339, with_owners
 
 if TYPE_CHECKING:
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pidscope.events import Event
     from pidscope.query.ended import Life
     from pidscope.query.explain import Explained
-    from pidscope.query.lookup import Answer, Held
+    from pidscope.query.lookup import Answer, Held, Namesake
     from pidscope.query.process import Namespace, Process
-    from pidscope.snapshot import Mount
+    from pidscope.snapshot import Mount, Unread
 
 SCHEMA = 1
 _MAX_SAFE = 2**53  # beyond it a JSON reader may round an integer
@@ -55,8 +55,15 @@ def envelope(
     boot_id: str | None,
     complete: bool,
     mount: Mount,
+    notes: Iterable[str] = (),
+    unread: Iterable[Unread] = (),
 ) -> dict[str, Any]:
-    """Return the document whose list ``name`` holds ``items``; ``mode`` None: no kernel asked."""
+    """Return the document whose list ``name`` holds ``items``; ``mode`` None: no kernel asked.
+
+    ``notes`` is what stands on standard error beside a table, ``unread`` what could not be read.
+    """
+    lost = [{"pid": it.number, "what": it.what, "reason": printable(it.reason)} for it in unread]
+    beside = {"notes": [printable(note) for note in notes], "unread": lost}
     return {
         "schema": SCHEMA,
         "source": source,
@@ -65,6 +72,7 @@ def envelope(
         "boot_id": boot_id,
         "complete": complete,
         "outermost": {"ns": mount.ns, "initial": mount.initial},
+        **{key: value for key, value in beside.items() if value},
         name: list(items),
     }
 
@@ -87,7 +95,9 @@ def _contained(value: Any) -> dict[str, Any]:
     return {**value._asdict(), "container": None if container is None else container._asdict()}
 
 
-def answer_json(answer: Answer, boot_time: int, owners: Mapping[int, Container]) -> dict[str, Any]:
+def answer_json(
+    answer: Answer, boot_time: int | None, owners: Mapping[int, Container]
+) -> dict[str, Any]:
     """Return one entry of ``lookups``; ``boot_time`` is in seconds since the epoch.
 
     ``owners``: the container that owns each PID namespace, by inum.
@@ -103,12 +113,18 @@ def answer_json(answer: Answer, boot_time: int, owners: Mapping[int, Container])
     }
 
 
+def namesake_json(namesake: Namesake, owners: Mapping[int, Container]) -> dict[str, Any]:
+    """Return a process that has a number in another namespace than the one that was asked."""
+    [process] = with_owners([namesake.process], owners)
+    return {"number": namesake.number, "ns": namesake.ns, "process": process_json(process)}
+
+
 def _held_json(held: Held) -> dict[str, Any]:
     levels = [level._asdict() for level in held.levels]
     return {"levels": levels, "group": list(held.group), "session": list(held.session)}
 
 
-def _lives_json(lives: Iterable[Life], boot_time: int, taken: bool) -> list[dict[str, Any]]:
+def _lives_json(lives: Iterable[Life], boot_time: int | None, taken: bool) -> list[dict[str, Any]]:
     return [
         {
             "pid": life.tgids[0],

@@ -49,7 +49,7 @@ DEFAULT = ("NUMBER", "TO", "NSPID", "NS", "COMM", "WHAT")
 def answer_table(
     answers: Iterable[Answer],
     columns: Sequence[str],
-    boot_time: int,
+    boot_time: int | None,
     *,
     headings: bool,
     width: int | None,
@@ -67,7 +67,7 @@ def _cell(line: Line, column: str) -> str:
     return _NOTHING if line.task is None else tables.PS_COLUMNS[column](line.task)
 
 
-def _lines(answer: Answer, boot_time: int) -> Iterator[Line]:
+def _lines(answer: Answer, boot_time: int | None) -> Iterator[Line]:
     task, held, number = answer.taken.task, answer.taken.held, answer.taken.number
     if task is not None:
         what = what_is(task, answer.level or task.levels[0])
@@ -109,7 +109,9 @@ def _thread_of(life: Life, ns: int | None) -> str:
     return f"thread of {life.tgids[level]}, "
 
 
-def _ended(life: Life, boot_time: int) -> str:
+def _ended(life: Life, boot_time: int | None) -> str:
     ending = f"signal {life.signal}" if life.signal else f"status {life.exit_code >> 8 & 0xFF}"
+    if boot_time is None:
+        return f"ended, {ending}"
     exited = datetime.fromtimestamp(boot_time + life.exited_ns / 1e9)
     return f"ended {exited:%H:%M:%S}, {ending}"

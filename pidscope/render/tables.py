@@ -12,7 +12,7 @@ from types import MappingProxyType
 from pidscope.containers.container import Container, display_name
 from pidscope.errors import UsageError
 from pidscope.query.process import Namespace, Process
-from pidscope.render.text import COMM_WIDTH, cut, cut_front, cut_middle, known
+from pidscope.render.text import COMM_WIDTH, cut, cut_front, cut_inside, cut_middle, known
 
 _MIN_COMM = 8
 _MIN_NSPID = 15
@@ -37,8 +37,8 @@ PS_COLUMNS: Mapping[str, Callable[[Process], str]] = {
     "PGID": lambda it: str(it.levels[0].pgid),
     "SID": lambda it: str(it.levels[0].sid),
     "STAT": lambda it: _state(it),
-    "START": lambda it: it.start_time,
-    "ID": lambda it: it.id,
+    "START": lambda it: known(it.start_time),
+    "ID": lambda it: known(it.id),
     "CONTAINER": lambda it: _called(it.container),
     "NSCONTAINER": lambda it: _callings(level.container for level in it.levels),
     "COMM": lambda it: it.comm,
@@ -70,7 +70,7 @@ NS_COLUMNS: Mapping[str, Callable[[Namespace], str]] = {
 }
 NS_DEFAULT = ("NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM")
 
-_NAMES = ("CONTAINER", "REAPER", "COMM", "WHAT")  # of any length, the first is shortened first
+_NAMES = ("REAPER", "COMM", "WHAT", "CONTAINER")  # of any length, the first is shortened first
 _LEFT = frozenset(
     {
         "NS",
@@ -113,16 +113,18 @@ def process_table(
     headings: bool,
     width: int | None,
     containers_known: bool = True,
+    homeless: Collection[int] = (),
     tracers: Mapping[int, str] = MappingProxyType({}),
 ) -> str:
     """Return one line a task; NSPID and names give way to ``width``, None: nothing is cut.
 
     ``comms`` names parents by number, and ``tracers``, by the zombie's, those that have to wait
-    first. ``containers_known``: a process that is shown in no container is in none.
+    first. ``containers_known``: a process that is shown in no container is in none, unless it is
+    ``homeless``.
     """
     particular: Mapping[str, Callable[[Process], str]] = {
         "REAPER": lambda it: tracers.get(it.tid) or known(comms.get(it.levels[0].ppid or 0)),
-        "CONTAINER": lambda it: _called(it.container, containers_known),
+        "CONTAINER": lambda it: _called(it.container, containers_known and it.pid not in homeless),
         "NSCONTAINER": lambda it: _callings((at.container for at in it.levels), containers_known),
     }
     cells = [particular.get(column) or PS_COLUMNS[column] for column in columns]
@@ -138,20 +140,22 @@ def namespace_tree(
     headings: bool,
     width: int | None,
     containers_known: bool = True,
+    homeless: Collection[int] = (),
     unsure: Collection[int] = (),
 ) -> str:
     """Return one line a namespace, indented by level; ``comms`` names inits by number.
 
     ``containers_known``: a namespace that is shown as no container's is none's, unless it is one of
-    ``unsure``.
+    ``unsure``, or its init is ``homeless``.
     """
 
     def cell(namespace: Namespace, column: str) -> str:
         if column == "COMM":
             return known(comms.get(namespace.init or 0)) + (" <dying>" if namespace.dying else "")
         if column == "CONTAINER":
-            told = containers_known and namespace.ns not in unsure
-            return _callings([namespace.container, *namespace.shared], told, " +")
+            sure = containers_known and namespace.ns not in unsure
+            sure = sure and namespace.init not in homeless
+            return _callings([namespace.container, *namespace.shared], sure, " +")
         return NS_COLUMNS[column](namespace)
 
     rows = [[cell(namespace, column) for column in columns] for namespace in namespaces]
@@ -223,8 +227,18 @@ def _fit(rows: list[list[str]], columns: Sequence[str], width: int) -> None:
         excess -= widths["NSPID"] - _shorten(rows, columns.index("NSPID"), cut_middle, room)
     for column in _NAMES:
         if excess > 0 and widths.get(column, 0) > _MIN_COMM:
-            room = max(_MIN_COMM, widths[column] - excess)
-            excess -= widths[column] - _shorten(rows, columns.index(column), cut, room)
+            room, index = max(_MIN_COMM, widths[column] - excess), columns.index(column)
+            how = cut
+            if column == "CONTAINER":
+                room, how = _telling(room, {row[index] for row in rows}), cut_inside
+            excess -= widths[column] - _shorten(rows, index, how, room)
+
+
+def _telling(room: int, names: Collection[str]) -> int:
+    """Return the least width from ``room`` on at which different names stay different."""
+    while len({cut_inside(name, room) for name in names}) < len(names):
+        room += 1
+    return room
 
 
 def _shorten(rows: list[list[str]], index: int, cut: Callable[[str, int], str], room: int) -> int:

@@ -5,7 +5,7 @@ Pure. ``?`` stands for what is not known, ``…`` where something was cut.
 
 from __future__ import annotations
 
-WIDTH = 79  # of a line
+WIDTH = 79  # of a line of prose, a drawing, or a stream
 COMM_WIDTH = 15  # TASK_COMM_LEN - 1
 
 
@@ -22,6 +22,14 @@ def cut(text: str, room: int) -> str:
 def cut_front(text: str, room: int) -> str:
     """Return at most ``room`` characters of the end of ``text``: it distinguishes cgroups."""
     return text if len(text) <= room else "…" + text[1 - room :]
+
+
+def cut_inside(text: str, room: int) -> str:
+    """Return at most ``room`` characters, the start and the end of ``text``."""
+    if len(text) <= room:
+        return text
+    end = (room - 1) // 2
+    return f"{text[: room - 1 - end]}…{text[len(text) - end :]}"
 
 
 def cut_middle(numbers: str, room: int, joint: str = " ") -> str:

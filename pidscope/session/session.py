@@ -316,6 +316,8 @@ class Session:
             position = self.stream.position
             self.world.fence()
             forks = self._procfs.forks()
+            if forks is None:  # it is not there, and will not be
+                return None
             if position == self.stream.position:
                 self.pump(position)
                 return forks, self.stream.births

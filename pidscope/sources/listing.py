@@ -9,13 +9,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from pidscope.containers.container import Chain, Container
-from pidscope.errors import UsageError
+from pidscope.errors import ProcError, UsageError
+from pidscope.escape import printable
 from pidscope.host.proc import ProcFs
 from pidscope.host.reading import read_host
 from pidscope.query.place import Place, bracketed
 from pidscope.query.view import View
 from pidscope.render.json import envelope
-from pidscope.snapshot import Mount, ProcFiles, ProcReading, TaskReading
+from pidscope.snapshot import Mount, ProcFiles, ProcReading, Snapshot, TaskReading, Unread
 from pidscope.sources.options import (
     SIMULATED,
     add_json,
@@ -26,13 +27,16 @@ from pidscope.sources.options import (
     scenario_of,
     stage_of,
 )
-from pidscope.terminal import warn
+from pidscope.terminal import table_width, warn
 
 if TYPE_CHECKING:
     from pidscope.limits.bounds import Everyone, Facts
     from pidscope.query.ended import Record
     from pidscope.query.words import Where
     from pidscope.simulated.stage import Stage
+
+
+_MAX_UNREAD = 5  # in a text
 
 
 class Kept(enum.Enum):
@@ -107,6 +111,8 @@ class Listed(NamedTuple):
             boot_id=self.proc.boot_id(),
             complete=complete,
             mount=view.reading.mount,
+            notes=view.notes,
+            unread=view.reading.snapshot.unread,
         )
         print(json.dumps({**document, **more}))
 
@@ -158,10 +164,9 @@ def read(
         said,
         kept_known,
     )
-    found = _threads(world.proc, view, numbers)
-    snapshot = reading.snapshot
-    snapshot = snapshot._replace(tasks=(*snapshot.tasks, *found))
-    return view._replace(reading=reading._replace(snapshot=snapshot)) if found else view
+    snapshot = _with_threads(world.proc, view, numbers)
+    notes = [*notes, *_unread(snapshot.unread)]
+    return view._replace(reading=reading._replace(snapshot=snapshot), notes=notes)
 
 
 def _with_kept(
@@ -194,6 +199,7 @@ def _place(
 
     snapshot = reading.snapshot
     complete = reading.sees_all and all(task.ns is not None for task in snapshot.tasks)
+    complete = complete and not snapshot.unread
     proc = world.proc
     scene = Scene(reading.mount, proc.read, snapshot, containers, complete, said)
     scene = scene._replace(stopped=world.stopped, started=proc.start_ticks)
@@ -229,8 +235,35 @@ def _about(place: Place) -> list[str]:
     return [*users_of(place), *shared_by(place)]
 
 
-def _threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> list[TaskReading]:
-    """Read the threads that may have one of ``numbers``, where no process has it."""
+def _unread(unread: Sequence[Unread]) -> list[str]:
+    lines = [
+        f"{'missing: ' if it.what == 'task' else 'not known: the container of '}"
+        f"process {it.number}: {printable(it.reason)}"
+        for it in unread[:_MAX_UNREAD]
+    ]
+    more = len(unread) - len(lines)
+    return [*lines, f"… and {more} more that cannot be read"] if more else lines
+
+
+def _with_threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> Snapshot:
+    """Return what was read, and the threads that may have one of ``numbers``."""
+    snapshot = view.reading.snapshot
+    known = {it.number for it in snapshot.unread}
+    found: list[TaskReading] = []
+    unread = []
+    for number in _threads(proc, view, numbers):
+        try:
+            reading = None if number in known else proc.read(number)
+        except ProcError as error:
+            unread.append(Unread(number, "task", str(error)))
+            continue
+        if reading is not None:
+            found.append(reading)
+    return snapshot._replace(tasks=(*snapshot.tasks, *found), unread=(*snapshot.unread, *unread))
+
+
+def _threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> Iterable[int]:
+    """Return the threads that may have one of ``numbers``, where no process has it."""
     reading, ns = view.reading, view.place.ns
     wanted: Iterable[int] = ()
     if ns == reading.mount.ns:  # its numbers are the names of files
@@ -240,7 +273,7 @@ def _threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> list[Task
         inside = {level.pid: pid for pid, level in levels if level.ns == ns}
         if not inside.keys() >= {*numbers}:
             wanted = (tid for pid in inside.values() for tid in proc.threads(pid) if tid != pid)
-    return [reading for reading in map(proc.read, wanted) if reading is not None]
+    return wanted
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -249,6 +282,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--noheadings", action="store_true", help="no headings")
     parser.add_argument("-o", "--output", metavar="COLUMNS", help="these columns, uncut")
     add_source(parser)
+
+
+def expect_one_form(args: argparse.Namespace) -> None:
+    """Raise UsageError for options of `add_options` that would be ignored."""
+    options = ("-q", getattr(args, "quiet", False)), ("-J", args.json)
+    given = [option for option, it in options if it]
+    if args.output is not None:
+        given.append("-o")
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} do not go together")
+
+
+def width_of(args: argparse.Namespace) -> int | None:
+    """Return the width of a table, or None: columns that were asked for, or no terminal."""
+    return table_width() if args.output is None else None
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Union
 
 from pidscope.containers.container import Chain
-from pidscope.errors import UsageError
+from pidscope.errors import HostError, UsageError
 from pidscope.host.proc import ProcFs
 from pidscope.limits.tasks_limit import TasksLimit
 from pidscope.session.session import Listener, Session
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pidscope.limits.pids_files import CgroupFiles
     from pidscope.limits.task_counts import TaskCounts
     from pidscope.sources.listing import Listed
+
+
+_HIDING = "mount one that does not (mount -t proc proc DIR), and name it with --proc DIR"
 
 
 def add_probes(parser: argparse.ArgumentParser) -> None:
@@ -54,11 +57,17 @@ class LiveHost:
         """Load the programs and start exactly; raises HostError.
 
         Args:
-            judged: the session will compare its table with /proc.
+            judged: the session will compare its table with /proc, which then may hide nothing.
             steps: the programs report the intermediate events.
         """
-        from pidscope.live.session import live_session  # ctypes, mmap, the programs' loader
+        from pidscope.live.program import expect_root  # ctypes, mmap, the programs' loader
+        from pidscope.live.session import live_session
 
+        expect_root()
+        self._procfs.mount()  # raises: it is of a namespace in which this process has no number
+        hiding = self._procfs.hides() if judged else ""
+        if hiding:
+            raise HostError(f"{hiding}, so that nothing can be judged by it", _HIDING)
         return live_session(self._procfs, listener, self._probes, steps=steps)
 
     def title(self, way: str) -> str:
@@ -108,7 +117,7 @@ class LiveHost:
         """
         from pidscope.containers.rules import parse_cgroup  # hardly any watch does
 
-        data = self._procfs.read_cgroup(tid)
+        data = self._procfs.cgroups_of([tid]).get(tid)
         # If the start is still the same behind it, the cgroup was of the same task.
         mine = data is not None and self._procfs.start_ticks(tid) == ticks
         return parse_cgroup(data, self._rules) if data is not None and mine else ()

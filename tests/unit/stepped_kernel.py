@@ -323,6 +323,10 @@ class SteppedProcFs(SimulatedProcFs):
         )
         return self._finish(_listed(found))
 
+    def hides(self) -> str:
+        """Nothing, as the world's tasks are all shown."""
+        return ""
+
     def threads(self, number: int) -> list[int]:
         self.listed.append(number)
         return super().threads(number)

@@ -359,7 +359,7 @@ def world(host: pytest.MonkeyPatch) -> SteppedWorld:
     world = SteppedWorld(SteppedKernel())
     host.setattr(live_module, "fence", world.fence)
     host.setattr(live_module, "Program", lambda way, ring_bytes, steps: FakeProgram(world))
-    host.setattr(live_module, "silent_hooks", lambda stream, hooks: [])
+    host.setattr(live_module, "silent_hooks", lambda stream, hooks, own: [])
     host.setattr("pidscope.sources.command.POLL_MS", 0)
     host.setattr(sources_module, "ProcFs", lambda root: world.procfs)
     return world
@@ -504,7 +504,7 @@ def test_a_hook_that_did_not_attach_is_not_tried_and_keeps_its_reason(
     host.setattr(SteppedWorld, "blind_to", "free_pid")
     tried: list[str] = []
 
-    def all_speak(stream: Any, hooks: Any) -> list[Hook]:
+    def all_speak(stream: Any, hooks: Any, own: int) -> list[Hook]:
         tried.extend(hook.name for hook in hooks)
         return []
 
@@ -588,7 +588,7 @@ def test_a_silent_hook_is_named_and_one_that_makes_state_refuses_the_way(
         tried.append(FakeProgram(world, way))
         return tried[-1]
 
-    def told_nothing(stream: Any, hooks: Any) -> list[Hook]:
+    def told_nothing(stream: Any, hooks: Any, own: int) -> list[Hook]:
         return [hook for hook in hooks if hook.name == silent[tried[-1].way]]
 
     host.setattr(live_module, "Program", load)

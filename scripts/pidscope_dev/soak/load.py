@@ -53,11 +53,16 @@ class Load:
         """Start all that does not run, and wait until it has forked."""
         if self._running:
             return
-        before = self._procfs.forks()
+        before = self._forks()
         self._running = [self._start(workload) for workload in self._workloads]
-        while self._procfs.forks() < before + _UNDER_WAY_FORKS:
+        while self._forks() < before + _UNDER_WAY_FORKS:
             self.keep_up()
             time.sleep(_LOOK_S)
+
+    def _forks(self) -> int:
+        forks = self._procfs.forks()
+        assert forks is not None, "this host has a whole /proc"
+        return forks
 
     def keep_up(self) -> None:
         """Start again what has come to its end; raises LoadError if that was not a good one."""

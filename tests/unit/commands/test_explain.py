@@ -236,16 +236,27 @@ def test_why_the_namespace_of_the_children_is_not_known(is_read: bool, said: str
     ("arguments", "said"),
     [
         (["0"], "not a PID: '0'"),
-        (["-5"], "-5"),
+        (["-5"], "not a PID: '-5'"),
         (["x"], "not a PID: 'x'"),
-        (["36", "-J", "--dot"], "not allowed with"),
+        ([""], "not a PID: ''"),
+        (["99999999"], "not a PID: '99999999'"),
     ],
     ids=str,
 )
 def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the same words as `pidscope lookup`."""
+    told = []
+    for command in ("explain", "lookup"):
+        assert main([command, *arguments, "--source", "simulated"]) == 2
+        told.append(capsys.readouterr().err)
+    assert told[0] == told[1] and f"pidscope: {said}\n" in told[0]
+    assert ("0 stands for" in told[0]) == (arguments == ["0"])
+
+
+def test_two_forms_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["explain", *arguments, "--source", "simulated"])
-    assert caught.value.code == 2 and said in capsys.readouterr().err
+        main(["explain", "36", "-J", "--dot", "--source", "simulated"])
+    assert caught.value.code == 2 and "not allowed with" in capsys.readouterr().err
 
 
 def test_this_process(capsys: pytest.CaptureFixture[str]) -> None:

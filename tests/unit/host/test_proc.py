@@ -230,7 +230,7 @@ def test_any_bytes_are_a_typed_error(parse: Callable[[bytes, str], Any], data: b
         (status_text(ns="5\t1x"), 11, "not numbers"),
         (status_text(ns="5\t\t1"), 11, "not numbers"),
         (status_text(pgid="5"), 14, "differ in length"),
-        (status_text().partition(b"NStgid")[0], 11, "without CONFIG_PID_NS"),
+        (status_text().partition(b"NStgid")[0], 11, "no NS lines"),
         (status_text().partition(b"\nKthread")[0], 14, "the line is cut"),
     ],
 )
@@ -351,7 +351,7 @@ def test_a_snapshot_opens_nothing_that_was_not_asked_for(
     monkeypatch.setattr(ProcFs, "ns_chain", lambda self, number: [(77, 0), (78, 77)])
     snapshot = ProcFs(tmp_path).snapshot(threads=False, starts=False)
     paths = [call.args[0].replace(f"{tmp_path}/", "") for call in opened.call_args_list]
-    assert paths == ["1", "status", "7", "status", "8", "status"]
+    assert paths == ["self/mountinfo", "1", "status", "7", "status", "8", "status"]
     links = [call.args[0] for call in linked.call_args_list]
     assert links == [f"{tmp_path}/1/ns/pid", "ns/pid"]
     assert [(task.ns, task.start_ticks) for task in snapshot.tasks] == [

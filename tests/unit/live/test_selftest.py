@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import pidscope.live.selftest as selftest
-from pidscope.events import Event
+from pidscope.events import Event, TaskFreed
 from pidscope.live.session import LiveWorld
 from pidscope.session.stream import Stream
 from pidscope.verify.hook_counts import accounted
-from pidscope.wire.hooks import FUNCTION_HOOKS
+from pidscope.wire.encode import encode
+from pidscope.wire.hooks import FUNCTION_HOOKS, TRACEPOINT
 from tests.unit.fake_program import FakeProgram
 from tests.unit.stepped_kernel import SteppedKernel, SteppedWorld, never
 
@@ -90,3 +91,21 @@ def test_the_child_does_what_it_is_for() -> None:
     selftest._exercise_namespaces()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_what_its_own_tasks_do_later_is_not_reported(trial: Trial) -> None:
+    """Issue 15: a task is freed a grace period after it was reaped. All descend from process 1."""
+    assert selftest.silent_hooks(trial.stream, trial.hooks, own=1) == []
+    stream, own = trial.stream, min(trial.stream.own)
+    assert (stream.events, stream.births) == (0, 0)
+    stream._mode = TRACEPOINT  # only then are they reported when they are freed
+    freed = [TaskFreed(1, 1, tid, tid, 0) for tid in (own, 4_000_000, own)]
+    for event in freed:
+        trial.world.ring.write(encode(event))
+    # The number is another task's after that.
+    assert list(stream.read(stream.position)) == freed[1:] and stream.events == 2
+
+
+def test_another_process_s_tasks_are_reported(trial: Trial) -> None:
+    assert selftest.silent_hooks(trial.stream, trial.hooks, own=4_000_000) == []
+    assert trial.stream.own == set()

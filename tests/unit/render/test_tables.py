@@ -87,10 +87,15 @@ def test_a_reaper_is_the_parents_name_or_not_known() -> None:
         assert made == [shown]
 
 
-def test_the_container_gives_way_before_a_name() -> None:
-    one = process(42, container=Container("docker", "a" * 64, "n" * 70), comm="c" * 15)
-    made = table(one, columns=["PID", "CONTAINER", "COMM"])
-    assert max(map(len, made)) == WIDTH and made[1].endswith("…  " + "c" * 15)
+def test_the_container_gives_way_last_and_in_the_middle() -> None:
+    """Issue 15: all pods of a namespace read ``kube-syste…``. Names stay different at any width."""
+    pods = [f"kube-system/dns-{it}-server/dns-server-container" for it in ("5d78c", "5d69c")]
+    two = [process(42, container=Container("docker", "a" * 64, it), comm="c" * 15) for it in pods]
+    made = table(*two, columns=["PID", "CONTAINER", "COMM"], width=20, headings=False)
+    assert made == [
+        "42  kube-system/dns-5d7…s-server-container  ccccccc…",
+        "42  kube-system/dns-5d6…s-server-container  ccccccc…",
+    ]
 
 
 def test_columns_that_show_every_level() -> None:

@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given, strategies
 
-from pidscope.events import PidDetached, Repaired, TaskExited
+from pidscope.events import Lost, PidDetached, Repaired, TaskExited
 from pidscope.verify.grammar import KEPT
 from pidscope.verify.hook_counts import hooks_agree
 from tests.unit.watched import Watch, is_birth
@@ -117,3 +117,20 @@ def test_faults_without_end_are_counted_and_the_latest_kept(w: Watch) -> None:
     assert not w.check_all().complete and len(w.session.ungrammatical) == 3
     w.world.left_out["sched_process_exit"] = 2 * KEPT
     assert w.check_all().complete and w.session.ungrammatical == []
+
+
+def test_a_loss_has_the_time_of_the_first_record_after_it(w: Watch) -> None:
+    """Issue 15: LOST carried the time at which it was noticed, later than what came below it."""
+    stream = w.session.stream
+    before = stream.position
+    w.world.lost += 1
+    w.fork(w.kernel.init)
+    (lost,) = stream.read(before)
+    first = next(iter(stream.records(stream.position)))
+    assert isinstance(lost, Lost) and lost.ts_ns == first.ts_ns
+
+
+def test_a_loss_before_any_record_has_the_present_time(w: Watch) -> None:
+    w.world.lost += 1
+    (lost,) = w.session.stream.unrecorded()
+    assert isinstance(lost, Lost) and lost.ts_ns <= w.world.now_ns()
