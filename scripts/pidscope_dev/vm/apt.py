@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import packages
@@ -90,6 +91,22 @@ class Archive:
         names = (*packages.RUNTIMES, *packages.RUNTIME_LIBRARIES)
         self._fetch([f"{name}/{runc.suite}" for name in names], target)
 
+    def fetch_whole(self, suite: str, names: Sequence[str], target: Path) -> None:
+        """Download packages of a suite with all that they need, and unpack them below target.
+
+        Raises VmError.
+        """
+        self._fetch([f"{name}={version}" for name, version in self._needed(suite, names)], target)
+
+    def _needed(self, suite: str, names: Sequence[str]) -> list[tuple[str, str]]:
+        # With an empty list of installed packages: everything down to the C library.
+        plan = ("install", "--simulate", "--no-install-recommends", f"--target-release={suite}")
+        done = self._run("apt-get", *plan, *names)
+        parts = packages.planned(done.stdout)
+        if done.returncode or not parts:
+            raise VmError(f"apt cannot tell what {' '.join(names)} needs:\n{done.stderr.strip()}")
+        return parts
+
     def fetch_kernel(self, kernel: Offer, target: Path) -> None:
         """Download a kernel's packages and unpack them below target. Raises VmError."""
         record = self._run("apt-cache", "show", f"{kernel.package}={kernel.version}").stdout
@@ -102,12 +119,7 @@ class Archive:
         Raises VmError.
         """
         library = f"{bcc.package}={bcc.version}"
-        # With an empty list of installed packages: everything down to the C library.
-        plan = ("install", "--simulate", "--no-install-recommends", f"--target-release={bcc.suite}")
-        done = self._run("apt-get", *plan, library)
-        parts = packages.planned(done.stdout)
-        if done.returncode or not parts:
-            raise VmError(f"apt cannot tell what {library} needs:\n{done.stderr.strip()}")
+        parts = self._needed(bcc.suite, [library])
         names = [f"{name}={version}" for name, version in parts]
         self._fetch([*names, f"{packages.BCC_BINDING}/{bcc.suite}"], target)
         if not {path.name for path in target.iterdir()} <= {"usr", "etc"}:

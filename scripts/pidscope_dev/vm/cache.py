@@ -67,6 +67,11 @@ def publish(finished: Path, place: Path) -> None:
     finished.rename(place)
 
 
+def remove(path: Path) -> None:
+    """Remove a directory in a scratch directory, if it is there."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def link(path: Path, target: Path, cache: Path) -> None:
     """Make a symbolic link, replacing an older one in one step."""
     path.parent.mkdir(exist_ok=True)

@@ -9,6 +9,12 @@ here=/run/pidscope-vm
 bb=$here/busybox
 . $here/settings
 
+# Another process 1 (scripts/vm --engines): the rest of this script runs as a child of it.
+if [ -n "$init" ] && [ $$ = 1 ]; then
+    $bb sh $here/guest &
+    . "$init"
+fi
+
 if [ "$1" = sweep ]; then
     # What CMD left behind would keep the fifos open. Process 1 and the two dd stay.
     shift

@@ -31,6 +31,7 @@ class Job:
     keep: list[str]
     modules_directory: str
     layer: str = ""  # a directory whose usr is laid over the machine's own
+    init: str = ""  # a script that puts another program in the place of process 1
 
     def archive(self) -> bytes:
         """Return the archive with the settings of the guest's scripts and the script of CMD."""
@@ -47,6 +48,7 @@ class Job:
             "keep": "\n".join(self.keep),
             "modules_directory": self.modules_directory,
             "layer": self.layer,
+            "init": self.init,
         }
         return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 

@@ -13,7 +13,17 @@ from types import FrameType
 
 from pidscope_dev import CHECKOUT
 from pidscope_dev.arguments import Arguments, command_line
-from pidscope_dev.vm import cache, initramfs, packages, qemu, requirements, session, share, store
+from pidscope_dev.vm import (
+    cache,
+    engines,
+    initramfs,
+    packages,
+    qemu,
+    requirements,
+    session,
+    share,
+    store,
+)
 from pidscope_dev.vm.errors import UsageError, VmError
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -36,6 +46,10 @@ needs the network, later ones do not. Root gets the small cloud flavour and virt
 
 --oci puts Debian's runc and crun, unpacked (10 MB), behind the machine's programs on PATH.
 
+--engines lays Docker, containerd, Podman, LXC and systemd-nspawn of this machine's Debian, with all
+that they need (some 150 MB, unpacked 440), over /usr. systemd is process 1, and CMD runs in a scope
+of it. With --append systemd.unified_cgroup_hierarchy=0 cgroups are hybrid: v1, and v2 for systemd.
+
 exit status:
   CMD's own, 128+n when signal n ended it, 126 or 127 when it could not be started; or
   2    wrong usage
@@ -50,6 +64,7 @@ examples:
   scripts/vm --kernel 5.10 -- pidscope doctor
   scripts/vm --bcc newest -- pidscope doctor
   scripts/vm --oci -- pytest tests/kernel/test_containers.py
+  scripts/vm --engines --memory 4096 --timeout 3600 -- scripts/engines --here
   scripts/vm --kernel newest --cpus 4 --append preempt=full -- pidscope verify
   scripts/vm -- sh -c 'echo c > /proc/sysrq-trigger'    (125, with the panic)
 """
@@ -66,6 +81,10 @@ ARGUMENTS: Arguments = {
         "help": "lay the archive's libbcc, such as 0.35 or newest, over the machine's programs",
     },
     "--oci": {"action": "store_true", "help": "give CMD runc and crun of this machine's Debian"},
+    "--engines": {
+        "action": "store_true",
+        "help": "give CMD Debian's container engines and a running systemd",
+    },
     "--cpus": {"type": int, "default": 2, "metavar": "N", "help": "(default: 2)"},
     "--memory": {
         "type": int,
@@ -116,6 +135,10 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         (options.memory >= 256, "--memory takes 256 MiB or more"),
         (0 < options.timeout < float("inf"), "--timeout takes a number of seconds above 0"),
         (options.idle > 0, "--idle takes a number of seconds above 0"),
+        (
+            not (options.engines and (options.bcc or options.oci)),
+            "--engines brings runc and crun, and goes without --oci and --bcc",
+        ),
         (command or options.list, "no command: scripts/vm [OPTION…] -- CMD [ARGUMENT…]"),
     ):
         if not good:
@@ -145,23 +168,30 @@ def boot(options: argparse.Namespace, command: list[str]) -> int:
     kind = options.share or share.best()
     kernel = store.obtain_kernel(root, options.kernel, kind, options.refresh)
     runtimes = store.obtain_runtimes(root, options.refresh) if options.oci else None
-    layer = str(store.obtain_bcc(root, options.bcc, options.refresh)) if options.bcc else ""
     here = str(Path.cwd())
     token = secrets.token_hex(16)
     job = initramfs.Job(
         share=kind,
         token=token,
-        command=command,
+        command=engines.started(command) if options.engines else command,
         directory=here,
         environment=environment(runtimes),
         keep=sorted({str(CHECKOUT), here}),
         modules_directory=str(kernel.modules),
-        layer=layer,
+        layer=layer(root, options),
+        init=str(engines.INIT) if options.engines else "",
     )
     limits = session.Limits(options.timeout, options.idle)
     base = initramfs.base(busybox, kernel.modules, kind, root / "initramfs")
     machine = qemu.Machine(kernel.image, kind, options.cpus, options.memory, options.append)
     return session.run(machine, base + job.archive(), token, limits)
+
+
+def layer(root: Path, options: argparse.Namespace) -> str:
+    """Return the directory whose usr is laid over the machine's own, or ""."""
+    if options.engines:
+        return str(store.obtain_engines(root, options.refresh))
+    return str(store.obtain_bcc(root, options.bcc, options.refresh)) if options.bcc else ""
 
 
 def environment(runtimes: Path | None) -> dict[str, str]:

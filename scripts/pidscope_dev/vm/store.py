@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from . import apt, cache, packages, requirements
+from . import apt, cache, engines, packages, requirements
 from .errors import VmError
 from .packages import Offer, newest, version_key
 
@@ -73,6 +73,18 @@ def obtain_runtimes(root: Path, refresh: bool) -> Path:
         fetch=lambda archive, runc, target: archive.fetch_runtimes(runc, target),
     )
     return _chosen(root, f"oci-{suite}", refresh, wanted)
+
+
+def obtain_engines(root: Path, refresh: bool) -> Path:
+    """Return the container engines of the machine's Debian, unpacked, as `obtain_kernel` does."""
+    suite = packages.suite_of(_OS_RELEASE.read_text(), apt.SUITES)
+    wanted = _Wanted(
+        f"{engines.NAMES[0]} in {suite}",
+        newest=lambda archive: newest(archive.offers(engines.NAMES[0]), suite=suite),
+        place=lambda root, docker: root / "engines" / f"{docker.version}_{suite}",
+        fetch=lambda archive, _docker, target: engines.fetch(archive, suite, target),
+    )
+    return _chosen(root, f"engines-{suite}", refresh, wanted)
 
 
 def offered(root: Path) -> list[str]:

@@ -1,0 +1,114 @@
+"""Rows of engines in text, and the page of docs/ made of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+_MARK = "engine-row "
+_HEAD = """\
+# Real container engines
+
+Made by `scripts/engines --write` from runs of `scripts/vm --engines -- scripts/engines --here`:
+each engine is asked about its own containers (`docker inspect`, `ctr task ls`, `lxc-info --pid`,
+`machinectl show --property=Leader`, …), and pidscope has to give the same answer. Nothing is pulled:
+the containers hold busybox.
+
+| column | ok: |
+|---|---|
+| name | the process 17 in the container has the container's name (or id, if that is its name) and runtime |
+| init | the PID namespace has the engine's process as its init, and belongs to the container |
+| 17 in it | `lookup -q 17 --in NAME` prints the host's number of the process that is 17 in it |
+| 17 out of it | `lookup -q N --to …` prints 17 for that number |
+| exec | what the engine executed in it is in the container, and `joined` |
+| shared | a second container in its namespace is itself, is listed as sharing, and changes no number |
+| host's | in one with the host's namespace, `lookup -q 17` prints nothing and does not exit with 0 |
+| paused, restarted | the numbers are right in a frozen one, and in the new one of the same name |
+| ended | one that has ended has no number: no output, no exit status 0 |
+
+`-`: the engine has no such thing. A letter stands for what differs, below the table.
+
+"""
+_TAIL = "\nNot yet: {}.\n"
+NOT_YET = (
+    "pods through containerd's CRI, rootless Podman and its pods, Docker in Docker, "
+    "a container in a container by these engines (`tests/kernel/test_containers.py` has one by runc)"
+)
+
+
+class Row(NamedTuple):
+    """What one engine and pidscope said of the same containers."""
+
+    engine: str
+    version: str
+    cgroup: str
+    kernel: str
+    answers: Mapping[str, str]
+    failed: str  # why there are no answers
+
+
+def good(row: Row) -> bool:
+    """Say whether the engine ran and nothing differs."""
+    return bool(row.answers) and all(it == "ok" or it[0] == "-" for it in row.answers.values())
+
+
+def cgroup_form() -> str:
+    """Return ``v2``, ``hybrid`` or ``v1``: how the cgroups of this machine are mounted."""
+    types = {line.split()[2] for line in Path("/proc/mounts").read_text().splitlines()}
+    if "cgroup" not in types:
+        return "v2"
+    return "hybrid" if "cgroup2" in types else "v1"
+
+
+def kernel() -> str:
+    """Return the kernel's release."""
+    return os.uname().release
+
+
+def to_line(row: Row) -> str:
+    """Return a row as a line among other output."""
+    return _MARK + json.dumps(row._asdict())
+
+
+def from_lines(text: str) -> Iterator[Row]:
+    """Return the rows in a text."""
+    for line in text.splitlines():
+        if line.startswith(_MARK):
+            yield Row(**json.loads(line[len(_MARK) :]))
+
+
+def page(rows: Iterable[Row]) -> str:
+    """Return the page: the table, and what differs below it."""
+    rows = list(rows)
+    questions = list(dict.fromkeys(name for row in rows for name in row.answers))
+    notes: list[str] = []
+    lines = ["| engine | version | cgroups | " + " | ".join(questions) + " |"]
+    lines.append("|---" * (3 + len(questions)) + "|")
+    for row in rows:
+        if row.answers:
+            cells = [_cell(row.answers[name], notes) for name in questions]
+        else:
+            cells = [_cell(f"not run: {row.failed}", notes)] + [""] * (len(questions) - 1)
+        lines.append("| " + " | ".join([row.engine, row.version, row.cgroup, *cells]) + " |")
+    kernels = ", ".join(sorted({row.kernel for row in rows}))
+    marked = "".join(f"- {_letter(at)}: {note}\n" for at, note in enumerate(notes))
+    return (
+        f"{_HEAD}Linux {kernels}:\n\n" + "\n".join(lines) + "\n\n" + marked + _TAIL.format(NOT_YET)
+    )
+
+
+def _cell(answer: str, notes: list[str]) -> str:
+    if answer == "ok":
+        return answer
+    if answer.startswith("-"):
+        return "-"
+    if answer not in notes:
+        notes.append(answer)
+    return _letter(notes.index(answer))
+
+
+def _letter(at: int) -> str:
+    return chr(ord("a") + at) if at < 26 else f"{_letter(at // 26 - 1)}{_letter(at % 26)}"
