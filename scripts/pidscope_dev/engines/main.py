@@ -15,7 +15,7 @@ from pidscope_dev.engines.engine import Engine, EngineFailed
 from pidscope_dev.engines.lxc import Lxc
 from pidscope_dev.engines.nspawn import Nspawn
 from pidscope_dev.engines.oci import Crun, Runc
-from pidscope_dev.engines.questions import answers
+from pidscope_dev.engines.questions import Differs, answers
 
 EPILOG = """\
 It starts engines and containers on the machine where it runs, so it is for a guest.
@@ -63,7 +63,7 @@ def _ask(names: list[str]) -> int:
 def _row(engine: Engine) -> table.Row:
     try:
         found, failed = answers(engine), ""
-    except (EngineFailed, OSError) as error:
+    except (EngineFailed, Differs, OSError, ValueError) as error:
         found, failed = {}, str(error)
     try:
         version = engine.version()

@@ -12,30 +12,31 @@ _MARK = "engine-row "
 _HEAD = """\
 # Real container engines
 
-Made by `scripts/engines --write` from runs of `scripts/vm --engines -- scripts/engines --here`:
-each engine is asked about its own containers (`docker inspect`, `ctr task ls`, `lxc-info --pid`,
-`machinectl show --property=Leader`, …), and pidscope has to give the same answer. Nothing is pulled:
-the containers hold busybox.
+Made by `scripts/engines --write` from runs of `scripts/vm --engines -- scripts/engines --here`.
+Each engine is asked about its own containers (`docker inspect`, `ctr task ls`, `lxc-info --pid`,
+`machinectl show --property=Leader`, …), and pidscope has to give the same answer. Nothing is
+pulled: the containers hold busybox. The engines are Debian's, and systemd is process 1.
 
 | column | ok: |
 |---|---|
-| name | the process 17 in the container has the container's name (or id, if that is its name) and runtime |
-| init | the PID namespace has the engine's process as its init, and belongs to the container |
-| 17 in it | `lookup -q 17 --in NAME` prints the host's number of the process that is 17 in it |
-| 17 out of it | `lookup -q N --to …` prints 17 for that number |
-| exec | what the engine executed in it is in the container, and `joined` |
-| shared | a second container in its namespace is itself, is listed as sharing, and changes no number |
-| host's | in one with the host's namespace, `lookup -q 17` prints nothing and does not exit with 0 |
-| paused, restarted | the numbers are right in a frozen one, and in the new one of the same name |
-| ended | one that has ended has no number: no output, no exit status 0 |
+| name | the process 17 in the container has the container's name, or its id where that is the name |
+| init | the namespace's init is the process that the engine names, and the container owns it |
+| 17 in it | `lookup -q 17 --in NAME` prints the host's PID of the process that is 17 in it |
+| 17 out of it | `lookup -q N --to id:…` prints 17 for that PID |
+| exec | what the engine executed in the container is in it, and `joined` |
+| shared | a second container in its namespace is itself, and is listed as sharing the namespace |
+| host's | in a container with the host's namespace, `lookup -q 17` refuses |
+| ended | a container that has ended has no number: no output, and no exit status 0 |
+| paused | the numbers are right in a frozen container |
+| restarted | they are those of the new container of the same name |
 
-`-`: the engine has no such thing. A letter stands for what differs, below the table.
+`-`: the engine has no such thing. A letter stands for what differs, listed below the table.
 
 """
 _TAIL = "\nNot yet: {}.\n"
 NOT_YET = (
     "pods through containerd's CRI, rootless Podman and its pods, Docker in Docker, "
-    "a container in a container by these engines (`tests/kernel/test_containers.py` has one by runc)"
+    "a container in a container by these engines (tests/kernel/test_containers.py has one)"
 )
 
 
