@@ -19,7 +19,7 @@ pulled: the containers hold busybox. The engines are Debian's, and systemd is pr
 
 | column | ok: |
 |---|---|
-| name | the process 17 in the container has the container's name, or its id where that is the name |
+| name | the container of its process 17 has this name, or has it as its id |
 | init | the namespace's init is the process that the engine names, and the container owns it |
 | 17 in it | `lookup -q 17 --in NAME` prints the host's PID of the process that is 17 in it |
 | 17 out of it | `lookup -q N --to id:…` prints 17 for that PID |

@@ -1,7 +1,7 @@
 # Makes systemd process 1 of a guest whose /usr has the container engines (scripts/vm --engines).
 # Read by guest.sh. No package has been configured, so what their scripts would have done is here.
 
-cp -an "$layer/etc/." /etc/
+/usr/bin/cp -an "$layer/etc/." /etc/
 for user in messagebus:997 systemd-network:996 systemd-resolve:995; do
     name=${user%:*}
     number=${user#*:}
@@ -17,13 +17,13 @@ units=/usr/lib/systemd/system
 $bb mkdir -p /run/pidscope-units/empty
 for unit in basic sysinit sockets timers paths slices local-fs local-fs-pre swap shutdown umount \
     final poweroff reboot halt emergency rescue machines network network-online; do
-    cp -a $units/$unit.target /run/pidscope-units/
+    /usr/bin/cp -a $units/$unit.target /run/pidscope-units/
 done
 for unit in dbus.service dbus.socket user.slice machine.slice systemd-journald.service \
     systemd-journald.socket systemd-journald-dev-log.socket systemd-machined.service \
     dbus-org.freedesktop.machine1.service docker.service docker.socket containerd.service \
     podman.service podman.socket; do
-    cp -a $units/$unit /run/pidscope-units/
+    /usr/bin/cp -a $units/$unit /run/pidscope-units/
 done
 cat >/run/pidscope-units/default.target <<END
 [Unit]
