@@ -42,7 +42,9 @@ class Containerd:
         return name
 
     def execute(self, name: str, *command: str) -> None:
-        detached("ctr", "task", "exec", "--detach", "--exec-id", "executed", name, *command)
+        # With --detach it wants a log or pipes that outlive it.
+        ctr = ("ctr", "task", "exec", "--exec-id", "executed", name, *command)
+        detached("systemd-run", "--quiet", *ctr)
 
     def pause(self, name: str) -> None:
         call("ctr", "task", "pause", name)

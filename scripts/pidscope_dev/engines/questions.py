@@ -18,6 +18,7 @@ from .engine import HOST, SEVENTEEN, SLEEP, TIME_LIMIT_S, CannotDo, Engine, Engi
 ONE, SHARED, ON_HOST, GONE = "engine-one", "engine-shared", "engine-host", "engine-gone"
 ALL = (SHARED, ON_HOST, GONE, ONE)
 EXECUTED = "sleep 7654321"
+_UNKNOWN = ("no such place", "that is known")
 
 Answer = dict[str, Any]
 
@@ -147,7 +148,7 @@ class Asked:
         """The number 17 in it is the process on the host."""
         complaint = self._wrong(ONE)
         if complaint:
-            by_id = self._wrong(f"id:{self.engine.number(ONE)}")
+            by_id = self._wrong(_by_id(self.engine.number(ONE)))
             raise Differs(f"by name: {complaint}; by id: {by_id or 'ok'}")
 
     def _wrong(self, where: str) -> str:
@@ -158,7 +159,7 @@ class Asked:
 
     def out(self) -> None:
         """The process on the host is 17 in it."""
-        where = f"id:{self.engine.number(ONE)}"
+        where = _by_id(self.engine.number(ONE))
         status, printed, complaint = pidscope("lookup", "-q", str(self._seventeen), "--to", where)
         if status or printed != "17":
             raise Differs(f"exit {status}, {printed or complaint.splitlines()[0]}")
@@ -190,16 +191,18 @@ class Asked:
         if inum(init) != inum(1):
             raise EngineFailed("it has another PID namespace")
         self._is(self._process(init)["container"], ON_HOST)
-        where = f"id:{self.engine.number(ON_HOST)}"
+        where = _by_id(self.engine.number(ON_HOST))
         status, printed, complaint = pidscope("lookup", "-q", "17", "--in", where)
         if status == 0:
             raise Differs(f"lookup -q prints the host's {printed}: {complaint or 'silent'}")
+        if any(unknown in complaint for unknown in _UNKNOWN):
+            raise Differs(complaint)
 
     def pause(self) -> None:
         """A paused one answers as before."""
         self.engine.pause(ONE)
         try:
-            complaint = self._wrong(f"id:{self.engine.number(ONE)}")
+            complaint = self._wrong(_by_id(self.engine.number(ONE)))
         finally:
             self.engine.resume(ONE)
         if complaint:
@@ -213,7 +216,7 @@ class Asked:
         old, self._seventeen = self._seventeen, self.seventeen()
         if self._seventeen == old:
             raise EngineFailed("it was not restarted")
-        complaint = self._wrong(f"id:{self.engine.number(ONE)}")
+        complaint = self._wrong(_by_id(self.engine.number(ONE)))
         if complaint:
             raise Differs(complaint)
         self._tree = _by_inum()
@@ -222,7 +225,7 @@ class Asked:
     def ended(self) -> None:
         """One that has ended has no number, with a reason and no exit status 0."""
         self._started(GONE)
-        for where in (GONE, f"id:{self.gone}"):
+        for where in (GONE, _by_id(self.gone)):
             status, printed, _ = pidscope("lookup", "-q", "17", "--in", where)
             if status == 0 or printed:
                 raise Differs(f"exit {status}, {printed!r} for {where}, which has ended")
@@ -284,6 +287,10 @@ def _running(command: str, ns: int) -> int | None:
         except OSError:
             continue
     return None
+
+
+def _by_id(number: str) -> str:
+    return f"id:{number}" if len(number) == 64 else f"name:{number}"
 
 
 def _by_inum() -> dict[int, Answer]:

@@ -12,6 +12,7 @@ from tests.unit.scripts import run
 HELP = {
     "bench": [f"  {section.name} " for section in SECTIONS],
     "docs": ["examples:"],
+    "engines": ["examples:"],
     "matrix": ["examples:"],
     "vm": ["--idle", "124", "125", "examples:", "--kernel newest"],
 }
@@ -26,6 +27,7 @@ WRONG = {
     ],
     "corpus": [[], ["--against", "v1", "--every", "0"], ["more"]],
     "docs": [["paint"]],
+    "engines": [["--here", "rkt"], ["--sideways"]],
     "fuzz": [
         ["--target", "none"],
         ["--inputs", "1"],
@@ -55,6 +57,8 @@ WRONG_VM = [
             ["--kernel", "../../etc"],
             ["--bcc", "latest"],
             ["--bcc", ""],
+            ["--engines", "--oci"],
+            ["--engines", "--bcc", "newest"],
             ["--cpus", "0"],
             ["--cpus", "many"],
             ["--memory", "1"],

@@ -17,6 +17,7 @@ def job(command, directory="/", environment=None, keep=("/",)):
         keep=list(keep),
         modules_directory="/modules",
         layer="/a layer",
+        init="/an init",
     )
 
 
@@ -50,11 +51,11 @@ def test_a_missing_directory_is_told():
 
 def test_settings_are_read_by_a_shell():
     settings = job(["true"], keep=["/a b", "/c'd"]).settings()
-    show = 'printf "%s|" "$share" "$token" "$keep" "$modules_directory" "$layer"'
+    show = 'printf "%s|" "$share" "$token" "$keep" "$modules_directory" "$layer" "$init"'
     done = subprocess.run(
         ["/bin/sh"], input=(settings + show).encode(), capture_output=True, check=True
     )
-    assert done.stdout.decode() == f"virtiofs|{'t' * 32}|/a b\n/c'd|/modules|/a layer|"
+    assert done.stdout.decode() == f"virtiofs|{'t' * 32}|/a b\n/c'd|/modules|/a layer|/an init|"
 
 
 def test_the_fixed_part_is_built_once(tmp_path):
