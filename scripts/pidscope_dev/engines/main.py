@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from pidscope_dev import CHECKOUT
@@ -37,10 +38,10 @@ ARGUMENTS: Arguments = {
 }
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     """Do what the arguments ask for, and print failures in words."""
     parser = command_line("scripts/engines", __doc__, ARGUMENTS, EPILOG)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.here:
         unknown = set(options.words) - ENGINES.keys()
         if unknown:
@@ -83,4 +84,4 @@ def _make(files: list[Path], write: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
