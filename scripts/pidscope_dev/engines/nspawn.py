@@ -40,7 +40,13 @@ class Nspawn:
         call("systemd-run", "--quiet", "--collect", *unit, *service, *started)
 
     def init(self, name: str) -> int:
-        return int(call("machinectl", "show", name, "--property=Leader", "--value"))
+        try:
+            return int(call("machinectl", "show", name, "--property=Leader", "--value"))
+        except EngineFailed:
+            # With the host's PID namespace it is not registered: its supervisor's only child.
+            unit = f"systemd-nspawn@{name}.service"
+            main = call("systemctl", "show", unit, "--property=MainPID", "--value")
+            return int(Path(f"/proc/{main}/task/{main}/children").read_text())
 
     def number(self, name: str) -> str:
         return name
