@@ -75,7 +75,7 @@ def _row(engine: Engine) -> table.Row:
 
 def _make(files: list[Path], write: bool) -> int:
     rows = [row for file in files for row in table.from_lines(file.read_text(errors="replace"))]
-    page = table.page(rows)
+    page = table.page(rows, ENGINES)
     if write:
         PAGE.write_text(page)
     else:

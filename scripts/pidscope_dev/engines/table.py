@@ -33,10 +33,11 @@ pulled: the containers hold busybox. The engines are Debian's, and systemd is pr
 `-`: the engine has no such thing. A letter stands for what differs, listed below the table.
 
 """
-_TAIL = "\nNot yet: {}.\n"
+FORMS = ("v2", "hybrid", "v1")
 NOT_YET = (
-    "pods through containerd's CRI, rootless Podman and its pods, Docker in Docker, "
-    "a container in a container by these engines (tests/kernel/test_containers.py has one)"
+    "pods through containerd's CRI",
+    "rootless Podman and its pods",
+    "Docker in Docker, and any container in a container of these engines",
 )
 
 
@@ -81,24 +82,36 @@ def from_lines(text: str) -> Iterator[Row]:
             yield Row(**json.loads(line[len(_MARK) :]))
 
 
-def page(rows: Iterable[Row]) -> str:
-    """Return the page: the table, and what differs below it."""
+def page(rows: Iterable[Row], engines: Iterable[str]) -> str:
+    """Return the page: the table, what differs below it, and which engines have no row yet."""
     rows = list(rows)
-    questions = list(dict.fromkeys(name for row in rows for name in row.answers))
     notes: list[str] = []
-    lines = ["| engine | version | cgroups | " + " | ".join(questions) + " |"]
-    lines.append("|---" * (3 + len(questions)) + "|")
+    kernels = ", ".join(sorted({row.kernel for row in rows}))
+    table = "\n".join(_lines(rows, notes))
+    marked = "".join(f"- {_letter(at)}: {note}\n" for at, note in enumerate(notes))
+    return f"{_HEAD}Linux {kernels}:\n\n{table}\n\n{marked}\n{_not_yet(rows, list(engines))}"
+
+
+def _lines(rows: list[Row], notes: list[str]) -> Iterator[str]:
+    questions = list(dict.fromkeys(name for row in rows for name in row.answers))
+    yield "| engine | version | cgroups | " + " | ".join(questions) + " |"
+    yield "|---" * (3 + len(questions)) + "|"
     for row in rows:
         if row.answers:
             cells = [_cell(row.answers[name], notes) for name in questions]
         else:
             cells = [_cell(f"not run: {row.failed}", notes)] + [""] * (len(questions) - 1)
-        lines.append("| " + " | ".join([row.engine, row.version, row.cgroup, *cells]) + " |")
-    kernels = ", ".join(sorted({row.kernel for row in rows}))
-    marked = "".join(f"- {_letter(at)}: {note}\n" for at, note in enumerate(notes))
-    return (
-        f"{_HEAD}Linux {kernels}:\n\n" + "\n".join(lines) + "\n\n" + marked + _TAIL.format(NOT_YET)
-    )
+        yield "| " + " | ".join([row.engine, row.version, row.cgroup, *cells]) + " |"
+
+
+def _not_yet(rows: list[Row], engines: list[str]) -> str:
+    ran = {(row.engine, row.cgroup) for row in rows if row.answers}
+    lines = list(NOT_YET)
+    for form in FORMS:
+        missing = [name for name in engines if (name, form) not in ran]
+        if missing:
+            lines.append(f"cgroups {form}: {', '.join(missing)}")
+    return "Not yet:\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
 def _cell(answer: str, notes: list[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pidscope_dev.engines import table
+from pidscope_dev.engines.main import ENGINES
 from pidscope_dev.vm import engines
 
 from tests import CHECKOUT
@@ -32,17 +33,18 @@ def test_good_is_what_ran_and_does_not_differ(row: table.Row, expected: bool) ->
 
 
 def test_what_differs_is_below_the_table_once() -> None:
-    page = table.page([DOCKER, NSPAWN, WRONG, FAILED])
+    page = table.page([DOCKER, NSPAWN, WRONG, FAILED], ["docker", "podman"])
     assert "| docker | 20.10.24 | v2 | ok | ok |" in page
     assert "| nspawn | 252 | v1 | ok | - |" in page
     assert "| lxc | 5.0.2 | v2 | a | a |" in page
     assert "| podman | ? | v2 | b |  |" in page
     assert "\n- a: differs: x\n- b: not run: no policy.json\n" in page
+    assert "\n- cgroups v2: podman\n- cgroups hybrid: docker, podman\n" in page
 
 
 def test_text_of_an_engine_cannot_break_the_table() -> None:
     row = WRONG._replace(answers={"name": "differs: a|b\nc"})
-    assert "- a: differs: a|b c\n" in table.page([row])
+    assert "- a: differs: a|b c\n" in table.page([row], ["lxc"])
 
 
 def test_files_of_rows_make_the_page(tmp_path: Path) -> None:
@@ -51,7 +53,7 @@ def test_files_of_rows_make_the_page(tmp_path: Path) -> None:
         [CHECKOUT / "scripts" / "engines", tmp_path / "rows"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout == table.page([DOCKER])
+    assert done.stdout == table.page([DOCKER], ENGINES)
 
 
 class Archive:
