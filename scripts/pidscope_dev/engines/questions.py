@@ -18,7 +18,7 @@ from .engine import HOST, SEVENTEEN, SLEEP, TIME_LIMIT_S, CannotDo, Engine, Engi
 ONE, SHARED, ON_HOST, GONE = "engine-one", "engine-shared", "engine-host", "engine-gone"
 ALL = (SHARED, ON_HOST, GONE, ONE)
 EXECUTED = "sleep 7654321"
-_UNKNOWN = ("no such place", "that is known")
+_UNKNOWN = ("no such place", "that is known", "no container")
 
 Answer = dict[str, Any]
 
