@@ -39,5 +39,7 @@ def started(command: list[str]) -> list[str]:
     wait = "until [ -S /run/dbus/system_bus_socket ]; do sleep 0.1; done; "
     wait += "systemctl is-system-running --quiet --wait; "
     scope = "exec systemd-run --quiet --scope --unit=pidscope-command"
+    # A machine may have a client of its own in /usr/local.
+    path = "PATH=${PATH%%:*}:/usr/sbin:/usr/bin:/sbin:/bin; "
     # As with any CMD: 127 if there is no such program.
-    return ["/bin/sh", "-c", f'{wait}{scope} -- "$@"', "started", *command]
+    return ["/bin/sh", "-c", f'{path}{wait}{scope} -- "$@"', "started", *command]

@@ -48,7 +48,7 @@ needs the network, later ones do not. Root gets the small cloud flavour and virt
 
 --engines lays Docker, containerd, Podman, LXC and systemd-nspawn of this machine's Debian, with all
 that they need (some 150 MB, unpacked 440), over /usr. systemd is process 1, and CMD runs in a scope
-of it. With --append systemd.unified_cgroup_hierarchy=0 cgroups are hybrid: v1, and v2 for systemd.
+of it; cgroups are v2.
 
 exit status:
   CMD's own, 128+n when signal n ended it, 126 or 127 when it could not be started; or
