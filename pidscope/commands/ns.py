@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     )
     print_text(text, view.notes)
     if not view.kept_known:
-        warn("not all descriptors were looked at for namespaces without processes (--kept)")
+        warn("a namespace that only a descriptor keeps may be missing (--kept)")
     if not view.may_all_be_read(everyone):
         _warn_missing(everyone)
     return 0
