@@ -82,6 +82,8 @@ def check_flags(current: TaskStruct, flags: int) -> None:
     """Refuse what cannot go together; raises OSError EINVAL."""
     if flags & CLONE_PARENT and current.signal.unkillable:
         raise OSError(errno.EINVAL, "an init's sibling would be nobody's to reap")
+    if flags & CLONE_PARENT and current.signal.autoreap:  # observed on 7.3
+        raise OSError(errno.EINVAL, "a sibling would have no exit signal, and not reap itself")
     if flags & CLONE_AUTOREAP and flags & (CLONE_THREAD | CLONE_PARENT):
         raise OSError(errno.EINVAL, "what reaps itself is its own process, and its forker's child")
     if not flags & CLONE_THREAD:

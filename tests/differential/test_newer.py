@@ -35,8 +35,7 @@ one: fork -> mid
 mid: clone AUTOREAP|NEWPID -> box
 box: clone PARENT = EINVAL
 mid: clone AUTOREAP -> deaf
-deaf: clone PARENT -> twin  # its exit signal, but not that it reaps itself
-twin: exit
+deaf: clone PARENT = EINVAL  # its sibling would not reap itself
 mid: exit
 """
 

@@ -75,3 +75,8 @@ def test_before_it_was_there_clone3_refuses_it_before_copy_process(features: Fea
     events = heard(shell)
     assert refused(shell, "clone", CLONE_AUTOREAP) == errno.EINVAL
     assert events == []
+
+
+def test_it_makes_no_sibling(shell: TaskStruct) -> None:
+    """Observed on 7.3: a sibling would get no exit signal, and not reap itself."""
+    assert refused(fork(shell, CLONE_AUTOREAP), "clone", CLONE_PARENT) == errno.EINVAL
