@@ -76,15 +76,16 @@ def run(args: argparse.Namespace) -> int:
         task,
         everyone,
         initial=bool(view.reading.mount.initial),
-        nobody_hidden=view.nobody_is_missing,
+        nobody_hidden=view.has_every_task,
         all_read=complete,
         children_ns=proc.children_ns(task.tid),
         ns_is_read=proc.pid_ns(task.tid) is not None,
     )
     if args.json:
-        [task] = with_owners([task], view.homes(everyone).own)
+        homes = view.homes(everyone)
+        [task] = with_owners([task], homes.own)
         more = explained_json(it._replace(task=task))
-        more["containers_known"] = proc.sees_cgroups_whole() and not view.homeless
+        more["containers_known"] = world.knows_containers(view, everyone, homes)
         world.print_document(view, "pids", pids_json(it), it.all_seen, **more)
     else:
         print_text(_drawn(it, args.dot), view.notes)

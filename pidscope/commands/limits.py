@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     found, reading = view.processes(), view.reading
     complete = view.is_complete(found)
     process = _process(view, number, found, complete)
-    everyone = Everyone(found, reading.snapshot.ns_parents, view.nobody_is_missing, complete)
+    everyone = Everyone(found, reading.snapshot.ns_parents, view.has_every_task, complete)
     forker = _forker(process, found)
     facts = world.fork_facts(forker.tid, everyone)
     if facts is None:

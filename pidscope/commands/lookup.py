@@ -191,9 +191,9 @@ def _print_evidence(view: View, result: LookUp) -> None:
 def _print_json(world: Listed, view: View, result: LookUp, explained: bool) -> None:
     homes = view.homes(result.processes)
     found = [answer_json(it, view.reading.boot_time, homes.own) for it in result.answers]
-    unsure = view.homeless or view.unsure(result.processes, homes)
+    known = world.knows_containers(view, result.processes, homes)
     complete = view.is_complete(result.processes)
-    more: dict[str, Any] = {"containers_known": world.proc.sees_cgroups_whole() and not unsure}
+    more: dict[str, Any] = {"containers_known": known}
     if result.namesakes:
         more["elsewhere"] = [namesake_json(it, homes.own) for it in result.namesakes]
     if explained:

@@ -81,22 +81,21 @@ def run(args: argparse.Namespace) -> int:
     expect_one_form(args)
     columns = list(tables.NS_DEFAULT)
     if args.output is not None:
-        known = [*tables.NS_COLUMNS, "COMM"]
-        columns = tables.choose_columns(args.output, known, tables.NS_DEFAULT)
+        every = [*tables.NS_COLUMNS, "COMM"]
+        columns = tables.choose_columns(args.output, every, tables.NS_DEFAULT)
     shown = not tables.CONTAINERS.isdisjoint(columns)
     # Where there are any, they are shown unless other columns are chosen.
-    named = args.output is None or args.json or shown
-    world = listed(args)
+    named, world = args.output is None or args.json or shown, listed(args)
     kept = Kept.ALL if args.kept else Kept.FEW
     view = read(world, containers=named, shows_containers=shown, kept=kept)
     everyone, last_pids = view.processes(), _last_pids(world, view.reading.mount)
     homes = view.homes(everyone)
     tree = namespaces(view.reading.snapshot, last_pids, homes.own, homes.shared)
     tree = [it._replace(dying=_is_dying(world, it)) for it in tree]
-    whole, unsure = world.proc.sees_cgroups_whole(), view.unsure(everyone, homes)
     if args.json:
-        found, sure = list(map(namespace_json, tree)), not unsure and not view.homeless
-        more = {"containers_known": whole and sure, "kept_known": view.kept_known}
+        known = world.knows_containers(view, everyone, homes)
+        more = {"containers_known": known, "kept_known": view.kept_known}
+        found = list(map(namespace_json, tree))
         world.print_document(view, "namespaces", found, view.is_complete(everyone), **more)
         return 0
     if args.output is None and any(entry.container or entry.shared for entry in tree):
@@ -107,9 +106,9 @@ def run(args: argparse.Namespace) -> int:
         columns,
         headings=not args.noheadings,
         width=width_of(args),
-        containers_known=whole,
+        containers_known=world.proc.sees_cgroups_whole(),
         homeless=view.homeless,
-        unsure=unsure,
+        unsure=view.unsure(everyone, homes),
     )
     print_text(text, view.notes)
     if not view.kept_known:

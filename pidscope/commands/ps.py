@@ -75,15 +75,19 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_options(parser)
 
 
+def _columns(args: argparse.Namespace) -> list[str]:
+    default = tables.PS_ZOMBIES if args.zombies else tables.PS_DEFAULT
+    default = tables.PS_THREADS if args.threads else default
+    if args.output is None:
+        return list(default)
+    return tables.choose_columns(args.output, [*tables.PS_COLUMNS, "REAPER"], default)
+
+
 @gc_paused()
 def run(args: argparse.Namespace) -> int:
     """Print the processes; raise UsageError, HostError, or NotFound for no such WHERE."""
     expect_one_form(args)
-    default = tables.PS_ZOMBIES if args.zombies else tables.PS_DEFAULT
-    default = tables.PS_THREADS if args.threads else default
-    columns = list(default)
-    if args.output is not None:
-        columns = tables.choose_columns(args.output, [*tables.PS_COLUMNS, "REAPER"], default)
+    columns = _columns(args)
     shows_containers = not tables.CONTAINERS.isdisjoint(columns)
     world = listed(args)
     view = read(
@@ -97,13 +101,12 @@ def run(args: argparse.Namespace) -> int:
     everyone = view.processes()
     inum = None if args.where is None else view.place.ns
     chosen = [process for process in everyone if _is_chosen(process, inum, args)]
-    whole = world.proc.sees_cgroups_whole()
     homes = view.homes(everyone) if args.json or "NSCONTAINER" in columns else None
     if homes is not None:
         chosen = with_owners(chosen, homes.own)
     if args.json and homes is not None:
         found, complete = list(map(process_json, chosen)), view.is_complete(everyone)
-        known = whole and not view.homeless and not view.unsure(everyone, homes)
+        known = world.knows_containers(view, everyone, homes)
         world.print_document(view, "processes", found, complete, containers_known=known)
         return 0
     comms = {process.tid: process.comm for process in everyone}
@@ -113,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
         comms,
         headings=not args.noheadings,
         width=width_of(args),
-        containers_known=whole,
+        containers_known=world.proc.sees_cgroups_whole(),
         homeless=view.homeless,
         tracers=_tracers(world, chosen, comms) if "REAPER" in columns else {},
     )

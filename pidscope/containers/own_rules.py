@@ -2,8 +2,8 @@
 
 One rule a line: the runtime, and a form as in `pidscope.containers.forms`. They rank behind the
 built-in rules. A form is no regular expression, so none can be slow, and nothing that stands in the
-file is run or printed unescaped. The file counts only if nobody else could have written it: it and
-each directory above it belong to root or to this user, nobody else may write there, and none is a
+file is run or printed unescaped. The file counts only if no other user could have written it: it
+and each directory above it belong to root or to this user, no other may write there, and none is a
 symbolic link.
 """
 

@@ -116,7 +116,7 @@ def unknown_container(data: bytes) -> Container | None:
     name = (telling or parts or [path])[-1]
     if not name:
         return None
-    return Container(UNKNOWN, path, _unescaped(name), uid=_users(parts)[-1] if parts else None)
+    return Container(UNKNOWN, path, unescape_unit(name), uid=_users(parts)[-1] if parts else None)
 
 
 def cgroup_paths(data: bytes) -> Iterator[str]:
@@ -246,11 +246,11 @@ def _container(
     groups = match.groupdict()
     name = groups.get("name")
     if "unit" in groups:
-        name = _unescaped(groups["unit"])
+        name = unescape_unit(groups["unit"])
     return Container(runtime, groups.get("id") or name or "", name, pod_uid=pod_uid, uid=user)
 
 
-def _unescaped(text: str) -> str:
+def unescape_unit(text: str) -> str:
     r"""Undo ``\xNN`` of systemd (unit_name_escape), which may be parts of one character."""
     return _UNIT_ESCAPES.sub(
         lambda match: bytes.fromhex(match[0].replace(r"\x", "")).decode("utf-8", "surrogateescape"),

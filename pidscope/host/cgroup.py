@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pidscope.errors import ProcError
+from pidscope.host.proc_parse import unmangle
 
 _DELETED = b" (deleted)"
 _NUMBER = re.compile(rb"[0-9]{1,20}")  # of 64 bits
-_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 class Hierarchy(NamedTuple):
@@ -69,12 +69,7 @@ def _cgroup_mount(line: bytes, version: int) -> list[CgroupMount]:
     is_it = kind[0] == b"cgroup2" if version == 2 else kind[0] == b"cgroup"
     if not is_it or (version == 1 and b"pids" not in kind[2].split(b",")):
         return []
-    return [CgroupMount(_unescape(fields[3]), _unescape(fields[4]))]
-
-
-def _unescape(text: bytes) -> bytes:
-    """Undo ``mangle()`` (fs/proc_namespace.c): space, tab, newline, backslash and # in octal."""
-    return _OCTAL.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), text)
+    return [CgroupMount(unmangle(fields[3]), unmangle(fields[4]))]
 
 
 def directories(path: bytes, mount: CgroupMount) -> list[Directory]:

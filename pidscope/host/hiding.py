@@ -10,6 +10,7 @@ import os
 from typing import NamedTuple
 
 from pidscope.host.proc_files import read_whole
+from pidscope.host.proc_parse import unmangle
 
 CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
 # proc_show_options() (fs/proc/root.c) prints words since 5.8 and digits before.
@@ -39,7 +40,7 @@ def parse_proc_mount(mountinfo: bytes, point: str) -> ProcMount:
         fields, kind = before.split(b" "), after.split(b" ")
         if not dash or len(fields) < 5 or len(kind) < 3:
             continue
-        place = _unescaped(fields[4])
+        place = unmangle(fields[4])
         if place == wanted:
             found = ProcMount(*_options(kind[2])) if kind[0] == b"proc" else ProcMount()
             covered.clear()  # they are below what is covered now itself
@@ -47,11 +48,6 @@ def parse_proc_mount(mountinfo: bytes, point: str) -> ProcMount:
             name = place[len(inside) :].split(b"/")[0]
             covered.update([int(name)] if name.isdigit() and len(name) <= 10 else [])
     return found._replace(covered=frozenset(covered))
-
-
-def _unescaped(text: bytes) -> bytes:
-    """Undo ``mangle()`` (fs/proc_namespace.c), which has a backslash itself in octal, too."""
-    return text.decode("unicode_escape").encode("latin-1") if b"\\" in text else text
 
 
 def _options(text: bytes) -> tuple[str, str, int]:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from pidscope.host.ns_chain import inums_of
 from pidscope.host.proc_files import DENIED, GONE, expect, read_whole
+from pidscope.host.proc_parse import unmangle
 from pidscope.snapshot import Kept
 
 _LINK = "pid:["
@@ -101,7 +102,7 @@ class _Search:
         for line in (read_whole(f"{self._root}/self/mountinfo") or b"").splitlines():
             fields = line.split()
             if b" - nsfs " in line and fields[3].startswith(_LINK.encode()):
-                yield fields[3].decode("ascii", "replace"), os.fsdecode(_unescaped(fields[4]))
+                yield fields[3].decode("ascii", "replace"), os.fsdecode(unmangle(fields[4]))
 
     def _links(self, numbers: Iterable[int]) -> Iterator[tuple[str, str]]:
         """Yield the links of processes to namespaces, and their paths."""
@@ -162,10 +163,3 @@ def _link(path: str) -> str:
     except OSError as error:
         expect(error, GONE | DENIED)
         return ""
-
-
-def _unescaped(field: bytes) -> bytes:
-    r"""``mangle()`` (fs/proc_namespace.c) writes a space, tab, newline, # and \ in octal."""
-    for code in (b"040", b"011", b"012", b"043", b"134"):
-        field = field.replace(b"\\" + code, bytes([int(code, 8)]))
-    return field

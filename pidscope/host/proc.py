@@ -147,7 +147,7 @@ class ProcFs:
     def kept(self, known: Collection[int], whole: bool) -> Kept:
         """Return the PID namespaces inside the ``known`` ones in which no task lives.
 
-        ``whole``: look at every descriptor, and not only at the first few thousand.
+        ``whole``: look at every descriptor, and not only at the first thousand or so.
         """
         from pidscope.host.kept_namespaces import kept_namespaces  # few answers need them
 

@@ -152,6 +152,16 @@ def parse_pidfd_number(data: bytes, path: str) -> int:
     return _Lines(b"\n" + data, path).number(b"\nPid:\t")
 
 
+def unmangle(field: bytes) -> bytes:
+    """Undo ``mangle()`` (fs/proc_namespace.c): space, tab, newline, backslash and # in octal.
+
+    Of a field of mountinfo. Most have none, so the pattern is compiled for those that do.
+    """
+    if b"\\" not in field:
+        return field
+    return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8) & 0xFF]), field)
+
+
 def parse_boot_time(data: bytes, path: str) -> int:
     """Return ``btime`` of ``/proc/stat``, the boot in seconds since the epoch; raise ProcError."""
     return _Lines(b"\n" + data, path).number(b"\nbtime ", _LONG_DIGITS)

@@ -11,12 +11,11 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pidscope.containers.container import Chain, Container
-from pidscope.containers.rules import UNKNOWN
+from pidscope.containers.rules import UNKNOWN, unescape_unit
 from pidscope.escape import printable
 
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _ID_SHOWN = 12  # characters of an id, as it is printed
-_UNIT_ESCAPES = re.compile(r"(?:\\x[0-9a-f]{2})+")
 _INFRA = re.compile(r"[0-9a-f]{12}-infra")  # the name that Podman gives a pod's sandbox
 
 
@@ -47,7 +46,7 @@ def has_unit(container: Container, text: str) -> bool:
     """Whether a word is the unit of a service, with or without its suffix."""
     if not container.is_service or container.unit is None:
         return False
-    spellings = _spellings(container.unit) | _spellings(_unescaped_unit(container.unit))
+    spellings = _spellings(container.unit) | _spellings(unescape_unit(container.unit))
     return text in spellings or f"{text}.service" in spellings
 
 
@@ -93,11 +92,3 @@ def _is_called_sandbox(container: Container) -> bool:
 
 def _spellings(text: str) -> set[str]:
     return {text, printable(text)}
-
-
-def _unescaped_unit(unit: str) -> str:
-    r"""Undo ``\xNN`` of systemd (unit_name_escape), which may be parts of one character."""
-    return _UNIT_ESCAPES.sub(
-        lambda match: bytes.fromhex(match[0].replace(r"\x", "")).decode("utf-8", "surrogateescape"),
-        unit,
-    )

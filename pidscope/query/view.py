@@ -46,7 +46,7 @@ class View(NamedTuple):
         return any(it.what == "task" for it in self.reading.snapshot.unread)
 
     @property
-    def nobody_is_missing(self) -> bool:
+    def has_every_task(self) -> bool:
         """Whether every task of the mount was read."""
         return self.reading.sees_all and not self.lacks_tasks
 
@@ -66,7 +66,7 @@ class View(NamedTuple):
 
     def may_hide(self, found: Iterable[Process], ns: int | None) -> bool:
         """Whether a task may have a number in a namespace that this user cannot read."""
-        if not self.nobody_is_missing:
+        if not self.has_every_task:
             return True
         inner = ns != self.reading.mount.ns
         return inner and any(level.ns is None for task in found for level in task.levels)

@@ -29,24 +29,8 @@ from pidscope.query.membership import Membership
 from pidscope.query.named import has_id, has_name, has_unit, is_in_pod, without_sandboxes
 from pidscope.query.place import ROOT, Place, bracketed, no_process
 from pidscope.query.witnesses import Member
-from pidscope.query.words import Kind, Where, meanings, parse_where
+from pidscope.query.words import Kind, Where, meanings
 from pidscope.snapshot import Mount, Snapshot, TaskReading
-
-__all__ = [
-    "ROOT",
-    "Kind",
-    "Place",
-    "Scene",
-    "Where",
-    "bracketed",
-    "describe",
-    "expect_own",
-    "no_process",
-    "parse_where",
-    "resolve",
-    "shared_by",
-    "users_of",
-]
 
 _MAX_LISTED = 10
 

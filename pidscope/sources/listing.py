@@ -32,6 +32,8 @@ from pidscope.terminal import table_width, warn
 if TYPE_CHECKING:
     from pidscope.limits.bounds import Everyone, Facts
     from pidscope.query.ended import Record
+    from pidscope.query.namespace_owner import Homes
+    from pidscope.query.process import Process
     from pidscope.query.words import Where
     from pidscope.simulated.stage import Stage
 
@@ -91,6 +93,11 @@ class Listed(NamedTuple):
 
         return stopped(self.proc.host_root(), os.geteuid()) if self.mode == "proc" else ()
 
+    def knows_containers(self, view: View, found: Iterable[Process], homes: Homes) -> bool:
+        """Return whether a container that is null in a document is none; ``found``: all tasks."""
+        unsure = view.homeless or view.unsure(found, homes)
+        return self.proc.sees_cgroups_whole() and not unsure
+
     def print_document(
         self,
         view: View,
@@ -143,9 +150,9 @@ def read(
         HostError: it cannot be read. ProcError: a file of it has not the kernel's form.
     """
     places = [it for it in (where, to) if it is not None]
-    placed = any(it.needs_containers for it in places)
-    may_be = any(it.may_name_container for it in places)
-    reading = world.read_all(threads, starts or placed, containers or may_be)
+    starts = starts or any(it.needs_containers for it in places)
+    containers = containers or any(it.may_name_container for it in places)
+    reading = world.read_all(threads, starts, containers)
     reading, kept_known = _with_kept(world, reading, kept, where, to)
     chains, said = world.containers(reading.snapshot.cgroups)
     if chains is None and shows_containers:
@@ -153,17 +160,8 @@ def read(
     chains = _with_unknown(world, reading, chains)
     place, other = (_place(world, it, reading, chains, said) for it in (where, to))
     notes = _notes(reading.mount, place, other)
-    view = View(
-        reading,
-        chains,
-        place,
-        other,
-        notes,
-        world.proc.start_ticks,
-        world.record,
-        said,
-        kept_known,
-    )
+    view = View(reading, chains, place, other, notes, world.proc.start_ticks, world.record)
+    view = view._replace(said=said, kept_known=kept_known)
     snapshot = _with_threads(world.proc, view, numbers)
     notes = [*notes, *_unread(snapshot.unread)]
     return view._replace(reading=reading._replace(snapshot=snapshot), notes=notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pidscope.query.where import ROOT
+from pidscope.query.place import ROOT
 
 _CAPABILITY = "CAP_SYS_PTRACE is missing, by which root sees all (docker run --cap-add SYS_PTRACE)"
 _NAMESPACE = "the root of a user namespace does not see all: run as root of the host"

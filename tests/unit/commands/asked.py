@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,3 +122,17 @@ def alive(*command: str, says: bytes = b"") -> Iterator[int]:
     process.stdin.close()
     assert process.wait(timeout=60) == 0
     process.stdout.close()
+
+
+def await_state(pid: int, state: str) -> None:
+    """Wait until a process is in a state, as stat has it."""
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != state:
+        os.sched_yield()
+
+
+def only_child(pid: int) -> int:
+    """Wait until a process has exactly one child, and return it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    while not re.fullmatch(r"[0-9]+ ", children.read_text()):
+        os.sched_yield()
+    return int(children.read_text())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,7 +15,16 @@ import pytest
 from pidscope.cli import main
 from pidscope.host.proc import ProcFs
 from pidscope.limits import numbers as read_numbers
-from tests.unit.commands.asked import Answer, alive, needs_root, put_proc, scenario, valid
+from tests.unit.commands.asked import (
+    Answer,
+    alive,
+    await_state,
+    needs_root,
+    only_child,
+    put_proc,
+    scenario,
+    valid,
+)
 
 # The main thread ends by exit(2), as pthread_exit() does; the other forks, and ends the process.
 LEADERLESS = """
@@ -127,7 +135,7 @@ def test_a_tracer_has_to_wait_before_the_parent(capsys: pytest.CaptureFixture[st
     child = os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
     with alive(sys.executable, "-c", TRACER, str(child), says=b"ready\n") as tracer:
         os.kill(child, signal.SIGKILL)
-        _await_state(child, "Z")
+        await_state(child, "Z")
         assert os.waitpid(child, os.WNOHANG) == (0, 0)
         zombies = document(capsys, "ps", "--zombies")["processes"]
         [it] = [it for it in zombies if it["pid"] == child]
@@ -188,18 +196,6 @@ def _unshared(*command: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def _await_state(pid: int, state: str) -> None:
-    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != state:
-        os.sched_yield()
-
-
-def _only_child(pid: int) -> int:
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    while not re.fullmatch(r"[0-9]+ ", children.read_text()):
-        os.sched_yield()
-    return int(children.read_text())
-
-
 def _comm(pid: int, comm: str) -> None:
     while Path(f"/proc/{pid}/comm").read_text() != f"{comm}\n":
         os.sched_yield()
@@ -209,19 +205,19 @@ def _comm(pid: int, comm: str) -> None:
 def test_a_namespace_that_is_dying(capsys: pytest.CaptureFixture[str]) -> None:
     """Observed on 6.18: its init waits for a zombie whose parent is outside, every fork ENOMEM."""
     with _unshared("--fork", "--kill-child", "sleep", "600") as process:
-        init = _only_child(process.pid)
+        init = only_child(process.pid)
         ns = Path(f"/proc/{init}/ns/pid").stat().st_ino
         _comm(init, "sleep")
         enter = ["nsenter", "-t", str(init), "--pid", "sleep", "600"]
         with subprocess.Popen(enter) as entered:
             try:
-                joined = _only_child(entered.pid)
+                joined = only_child(entered.pid)
                 os.kill(entered.pid, signal.SIGSTOP)
-                _await_state(entered.pid, "T")
+                await_state(entered.pid, "T")
                 before = document(capsys, "limits", "--in", f"ns:{ns}")["next_fork"]
                 assert before["errno"] == "EAGAIN"
                 os.kill(init, signal.SIGKILL)
-                _await_state(joined, "Z")
+                await_state(joined, "Z")
                 after = document(capsys, "limits", "--in", f"ns:{ns}")["next_fork"]
                 assert (after["room"], after["errno"], after["certain"]) == (0, "ENOMEM", True)
                 found = document(capsys, "ns")["namespaces"]
@@ -291,8 +287,8 @@ def test_the_children_of_a_process_that_entered_came_from_outside(
     with _unshared("--fork", "--kill-child", "sh", "-c", "echo; sleep 600 & wait") as process:
         assert process.stdout is not None
         process.stdout.readline()
-        init = _only_child(process.pid)
-        own = _only_child(init)
+        init = only_child(process.pid)
+        own = only_child(init)
         script = "setsid sleep 600 & echo; wait"
         with subprocess.Popen(
             ["nsenter", "-t", str(init), "--pid", "sh", "-c", script], stdout=subprocess.PIPE
@@ -300,8 +296,8 @@ def test_the_children_of_a_process_that_entered_came_from_outside(
             try:
                 assert entered.stdout is not None
                 entered.stdout.readline()
-                shell = _only_child(entered.pid)
-                child = _only_child(shell)
+                shell = only_child(entered.pid)
+                child = only_child(shell)
                 found = document(capsys, "ps", "--in", f"pid:{init}")["processes"]
                 joined = {it["pid"]: it["joined"] for it in found}
                 assert joined == {init: False, own: False, shell: True, child: True}

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -32,7 +31,15 @@ from pidscope.limits.read import fork_facts
 from pidscope.limits.tasks_limit import MAX
 from pidscope.query.process import processes
 from pidscope.simulated.stage import set_stage
-from tests.unit.commands.asked import Answer, needs_root, printable, tasks_of, valid
+from tests.unit.commands.asked import (
+    Answer,
+    await_state,
+    needs_root,
+    only_child,
+    printable,
+    tasks_of,
+    valid,
+)
 from tests.unit.commands.test_containers import HOST, D, FakeProc
 
 BOMB = "simulated:fork-bomb"
@@ -222,32 +229,20 @@ def test_an_init_that_is_exiting_takes_nobody() -> None:
     command = ["unshare", "--pid", "--fork", "--kill-child", "sleep", "600"]
     child = os.posix_spawn("/usr/bin/unshare", command, dict(os.environ))
     try:
-        deep = _only_child(child)
+        deep = only_child(child)
         chain = procfs.snapshot()
         everyone = Everyone(processes(chain, boot_time=0, ticks_per_second=100), {}, True, True)
         facts = fork_facts(procfs, child, everyone)
         assert facts is not None and facts.adding is True and facts.diverted is True
         os.kill(child, signal.SIGSTOP)
-        _await_state(child, "T")  # it will not wait for its child
+        await_state(child, "T")  # it will not wait for its child
         os.kill(deep, signal.SIGKILL)
-        _await_state(deep, "Z")
+        await_state(deep, "Z")
         facts = fork_facts(procfs, child, everyone)
         assert facts is not None and facts.adding is False
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-
-
-def _await_state(pid: int, state: str) -> None:
-    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != state:
-        os.sched_yield()
-
-
-def _only_child(pid: int) -> int:
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    while not re.fullmatch(r"[0-9]+ ", children.read_text()):
-        os.sched_yield()
-    return int(children.read_text())
 
 
 @pytest.fixture

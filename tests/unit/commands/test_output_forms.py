@@ -21,7 +21,7 @@ from pidscope.cli import main
 from pidscope.commands.typed_numbers import TypedNumbers
 from pidscope.errors import UsageError
 from pidscope.query import lookup
-from pidscope.query.where import ROOT
+from pidscope.query.place import ROOT
 from pidscope.sources import privilege
 from tests import CHECKOUT
 from tests.unit.commands.asked import put_proc, scenario, valid

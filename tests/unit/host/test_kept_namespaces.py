@@ -16,6 +16,7 @@ from pidscope.cli import main
 from pidscope.host.kept_namespaces import kept_namespaces
 from pidscope.host.listns import listed_chains
 from pidscope.host.proc import ProcFs
+from pidscope.host.proc_parse import unmangle
 from tests.unit.commands.asked import Answer, needs_root, scenario, valid
 
 # Makes a namespace whose init ends, keeps it by the means that is named, and says its inum.
@@ -167,7 +168,7 @@ def test_only_what_is_inside_a_known_namespace_is_taken() -> None:
 
 
 def test_mount_points_are_unescaped() -> None:
-    assert kept_module._unescaped(rb"/a\040b\043\134c") == b"/a b#\\c"
+    assert unmangle(rb"/a\040b\043\134c") == b"/a b#\\c"
 
 
 def test_in_the_model_where_the_children_of_a_task_would_be(

@@ -7,8 +7,10 @@ import pytest
 from pidscope.containers.container import Container
 from pidscope.errors import AmbiguousError, NotFound
 from pidscope.query.named import is_in_pod, without_sandboxes
+from pidscope.query.place import Place
 from pidscope.query.process import oldest
-from pidscope.query.where import Place, parse_where, resolve
+from pidscope.query.where import resolve
+from pidscope.query.words import parse_where
 from tests.unit.query.test_where import HOST, WEB, A, scene, task
 
 

@@ -6,7 +6,10 @@ import pytest
 
 from pidscope.containers.container import Chain, Container, innermost
 from pidscope.errors import AmbiguousError, HostError, NotFound, PidscopeError, UsageError
-from pidscope.query.where import Kind, Place, Scene, Where, describe, parse_where, resolve
+from pidscope.query.labels import describe
+from pidscope.query.place import Place
+from pidscope.query.where import Scene, resolve
+from pidscope.query.words import Kind, Where, parse_where
 from pidscope.snapshot import Mount, Snapshot, Status, TaskReading
 
 HOST, A, B, C = 4026531836, 4026532177, 4026532178, 4026532179
