@@ -8,9 +8,8 @@ from pidscope.commands.notes import print_text
 from pidscope.gc_pause import gc_paused
 from pidscope.query.explain import Explained, explain
 from pidscope.query.lookup import task_of
-from pidscope.query.process import with_owners
 from pidscope.query.typed_pid import expect_pid
-from pidscope.render.json import explained_json, pids_json
+from pidscope.render.json import explained_json, owners_json, pids_json
 from pidscope.sources.listing import add_source, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command, add_json
 from pidscope.sources.where import EXPLAINED, add_in
@@ -83,8 +82,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.json:
         homes = view.homes(everyone)
-        [task] = with_owners([task], homes.own)
-        more = explained_json(it._replace(task=task))
+        more = explained_json(it, owners_json(homes.own))
         more["containers_known"] = world.knows_containers(view, everyone, homes)
         world.print_document(view, "pids", pids_json(it), it.all_seen, **more)
     else:

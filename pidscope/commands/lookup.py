@@ -19,7 +19,7 @@ from pidscope.query.view import View
 from pidscope.query.words import parse_where
 from pidscope.render import lookup as rendered
 from pidscope.render import tables
-from pidscope.render.json import answer_json, namesake_json
+from pidscope.render.json import answer_json, namesake_json, owners_json
 from pidscope.sources.listing import (
     Listed,
     add_options,
@@ -190,12 +190,13 @@ def _print_evidence(view: View, result: LookUp) -> None:
 
 def _print_json(world: Listed, view: View, result: LookUp, explained: bool) -> None:
     homes = view.homes(result.processes)
-    found = [answer_json(it, view.reading.boot_time, homes.own) for it in result.answers]
+    owners = owners_json(homes.own)
+    found = [answer_json(it, view.reading.boot_time, owners) for it in result.answers]
     known = world.knows_containers(view, result.processes, homes)
     complete = view.is_complete(result.processes)
     more: dict[str, Any] = {"containers_known": known}
     if result.namesakes:
-        more["elsewhere"] = [namesake_json(it, homes.own) for it in result.namesakes]
+        more["elsewhere"] = [namesake_json(it, owners) for it in result.namesakes]
     if explained:
         from pidscope.render.evidence import evidence_json
 
@@ -206,12 +207,15 @@ def _print_json(world: Listed, view: View, result: LookUp, explained: bool) -> N
 def _print_table(
     world: Listed, view: View, result: LookUp, args: argparse.Namespace, columns: list[str]
 ) -> None:
+    everyone = result.processes
+    homes = view.homes(everyone) if "NSCONTAINER" in columns else None
     text = rendered.answer_table(
         result.answers,
         columns,
         view.reading.boot_time,
         headings=not args.noheadings,
         width=width_of(args),
+        containers=world.container_cells(view, everyone, homes),
     )
     print_text(text, view.notes)
     _warn_elsewhere(world, result.namesakes)

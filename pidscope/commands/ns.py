@@ -106,9 +106,7 @@ def run(args: argparse.Namespace) -> int:
         columns,
         headings=not args.noheadings,
         width=width_of(args),
-        containers_known=world.proc.sees_cgroups_whole(),
-        homeless=view.homeless,
-        unsure=view.unsure(everyone, homes),
+        containers=world.container_cells(view, everyone, homes),
     )
     print_text(text, view.notes)
     if not view.kept_known:

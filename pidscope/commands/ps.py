@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from pidscope.commands.notes import print_text, warn_unread
 from pidscope.gc_pause import gc_paused
-from pidscope.query.process import Process, with_owners
+from pidscope.query.process import Process
 from pidscope.render import tables
-from pidscope.render.json import process_json
+from pidscope.render.json import owners_json, process_json
 from pidscope.sources.listing import (
     Listed,
     add_options,
@@ -102,10 +102,9 @@ def run(args: argparse.Namespace) -> int:
     inum = None if args.where is None else view.place.ns
     chosen = [process for process in everyone if _is_chosen(process, inum, args)]
     homes = view.homes(everyone) if args.json or "NSCONTAINER" in columns else None
-    if homes is not None:
-        chosen = with_owners(chosen, homes.own)
     if args.json and homes is not None:
-        found, complete = list(map(process_json, chosen)), view.is_complete(everyone)
+        owners, complete = owners_json(homes.own), view.is_complete(everyone)
+        found = [process_json(it, owners) for it in chosen]
         known = world.knows_containers(view, everyone, homes)
         world.print_document(view, "processes", found, complete, containers_known=known)
         return 0
@@ -116,8 +115,7 @@ def run(args: argparse.Namespace) -> int:
         comms,
         headings=not args.noheadings,
         width=width_of(args),
-        containers_known=world.proc.sees_cgroups_whole(),
-        homeless=view.homeless,
+        containers=world.container_cells(view, everyone, homes),
         tracers=_tracers(world, chosen, comms) if "REAPER" in columns else {},
     )
     print_text(text, view.notes)

@@ -28,7 +28,6 @@ class Level(NamedTuple):
     ppid: int | None
     pgid: int
     sid: int
-    container: Container | None = None  # the one that owns the namespace
 
 
 class Process(NamedTuple):
@@ -206,17 +205,6 @@ def _innermost(chain: Chain) -> Container | None:
 def escaped(container: Container) -> Container:
     """Return a container with its foreign strings as they may be printed."""
     return Container._make(printable(it) if isinstance(it, str) else it for it in container)
-
-
-def with_owners(found: Iterable[Process], owners: Mapping[int, Container]) -> list[Process]:
-    """Return the processes with the owner of the namespace at each level, given by inum."""
-    named = {inum: escaped(container) for inum, container in owners.items()}
-    return [
-        it._replace(
-            levels=[level._replace(container=named.get(level.ns or 0)) for level in it.levels]
-        )
-        for it in found
-    ]
 
 
 def is_complete(found: Iterable[Process]) -> bool:

@@ -9,7 +9,8 @@ or in one below it; so a shell that has entered the namespace is none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from functools import cache
+from typing import Callable, NamedTuple
 
 from pidscope.containers.container import Chain, Container
 from pidscope.containers.rules import UNKNOWN, unknown_container
@@ -22,6 +23,9 @@ class _Unknown(NamedTuple):
     around: Chain  # the services that its path names
 
 
+_Named = Callable[[bytes], Container]  # by a /proc/N/cgroup, of which many processes have one
+
+
 def with_unknown(
     snapshot: Snapshot, chains: Mapping[int, Chain], whole: bool
 ) -> Mapping[int, Chain]:
@@ -32,39 +36,47 @@ def with_unknown(
         chains: the containers around each process that the rules know, by its number.
         whole: cgroups are read from the root; otherwise ``/`` names nothing.
     """
-    leaders = [it for it in snapshot.tasks if it.status.ns_pid == it.status.ns_tgid]
-    found = _unknown(leaders, snapshot, chains, whole)
+    named: _Named = cache(_named_by_path)
+    leaders = [
+        it
+        for it in snapshot.tasks
+        if it.status.ns_pid == it.status.ns_tgid and it.ns is not None and it.number in chains
+        if not _in_container(chains[it.number])
+    ]
+    firsts = [it for it in leaders if len(it.status.ns_pid) > 1 and it.status.ns_pid[-1] == 1]
+    found = _unknown(firsts, snapshot, chains, whole, named)
     if not found:
         return chains
-    added = {
-        it.number: _chain(it, chains.get(it.number, ()), snapshot, found)
-        for it in leaders
-        if it.ns is not None and it.number in chains and not _in_container(chains[it.number])
-    }
+    added = {it.number: _chain(it, chains[it.number], snapshot, found, named) for it in leaders}
     return {**chains, **added}
 
 
 def _unknown(
-    leaders: Iterable[TaskReading], snapshot: Snapshot, chains: Mapping[int, Chain], whole: bool
+    firsts: Iterable[TaskReading],
+    snapshot: Snapshot,
+    chains: Mapping[int, Chain],
+    whole: bool,
+    named: _Named,
 ) -> dict[int, _Unknown]:
     """Return those that a number 1 shows, by the inum of its namespace."""
     found: dict[int, _Unknown] = {}
-    for it in leaders:
-        inside = len(it.status.ns_pid) > 1 and it.status.ns_pid[-1] == 1
-        if inside and it.ns is not None and it.number in chains:
-            container, chain = _named_by_path(snapshot, it.number), chains[it.number]
-            # The cgroup of a zombie is the root of each v1 hierarchy, wherever it was.
-            named = container.id != "/" or (whole and it.status.state not in "ZX")
-            if named and not _in_container(chain) and not _is_of_service(container.id, chain):
-                mine = container._replace(id=f"{container.id}:{it.ns}")
-                found[it.ns] = _Unknown(mine, container.id, chain)
+    for it in firsts:
+        container, chain = named(_cgroup(snapshot, it)), chains[it.number]
+        # The cgroup of a zombie is the root of each v1 hierarchy, wherever it was.
+        is_named = container.id != "/" or (whole and it.status.state not in "ZX")
+        if is_named and it.ns is not None and not _is_of_service(container.id, chain):
+            mine = container._replace(id=f"{container.id}:{it.ns}")
+            found[it.ns] = _Unknown(mine, container.id, chain)
     return found
 
 
-def _named_by_path(snapshot: Snapshot, number: int) -> Container:
-    """Return what the cgroup of a process would be called as a container."""
-    data = (snapshot.cgroups or {}).get(number, b"")
+def _named_by_path(data: bytes) -> Container:
+    """Return what a cgroup would be called as a container."""
     return unknown_container(data) or Container(UNKNOWN, "/", "/")
+
+
+def _cgroup(snapshot: Snapshot, task: TaskReading) -> bytes:
+    return (snapshot.cgroups or {}).get(task.number, b"")
 
 
 def _in_container(chain: Chain) -> bool:
@@ -77,10 +89,14 @@ def _is_of_service(path: str, chain: Chain) -> bool:
 
 
 def _chain(
-    task: TaskReading, chain: Chain, snapshot: Snapshot, found: Mapping[int, _Unknown]
+    task: TaskReading,
+    chain: Chain,
+    snapshot: Snapshot,
+    found: Mapping[int, _Unknown],
+    named: _Named,
 ) -> Chain:
     """Return the chain of a process, with each unknown container in whose cgroup it is."""
-    path = _named_by_path(snapshot, task.number).id
+    path = named(_cgroup(snapshot, task)).id
     spaces = [task.ns or 0]
     while snapshot.ns_parents.get(spaces[-1], 0) not in (0, *spaces):
         spaces.append(snapshot.ns_parents[spaces[-1]])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pidscope.escape import escape, printable
-from pidscope.query.process import rfc3339, with_owners
+from pidscope.query.process import escaped, rfc3339
 
 if TYPE_CHECKING:
     from pidscope.containers.container import Container
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pidscope.query.lookup import Answer, Held, Namesake
     from pidscope.query.process import Namespace, Process
     from pidscope.snapshot import Mount, Unread
+
+Owners = Mapping[int, dict[str, Any]]  # the container that owns each PID namespace, by inum
 
 SCHEMA = 1
 _MAX_SAFE = 2**53  # beyond it a JSON reader may round an integer
@@ -77,46 +80,49 @@ def envelope(
     }
 
 
-def process_json(process: Process) -> dict[str, Any]:
-    """Return a process, with what each level calls it."""
-    levels = [_contained(level) for level in process.levels]
-    return {**_contained(process), "levels": levels}
+def owners_json(owners: Mapping[int, Container]) -> Owners:
+    """Return the containers that own PID namespaces, by inum."""
+    return {inum: escaped(container)._asdict() for inum, container in owners.items()}
+
+
+def process_json(process: Process, owners: Owners = MappingProxyType({})) -> dict[str, Any]:
+    """Return a process, with what each level calls it, and the owner of the level's namespace."""
+    fields = process._asdict()
+    if process.container is not None:
+        fields["container"] = process.container._asdict()
+    fields["levels"] = [
+        # _asdict would be a call for each level of each task.
+        {**dict(zip(level._fields, level)), "container": owners.get(level.ns or 0)}
+        for level in process.levels
+    ]
+    return fields
 
 
 def namespace_json(namespace: Namespace) -> dict[str, Any]:
     """Return a PID namespace, with the containers that have it."""
+    owner = namespace.container
     shared = [container._asdict() for container in namespace.shared]
-    return {**_contained(namespace), "shared": shared}
+    contained = {"container": None if owner is None else owner._asdict(), "shared": shared}
+    return {**namespace._asdict(), **contained}
 
 
-def _contained(value: Any) -> dict[str, Any]:
-    """Return the fields of what has a container."""
-    container: Container | None = value.container
-    return {**value._asdict(), "container": None if container is None else container._asdict()}
-
-
-def answer_json(
-    answer: Answer, boot_time: int | None, owners: Mapping[int, Container]
-) -> dict[str, Any]:
-    """Return one entry of ``lookups``; ``boot_time`` is in seconds since the epoch.
-
-    ``owners``: the container that owns each PID namespace, by inum.
-    """
+def answer_json(answer: Answer, boot_time: int | None, owners: Owners) -> dict[str, Any]:
+    """Return one entry of ``lookups``; ``boot_time`` is in seconds since the epoch."""
     task, held, ended = answer.taken.task, answer.taken.held, answer.ended
     return {
         "number": answer.taken.number,
         "ns": answer.ns,
         "to": {"ns": answer.to, "number": answer.translated if answer.levels else None},
-        "process": None if task is None else process_json(*with_owners([task], owners)),
+        "process": None if task is None else process_json(task, owners),
         "held": None if held is None else _held_json(held),
         "ended": None if ended is None else _lives_json(ended, boot_time, task is not None),
     }
 
 
-def namesake_json(namesake: Namesake, owners: Mapping[int, Container]) -> dict[str, Any]:
+def namesake_json(namesake: Namesake, owners: Owners) -> dict[str, Any]:
     """Return a process that has a number in another namespace than the one that was asked."""
-    [process] = with_owners([namesake.process], owners)
-    return {"number": namesake.number, "ns": namesake.ns, "process": process_json(process)}
+    process = process_json(namesake.process, owners)
+    return {"number": namesake.number, "ns": namesake.ns, "process": process}
 
 
 def _held_json(held: Held) -> dict[str, Any]:
@@ -161,11 +167,11 @@ def pids_json(it: Explained) -> list[dict[str, Any]]:
     ]
 
 
-def explained_json(it: Explained) -> dict[str, Any]:
+def explained_json(it: Explained, owners: Owners = MappingProxyType({})) -> dict[str, Any]:
     """Return what else its pointers lead to; pointers are ``nr``, tids or inums, null: unknown."""
     links = dict(it.links)
     return {
-        "task": process_json(it.task),
+        "task": process_json(it.task, owners),
         "thread_pid": links.pop("PID"),
         "group_leader": it.task.pid,
         "real_parent": it.task.levels[0].ppid,

@@ -14,6 +14,7 @@ from pidscope.escape import escape
 from pidscope.query.lookup import Answer, Held, Numbered, number_in
 from pidscope.query.process import Level, Process
 from pidscope.render import tables
+from pidscope.render.container_cells import NONE_OWNED, ContainerCells
 from pidscope.render.text import known
 
 if TYPE_CHECKING:
@@ -53,18 +54,20 @@ def answer_table(
     *,
     headings: bool,
     width: int | None,
+    containers: ContainerCells = NONE_OWNED,
 ) -> str:
     """Return the lines, with times as here; ``boot_time`` is in seconds since the epoch."""
+    cells = tables.process_cells(containers)
     lines = [line for answer in answers for line in _lines(answer, boot_time)]
-    rows = [[_cell(line, column) for column in columns] for line in lines]
+    rows = [[_cell(line, column, cells) for column in columns] for line in lines]
     rows = tables.fitted(rows, columns, headings, width)
     return tables.aligned(rows, columns) if lines else ""
 
 
-def _cell(line: Line, column: str) -> str:
+def _cell(line: Line, column: str, cells: Mapping[str, Callable[[Process], str]]) -> str:
     if column in _COLUMNS:
         return _COLUMNS[column](line)
-    return _NOTHING if line.task is None else tables.PS_COLUMNS[column](line.task)
+    return _NOTHING if line.task is None else cells[column](line.task)
 
 
 def _lines(answer: Answer, boot_time: int | None) -> Iterator[Line]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from pidscope.containers.container import Container, display_name
 from pidscope.errors import UsageError
 from pidscope.query.process import Namespace, Process
+from pidscope.render.container_cells import NONE_OWNED, ContainerCells
 from pidscope.render.text import COMM_WIDTH, cut, cut_front, cut_inside, cut_middle, known
 
 _MIN_COMM = 8
@@ -22,8 +22,7 @@ _INDENT = "  "
 # character for private use as bytes.
 _SPACE = "\ue000"
 
-# REAPER of a process is the name of its parent, which the caller looks up.
-PS_COLUMNS: Mapping[str, Callable[[Process], str]] = {
+_PS_CELLS: Mapping[str, Callable[[Process], str]] = {
     "PID": lambda it: str(it.pid),
     "TID": lambda it: str(it.tid),
     "NSPID": lambda it: _numbers(level.tid for level in it.levels),
@@ -39,10 +38,11 @@ PS_COLUMNS: Mapping[str, Callable[[Process], str]] = {
     "STAT": lambda it: _state(it),
     "START": lambda it: known(it.start_time),
     "ID": lambda it: known(it.id),
-    "CONTAINER": lambda it: _called(it.container),
-    "NSCONTAINER": lambda it: _callings(level.container for level in it.levels),
     "COMM": lambda it: it.comm,
 }
+CONTAINERS = frozenset({"CONTAINER", "NSCONTAINER"})  # what needs cgroups
+# REAPER of a process is the name of its parent, which the caller looks up.
+PS_COLUMNS = (*(it for it in _PS_CELLS if it != "COMM"), "CONTAINER", "NSCONTAINER", "COMM")
 
 
 def _state(it: Process) -> str:
@@ -50,7 +50,6 @@ def _state(it: Process) -> str:
     return f"{it.state}{'l' if goes_on else ''}{'j' if it.joined else ''}"
 
 
-CONTAINERS = frozenset({"CONTAINER", "NSCONTAINER"})  # what needs cgroups
 PS_STARTS = frozenset({"START", "ID"})  # what a snapshot without starts does not have
 PS_DEFAULT = ("PID", "NSPID", "NS", "PPID", "PGID", "SID", "STAT", "COMM")
 PS_THREADS = ("PID", "TID", "NSPID", "NS", "STAT", "COMM")
@@ -66,7 +65,7 @@ NS_COLUMNS: Mapping[str, Callable[[Namespace], str]] = {
     "THREADS": lambda it: str(it.threads),
     "ZOMBIES": lambda it: str(it.zombies),
     "LAST": lambda it: known(it.last_pid),
-    "CONTAINER": lambda it: _callings([it.container, *it.shared], joint=" +"),
+    "CONTAINER": NONE_OWNED.of_namespace,
 }
 NS_DEFAULT = ("NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM")
 
@@ -112,24 +111,27 @@ def process_table(
     *,
     headings: bool,
     width: int | None,
-    containers_known: bool = True,
-    homeless: Collection[int] = (),
+    containers: ContainerCells = NONE_OWNED,
     tracers: Mapping[int, str] = MappingProxyType({}),
 ) -> str:
     """Return one line a task; NSPID and names give way to ``width``, None: nothing is cut.
 
     ``comms`` names parents by number, and ``tracers``, by the zombie's, those that have to wait
-    first. ``containers_known``: a process that is shown in no container is in none, unless it is
-    ``homeless``.
+    first.
     """
-    particular: Mapping[str, Callable[[Process], str]] = {
+    known_cells: dict[str, Callable[[Process], str]] = {
+        **process_cells(containers),
         "REAPER": lambda it: tracers.get(it.tid) or known(comms.get(it.levels[0].ppid or 0)),
-        "CONTAINER": lambda it: _called(it.container, containers_known and it.pid not in homeless),
-        "NSCONTAINER": lambda it: _callings((at.container for at in it.levels), containers_known),
     }
-    cells = [particular.get(column) or PS_COLUMNS[column] for column in columns]
+    cells = [known_cells[column] for column in columns]
     rows = [[cell(process) for cell in cells] for process in processes]
     return aligned(fitted(rows, columns, headings, width), columns)
+
+
+def process_cells(containers: ContainerCells) -> Mapping[str, Callable[[Process], str]]:
+    """Return what makes the cell of each of PS_COLUMNS."""
+    those = {"CONTAINER": containers.of_process, "NSCONTAINER": containers.of_levels}
+    return {**_PS_CELLS, **those}
 
 
 def namespace_tree(
@@ -139,23 +141,15 @@ def namespace_tree(
     *,
     headings: bool,
     width: int | None,
-    containers_known: bool = True,
-    homeless: Collection[int] = (),
-    unsure: Collection[int] = (),
+    containers: ContainerCells = NONE_OWNED,
 ) -> str:
-    """Return one line a namespace, indented by level; ``comms`` names inits by number.
-
-    ``containers_known``: a namespace that is shown as no container's is none's, unless it is one of
-    ``unsure``, or its init is ``homeless``.
-    """
+    """Return one line a namespace, indented by level; ``comms`` names inits by number."""
 
     def cell(namespace: Namespace, column: str) -> str:
         if column == "COMM":
             return known(comms.get(namespace.init or 0)) + (" <dying>" if namespace.dying else "")
         if column == "CONTAINER":
-            sure = containers_known and namespace.ns not in unsure
-            sure = sure and namespace.init not in homeless
-            return _callings([namespace.container, *namespace.shared], sure, " +")
+            return containers.of_namespace(namespace)
         return NS_COLUMNS[column](namespace)
 
     rows = [[cell(namespace, column) for column in columns] for namespace in namespaces]
@@ -255,15 +249,3 @@ def _widest(cells: Iterable[str]) -> int:
 
 def _numbers(numbers: Iterable[int | None]) -> str:
     return " ".join(map(known, numbers))
-
-
-def _called(container: Container | None, containers_known: bool = True) -> str:
-    if container is None:
-        return "-" if containers_known else "?"
-    return display_name(container)
-
-
-def _callings(
-    containers: Iterable[Container | None], containers_known: bool = True, joint: str = " "
-) -> str:
-    return joint.join(_called(container, containers_known) for container in containers)

@@ -15,6 +15,7 @@ from pidscope.host.proc import ProcFs
 from pidscope.host.reading import read_host
 from pidscope.query.place import Place, bracketed
 from pidscope.query.view import View
+from pidscope.render.container_cells import ContainerCells
 from pidscope.render.json import envelope
 from pidscope.snapshot import Mount, ProcFiles, ProcReading, Snapshot, TaskReading, Unread
 from pidscope.sources.options import (
@@ -97,6 +98,15 @@ class Listed(NamedTuple):
         """Return whether a container that is null in a document is none; ``found``: all tasks."""
         unsure = view.homeless or view.unsure(found, homes)
         return self.proc.sees_cgroups_whole() and not unsure
+
+    def container_cells(
+        self, view: View, found: Iterable[Process], homes: Homes | None
+    ) -> ContainerCells:
+        """Return what a table shows of containers; ``homes`` None: of no namespace."""
+        known = self.proc.sees_cgroups_whole()
+        if homes is None:
+            return ContainerCells(all_known=known, homeless=view.homeless)
+        return ContainerCells(homes.own, known, view.homeless, view.unsure(found, homes))
 
     def print_document(
         self,

@@ -164,8 +164,12 @@ def test_the_text(engine: FakeProc, capsys: pytest.CaptureFixture[str]) -> None:
     ]  # fmt: skip
     assert run(ps, "-n", "-o", "PID,CONTAINER,NSCONTAINER", "--proc", str(engine.root)) == 0
     rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
-    expected = {"1": ["-", "-"], "21": ["na", "-", "na"], "41": ["nd", "-", "-"]}
+    expected = {"1": ["-", "-"], "21": ["na", "-", "na"], "41": ["nd", "-", "?"]}
     assert {number: rows[number] for number in expected} == expected
+    columns = ("-n", "-o", "NUMBER,CONTAINER,NSCONTAINER")
+    assert run(lookup, *columns, "--proc", str(engine.root), "1", "21", "41") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0]: line.split()[1:] for line in lines} == expected
 
 
 def test_without_an_engine_there_are_ids(

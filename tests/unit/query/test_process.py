@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import pytest
@@ -17,10 +18,9 @@ from pidscope.query.process import (
     Process,
     is_complete,
     namespaces,
-    with_owners,
 )
 from pidscope.query.process import processes as read_processes
-from pidscope.render.json import envelope, event_json, namespace_json, process_json
+from pidscope.render.json import envelope, event_json, namespace_json, owners_json, process_json
 from pidscope.snapshot import Mount, Snapshot, Status, TaskReading
 from tests.unit.commands.asked import SCHEMA, VALIDATOR
 
@@ -254,10 +254,11 @@ def test_whose_a_namespace_is_and_who_shares_it() -> None:
     assert host.container is None
     assert [shared.name for shared in host.shared] == ["a\\x0a\\xff\\\\"]
     assert middle.container == web == middle.shared[0]
-    everyone = with_owners(processes(task(1), task(6, 1, ns=MIDDLE)), {MIDDLE: web})
-    VALIDATOR.validate(whole("processes", list(map(process_json, everyone))))
-    told = [[level.container for level in process.levels] for process in everyone]
-    assert told == [[None], [None, web]]
+    owners = owners_json({MIDDLE: web})
+    everyone = [process_json(it, owners) for it in processes(task(1), task(6, 1, ns=MIDDLE))]
+    VALIDATOR.validate(whole("processes", everyone))
+    told = [[level["container"] for level in process["levels"]] for process in everyone]
+    assert told == [[None], [None, web._asdict()]]
 
 
 def test_a_namespace_is_as_deep_as_its_tasks_or_those_inside_it_say() -> None:
@@ -437,13 +438,13 @@ def test_the_schema_refuses(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "definition"),
+    ("fields", "definition"),
     [
-        (Process, "process"),
-        (Level, "level"),
-        (Namespace, "namespace"),
+        (Process._fields, "process"),
+        ((*Level._fields, "container"), "level"),
+        (Namespace._fields, "namespace"),
     ],
 )
-def test_the_schema_has_the_fields_of_documents_py(kind: Any, definition: str) -> None:
-    assert list(SCHEMA["$defs"][definition]["properties"]) == list(kind._fields)
-    assert SCHEMA["$defs"][definition]["required"] == list(kind._fields)
+def test_the_schema_has_the_fields_of_the_values(fields: Sequence[str], definition: str) -> None:
+    assert list(SCHEMA["$defs"][definition]["properties"]) == list(fields)
+    assert SCHEMA["$defs"][definition]["required"] == list(fields)

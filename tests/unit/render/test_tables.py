@@ -12,6 +12,7 @@ from pidscope.errors import UsageError
 from pidscope.escape import escape
 from pidscope.query.process import Level, Namespace, Process
 from pidscope.render import tables
+from pidscope.render.container_cells import ContainerCells
 from pidscope.render.text import WIDTH
 
 # A loaded machine is no fault of what is tested.
@@ -215,8 +216,9 @@ def test_an_unknown_column_is_wrong_usage(wanted: str) -> None:
 def test_a_container_at_each_level_and_who_shares_a_namespace() -> None:
     named, plain = Container("docker", "a" * 64, "web"), Container("oci", "b" * 64)
     outer, inner = process(7, 1).levels
-    made = process(7, container=named, levels=[outer, inner._replace(container=plain)])
-    assert table(made, columns=["CONTAINER", "NSCONTAINER"], headings=False) == [
+    made = process(7, container=named, levels=[outer._replace(ns=1), inner])
+    cells = ContainerCells({NS: plain})
+    assert table(made, columns=["CONTAINER", "NSCONTAINER"], headings=False, containers=cells) == [
         "web  - bbbbbbbbbbbb"
     ]
     spaces = [namespace(1, 0, shared=[named]), namespace(2, 1, container=plain, shared=[named])]
@@ -227,6 +229,9 @@ def test_a_container_at_each_level_and_who_shares_a_namespace() -> None:
 def test_no_container_and_not_known_are_told_apart() -> None:
     columns = ["CONTAINER", "NSCONTAINER"]
     assert table(process(7, 1), columns=columns, headings=False) == ["-  - -"]
-    unknown = {"headings": False, "containers_known": False}
-    assert table(process(7, 1), columns=columns, **unknown) == ["?  ? ?"]
-    assert tree(namespace(1, 0), columns=columns[:1], **unknown) == ["?"]
+    for unknown in ContainerCells(all_known=False), ContainerCells(homeless=[7, 1], unsure=[NS, 1]):
+        more = {"headings": False, "containers": unknown}
+        assert table(process(7, 1), columns=columns, **more) == ["?  ? ?"]
+        assert tree(namespace(1, 0), columns=columns[:1], **more) == ["?"]
+    hidden = process(7, levels=[process(7).levels[0]._replace(ns=None)])
+    assert table(hidden, columns=columns, headings=False) == ["-  ?"]
