@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from pidscope import __version__
 from pidscope.errors import HostError, PidscopeError, UsageError
 from pidscope.escape import escape
-from pidscope.sources.options import SCENARIOS
+from pidscope.sources.options import SCENARIOS, HelpFormatter
 from pidscope.sources.privilege import own_hint
 from pidscope.terminal import forget_stdout, open_standard_streams, warn
 
@@ -72,7 +72,7 @@ def _parser(names: Sequence[str]) -> argparse.ArgumentParser:
         prog="pidscope",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"pidscope {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

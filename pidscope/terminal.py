@@ -22,9 +22,24 @@ def table_width() -> int | None:
         width = os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError):  # no terminal; or a test's stream, which is no file
         return None
+    return _given_width() or width or _WIDTH  # 0: a terminal that does not know
+
+
+def help_width() -> int:
+    """Return how wide a help text is: COLUMNS or the terminal, less a margin of two, as argparse.
+
+    It is folded at 80 where there is no terminal.
+    """
+    width = _given_width()
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # no terminal; closed; none
+        width = width or os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
+    return (width or 80) - 2
+
+
+def _given_width() -> int:
+    """Return what COLUMNS says; 0: nothing."""
     given = os.environ.get("COLUMNS", "")
-    width = int(given) if given.isascii() and given.isdigit() and len(given) < 6 else width
-    return width or _WIDTH  # 0: a terminal that does not know
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 6 else 0
 
 
 def warn(message: str, speaker: str = "pidscope") -> None:

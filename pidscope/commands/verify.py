@@ -22,7 +22,7 @@ from pidscope.sources.command import (
     warn_head,
     warn_missing,
 )
-from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc, procfs_of
+from pidscope.sources.options import SEE_SCENARIOS, HelpFormatter, add_option, add_proc, procfs_of
 from pidscope.sources.watch import Host, add_probes, watched_host
 from pidscope.verify.verdicts import Judgement, Tally, Verdict
 from pidscope.wire.hooks import COUNTED_BY_TRACEPOINTS
@@ -61,7 +61,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="watch, rebuild, and compare with /proc",
         description="Rebuild every PID from kernel events and compare with /proc/*/status.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "--duration", type=seconds, metavar="S", help="seconds (default: 10, or until CMD ends)"

@@ -22,7 +22,7 @@ from pidscope.render.watch_summary import WatchSummary
 from pidscope.session.session import Session
 from pidscope.session.world import World
 from pidscope.sources.command import Stop, seconds, spawned, warn_gaps, warn_head, warn_missing
-from pidscope.sources.options import SEE_SCENARIOS, add_option, add_proc, procfs_of
+from pidscope.sources.options import SEE_SCENARIOS, HelpFormatter, add_option, add_proc, procfs_of
 from pidscope.sources.watch import Host, add_probes, watched_host
 from pidscope.sources.where import warn_shared
 from pidscope.terminal import forget_stdout, warn
@@ -115,7 +115,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="what the kernel does to PIDs, as it happens",
         description="Show what the kernel does to PIDs, as it happens.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     watch_filters.add_options(parser)
     parser.add_argument(

@@ -7,7 +7,6 @@ was recorded. ``-`` stands where there is nothing to show.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from pidscope.escape import escape
@@ -116,5 +115,7 @@ def _ended(life: Life, boot_time: int | None) -> str:
     ending = f"signal {life.signal}" if life.signal else f"status {life.exit_code >> 8 & 0xFF}"
     if boot_time is None:
         return f"ended, {ending}"
+    from datetime import datetime  # what has never ended does without
+
     exited = datetime.fromtimestamp(boot_time + life.exited_ns / 1e9)
     return f"ended {exited:%H:%M:%S}, {ending}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Callable
 
 from pidscope.errors import UsageError
 from pidscope.host.proc import ProcFs
+from pidscope.terminal import help_width
 
 if TYPE_CHECKING:
     from pidscope.simulated.stage import Stage
@@ -27,6 +28,17 @@ scenarios, for --source simulated[:SCENARIO], which needs no privilege:
 SEE_SCENARIOS = "pidscope --help lists the scenarios of --source simulated[:SCENARIO]."
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """argparse's own, which folds no description, at the width of `help_width`.
+
+    argparse makes one for each argument that is added, and asks shutil for the width, whose import
+    (bz2, lzma) costs as much as the rest of the parser.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=help_width())
+
+
 def add_command(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
     run: Callable[[argparse.Namespace], int],
@@ -34,8 +46,7 @@ def add_command(
     **texts: str,
 ) -> argparse.ArgumentParser:
     """Add a command and return its parser; ``texts`` are its help, description and epilog."""
-    as_it_is = argparse.RawDescriptionHelpFormatter
-    parser = subparsers.add_parser(name, formatter_class=as_it_is, **texts)  # type: ignore[arg-type]
+    parser = subparsers.add_parser(name, formatter_class=HelpFormatter, **texts)  # type: ignore[arg-type]
     parser.set_defaults(func=run)
     return parser
 
