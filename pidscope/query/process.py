@@ -7,7 +7,6 @@ of the /proc mount inwards. 0 is a number that does not exist there; None is one
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from time import gmtime, strftime
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -192,7 +191,10 @@ def rfc3339(boot_time: int | None, since_boot_ns: int) -> str | None:
     """Return a time in whole seconds, as ``boot_time`` is, in seconds since the epoch, or None."""
     if boot_time is None:
         return None
-    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(boot_time + since_boot_ns // 1_000_000_000))
+    from datetime import datetime, timezone  # most tables show no time
+
+    time = datetime.fromtimestamp(boot_time + since_boot_ns // 1_000_000_000, timezone.utc)
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _innermost(chain: Chain) -> Container | None:
