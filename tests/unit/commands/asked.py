@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,6 +84,20 @@ def played(name: str) -> Stage:
 def tasks_of(stage: Stage) -> list[Process]:
     """What its /proc shows now, threads too."""
     return processes(stage.world.procfs.snapshot(), boot_time=0, ticks_per_second=100)
+
+
+def take_for_initial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the tests' own PID namespace for the initial one: some answers are certain only there.
+
+    Whoever is in it has a number in no other that the test would have to know.
+    """
+    inum = Path("/proc/self/ns/pid").stat().st_ino
+    monkeypatch.setattr("pidscope.host.proc.PROC_PID_INIT_INO", inum)
+
+
+def own_uid() -> int:
+    """A user of the test's own: the kernel counts the tasks of each on the whole machine."""
+    return 4_000_000_000 + secrets.randbelow(200_000_000)
 
 
 def printable(text: str) -> list[str]:

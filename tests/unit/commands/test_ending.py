@@ -23,6 +23,7 @@ from tests.unit.commands.asked import (
     only_child,
     put_proc,
     scenario,
+    take_for_initial,
     valid,
 )
 
@@ -239,8 +240,11 @@ def test_a_dying_namespace_of_the_model(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @needs_root
-def test_unshare_without_fork_after_its_first_child(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unshare_without_fork_after_its_first_child(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Observed on 6.18: the first child was number 1, and with it the namespace has died."""
+    take_for_initial(monkeypatch)
     shell = ("sh", "-c", "echo; read x; /bin/true; echo; read x; /bin/true || echo $?; read x")
     with _unshared(*shell) as process:
         assert process.stdin is not None and process.stdout is not None

@@ -36,6 +36,7 @@ from tests.unit.commands.asked import (
     await_state,
     needs_root,
     only_child,
+    own_uid,
     printable,
     tasks_of,
     valid,
@@ -210,7 +211,7 @@ finally:
 @pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it becomes another user")
 def test_rlimit_nproc_of_a_user(capsys: pytest.CaptureFixture[str]) -> None:
     """As many forks as it says, and then that errno: of this very kernel."""
-    uid = 4_000_000_000 + os.getpid()  # nobody else's, if somebody else runs this, too
+    uid = own_uid()
     command = [sys.executable, "-c", NPROC, str(uid)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,9 @@ def test_counts_hold_for_a_second_and_few_are_made(
     assert counts.limits(6) == [of_user(1000, 3, 2), of_host(301)]
 
 
-def test_of_this_host_what_can_be_read_is_read() -> None:
-    found = TaskCounts(ProcFs()).limits(1)
-    assert [limit.name for limit in found][-1] == "threads-max"
-    assert not found[-1].is_reached
+def test_of_this_kernel_what_can_be_read_is_read() -> None:
+    """Whether a limit is reached is the machine's load, which is not the test's."""
+    *_, found = TaskCounts(ProcFs()).limits(os.getpid())
+    limit = int(Path("/proc/sys/kernel/threads-max").read_text())
+    assert (found.name, found.max) == ("threads-max", limit)
+    assert found.current is not None and found.current > 0

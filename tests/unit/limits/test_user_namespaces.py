@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pidscope.limits import read as reading
 from pidscope.limits.numbers import has_field
 from pidscope.limits.read import User
 from pidscope.limits.user_namespaces import PROC_USER_INIT_INO, Charged, Made, charges
-from tests.unit.commands.asked import Answer, needs_root, valid
+from tests.unit.commands.asked import Answer, needs_root, own_uid, take_for_initial, valid
 
 HOST, OUTER, INNER = 1, 2, 3
 MADE = {INNER: Made(OUTER, 0), OUTER: Made(HOST, 1000)}
@@ -62,7 +61,8 @@ for child in children:
 def family(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int, int]]:
     """A user's process, with a child, and one in a user namespace of its own; its uid and these.
 
-    All other processes of this host are root's, whether they can be read or not.
+    All other processes are root's, whether they can be read or not, and this namespace is taken for
+    the initial one: from a container no count is certain.
     """
     real = reading.user_of
 
@@ -73,7 +73,8 @@ def family(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int, int]]:
         return user
 
     monkeypatch.setattr(reading, "user_of", user_of)
-    uid = 3_900_000_000 + os.getpid()  # no other's
+    take_for_initial(monkeypatch)
+    uid = own_uid()
     with subprocess.Popen(
         [sys.executable, "-c", FAMILY, str(uid)],
         stdin=subprocess.PIPE,
@@ -155,11 +156,12 @@ def test_this_kernel_has_the_field_or_not() -> None:
 FORKER = """
 import errno, os, resource, signal, subprocess, sys
 uid = int(sys.argv[1])
+read_end, write_end = os.pipe()
 resource.setrlimit(resource.RLIMIT_NPROC, (7, 7))
 os.setgroups([]); os.setgid(uid); os.setuid(uid)
 inside = subprocess.Popen(
-    ["unshare", "-U", "sh", "-c", "cat <&3 & cat <&3 & echo; wait", "sh"],
-    pass_fds=[3], stdout=subprocess.PIPE,
+    ["unshare", "-U", "sh", "-c", f"cat <&{read_end} & cat <&{read_end} & echo; wait"],
+    pass_fds=[read_end], stdout=subprocess.PIPE,
 )
 inside.stdout.readline()
 print("ready", flush=True)
@@ -176,7 +178,7 @@ except OSError as error:
 for child in children:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-os.close(4)
+os.close(write_end)
 inside.wait()
 """
 
@@ -187,10 +189,9 @@ def test_the_kernel_counts_them_likewise(
     family: tuple[int, int, int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """So many more forks as the answer has, and then that errno, of this very kernel."""
-    uid = family[0] + 100_000_000
-    script = "import os; r, w = os.pipe2(0); os.dup2(r, 3); os.dup2(w, 4)\n" + FORKER
+    uid = own_uid()
     with subprocess.Popen(
-        [sys.executable, "-c", script, str(uid)],
+        [sys.executable, "-c", FORKER, str(uid)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
