@@ -23,7 +23,7 @@ from pidscope.render.text import WIDTH
 from pidscope.sources.listing import add_source, listed, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command, add_json
 from pidscope.sources.where import EXPLAINED, add_in
-from pidscope.terminal import table_width, warn
+from pidscope.terminal import table_width
 
 _EXAMPLES = f"""\
 The bound that is reached first stands first, and in a sentence above:
@@ -96,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
     if facts is None:
         raise NotFound(f"process {process.tid} has exited, and forks no more")
     limits = bounds(facts)
+    hints = (f"not known: {hint}" for hint in _hints(unknown(limits)))
+    view = view._replace(notes=[*hints, *view.notes])
     if args.json:
         who = {"pid": process.tid, "tid": forker.tid, "comm": process.comm}
         who["ns"] = facts.numbers[0].ns
@@ -148,8 +150,6 @@ def _print_text(who: str, found: Sequence[Bound]) -> None:
     if counters:
         print()
         print(tables.table(counters, rendered.COUNTER_COLUMNS, width=table_width(), give=0))
-    for hint in _hints(unknown(found)):
-        warn(f"not known: {hint}")
 
 
 def _hints(unknown: Sequence[Bound]) -> list[str]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pidscope.commands.notes import print_text, warn_unread
+from pidscope.commands.notes import print_text, unread_notes
 from pidscope.commands.typed_numbers import TypedNumbers
 from pidscope.errors import UsageError
 from pidscope.gc_pause import gc_paused
@@ -146,12 +146,13 @@ def _answer(
         _expect_own(view)
     plain = args.where is None and args.to is None and not args.quiet
     result = look_up(view, numbers, args.quiet, elsewhere=plain)
+    if result.unread:
+        view = view.with_notes(unread_notes(result.unread))
     if args.quiet:
         numbers_there = [it.translated for it in result.answers if it.taken.task is not None]
         print_text("\n".join(str(number) for number in numbers_there if number))
     elif args.json:
-        noted = view._replace(notes=[*view.notes, *refused])
-        _print_json(world, noted, result, args.explain)
+        _print_json(world, view.with_notes(refused), result, args.explain)
     else:
         _print_table(world, view, result, args, columns)
         if args.explain:
@@ -175,11 +176,9 @@ def _expect_own(view: View) -> None:
 def _explained(view: View, result: LookUp) -> list[Explained]:
     """Return what shows the containers that were named, and those of the tasks that were found."""
     from pidscope.query.evidence import explain_places  # for one option
-    from pidscope.sources.own_rules import own_rules
 
     tasks = [it.taken.task for it in result.answers if it.taken.task is not None]
-    rules = None if view.containers is None else own_rules()
-    return explain_places(view, result.processes, tasks, rules)
+    return explain_places(view, result.processes, tasks)
 
 
 def _print_evidence(view: View, result: LookUp) -> None:
@@ -218,17 +217,17 @@ def _print_table(
         containers=world.container_cells(view, everyone, homes),
     )
     print_text(text, view.notes)
-    _warn_elsewhere(world, result.namesakes)
-    if result.unread:
-        warn_unread(result.unread)
+    _warn_elsewhere(world, view, result.namesakes)
 
 
-def _warn_elsewhere(world: Listed, found: Sequence[Namesake]) -> None:
+def _warn_elsewhere(world: Listed, view: View, found: Sequence[Namesake]) -> None:
     """Print on standard error what has one of the numbers elsewhere, and how to ask for it."""
     if not found:
         return
     shown = found[:_MAX_NAMESAKES]
-    chains, _ = world.containers(world.proc.cgroups_of(it.process.pid for it in shown))
+    chains = view.containers
+    if chains is None:
+        chains = world.containers(world.proc.cgroups_of(it.process.pid for it in shown)).chains
     for number, inner, process in shown:
         chain = (chains or {}).get(process.pid, ())
         named = f", {describe(chain)}" if chain else ""

@@ -18,9 +18,8 @@ def print_text(text: str, notes: Iterable[str] = ()) -> None:
         warn(note)
 
 
-def warn_unread(processes: Iterable[Process]) -> None:
-    """Print on standard error what of the processes this user may not read."""
+def unread_notes(processes: Iterable[Process]) -> list[str]:
+    """Return what of the processes this user may not read, and what to do."""
     unread = sum(process.ns is None for process in processes)
     what = f"the namespaces of {unread} of these (?)" if unread else "? and what is missing"
-    warn(f"{what} may not be read by this user")
-    warn(own_hint(ROOT))
+    return [f"{what} may not be read by this user", own_hint(ROOT)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
 from pidscope.commands.notes import print_text
 from pidscope.gc_pause import gc_paused
 from pidscope.query.place import ROOT
 from pidscope.query.process import Namespace, Process, namespaces
+from pidscope.query.view import View
 from pidscope.render import tables
 from pidscope.render.json import namespace_json
 from pidscope.snapshot import Mount, is_ending
@@ -23,7 +24,6 @@ from pidscope.sources.listing import (
 )
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.sources.privilege import own_hint
-from pidscope.terminal import warn
 
 _EXAMPLES = f"""\
 columns (-o; a leading + adds to the default ones):
@@ -92,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     homes = view.homes(everyone)
     tree = namespaces(view.reading.snapshot, last_pids, homes.own, homes.shared)
     tree = [it._replace(dying=_is_dying(world, it)) for it in tree]
+    view = view.with_notes(_missing(view, everyone))
     if args.json:
         known = world.knows_containers(view, everyone, homes)
         more = {"containers_known": known, "kept_known": view.kept_known}
@@ -109,10 +110,6 @@ def run(args: argparse.Namespace) -> int:
         containers=world.container_cells(view, everyone, homes),
     )
     print_text(text, view.notes)
-    if not view.kept_known:
-        warn("a namespace that only a descriptor keeps may be missing (--kept)")
-    if not view.may_all_be_read(everyone):
-        _warn_missing(everyone)
     return 0
 
 
@@ -121,13 +118,17 @@ def _is_dying(world: Listed, it: Namespace) -> bool | None:
     return None if it.init is None else is_ending(world.proc, it.init)
 
 
-def _warn_missing(everyone: Iterable[Process]) -> None:
+def _missing(view: View, everyone: Sequence[Process]) -> Iterator[str]:
+    if not view.kept_known:
+        yield "a namespace that only a descriptor keeps may be missing (--kept)"
+    if view.may_all_be_read(everyone):
+        return
     unread = sum(task.ns is None for task in everyone)
     if unread:
-        warn(f"missing: the namespaces of {unread} tasks, which this user may not read")
+        yield f"missing: the namespaces of {unread} tasks, which this user may not read"
     else:
-        warn("this user may not see all processes")
-    warn(own_hint(ROOT))
+        yield "this user may not see all processes"
+    yield own_hint(ROOT)
 
 
 def _last_pids(world: Listed, mount: Mount) -> dict[int, int]:

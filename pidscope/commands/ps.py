@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 
-from pidscope.commands.notes import print_text, warn_unread
+from pidscope.commands.notes import print_text, unread_notes
 from pidscope.gc_pause import gc_paused
 from pidscope.query.process import Process
 from pidscope.render import tables
@@ -102,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
     inum = None if args.where is None else view.place.ns
     chosen = [process for process in everyone if _is_chosen(process, inum, args)]
     homes = view.homes(everyone) if args.json or "NSCONTAINER" in columns else None
+    if not view.may_all_be_read(everyone):
+        view = view.with_notes(unread_notes(everyone))
     if args.json and homes is not None:
         owners, complete = owners_json(homes.own), view.is_complete(everyone)
         found = [process_json(it, owners) for it in chosen]
@@ -119,8 +121,6 @@ def run(args: argparse.Namespace) -> int:
         tracers=_tracers(world, chosen, comms) if "REAPER" in columns else {},
     )
     print_text(text, view.notes)
-    if not view.may_all_be_read(everyone):
-        warn_unread(everyone)
     return 0
 
 

@@ -26,11 +26,15 @@ _SOCKETS = (
 
 
 class Said(NamedTuple):
-    """What the engines answered: containers with names, first processes, and who was silent."""
+    """What the engines answered: containers with names, first processes, and who was silent.
+
+    ``sockets``: of the engine that was asked for a container, and answered.
+    """
 
     names: dict[Container, Container]
     pids: dict[Container, int]
     silent: list[str]
+    sockets: dict[Container, str]
 
 
 def ask(
@@ -40,7 +44,7 @@ def ask(
 
     Root asks all engines, a user root's and its own. ``pids``: the first processes that are known.
     """
-    said = Said({}, dict(pids), [])
+    said = Said({}, dict(pids), [], {})
     # From here: on a slow host the import takes longer than the engines may.
     deadline = time.monotonic() + TOTAL_S
     users = sorted({it.uid for it in containers if it.uid is not None and uid in (0, it.uid)})
@@ -81,6 +85,7 @@ def _ask_one(said: Said, mine: list[Container], place: _Place, deadline: float) 
         with place.engine() as engine:
             names = docker.ask_names(engine, left())
             said.names.update({it: it._replace(name=names.get(it.id)) for it in mine})
+            said.sockets.update(dict.fromkeys(mine, place.path))
             if place.uid is None:
                 asked = [it for it in mine if it.id in names and it not in said.pids]
                 said.pids.update(_first_processes(asked, engine, left))

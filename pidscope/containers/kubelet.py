@@ -38,6 +38,9 @@ class PodNames(NamedTuple):
     container: str | None
 
 
+_LINKS, _DIRECTORIES = "/var/log/containers", "/var/log/pods"
+
+
 class Kubelet(NamedTuple):
     """The names that are known, by the digits of container ids and by pod uids."""
 
@@ -52,6 +55,11 @@ class Kubelet(NamedTuple):
         return container._replace(
             pod=names.pod, pod_namespace=names.namespace, container_name=names.container
         )
+
+    def place(self, container: Container) -> str:
+        """Return where the names of a container are: of a link has also the container's."""
+        names = self._names(container)
+        return _DIRECTORIES if names is None or names.container is None else _LINKS
 
     def _names(self, container: Container) -> PodNames | None:
         for digits in (_ID_DIGITS, *sorted({len(it) for it in self.containers}, reverse=True)):
@@ -86,7 +94,7 @@ def parse_names(links: Iterable[str], directories: Iterable[str]) -> Kubelet:
 
 def read_kubelet(root: str) -> Kubelet:
     """Read the names of the host with this root directory; none if there is no kubelet."""
-    return parse_names(_listed(f"{root}/var/log/containers"), _listed(f"{root}/var/log/pods"))
+    return parse_names(_listed(root + _LINKS), _listed(root + _DIRECTORIES))
 
 
 def _listed(path: str) -> list[str]:

@@ -29,14 +29,19 @@ def may_name(container: Container) -> bool:
     return container.runtime == "podman" and container.name is None
 
 
-def monitored(container: Container, members: Collection[int], proc: str) -> Container:
-    """Return a container with the name that the parent of one of its processes has for it."""
+def monitored(
+    container: Container, members: Collection[int], proc: str
+) -> tuple[Container, int] | None:
+    """Return a container with the name that a monitor has, and that monitor's PID; None: none.
+
+    The monitor is the parent of one of its processes, ``members``.
+    """
     parents = {_parent(proc, pid): pid for pid in sorted(members)[:_TRIED]}
     for parent in sorted(pid for pid in parents if pid and pid not in members):
         name = _name(container, _read(f"{proc}/{parent}/cmdline"))
         if name is not None and _is_trusted(proc, parent, container.uid):
-            return container._replace(name=name)
-    return container
+            return container._replace(name=name), parent
+    return None
 
 
 def _name(container: Container, command: bytes) -> str | None:

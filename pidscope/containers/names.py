@@ -10,12 +10,13 @@ is known, for those processes alone that are in its cgroup.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Callable, NamedTuple
 
 from pidscope.containers.container import Chain, Container
 from pidscope.containers.rules import UNKNOWN
+from pidscope.containers.sources import Sources
 
 _ENGINES = frozenset({"docker", "oci", "podman"})
 _FILES = frozenset({"docker", "oci", "podman", "containerd", "crio", "runc", "crun"})
@@ -26,12 +27,36 @@ class Named(NamedTuple):
     """Chains with the names that were found, and a line for each engine that gave none.
 
     ``said`` is the first process of a container, by the word of root's engine or runtime, behind
-    the chain that ends with the container.
+    the chain that ends with the container; ``sources`` says where the words were found.
     """
 
-    chains: dict[int, Chain]
+    chains: Mapping[int, Chain]
     silent: tuple[str, ...] = ()
     said: Mapping[Chain, int] = MappingProxyType({})
+    sources: Mapping[Chain, Sources] = MappingProxyType({})
+
+
+class _Found:
+    """What is found of the outermost containers, by how their cgroups name them."""
+
+    def __init__(self, containers: Iterable[Container]) -> None:
+        self.names = {it: it for it in containers}
+        self.pids: dict[Container, int] = {}
+        self.sources: dict[Container, Sources] = {}
+
+    def name(self, container: Container, named: Container, source: str) -> None:
+        """Take a name, unless it is none."""
+        if named != self.names[container]:
+            self.names[container] = named
+            self._source(container, name=source)
+
+    def first(self, container: Container, pid: int, source: str) -> None:
+        """Take the PID of a container's first process."""
+        self.pids[container] = pid
+        self._source(container, first=source)
+
+    def _source(self, container: Container, **source: str) -> None:
+        self.sources[container] = self.sources.get(container, Sources())._replace(**source)
 
 
 def name_containers(
@@ -44,46 +69,63 @@ def name_containers(
     whose numbers the processes have; None: there is none, so no monitor is looked for.
     """
     outer = {chain: _outermost(chain) for chain in set(chains.values())}
-    names = {container: container for container in outer.values() if container is not None}
-    pids: dict[Container, int] = {}
+    found = _Found(container for container in outer.values() if container is not None)
     silent: list[str] = []
-    if names:
-        _by_kubelet(names, root)
+    if found.names:
+        _by_kubelet(found, root)
         if uid == 0:
-            _by_files(names, pids, root)
-        silent = _by_engines(names, pids, root, uid)
+            _by_files(found, root)
+        silent = _by_engines(found, root, uid)
         if proc is not None:
-            _by_monitors(names, chains, outer, proc)
-    places = {it: _prefix(chains[pid]) for it, pid in pids.items() if pid in chains}
-    renamed = {chain: _renamed(chain, it, names, places) for chain, it in outer.items()}
-    said = {
-        _prefix(renamed[chain]): pids[it]
-        for chain, it in outer.items()
-        if it in places and _is_in(places[it], chain, it)
-    }
-    return Named({number: renamed[chain] for number, chain in chains.items()}, tuple(silent), said)
+            _by_monitors(found, chains, outer, proc)
+    return _named(chains, outer, found)._replace(silent=tuple(silent))
 
 
 def name_unknown(
     chains: Mapping[int, Chain], root: str, started: Callable[[int], int | None]
-) -> Mapping[int, Chain]:
+) -> Named:
     """Return the chains with the runtimes of containers whose cgroups no rule knows.
 
     runc and crun keep which process is the first of each container. ``started`` gives the start of
     a process in clock ticks, by which another process with the same PID is told from it.
     """
     outer = {chain: _outermost(chain) for chain in set(chains.values())}
-    if not any(it is not None and it.runtime == UNKNOWN for it in outer.values()):
-        return chains
+    unknown = {it for it in outer.values() if it is not None and it.runtime == UNKNOWN}
+    if not unknown:
+        return Named(chains)
     from pidscope.containers.states import States  # most hosts do without
 
-    names: dict[Container, Container] = {}
-    for pid, (container, start) in States(root).inits().items():
+    found = _Found(unknown)
+    for pid, (container, start, file) in States(root).inits().items():
         it = outer[chains[pid]] if pid in chains else None
-        if it is not None and it.runtime == UNKNOWN and it.uid is None and started(pid) == start:
-            names[it] = container
-    renamed = {chain: _renamed(chain, it, names, {}) for chain, it in outer.items() if it in names}
-    return {number: renamed.get(chain, chain) for number, chain in chains.items()}
+        if it in unknown and it.uid is None and started(pid) == start:
+            found.name(it, container, file)
+            found.first(it, pid, file)
+    return _named(chains, outer, found)
+
+
+def _named(
+    chains: Mapping[int, Chain], outer: Mapping[Chain, Container | None], found: _Found
+) -> Named:
+    """Return the chains with what was found."""
+    places = {it: _prefix(chains[pid]) for it, pid in found.pids.items() if pid in chains}
+    renamed = {
+        chain: chain if it not in found.names else _renamed(chain, it, found.names, places)
+        for chain, it in outer.items()
+    }
+    said, sources = {}, {}
+    for chain, it in outer.items():
+        if (
+            it is None
+            or it not in found.sources
+            or not _is_in(_place(it, chain, places), chain, it)
+        ):
+            continue
+        prefix = _prefix(renamed[chain])
+        sources[prefix] = found.sources[it]
+        if it in places:
+            said[prefix] = found.pids[it]
+    return Named({pid: renamed[chain] for pid, chain in chains.items()}, (), said, sources)
 
 
 def _outermost(chain: Chain) -> Container | None:
@@ -105,78 +147,91 @@ def _is_in(place: Chain, chain: Chain, container: Container) -> bool:
     return _prefix(chain) == place or container not in place
 
 
+def _place(container: Container, chain: Chain, places: Mapping[Container, Chain]) -> Chain:
+    """Return where the first process of a container is; if that is not known, a chain itself."""
+    return places.get(container, _prefix(chain))
+
+
 def _renamed(
     chain: Chain,
-    container: Container | None,
+    container: Container,
     names: Mapping[Container, Container],
     places: Mapping[Container, Chain],
 ) -> Chain:
-    if container is None or not _is_in(places.get(container, _prefix(chain)), chain, container):
+    if not _is_in(_place(container, chain, places), chain, container):
         return chain
     at = chain.index(container)
     return (*chain[:at], names[container], *chain[at + 1 :])
 
 
-def _by_kubelet(names: dict[Container, Container], root: str) -> None:
-    mine = [it for it in names if it.pod_uid is not None and it.uid is None]
+def _by_kubelet(found: _Found, root: str) -> None:
+    mine = [it for it in found.names if it.pod_uid is not None and it.uid is None]
     if mine:
         from pidscope.containers.kubelet import read_kubelet  # most hosts do without
 
         kubelet = read_kubelet(root)
-        names.update({it: kubelet.name(it) for it in mine})
+        for it in mine:
+            found.name(it, kubelet.name(it), kubelet.place(it))
 
 
-def _by_files(names: dict[Container, Container], pids: dict[Container, int], root: str) -> None:
+def _by_files(found: _Found, root: str) -> None:
     """Add what root's runtimes keep in files."""
-    mine = [it for it in names if it.runtime in _FILES and it.uid is None]
+    mine = [it for it in found.names if it.runtime in _FILES and it.uid is None]
     if not mine:
         return
     from pidscope.containers.states import States  # most hosts do without
 
     states = States(root)
-    if any(it.runtime == "podman" for it in mine):
-        stored = states.podman_names()
-        podmans = (it for it in mine if it.runtime == "podman" and it.id in stored)
-        names.update({it: it._replace(name=stored[it.id]) for it in podmans})
+    podmans = [it for it in mine if it.runtime == "podman"]
+    stored = states.podman_names() if podmans else {}
+    for it in podmans:
+        if it.id in stored:
+            found.name(it, it._replace(name=stored[it.id].value), stored[it.id].file)
     for it in mine:
-        if it.runtime in _ANNOTATED and not _has_name(names[it]):
-            names[it] = states.named(it)
+        unnamed = it.runtime in _ANNOTATED and not _has_name(found.names[it])
+        named = states.named(it) if unnamed else None
+        if named is not None:
+            found.name(it, *named)
         pid = states.init_pid(it.id)
         if pid is not None:
-            pids[it] = pid
+            found.first(it, *pid)
 
 
-def _by_engines(
-    names: dict[Container, Container], pids: dict[Container, int], root: str, uid: int
-) -> list[str]:
+def _by_engines(found: _Found, root: str, uid: int) -> list[str]:
     """Add what the engines say, and return a line for each engine that gave no names."""
-    mine = [it for it, named in names.items() if it.runtime in _ENGINES and not _has_name(named)]
+    nameless = (it for it, named in found.names.items() if not _has_name(named))
+    mine = [it for it in nameless if it.runtime in _ENGINES]
     if not mine:
         return []
     from pidscope.containers import engines  # most hosts do without
 
-    said = engines.ask(mine, root, uid, pids)
-    names.update(said.names)
-    pids.update(said.pids)
+    said = engines.ask(mine, root, uid, found.pids)
+    for it, socket in said.sockets.items():
+        found.name(it, said.names[it], socket)
+        if it not in found.pids and it in said.pids:
+            found.first(it, said.pids[it], socket)
     return said.silent
 
 
 def _by_monitors(
-    names: dict[Container, Container],
+    found: _Found,
     chains: Mapping[int, Chain],
     outer: Mapping[Chain, Container | None],
     proc: str,
 ) -> None:
     """Add the names that stand in the command lines of the processes beside containers."""
-    candidates = {it for it in names if it.runtime in ("lxc", "podman")}
+    candidates = {it for it in found.names if it.runtime in ("lxc", "podman")}
     if not candidates:
         return
     from pidscope.containers.monitors import may_name, monitored
 
     for it in candidates:
-        if may_name(names[it]):
+        if may_name(found.names[it]):
             members = {pid for pid, chain in chains.items() if outer[chain] == it}
-            names[it] = monitored(names[it], members, proc)
+            named = monitored(found.names[it], members, proc)
+            if named is not None:
+                container, monitor = named
+                found.name(it, container, f"the command line of its monitor {monitor}")
 
 
 def _has_name(container: Container) -> bool:

@@ -50,10 +50,18 @@ _POD_KEYS = (
 
 
 class Init(NamedTuple):
-    """A container, and the start of its first process in clock ticks after the boot."""
+    """A container, the start of its first process in clock ticks after the boot, and the file."""
 
     container: Container
     start_ticks: int
+    file: str
+
+
+class Sourced(NamedTuple):
+    """A value, and the file that has it, below the host's root directory."""
+
+    value: Any
+    file: str
 
 
 class States:
@@ -63,31 +71,40 @@ class States:
         self._root = root
         self._tasks = [name for name in _listed(f"{root}/{_TASKS}") if _DIRECTORY.fullmatch(name)]
 
-    def init_pid(self, container_id: str) -> int | None:
+    def init_pid(self, container_id: str) -> Sourced | None:
         """Return the PID of a container's first process, in the host's PID namespace."""
         if not _DIRECTORY.fullmatch(container_id):
             return None
         for namespace in self._tasks:
-            data = _read(f"{self._root}/{_TASKS}/{namespace}/{container_id}/init.pid")
+            file = f"{_TASKS}/{namespace}/{container_id}/init.pid"
+            data = _read(f"{self._root}/{file}")
             if data is not None and _PID.fullmatch(data.strip()):
-                return _pid(int(data))
-        states = ((self._state(form, container_id), key) for _, form, key, _ in _STATES)
-        return next(filter(None, (_pid(state.get(key)) for state, key in states)), None)
+                pid = _pid(int(data))
+                return None if pid is None else Sourced(pid, f"/{file}")
+        for _, form, key, _ in _STATES:
+            pid = _pid(self._state(form, container_id).get(key))
+            if pid is not None:
+                return Sourced(pid, f"/{form.format(container_id)}")
+        return None
 
-    def named(self, container: Container) -> Container:
-        """Return a container with the names that its runtime's configuration has."""
+    def named(self, container: Container) -> Sourced | None:
+        """Return a container with the names that its runtime's configuration has; None: none."""
         if not _DIRECTORY.fullmatch(container.id):
-            return container
+            return None
         places = [f"{_TASKS}/{it}/{container.id}/config.json" for it in self._tasks]
         for place in (*places, _CONFIG.format(container.id)):
             annotations = _mapping(f"{self._root}/{place}").get("annotations")
             if isinstance(annotations, dict):
-                return _annotated(container, annotations)
-        return container
+                return Sourced(_annotated(container, annotations), f"/{place}")
+        return None
 
-    def podman_names(self) -> dict[str, str]:
+    def podman_names(self) -> dict[str, Sourced]:
         """Return the names of Podman's containers, those that do not run too, by id."""
-        return {number: name for file in _STORAGE for number, name in self._stored(file)}
+        return {
+            number: Sourced(name, f"/{file}")
+            for file in _STORAGE
+            for number, name in self._stored(file)
+        }
 
     def inits(self) -> dict[int, Init]:
         """Return the containers of runc and crun, by the PID of their first process.
@@ -101,7 +118,8 @@ class States:
                 state = self._state(form, container_id)
                 pid, start = (_number(state.get(key)) for key in keys)
                 if pid is not None and start is not None:
-                    found[pid] = Init(Container(runtime, container_id, container_id), start)
+                    container = Container(runtime, container_id, container_id)
+                    found[pid] = Init(container, start, f"/{form.format(container_id)}")
         return found
 
     def _state(self, form: str, container_id: str) -> Mapping[str, Any]:

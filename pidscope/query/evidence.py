@@ -1,7 +1,8 @@
 """What shows that a process is in a container, and which PID namespace is the container's. Pure.
 
 For `pidscope lookup --explain`: every witness that `pidscope.query.witnesses` hears, and for each
-container the line of a ``/proc/N/cgroup`` and the rule that name it.
+container the line of a ``/proc/N/cgroup`` and the rule that name it, and the file, the engine or
+the monitor that gave its name.
 """
 
 from __future__ import annotations
@@ -15,21 +16,23 @@ from pidscope.query.membership import Membership
 from pidscope.query.namespace_owner import membership
 from pidscope.query.process import Process
 from pidscope.query.view import View
+from pidscope.query.witnesses import Verdict
 
-CGROUP = "cgroup"
+CGROUP, NAME, ENGINE = "cgroup", "name", "engine"
 
 
 class Evidence(NamedTuple):
     """One witness; None: it says nothing about that."""
 
-    kind: str  # cgroup, engine, number 1, all, most, oldest
+    kind: str  # cgroup, name, engine, number 1, all, most, oldest
     ns: int | None = None  # inum of the namespace for which it speaks
     pid: int | None = None  # the process that it is about, in the outermost namespace
     processes: int | None = None  # that are in the namespace, or inside it
     of: int | None = None  # of so many in the container
     line: str | None = None  # of the process's /proc/N/cgroup
     rule: str | None = None  # the form that the line has; None: none, a number 1 is there
-    source: str | None = None  # where the form was learnt
+    # Where the form was learnt; of a name and an engine's word the file, socket or command line.
+    source: str | None = None
 
 
 class Explained(NamedTuple):
@@ -41,40 +44,37 @@ class Explained(NamedTuple):
 
 
 def explain_places(
-    view: View, found: Sequence[Process], tasks: Iterable[Process], rules: Rules | None
+    view: View, found: Sequence[Process], tasks: Iterable[Process]
 ) -> list[Explained]:
     """Return the witnesses for the containers that were named, and for those around ``tasks``.
 
-    ``found`` are the processes that were read, ``rules`` those that a user has added.
+    ``found`` are the processes that were read.
     """
     chains = view.containers or {}
     leaders = [it for it in found if it.is_leader and it.ns is not None]
     there = membership(leaders, chains, view.started, view.said)
     around = {chains.get(it.pid, ()): it.pid for it in tasks}
     named = [it.container for it in (view.place, view.to) if it.container]
-    cgroups = view.reading.snapshot.cgroups or {}
     return [
-        _explained(chain, around.get(chain), there, cgroups, rules)
+        _explained(chain, around.get(chain), there, view)
         for chain in dict.fromkeys((*named, *around))
     ]
 
 
-def _explained(
-    chain: Chain,
-    pid: int | None,
-    there: Membership,
-    cgroups: Mapping[int, bytes],
-    rules: Rules | None,
-) -> Explained:
+def _explained(chain: Chain, pid: int | None, there: Membership, view: View) -> Explained:
+    cgroups, sources = view.reading.snapshot.cgroups or {}, view.sources.get(chain)
     members = there.of.get(chain, [])
-    if not members:
-        return Explained(chain, None, [_cgroup(chain, pid, cgroups, rules)])
-    verdict = there.verdict(chain)
-    number = next((it.number for it in verdict.witnesses if it.number), members[0].number)
-    found = [_cgroup(chain, pid or number, cgroups, rules)]
+    verdict = there.verdict(chain) if members else Verdict(None)
+    if members and not pid:
+        pid = next((it.number for it in verdict.witnesses if it.number), members[0].number)
+    found = [_cgroup(chain, pid, cgroups, view.rules)]
+    if sources is not None and sources.name is not None:
+        found.append(Evidence(NAME, source=sources.name))
     for it in verdict.witnesses:
-        counted = (it.members, it.of) if it.of else (None, None)
-        found.append(Evidence(it.kind, it.ns, it.number or None, *counted))
+        source = sources.first if sources is not None and it.kind == ENGINE else None
+        members_there, of = (it.members, it.of) if it.of else (None, None)
+        one = Evidence(it.kind, it.ns, it.number or None, members_there, of, source=source)
+        found.append(one)
     return Explained(chain, verdict.ns, found)
 
 

@@ -12,6 +12,8 @@ from pidscope.query.process import Process, is_complete, processes
 from pidscope.snapshot import ProcReading
 
 if TYPE_CHECKING:
+    from pidscope.containers.rules import Rules
+    from pidscope.containers.sources import Sources
     from pidscope.query.ended import Record
     from pidscope.query.namespace_owner import Homes
 
@@ -27,7 +29,14 @@ class View(NamedTuple):
     started: Callable[[int], int | None]  # the start of a process; None: it vanished
     record: Record | None = None  # of the tasks that ended; None: nothing was recording
     said: Mapping[Chain, int] = MappingProxyType({})  # the first process, by an engine's word
+    sources: Mapping[Chain, Sources] = MappingProxyType({})  # of names and first processes
+    rules: Rules | None = None  # those for cgroup paths that a user has added
+    printed: Sequence[str] = ()  # notes that stand on standard error already
     kept_known: bool = True  # no namespace without a task was left out
+
+    def with_notes(self, notes: Iterable[str]) -> View:
+        """Return the same with more notes."""
+        return self._replace(notes=[*self.notes, *notes])
 
     def processes(self) -> list[Process]:
         """Return the tasks that were read."""

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pidscope.query.evidence import Evidence, Explained
 
 _SENTENCES = {
-    "engine": "its engine or runtime says that {pid} is its first process: {ns}",
+    "name": "its name is from {source}",
+    "engine": "its engine or runtime reports that {pid} is its first process ({source}): {ns}",
     "number 1": "number 1 of {ns} is {pid}",
     "all": "all of its {of} processes are in {ns}",
     "most": "{processes} of its {of} processes are in {ns}",
@@ -42,7 +43,11 @@ def _lines(explained: Explained) -> Iterator[str]:
 def _sentence(it: Evidence) -> str:
     if it.kind in _SENTENCES:
         return _SENTENCES[it.kind].format(
-            ns=bracketed(it.ns), pid=it.pid, processes=it.processes, of=it.of
+            ns=bracketed(it.ns),
+            pid=it.pid,
+            processes=it.processes,
+            of=it.of,
+            source=printable(it.source or "?"),
         )
     if it.line is None:
         return "its cgroup was not read"

@@ -6,6 +6,7 @@ import argparse
 import enum
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from pidscope.containers.container import Chain, Container
@@ -17,7 +18,7 @@ from pidscope.query.place import Place, bracketed
 from pidscope.query.view import View
 from pidscope.render.container_cells import ContainerCells
 from pidscope.render.json import envelope
-from pidscope.snapshot import Mount, ProcFiles, ProcReading, Snapshot, TaskReading, Unread
+from pidscope.snapshot import Mount, ProcFiles, ProcReading, TaskReading, Unread
 from pidscope.sources.options import (
     SIMULATED,
     add_json,
@@ -31,6 +32,9 @@ from pidscope.sources.options import (
 from pidscope.terminal import table_width, warn
 
 if TYPE_CHECKING:
+    from pidscope.containers.names import Named
+    from pidscope.containers.rules import Rules
+    from pidscope.containers.sources import Sources
     from pidscope.limits.bounds import Everyone, Facts
     from pidscope.query.ended import Record
     from pidscope.query.namespace_owner import Homes
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
 
 _MAX_UNREAD = 5  # in a text
+_IN_CGROUP_NS = "read inside a cgroup namespace: only the containers in it are known"
 
 
 class Kept(enum.Enum):
@@ -48,6 +53,21 @@ class Kept(enum.Enum):
     IF_NAMED = "if named"
     FEW = "few"  # as far as it costs little
     ALL = "all"
+
+
+class Around(NamedTuple):
+    """The containers around each process, and what is known of them."""
+
+    chains: Mapping[int, Chain] | None  # None: there are no cgroups to be read
+    said: Mapping[Chain, int] = MappingProxyType({})  # the first process, by an engine's word
+    sources: Mapping[Chain, Sources] = MappingProxyType({})
+    rules: Rules | None = None  # those that a user has added
+    notes: Sequence[str] = ()  # printed on standard error
+
+    def with_names(self, named: Named) -> Around:
+        """Return the same with what was found of names and first processes."""
+        said, sources = {**self.said, **named.said}, {**self.sources, **named.sources}
+        return self._replace(chains=named.chains, said=said, sources=sources)
 
 
 class Listed(NamedTuple):
@@ -61,32 +81,51 @@ class Listed(NamedTuple):
     fork_facts: Callable[[int, Everyone], Facts | None]  # what bounds the forks of a task
     record: Record | None = None  # of the tasks that ended; None: nothing was recording
 
-    def containers(
-        self, cgroups: Mapping[int, bytes] | None
-    ) -> tuple[Mapping[int, Chain] | None, Mapping[Chain, int]]:
+    def containers(self, cgroups: Mapping[int, bytes] | None) -> Around:
         """Return the containers around each process, given its cgroup by its number here.
 
-        None: there are no cgroups to be read. With them the first process of a container, as far
-        as root's engine or runtime says which it is. Prints notes on standard error about what
-        cannot be known, and about engines that did not answer with names.
+        Prints notes on standard error about what cannot be known, and about engines that did not
+        answer with names.
         """
         if cgroups is None:
-            return None, {}
-        if not self.proc.sees_cgroups_whole():
-            warn("read inside a cgroup namespace: only the containers in it are known")
+            return Around(None)
         from pidscope.query.namespace_owner import chains  # what names no container does without
         from pidscope.sources.own_rules import own_rules
 
-        found = chains(cgroups, own_rules())
-        if not any(found.values()):
-            return found, {}
-        from pidscope.containers.names import name_containers
+        rules, notes = own_rules()
+        if not self.proc.sees_cgroups_whole():
+            notes = [_IN_CGROUP_NS, *notes]
+        known = chains(cgroups, rules)
+        around = Around(known, rules=rules, notes=notes)
+        if any(known.values()):
+            from pidscope.containers.names import name_containers
 
-        mounted = self.proc.root if isinstance(self.proc, ProcFs) else None
-        named = name_containers(found, self.proc.host_root(), os.geteuid(), mounted)
-        for line in named.silent:
-            warn(f"containers are shown by their ids: {line}")
-        return named.chains, named.said
+            mounted = self.proc.root if isinstance(self.proc, ProcFs) else None
+            named = name_containers(known, self.proc.host_root(), os.geteuid(), mounted)
+            silent = (f"containers are shown by their ids: {line}" for line in named.silent)
+            around = around.with_names(named)._replace(notes=[*around.notes, *silent])
+        for note in around.notes:
+            warn(note)
+        return around
+
+    def unknown(self, reading: ProcReading, around: Around) -> Around:
+        """Add the containers of unknown runtimes, if a number 1 shows that there may be any.
+
+        runc and crun know some of them, in files for root.
+        """
+        inner = (it.status.ns_pid for it in reading.snapshot.tasks)
+        if around.chains is None or not any(len(it) > 1 and it[-1] == 1 for it in inner):
+            return around
+        from pidscope.query.unknown_runtimes import with_unknown  # most hosts do without
+
+        whole, known = self.proc.sees_cgroups_whole(), around.chains
+        chains = with_unknown(reading.snapshot, known, whole)
+        around = around._replace(chains=chains)
+        if chains is known or self.mode != "proc" or os.geteuid() != 0:
+            return around
+        from pidscope.containers.names import name_unknown
+
+        return around.with_names(name_unknown(chains, self.proc.host_root(), self.proc.start_ticks))
 
     def stopped(self) -> Sequence[Container]:
         """Return the containers that engines know and that do not run."""
@@ -128,7 +167,7 @@ class Listed(NamedTuple):
             boot_id=self.proc.boot_id(),
             complete=complete,
             mount=view.reading.mount,
-            notes=view.notes,
+            notes=[*view.printed, *view.notes],
             unread=view.reading.snapshot.unread,
         )
         print(json.dumps({**document, **more}))
@@ -164,17 +203,31 @@ def read(
     containers = containers or any(it.may_name_container for it in places)
     reading = world.read_all(threads, starts, containers)
     reading, kept_known = _with_kept(world, reading, kept, where, to)
-    chains, said = world.containers(reading.snapshot.cgroups)
-    if chains is None and shows_containers:
+    around = world.containers(reading.snapshot.cgroups)
+    if around.chains is None and shows_containers:
         raise UsageError(f"-o CONTAINER: none is known to --source {world.source}")
-    chains = _with_unknown(world, reading, chains)
-    place, other = (_place(world, it, reading, chains, said) for it in (where, to))
-    notes = _notes(reading.mount, place, other)
-    view = View(reading, chains, place, other, notes, world.proc.start_ticks, world.record)
-    view = view._replace(said=said, kept_known=kept_known)
-    snapshot = _with_threads(world.proc, view, numbers)
-    notes = [*notes, *_unread(snapshot.unread)]
-    return view._replace(reading=reading._replace(snapshot=snapshot), notes=notes)
+    around = world.unknown(reading, around)
+    place, other = (_place(world, it, reading, around) for it in (where, to))
+    view = _viewed(world, reading, around, place, other)._replace(kept_known=kept_known)
+    return _with_threads(world.proc, view, numbers)
+
+
+def _viewed(
+    world: Listed, reading: ProcReading, around: Around, place: Place, other: Place
+) -> View:
+    return View(
+        reading,
+        around.chains,
+        place,
+        other,
+        _notes(reading.mount, place, other),
+        world.proc.start_ticks,
+        world.record,
+        around.said,
+        sources=around.sources,
+        rules=around.rules,
+        printed=around.notes,
+    )
 
 
 def _with_kept(
@@ -198,8 +251,7 @@ def _place(
     world: Listed,
     where: Where | None,
     reading: ProcReading,
-    containers: Mapping[int, Chain] | None,
-    said: Mapping[Chain, int],
+    around: Around,
 ) -> Place:
     if where is None:
         return Place(reading.mount.ns)
@@ -209,21 +261,9 @@ def _place(
     complete = reading.sees_all and all(task.ns is not None for task in snapshot.tasks)
     complete = complete and not snapshot.unread
     proc = world.proc
-    scene = Scene(reading.mount, proc.read, snapshot, containers, complete, said)
+    scene = Scene(reading.mount, proc.read, snapshot, around.chains, complete, around.said)
     scene = scene._replace(stopped=world.stopped, started=proc.start_ticks)
     return resolve(where, scene)
-
-
-def _with_unknown(
-    world: Listed, reading: ProcReading, containers: Mapping[int, Chain] | None
-) -> Mapping[int, Chain] | None:
-    """Add the containers of unknown runtimes, if a number 1 shows that there may be any."""
-    inner = (it.status.ns_pid for it in reading.snapshot.tasks)
-    if containers is None or not any(len(it) > 1 and it[-1] == 1 for it in inner):
-        return containers
-    from pidscope.query.unknown_runtimes import with_unknown  # most hosts do without
-
-    return with_unknown(reading.snapshot, containers, world.proc.sees_cgroups_whole())
 
 
 def _notes(mount: Mount, *places: Place) -> list[str]:
@@ -253,8 +293,8 @@ def _unread(unread: Sequence[Unread]) -> list[str]:
     return [*lines, f"… and {more} more that cannot be read"] if more else lines
 
 
-def _with_threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> Snapshot:
-    """Return what was read, and the threads that may have one of ``numbers``."""
+def _with_threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> View:
+    """Return what was read, with the threads that may have one of ``numbers``, and its notes."""
     snapshot = view.reading.snapshot
     known = {it.number for it in snapshot.unread}
     found: list[TaskReading] = []
@@ -267,7 +307,11 @@ def _with_threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> Snap
             continue
         if reading is not None:
             found.append(reading)
-    return snapshot._replace(tasks=(*snapshot.tasks, *found), unread=(*snapshot.unread, *unread))
+    snapshot = snapshot._replace(
+        tasks=(*snapshot.tasks, *found), unread=(*snapshot.unread, *unread)
+    )
+    notes = [*view.notes, *_unread(snapshot.unread)]
+    return view._replace(reading=view.reading._replace(snapshot=snapshot), notes=notes)
 
 
 def _threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> Iterable[int]:

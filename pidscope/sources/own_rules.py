@@ -5,26 +5,22 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pidscope.terminal import warn
-
 if TYPE_CHECKING:
     from pidscope.containers.rules import Rules
 
 
-def own_rules() -> Rules | None:
+def own_rules() -> tuple[Rules | None, list[str]]:
     """Return the rules for cgroup paths with those of this host's or user's files, if any is there.
 
-    Prints a note on standard error for each that does not count.
+    With a note for each that does not count.
     """
     uid, home = os.geteuid(), os.environ.get("HOME")
     if not any(map(os.path.lexists, rule_files(uid, home))):
-        return None
+        return None, []
     from pidscope.containers.own_rules import load  # hardly any host has one
 
     loaded = load(rule_files(uid, home), uid)
-    for line in loaded.faults:
-        warn(f"no rule for containers: {line}")
-    return loaded.rules
+    return loaded.rules, [f"no rule for containers: {line}" for line in loaded.faults]
 
 
 def rule_files(uid: int, home: str | None) -> list[str]:

@@ -17,6 +17,7 @@ from pidscope.limits.tasks_limit import TasksLimit
 from pidscope.session.session import Listener, Session
 from pidscope.sources.command import Reader, expect_command
 from pidscope.sources.options import expect_no_proc, procfs_of, scenario_of, stage_of
+from pidscope.terminal import warn
 from pidscope.wire.hooks import AUTO, TRACEPOINT, WAYS
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ class LiveHost:
     def _rules(self) -> Rules | None:
         from pidscope.sources.own_rules import own_rules  # as above
 
-        return own_rules()
+        rules, faults = own_rules()
+        for line in faults:
+            warn(line)
+        return rules
 
     def counted(self, by: int) -> Sequence[TasksLimit]:
         """RLIMIT_NPROC of a task's user and threads-max, where they hold and can be read."""

@@ -189,10 +189,13 @@ def test_an_engine_that_is_silent_is_told_of(
         listener.bind(str(proc.host / "run" / "docker.sock"))
         listener.listen()
         assert run(ns, "--proc", str(proc.root)) == 0
-    out, err = capsys.readouterr()
+        out, err = capsys.readouterr()
+        assert run(ns, "-J", "--proc", str(proc.root)) == 0
+        notes = valid(capsys.readouterr().out)["notes"]
     assert A[:12] in out
-    told = err.replace("\npidscope:", "")
-    assert "containers are shown by their ids: /run/docker.sock: it did not answer in time" in told
+    silent = "containers are shown by their ids: /run/docker.sock: it did not answer in time"
+    assert silent in err.replace("\npidscope:", "")
+    assert silent in notes
 
 
 def test_inside_a_cgroup_namespace_none_is_not_said(

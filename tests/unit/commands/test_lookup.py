@@ -21,7 +21,7 @@ from pidscope.query.process import Level, Process
 from pidscope.simulated.procfs import SimulatedProcFs
 from pidscope.simulated.scenario import builtin_names
 from pidscope.simulated.stage import set_stage
-from pidscope.sources.listing import Listed
+from pidscope.sources.listing import Around, Listed
 from pidscope.sources.playback import play
 from tests import CHECKOUT
 from tests.unit.commands.asked import STATUS, needs_root, played, put_proc, tasks_of, valid
@@ -208,7 +208,7 @@ def named(monkeypatch: pytest.MonkeyPatch) -> None:
     """web is nginx's container; db is called so twice."""
     web, db = Container("docker", "ab" * 32, "web"), Container("docker", "cd" * 32, "\x1bdb")
     chains = {19: (web,), 35: (web,), 36: (web,), 42: (db,)}
-    monkeypatch.setattr(Listed, "containers", lambda self, cgroups: (chains, {}))
+    monkeypatch.setattr(Listed, "containers", lambda self, cgroups: Around(chains))
     monkeypatch.setattr(SimulatedProcFs, "sees_cgroups_whole", lambda self: True)
 
 
@@ -231,7 +231,7 @@ def test_an_ambiguous_word_lists_what_it_may_be(
     lookup: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     same = {19: (Container("docker", "ab" * 32, "x"),), 42: (Container("podman", "cd" * 32, "x"),)}
-    monkeypatch.setattr(Listed, "containers", lambda self, cgroups: (same, {}))
+    monkeypatch.setattr(Listed, "containers", lambda self, cgroups: Around(same))
     places = [f"ns:{BOX}  docker container x", f"ns:{DEEP}  podman container x"]
     fault = ["'x' is more than one place", "one of these:", *places]
     assert lookup("17", "--in", "x", source="containers") == (2, [], fault)
@@ -239,7 +239,9 @@ def test_an_ambiguous_word_lists_what_it_may_be(
 
 def test_a_shared_namespace_is_told(lookup: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     web, side = Container("docker", "ab" * 32, "web"), Container("docker", "cd" * 32, "side")
-    monkeypatch.setattr(Listed, "containers", lambda self, cgroups: ({19: (web,), 35: (side,)}, {}))
+    monkeypatch.setattr(
+        Listed, "containers", lambda self, cgroups: Around({19: (web,), 35: (side,)})
+    )
     code, _, said = lookup("17", "--in", "side", "-n", source="containers")
     text = f"docker container side shares pid:[{BOX}] with docker container web"
     assert (code, " ".join(said)) == (0, text)

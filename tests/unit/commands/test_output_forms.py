@@ -201,8 +201,16 @@ def test_namesakes_are_all_in_the_document(tmp_path: Path, capsys: Any) -> None:
 def test_notes_are_in_the_document(tmp_path: Path, capsys: Any) -> None:
     put_proc(tmp_path)
     assert main(["ps", "-J", "--proc", str(tmp_path)]) == 0
-    document = valid(capsys.readouterr().out)
-    assert document["notes"][0].startswith("read from pid:[77], not from the host")
+    in_cgroup_ns, place, unseen, hint = valid(capsys.readouterr().out)["notes"]
+    assert in_cgroup_ns == "read inside a cgroup namespace: only the containers in it are known"
+    assert place.startswith("read from pid:[77], not from the host")
+    assert (unseen, hint) == (
+        "? and what is missing may not be read by this user",
+        privilege.own_hint(ROOT),
+    )
+    assert main(["ns", "-J", "--proc", str(tmp_path)]) == 0
+    notes = valid(capsys.readouterr().out)["notes"]
+    assert notes[-2:] == ["this user may not see all processes", privilege.own_hint(ROOT)]
 
 
 # --- how it is started ---------------------------------------------------------------------------

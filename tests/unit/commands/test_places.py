@@ -5,14 +5,17 @@ The hosts are directories that look like a /proc; each case names where it was r
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import pidscope
-from pidscope.commands import lookup, ns
+from pidscope.commands import lookup, ns, ps
 from pidscope.errors import AmbiguousError, HostError, NotFound, NotKnown, PidscopeError, UsageError
-from tests.unit.commands.asked import run, valid
+from tests.unit.commands.asked import Answer, run, valid
 from tests.unit.commands.test_containers import FakeProc
 
 HOST, ONE, TWO, THREE = 70, 71, 72, 73  # inums
@@ -29,6 +32,18 @@ class Host(FakeProc):
         self.add(number, inum, "/", *inner, ppid=ppid)
         text = cgroup if "\n" in cgroup else f"0::{cgroup}\n"
         (self.root / str(number) / "cgroup").write_text(text)
+
+    def put_file(self, path: str, text: str) -> None:
+        """A file below the host's root directory."""
+        file = self.host / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def put_state(self, runtime: str, name: str, state: Answer) -> str:
+        """The state file of runc or crun; its path."""
+        file = "state.json" if runtime == "runc" else "status"
+        self.put_file(f"run/{runtime}/{name}/{file}", json.dumps(state))
+        return f"/run/{runtime}/{name}/{file}"
 
     def link_log(self, pod: str, container: str, number: str) -> None:
         """The kubelet's directory of a pod and link for a container's log."""
@@ -69,11 +84,18 @@ class Asker:
             run(lookup, *arguments, "--proc", str(self._host.root))
         return caught.value
 
+    def lines(self, command: Any, *arguments: str) -> list[str]:
+        self._capsys.readouterr()
+        assert run(command, *arguments, "--proc", str(self._host.root)) == 0
+        out: str = self._capsys.readouterr().out
+        return out.splitlines()
+
+    def document_of(self, command: Any, *arguments: str) -> Answer:
+        return valid("\n".join(self.lines(command, "-J", *arguments)))
+
     def tree(self) -> dict[int, str | None]:
         """The name of each namespace's own container."""
-        self._capsys.readouterr()
-        assert run(ns, "-J", "--proc", str(self._host.root)) == 0
-        self.document = valid(self._capsys.readouterr().out)
+        self.document = self.document_of(ns)
         owners = {it["ns"]: it["container"] for it in self.document["namespaces"]}
         return {inum: it and (it["name"] or it["unit"] or it["id"]) for inum, it in owners.items()}
 
@@ -243,6 +265,42 @@ def test_a_number_1_in_a_cgroup_that_no_rule_knows_is_in_a_container(
     assert (it["container"]["runtime"], it["container"]["id"]) == ("?", f"/newruntime/box-7:{ONE}")
 
 
+@pytest.mark.parametrize(
+    ("euid", "start", "runtime", "name"),
+    [
+        (0, 30, "runc", "jail"),
+        (0, 31, "?", "box-7"),  # another process has the number by now
+        (1000, 30, "?", "box-7"),  # the file may be read, and is not asked for
+    ],
+)
+def test_runcs_state_names_a_container_whose_cgroup_no_rule_knows(
+    euid: int, start: int, runtime: str, name: str, host: Host, ask: Asker, monkeypatch: Any
+) -> None:
+    """``runc run jail`` without systemd, runc 1.1: any cgroup (cgroupsPath), and a state file."""
+    monkeypatch.setattr("os.geteuid", lambda: euid)
+    host.put(30, ONE, "/newruntime/box-7", 1)
+    host.put(37, ONE, "/newruntime/box-7/app", 17)
+    host.put_state("runc", "jail", {"init_process_pid": 30, "init_process_start": start})
+    assert ask.tree() == {HOST: None, ONE: name}
+    owner = ask.document["namespaces"][1]["container"]
+    assert (owner["runtime"], owner["name"]) == (runtime, name)
+    assert owner["id"] == ("jail" if runtime == "runc" else f"/newruntime/box-7:{ONE}")
+    for word in (name, f"id:{owner['id']}", f"name:{name}"):
+        assert ask.quiet("17", "--in", word) == "37", word
+    shown = ask.document_of(ps)["processes"]
+    assert {it["pid"]: it["container"] and it["container"]["id"] for it in shown} == {
+        1: None, 5: None, 30: owner["id"], 37: owner["id"],
+    }  # fmt: skip
+
+
+def test_where_the_rules_know_all_no_states_are_asked(
+    host: Host, ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pidscope.containers.names.name_unknown", pytest.fail)
+    host.put(30, ONE, f"/docker/{A}", 1)
+    assert ask.tree() == {HOST: None, ONE: A}
+
+
 def test_two_in_one_cgroup_are_told_apart(host: Host, ask: Asker) -> None:
     """``unshare -fp`` twice from one shell; and a third inside the first."""
     scope = "/user.slice/user-0.slice/session-3.scope"
@@ -353,6 +411,66 @@ def test_explain_names_each_witness(
     assert explained["ns"] == ONE
     kinds = [it["kind"] for it in explained["witnesses"]]
     assert kinds == ["cgroup", "number 1", "most", "oldest"]
+
+
+def put_podman(host: Host) -> str:
+    stored = "var/lib/containers/storage/overlay-containers/containers.json"
+    host.put_file(stored, json.dumps([{"id": A, "names": ["web"]}]))
+    return f"/{stored}"
+
+
+def put_runc(host: Host) -> str:
+    return host.put_state("runc", "web", {"init_process_pid": 30, "init_process_start": 30})
+
+
+def put_kubelet(host: Host) -> str:
+    host.link_log("web", "app", A)
+    return "/var/log/containers"
+
+
+def put_nerdctl(host: Host) -> str:
+    config = f"run/containerd/io.containerd.runtime.v2.task/default/{A}/config.json"
+    host.put_file(config, json.dumps({"annotations": {"nerdctl/name": "web"}}))
+    return f"/{config}"
+
+
+def put_conmon(host: Host) -> str:
+    host.put(20, HOST, "/machine.slice/libpod-conmon-x.scope")
+    words = ("conmon", "-c", A, "-n", "web")
+    (host.root / "20" / "cmdline").write_text("".join(f"{word}\0" for word in words))
+    with (host.root / "20" / "status").open("a") as status:
+        status.write("Uid:\t0\t0\t0\t0\n")
+    return "the command line of its monitor 20"
+
+
+PODMANS = f"/machine.slice/libpod-{A}.scope/container"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "put", "name"),
+    [
+        (PODMANS, put_podman, "podman container web"),
+        (PODMANS, put_conmon, "podman container web"),
+        (f"/kubepods/pod{UID}/{A}", put_kubelet, "pod default/web/app"),
+        (f"/system.slice/nerdctl-{A}.scope", put_nerdctl, "containerd container web"),
+        ("/newruntime/box-7", put_runc, "runc container web"),
+    ],
+)
+def test_explain_names_what_gave_a_name(
+    cgroup: str, put: Callable[[Host], str], name: str, host: Host, ask: Asker, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    source = put(host)
+    host.put(30, ONE, cgroup, 1, ppid=20)
+    lines = ask.lines(lookup, "30", "--explain")
+    assert f"{name}: pid:[{ONE}]" in lines
+    assert f"  its name is from {source}" in lines
+    [explained] = ask.document_of(lookup, "30", "--explain")["explained"]
+    sources = {it["kind"]: it["source"] for it in explained["witnesses"]}
+    assert sources["name"] == source
+    reported = f"  its engine or runtime reports that 30 is its first process ({source}): "
+    assert (f"{reported}pid:[{ONE}]" in lines) == (put is put_runc) == ("engine" in sources)
+    assert sources.get("engine", source) == source
 
 
 def test_explain_without_a_container(host: Host, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from pidscope.containers.kubelet import parse_names
 from pidscope.containers.monitors import monitored
 from pidscope.containers.names import Named, name_containers, name_unknown
 from pidscope.containers.rules import parse_path
+from pidscope.containers.sources import Sources
 from pidscope.containers.states import Init, States
 
 A, B = "a" * 64, "b" * 64
@@ -64,7 +65,8 @@ def test_a_runtimes_state_has_the_first_process(tmp_path: Path, path: str, state
         (Container(runtime, "web", "web"),): 701
     }
     # By which one is found whose cgroup no rule knows: runc without systemd makes any.
-    assert States(str(tmp_path)).inits() == {701: Init(Container(runtime, "web", "web"), 9)}
+    web = Container(runtime, "web", "web")
+    assert States(str(tmp_path)).inits() == {701: Init(web, 9, f"/{path}")}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,11 @@ def test_an_unknown_container_is_known_by_its_first_process(
     chains = {5: (service,), 701: (unknown,), 702: (unknown, service)}
     found = name_unknown(chains, str(tmp_path), {701: start}.get)
     jail = Container("runc", "jail", "jail") if runtime == "runc" else unknown
-    assert found == {5: (service,), 701: (jail,), 702: (jail, service)}
+    assert found.chains == {5: (service,), 701: (jail,), 702: (jail, service)}
+    file = "/run/runc/jail/state.json"
+    known = runtime == "runc"
+    assert found.said == ({(jail,): 701} if known else {})
+    assert found.sources == ({(jail,): Sources(file, file)} if known else {})
 
 
 def test_a_state_without_a_start_may_be_of_one_that_has_ended(tmp_path: Path) -> None:
@@ -99,7 +105,7 @@ def test_a_file_of_another_form_says_nothing(tmp_path: Path, what: str) -> None:
     put(tmp_path, f"{STORED}/containers.json", what)
     states = States(str(tmp_path))
     assert states.init_pid(A) is None
-    assert states.named(Container("oci", A)) == Container("oci", A)
+    assert states.named(Container("oci", A)) is None
     assert states.podman_names() == {}
 
 
@@ -108,7 +114,7 @@ def test_no_id_leads_out_of_a_runtimes_directory(text: str) -> None:
     states = States("/proc/1/root/nowhere")
     for container_id in (text, "..", ".", "../x", "a/b", "\0", f"../{text}"):
         assert states.init_pid(container_id) is None
-        assert states.named(Container("containerd", container_id)).name is None
+        assert states.named(Container("containerd", container_id)) is None
 
 
 def test_an_id_cannot_name_another_directory(tmp_path: Path) -> None:
@@ -263,14 +269,14 @@ def test_another_command_line_names_nothing(tmp_path: Path, command: str) -> Non
     process(tmp_path, 700, 1, 0, command)
     process(tmp_path, 701, 700)
     container = Container("podman", A)
-    assert monitored(container, {701}, str(tmp_path)) == container
+    assert monitored(container, {701}, str(tmp_path)) is None
 
 
 def test_the_parents_own_container_is_no_monitor(tmp_path: Path) -> None:
     """A process in the container may call itself conmon; its parent's word does not count."""
     process(tmp_path, 701, 1, 0, conmon(name="lie"))
     process(tmp_path, 702, 701)
-    assert monitored(Container("podman", A), {701, 702}, str(tmp_path)).name is None
+    assert monitored(Container("podman", A), {701, 702}, str(tmp_path)) is None
 
 
 @pytest.mark.parametrize(

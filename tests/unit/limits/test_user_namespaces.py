@@ -109,7 +109,11 @@ def test_tasks_in_a_user_namespace_count_for_its_maker(
     assert (outside["of"], outside["used"]) == (f"user {uid} outside", 3)
     assert (outside["limit"], outside["room"], outside["room_least"]) == (None, None, 0)
     assert main(["limits", "--in", f"pid:{inside}"]) == 0
-    assert "no file shows the limit" in " ".join(capsys.readouterr().err.split("\npidscope: "))
+    said = " ".join(capsys.readouterr().err.split("\npidscope: "))
+    assert "no file shows the limit" in said
+    assert main(["limits", "-J", "--in", f"pid:{inside}"]) == 0
+    notes = valid(capsys.readouterr().out)["notes"]  # what stands on standard error beside a table
+    assert "pidscope: " + " ".join(notes) == said.strip()
 
 
 @needs_root
