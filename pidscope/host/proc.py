@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import Callable
 
 from pidscope.errors import HostError, ProcError
-from pidscope.host.hiding import is_hiding, read_proc_mount
+from pidscope.host.hiding import ProcMount, is_hiding, read_proc_mount
 from pidscope.host.ns_chain import ns_chain
 from pidscope.host.proc_files import (
     DENIED,
@@ -200,17 +200,28 @@ class ProcFs:
         finally:
             os.close(directory)
 
+    def proc_mount(self) -> ProcMount:
+        """Return the options of this mount, and which processes another mount covers."""
+        return read_proc_mount(self._root)
+
     def snapshot(
-        self, threads: bool = True, starts: bool = True, cgroups: bool = False
+        self,
+        threads: bool = True,
+        starts: bool = True,
+        cgroups: bool = False,
+        mounted: ProcMount | None = None,
     ) -> Snapshot:
-        """Read every task as `take_snapshot` does; raise HostError if none is listed."""
+        """Read every task as `take_snapshot` does; raise HostError if none is listed.
+
+        ``mounted``: what `proc_mount` gave; None: it is read.
+        """
         shown = self._shown_ns()
         paths = _Cgroups() if cgroups else None
         snapshot = take_snapshot(
             self,
             threads,
             lambda number: self._read_task(number, shown, starts, paths),
-            read_proc_mount(self._root).covered,
+            (mounted or self.proc_mount()).covered,
         )
         parents = {} if shown is None else {shown: 0}
         return snapshot._replace(
@@ -239,17 +250,20 @@ class ProcFs:
         root = f"{self._root}/1/root"
         return root if os.access(f"{root}/.", os.X_OK) else ""
 
-    def sees_all(self) -> bool:
-        """Return whether no process is hidden: hidepid hides init, if it applies to this user."""
+    def sees_all(self, mounted: ProcMount | None = None) -> bool:
+        """Return whether no process is hidden: hidepid hides init, if it applies to this user.
+
+        ``mounted`` as in `snapshot`.
+        """
         with contextlib.suppress(ProcError):
             if self.read_status(1) is None:
                 return False
         # It is there, whatever is in it. To a root without CAP_SYS_PTRACE that shows nothing.
-        return os.geteuid() != 0 or not is_hiding(read_proc_mount(self._root), self._root)
+        return os.geteuid() != 0 or not is_hiding(mounted or self.proc_mount(), self._root)
 
     def hides(self) -> str:
         """Return why a process that is not shown may live all the same; empty: none is hidden."""
-        mount = read_proc_mount(self._root)
+        mount = self.proc_mount()
         if mount.subset:
             return f"{self._root} has the option subset={mount.subset}: it lacks files"
         if is_hiding(mount, self._root):
@@ -258,7 +272,7 @@ class ProcFs:
         if mount.covered:
             named = ", ".join(map(str, sorted(mount.covered)[:5]))
             return f"something is mounted over process {named} in {self._root}: it hides processes"
-        return "" if self.sees_all() else f"{self._root} hides process 1, and perhaps others"
+        return "" if self.sees_all(mount) else f"{self._root} hides process 1, and perhaps others"
 
     def boot_id(self) -> str | None:
         """Return the UUID of this boot; None: there is none below this root."""

@@ -21,12 +21,12 @@ def read_host(
     Raises:
         HostError: that is no /proc, or not one in which this process has a number. ProcError.
     """
-    mount = procfs.mount()
+    mount, mounted = procfs.mount(), procfs.proc_mount()
     offsets = _offsets(procfs) if starts else None
     return ProcReading(
         mount,
-        procfs.snapshot(threads, starts, cgroups),
-        procfs.sees_all(),
+        procfs.snapshot(threads, starts, cgroups, mounted),
+        procfs.sees_all(mounted),
         None if offsets is None else _boot_time(procfs, offsets),
         os.sysconf("SC_CLK_TCK"),
         None if offsets is None else offsets.start_ns,

@@ -14,61 +14,19 @@ from typing import Any, Callable
 
 import pytest
 
-import pidscope
 from pidscope.commands import lookup, ns, ps
 from tests.unit.commands.asked import Answer, run, valid
+from tests.unit.commands.fake_host import HOST, UID, FakeHost, fake_host
 
-HOST, WEB, POD, MADE = 70, 71, 72, 73  # inums
+WEB, POD, MADE = 71, 72, 73  # inums
 A, B, C, D = (digit * 64 for digit in "abcd")
-UID = "1c2e3f40-aaaa-bbbb-cccc-0123456789ab"
 POD_PATH = f"/kubepods/burstable/pod{UID}"
 Ask = Callable[..., Answer]
 
 
-class FakeProc:
-    """A directory that looks like the host's /proc."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        (root / "stat").write_text("cpu 0\nbtime 1700000000\nprocesses 9\n")
-        (root / "loadavg").write_text("0 0 0 1/9 99\n")
-        (root / "self").symlink_to("5")
-        self.host = root / "1" / "root"
-        self.add(1, HOST, "/init.scope")
-        self.add(5, HOST, "/user.slice/user-0.slice/session-1.scope")
-        self.see_cgroups(0xEFFFFFFB)
-
-    def see_cgroups(self, inum: int) -> None:
-        """The reader's cgroup namespace; a file cannot have the inum of the initial one."""
-        self.cgroup_ns = inum
-
-    def add(self, number: int, inum: int, cgroup: str, *inner: int, ppid: int = 1) -> None:
-        """A process by its number here and further in, in a namespace and a cgroup."""
-        task = self.root / str(number)
-        (task / "ns").mkdir(parents=True)
-        (task / "task" / str(number)).mkdir(parents=True)
-        (task / "ns" / "pid").symlink_to(f"pid:[{inum}]")
-        numbers = "\t".join(map(str, (number, *inner)))
-        lines = "".join(f"{key}:\t{numbers}\n" for key in ("NStgid", "NSpid", "NSpgid", "NSsid"))
-        (task / "status").write_text(
-            f"Name:\tx\nState:\tS (sleeping)\nTgid:\t{number}\nPid:\t{number}\n"
-            f"PPid:\t{0 if number == 1 else ppid}\n{lines}"
-        )
-        fields = " ".join(["0"] * 18)
-        (task / "stat").write_text(f"{number} (x) S {fields} {number} 0\n")
-        (task / "cgroup").write_text(f"1:name=systemd:/\n0::{cgroup}\n")
-
-
 @pytest.fixture
-def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeProc:
-    fake = FakeProc(tmp_path)
-    real = pidscope.host.proc.inum_of
-
-    def inum_of(path: str) -> int:
-        return fake.cgroup_ns if path.endswith("/self/ns/cgroup") else real(path)
-
-    monkeypatch.setattr(pidscope.host.proc, "inum_of", inum_of)
-    fake.host.mkdir()
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    fake = fake_host(tmp_path, monkeypatch)
     fake.add(20, WEB, f"/system.slice/docker-{A}.scope", 1)
     fake.add(21, WEB, f"/system.slice/docker-{A}.scope", 17, ppid=20)
     fake.add(30, POD, f"{POD_PATH}/{B}", 1)
@@ -80,7 +38,7 @@ def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeProc:
 
 
 @pytest.fixture
-def engine(proc: FakeProc) -> Iterator[FakeProc]:
+def engine(proc: FakeHost) -> Iterator[FakeHost]:
     """Docker's socket, which names all four; and the kubelet's link, which names one."""
     run = proc.host / "run"
     run.mkdir()
@@ -108,7 +66,7 @@ def engine(proc: FakeProc) -> Iterator[FakeProc]:
 
 
 @pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str], proc: FakeProc) -> Ask:
+def ask(capsys: pytest.CaptureFixture[str], proc: FakeHost) -> Ask:
     """A command's valid document; what it holds, by ``ns`` or ``pid``."""
 
     def ask(command: Any, *arguments: str) -> Answer:
@@ -125,7 +83,7 @@ def call(container: Answer | None) -> str | None:
     return container and (container["name"] or container["unit"] or container["id"][:1])
 
 
-def test_whose_each_namespace_is(engine: FakeProc, ask: Ask) -> None:
+def test_whose_each_namespace_is(engine: FakeHost, ask: Ask) -> None:
     tree = ask(ns)
     assert not tree["containers_known"]  # one of MADE is not certain
     owners = {inum: call(tree[inum]["container"]) for inum in (HOST, WEB, POD, MADE)}
@@ -140,7 +98,7 @@ def test_whose_each_namespace_is(engine: FakeProc, ask: Ask) -> None:
     assert named == ["prod", "shop-0", "cart", UID]
 
 
-def test_each_level_of_a_process(engine: FakeProc, ask: Ask) -> None:
+def test_each_level_of_a_process(engine: FakeHost, ask: Ask) -> None:
     found = {
         it["pid"]: (call(it["container"]), [call(level["container"]) for level in it["levels"]])
         for it in ask(ps)["processes"]
@@ -155,7 +113,7 @@ def test_each_level_of_a_process(engine: FakeProc, ask: Ask) -> None:
     assert {number: found[number] for number in expected} == expected
 
 
-def test_the_text(engine: FakeProc, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text(engine: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(ns, "-n", "-o", "NS,CONTAINER", "--proc", str(engine.root)) == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
@@ -173,7 +131,7 @@ def test_the_text(engine: FakeProc, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_without_an_engine_there_are_ids(
-    proc: FakeProc, ask: Ask, capsys: pytest.CaptureFixture[str]
+    proc: FakeHost, ask: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tree = ask(ns)
     assert [tree[WEB]["container"][it] for it in ("runtime", "id", "name")] == ["docker", A, None]
@@ -182,7 +140,7 @@ def test_without_an_engine_there_are_ids(
 
 
 def test_an_engine_that_is_silent_is_told_of(
-    proc: FakeProc, capsys: pytest.CaptureFixture[str]
+    proc: FakeHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (proc.host / "run").mkdir()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -199,7 +157,7 @@ def test_an_engine_that_is_silent_is_told_of(
 
 
 def test_inside_a_cgroup_namespace_none_is_not_said(
-    proc: FakeProc, ask: Ask, capsys: pytest.CaptureFixture[str]
+    proc: FakeHost, ask: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All that is seen of this container is ``/``, and of others the way out to them."""
     proc.see_cgroups(4026531999)
@@ -224,14 +182,14 @@ unwanted = {"names", "docker", "kubelet"}
 modules = {"json", *(f"pidscope.containers.{name}" for name in unwanted)}
 print(sorted(modules & sys.modules.keys()))
 """
-    FakeProc(tmp_path)
+    FakeHost(tmp_path)
     bare = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(bare, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_who_else_has_a_number_is_told_with_the_container(
-    proc: FakeProc, capsys: pytest.CaptureFixture[str]
+    proc: FakeHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
     proc.add(17, HOST, "/system.slice/nginx.service")
     proc.add(32, POD, f"{POD_PATH}/{C}", 17)

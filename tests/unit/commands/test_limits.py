@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pidscope.cli import main
 from pidscope.commands.limits import _hints
 from pidscope.errors import ProcError
-from pidscope.host import proc as procfs
 from pidscope.host.cgroup import (
     CgroupMount,
     Hierarchy,
@@ -41,7 +40,8 @@ from tests.unit.commands.asked import (
     tasks_of,
     valid,
 )
-from tests.unit.commands.test_containers import HOST, D, FakeProc
+from tests.unit.commands.fake_host import HOST, FakeHost, fake_host
+from tests.unit.commands.test_containers import D
 
 BOMB = "simulated:fork-bomb"
 
@@ -247,15 +247,9 @@ def test_an_init_that_is_exiting_takes_nobody() -> None:
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeProc:
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     """A /proc in which a container has the host's PID namespace, and a cgroup with a limit."""
-    fake = FakeProc(tmp_path)
-    real = procfs.inum_of
-
-    def inum_of(path: str) -> int:
-        return 0xEFFFFFFB if path.endswith("/self/ns/cgroup") else real(path)
-
-    monkeypatch.setattr(procfs, "inum_of", inum_of)
+    fake = fake_host(tmp_path, monkeypatch)
     for number, ppid in ((41, 40), (40, 1)):
         fake.add(number, HOST, f"/docker/{D}", ppid=ppid)
     cgroup = tmp_path / "cg" / "docker" / D
@@ -270,7 +264,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeProc:
 
 
 def test_a_container_without_a_namespace_means_its_first_process(
-    host: FakeProc, capsys: pytest.CaptureFixture[str]
+    host: FakeHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = document(capsys, "--proc", str(host.root), "--in", f"id:{D[:12]}")
     assert answer["process"]["pid"] == 40
@@ -281,7 +275,7 @@ def test_a_container_without_a_namespace_means_its_first_process(
 
 
 def test_in_text_ids_are_as_short_as_they_are_shown_elsewhere(
-    host: FakeProc, capsys: pytest.CaptureFixture[str]
+    host: FakeHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = text(capsys, "--proc", str(host.root), "--in", f"id:{D[:12]}")
     assert said.count(f"/docker/{D[:12]}…") == 3  # the sentence, the bound, its counters

@@ -6,70 +6,33 @@ The hosts are directories that look like a /proc; each case names where it was r
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-import pidscope
 from pidscope.commands import lookup, ns, ps
+from pidscope.containers import own_rules
 from pidscope.errors import AmbiguousError, HostError, NotFound, NotKnown, PidscopeError, UsageError
 from tests.unit.commands.asked import Answer, run, valid
-from tests.unit.commands.test_containers import FakeProc
+from tests.unit.commands.fake_host import HOST, UID, FakeHost, fake_host
 
-HOST, ONE, TWO, THREE = 70, 71, 72, 73  # inums
+ONE, TWO, THREE = 71, 72, 73  # inums
 A, B, C = (digit * 64 for digit in "abc")
-UID = "1c2e3f40-aaaa-bbbb-cccc-0123456789ab"
 USER = "/user.slice/user-1001.slice/user@1001.service"
 
 
-class Host(FakeProc):
-    """A host to which a test adds its containers; a process is older the lower its number is."""
-
-    def put(self, number: int, inum: int, cgroup: str, *inner: int, ppid: int = 1) -> None:
-        """A process; ``cgroup`` is one path of v2, or a whole file."""
-        self.add(number, inum, "/", *inner, ppid=ppid)
-        text = cgroup if "\n" in cgroup else f"0::{cgroup}\n"
-        (self.root / str(number) / "cgroup").write_text(text)
-
-    def put_file(self, path: str, text: str) -> None:
-        """A file below the host's root directory."""
-        file = self.host / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-
-    def put_state(self, runtime: str, name: str, state: Answer) -> str:
-        """The state file of runc or crun; its path."""
-        file = "state.json" if runtime == "runc" else "status"
-        self.put_file(f"run/{runtime}/{name}/{file}", json.dumps(state))
-        return f"/run/{runtime}/{name}/{file}"
-
-    def link_log(self, pod: str, container: str, number: str) -> None:
-        """The kubelet's directory of a pod and link for a container's log."""
-        logs = self.host / "var/log"
-        (logs / "containers").mkdir(parents=True, exist_ok=True)
-        (logs / "pods" / f"default_{pod}_{UID}").mkdir(parents=True, exist_ok=True)
-        if container:
-            (logs / "containers" / f"{pod}_default_{container}-{number}.log").touch()
-
-
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    fake = Host(tmp_path)
-    real = pidscope.host.proc.inum_of
-
-    def inum_of(path: str) -> int:
-        return fake.cgroup_ns if path.endswith("/self/ns/cgroup") else real(path)
-
-    monkeypatch.setattr(pidscope.host.proc, "inum_of", inum_of)
-    monkeypatch.setattr(pidscope.host.proc, "PROC_PID_INIT_INO", HOST)
-    fake.host.mkdir()
-    return fake
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    """A host to which a test adds its containers; a process is older the lower its number is."""
+    return fake_host(tmp_path, monkeypatch)
 
 
 class Asker:
-    def __init__(self, host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, host: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
         self._host, self._capsys = host, capsys
 
     def quiet(self, *arguments: str) -> str:
@@ -101,14 +64,14 @@ class Asker:
 
 
 @pytest.fixture
-def ask(host: Host, capsys: pytest.CaptureFixture[str]) -> Asker:
+def ask(host: FakeHost, capsys: pytest.CaptureFixture[str]) -> Asker:
     return Asker(host, capsys)
 
 
 # --- a monitor is not the container ----------------------------------------------------------
 
 
-def test_nspawns_supervisor_is_in_no_container(host: Host, ask: Asker) -> None:
+def test_nspawns_supervisor_is_in_no_container(host: FakeHost, ask: Asker) -> None:
     """systemd-nspawn 252 on a hybrid host: the pids line of both is the unit."""
     unit = "/machine.slice/systemd-nspawn@c1.service"
     for number, inum, below, inner in (
@@ -116,27 +79,27 @@ def test_nspawns_supervisor_is_in_no_container(host: Host, ask: Asker) -> None:
         (702, ONE, "payload", (17,)),
     ):  # fmt: skip
         text = f"9:name=systemd:{unit}/{below}\n8:pids:{unit}\n0::{unit}/{below}\n"
-        host.put(number, inum, text if below else "/system.slice/cron.service", *inner)
+        host.add(number, inum, text if below else "/system.slice/cron.service", *inner)
     assert ask.quiet("17", "--in", "c1") == "702"
     assert ask.tree() == {HOST: None, ONE: "c1"}
 
 
-def test_libvirts_monitor_is_older_and_in_the_same_scope(host: Host, ask: Asker) -> None:
+def test_libvirts_monitor_is_older_and_in_the_same_scope(host: FakeHost, ask: Asker) -> None:
     """libvirt-lxc: 1231 is libvirt_lxc."""
     scope = r"/machine.slice/machine-lxc\x2d1231\x2dvmc.scope"
-    host.put(17, HOST, "/system.slice/cron.service")
-    host.put(1231, HOST, scope)
-    host.put(1240, ONE, scope, 1, ppid=1231)
+    host.add(17, HOST, "/system.slice/cron.service")
+    host.add(1231, HOST, scope)
+    host.add(1240, ONE, scope, 1, ppid=1231)
     assert ask.quiet("1", "--in", "vmc") == "1240"
-    host.put(1300, ONE, scope, 17)
+    host.add(1300, ONE, scope, 17)
     assert ask.quiet("17", "--in", "vmc") == "1300"
     assert ask.tree() == {HOST: None, ONE: "vmc"}
 
 
-def test_a_container_without_a_namespace_has_no_numbers(host: Host, ask: Asker) -> None:
+def test_a_container_without_a_namespace_has_no_numbers(host: FakeHost, ask: Asker) -> None:
     """``docker run --pid=host``: 17 is the host's, and not what was meant."""
-    host.put(17, HOST, "/system.slice/cron.service")
-    host.put(40, HOST, f"/docker/{A}")
+    host.add(17, HOST, "/system.slice/cron.service")
+    host.add(40, HOST, f"/docker/{A}")
     for arguments in (("17", "--in", A), ("40", "--to", f"id:{A}")):
         refused = ask.refusal("-q", *arguments)
         assert (type(refused), refused.exit_code) == (UsageError, 2)
@@ -145,11 +108,13 @@ def test_a_container_without_a_namespace_has_no_numbers(host: Host, ask: Asker) 
     assert ask.quiet("17", "--in", "host") == ask.quiet("17", "--in", f"ns:{HOST}") == "17"
 
 
-def test_a_container_of_which_some_are_on_the_host_is_not_the_hosts(host: Host, ask: Asker) -> None:
-    host.put(17, HOST, "/system.slice/cron.service")
-    host.put(40, HOST, f"/docker/{A}")
-    host.put(41, ONE, f"/docker/{A}", 1, ppid=40)
-    host.put(42, ONE, f"/docker/{A}", 17, ppid=41)
+def test_a_container_of_which_some_are_on_the_host_is_not_the_hosts(
+    host: FakeHost, ask: Asker
+) -> None:
+    host.add(17, HOST, "/system.slice/cron.service")
+    host.add(40, HOST, f"/docker/{A}")
+    host.add(41, ONE, f"/docker/{A}", 1, ppid=40)
+    host.add(42, ONE, f"/docker/{A}", 17, ppid=41)
     refused = ask.refusal("-q", "17", "--in", A)
     assert (type(refused), refused.exit_code) == (AmbiguousError, 2)
     assert str(refused) == f"which namespace is that of docker container {A[:12]} is not certain"
@@ -161,8 +126,8 @@ def test_a_container_of_which_some_are_on_the_host_is_not_the_hosts(host: Host, 
     assert not ask.document["containers_known"]
 
 
-def test_a_container_of_which_only_those_inside_are_left(host: Host, ask: Asker) -> None:
-    host.put(41, ONE, f"/docker/{A}/docker/{B}", 1)
+def test_a_container_of_which_only_those_inside_are_left(host: FakeHost, ask: Asker) -> None:
+    host.add(41, ONE, f"/docker/{A}/docker/{B}", 1)
     refused = ask.refusal("-q", "1", "--in", A)
     assert (type(refused), refused.exit_code) == (NotKnown, 4)
     assert ask.quiet("1", "--in", B) == "41"
@@ -171,18 +136,18 @@ def test_a_container_of_which_only_those_inside_are_left(host: Host, ask: Asker)
 # --- the sandbox -----------------------------------------------------------------------------
 
 
-def pod(host: Host, **containers: str) -> None:
+def pod(host: FakeHost, **containers: str) -> None:
     """A pod of which each container has a namespace of its own, and so has pause."""
     below = f"/kubepods/burstable/pod{UID}"
-    host.put(20, ONE, f"{below}/{A}", 1)
+    host.add(20, ONE, f"{below}/{A}", 1)
     host.link_log("db-0", "", A)
     for at, (name, number) in enumerate(containers.items()):
         host.link_log("db-0", name, number)
-        host.put(30 + 10 * at, TWO + at, f"{below}/{number}", 1)
-        host.put(37 + 10 * at, TWO + at, f"{below}/{number}", 17)
+        host.add(30 + 10 * at, TWO + at, f"{below}/{number}", 1)
+        host.add(37 + 10 * at, TWO + at, f"{below}/{number}", 17)
 
 
-def test_a_pod_with_one_container_is_that(host: Host, ask: Asker) -> None:
+def test_a_pod_with_one_container_is_that(host: FakeHost, ask: Asker) -> None:
     """Any pod of Kubernetes 1.28 with containerd 1.6: pause has a PID namespace of its own."""
     pod(host, db=B)
     for word in ("pod:default/db-0", "pod:db-0", "db-0", "default/db-0", f"pod:{UID}"):
@@ -190,7 +155,7 @@ def test_a_pod_with_one_container_is_that(host: Host, ask: Asker) -> None:
     assert ask.quiet("1", "--in", f"id:{A}") == "20"  # the sandbox, as it was asked for
 
 
-def test_a_pod_with_two_containers_lists_both_with_their_ids(host: Host, ask: Asker) -> None:
+def test_a_pod_with_two_containers_lists_both_with_their_ids(host: FakeHost, ask: Asker) -> None:
     pod(host, db=B, backup=C)
     refused = ask.refusal("-q", "17", "--in", "pod:default/db-0")
     assert isinstance(refused, AmbiguousError)
@@ -201,21 +166,21 @@ def test_a_pod_with_two_containers_lists_both_with_their_ids(host: Host, ask: As
     assert ask.quiet("17", "--in", "pod:default/db-0/backup") == "47"
 
 
-def test_a_pod_that_shares_its_namespace_is_its_sandboxs(host: Host, ask: Asker) -> None:
+def test_a_pod_that_shares_its_namespace_is_its_sandboxs(host: FakeHost, ask: Asker) -> None:
     """shareProcessNamespace: pause is number 1."""
     below = f"/kubepods/burstable/pod{UID}"
     host.link_log("db-0", "db", B)
-    host.put(20, ONE, f"{below}/{A}", 1)
-    host.put(30, ONE, f"{below}/{B}", 17)
+    host.add(20, ONE, f"{below}/{A}", 1)
+    host.add(30, ONE, f"{below}/{B}", 17)
     assert ask.quiet("1", "--in", "db-0") == "20"
     assert ask.quiet("17", "--in", "pod:default/db-0/db") == "30"
 
 
-def test_two_that_no_log_names_are_told_apart(host: Host, ask: Asker) -> None:
+def test_two_that_no_log_names_are_told_apart(host: FakeHost, ask: Asker) -> None:
     """Both print as ``default/db-0``; neither is known to be the sandbox."""
     host.link_log("db-0", "", A)
     for number, inum, name in ((20, ONE, A), (30, TWO, B)):
-        host.put(number, inum, f"/kubepods/burstable/pod{UID}/{name}", 1)
+        host.add(number, inum, f"/kubepods/burstable/pod{UID}/{name}", 1)
     refused = ask.refusal("-q", "1", "--in", "db-0")
     assert isinstance(refused, AmbiguousError)
     assert refused.candidates == (
@@ -227,12 +192,12 @@ def test_two_that_no_log_names_are_told_apart(host: Host, ask: Asker) -> None:
 # --- names can be taken ----------------------------------------------------------------------
 
 
-def test_a_users_cgroup_takes_no_name_and_makes_none_ambiguous(host: Host, ask: Asker) -> None:
+def test_a_users_cgroup_takes_no_name_and_makes_none_ambiguous(host: FakeHost, ask: Asker) -> None:
     """A delegated cgroup of systemd's user manager may have any name."""
-    host.put(30, ONE, f"/system.slice/docker-{A}.scope", 1)
-    host.put(37, ONE, f"/system.slice/docker-{A}.scope", 17)
-    host.put(66, TWO, f"{USER}/docker-{A}.scope", 1)
-    host.put(67, TWO, f"{USER}/docker-{A}.scope", 17)
+    host.add(30, ONE, f"/system.slice/docker-{A}.scope", 1)
+    host.add(37, ONE, f"/system.slice/docker-{A}.scope", 17)
+    host.add(66, TWO, f"{USER}/docker-{A}.scope", 1)
+    host.add(67, TWO, f"{USER}/docker-{A}.scope", 17)
     for word in (A, f"id:{A[:6]}", f"docker://{A}"):
         assert ask.quiet("17", "--in", word) == (
             f"37 this is docker container {A[:12]}, not user 1001: docker container {A[:12]}"
@@ -242,9 +207,9 @@ def test_a_users_cgroup_takes_no_name_and_makes_none_ambiguous(host: Host, ask: 
     assert users == [None, None, 1001]
 
 
-def test_what_only_a_user_has_is_that_users(host: Host, ask: Asker) -> None:
+def test_what_only_a_user_has_is_that_users(host: FakeHost, ask: Asker) -> None:
     """Rootless Podman 4.3."""
-    host.put(66, TWO, f"{USER}/user.slice/libpod-{B}.scope/container", 1)
+    host.add(66, TWO, f"{USER}/user.slice/libpod-{B}.scope/container", 1)
     assert ask.quiet("1", "--in", B) == "66"
 
 
@@ -252,11 +217,11 @@ def test_what_only_a_user_has_is_that_users(host: Host, ask: Asker) -> None:
 
 
 def test_a_number_1_in_a_cgroup_that_no_rule_knows_is_in_a_container(
-    host: Host, ask: Asker
+    host: FakeHost, ask: Asker
 ) -> None:
-    host.put(30, ONE, "/newruntime/box-7", 1)
-    host.put(37, ONE, "/newruntime/box-7/app", 17)
-    host.put(39, ONE, "/user.slice/user-0.slice/session-3.scope", 18)  # nsenter
+    host.add(30, ONE, "/newruntime/box-7", 1)
+    host.add(37, ONE, "/newruntime/box-7/app", 17)
+    host.add(39, ONE, "/user.slice/user-0.slice/session-3.scope", 18)  # nsenter
     for word in ("box-7", "name:box-7", "/newruntime/box-7", "id:/newruntime/box-7"):
         assert ask.quiet("17", "18", "--in", word) == "37 39", word
     assert ask.tree() == {HOST: None, ONE: "box-7"}
@@ -274,12 +239,12 @@ def test_a_number_1_in_a_cgroup_that_no_rule_knows_is_in_a_container(
     ],
 )
 def test_runcs_state_names_a_container_whose_cgroup_no_rule_knows(
-    euid: int, start: int, runtime: str, name: str, host: Host, ask: Asker, monkeypatch: Any
+    euid: int, start: int, runtime: str, name: str, host: FakeHost, ask: Asker, monkeypatch: Any
 ) -> None:
     """``runc run jail`` without systemd, runc 1.1: any cgroup (cgroupsPath), and a state file."""
     monkeypatch.setattr("os.geteuid", lambda: euid)
-    host.put(30, ONE, "/newruntime/box-7", 1)
-    host.put(37, ONE, "/newruntime/box-7/app", 17)
+    host.add(30, ONE, "/newruntime/box-7", 1)
+    host.add(37, ONE, "/newruntime/box-7/app", 17)
     host.put_state("runc", "jail", {"init_process_pid": 30, "init_process_start": start})
     assert ask.tree() == {HOST: None, ONE: name}
     owner = ask.document["namespaces"][1]["container"]
@@ -294,40 +259,40 @@ def test_runcs_state_names_a_container_whose_cgroup_no_rule_knows(
 
 
 def test_where_the_rules_know_all_no_states_are_asked(
-    host: Host, ask: Asker, monkeypatch: pytest.MonkeyPatch
+    host: FakeHost, ask: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pidscope.containers.names.name_unknown", pytest.fail)
-    host.put(30, ONE, f"/docker/{A}", 1)
+    host.add(30, ONE, f"/docker/{A}", 1)
     assert ask.tree() == {HOST: None, ONE: A}
 
 
-def test_two_in_one_cgroup_are_told_apart(host: Host, ask: Asker) -> None:
+def test_two_in_one_cgroup_are_told_apart(host: FakeHost, ask: Asker) -> None:
     """``unshare -fp`` twice from one shell; and a third inside the first."""
     scope = "/user.slice/user-0.slice/session-3.scope"
-    host.put(30, ONE, scope, 1)
-    host.put(31, TWO, scope, 1)
+    host.add(30, ONE, scope, 1)
+    host.add(31, TWO, scope, 1)
     refused = ask.refusal("-q", "1", "--in", "session-3.scope")
     assert isinstance(refused, AmbiguousError)
     assert [line.split()[0] for line in refused.candidates] == [f"ns:{ONE}", f"ns:{TWO}"]
     assert len({line.split("  ", 1)[1] for line in refused.candidates}) == 2
 
 
-def test_a_users_sandbox_is_that_users(host: Host, ask: Asker) -> None:
-    host.put(30, ONE, f"{USER}/app.slice/app-chromium-4411.scope", 1)
+def test_a_users_sandbox_is_that_users(host: FakeHost, ask: Asker) -> None:
+    host.add(30, ONE, f"{USER}/app.slice/app-chromium-4411.scope", 1)
     assert ask.tree() == {HOST: None, ONE: "app-chromium-4411.scope"}
     [_, it] = ask.document["namespaces"]
     assert it["container"]["uid"] == 1001
 
 
-def test_a_service_with_its_own_namespace_is_a_service(host: Host, ask: Asker) -> None:
+def test_a_service_with_its_own_namespace_is_a_service(host: FakeHost, ask: Asker) -> None:
     """PrivatePIDs=, systemd 257."""
-    host.put(30, ONE, "/system.slice/a.service", 1)
+    host.add(30, ONE, "/system.slice/a.service", 1)
     assert ask.tree() == {HOST: None, ONE: "a.service"}
 
 
-def test_where_a_cgroup_shows_nothing_none_is_not_said(host: Host, ask: Asker) -> None:
+def test_where_a_cgroup_shows_nothing_none_is_not_said(host: FakeHost, ask: Asker) -> None:
     """A zombie's cgroup on v1 is the root, wherever it was."""
-    host.put(30, ONE, "/", 1)
+    host.add(30, ONE, "/", 1)
     status = host.root / "30" / "status"
     status.write_text(status.read_text().replace("S (sleeping)", "Z (zombie)"))
     assert ask.tree() == {HOST: None, ONE: None}
@@ -358,19 +323,21 @@ def test_where_a_cgroup_shows_nothing_none_is_not_said(host: Host, ask: Asker) -
         (f"/machine.slice/machine-libpod_pod_{B}.slice/libpod-{A}.scope", [f"pod:{B}"]),
     ],
 )
-def test_what_is_printed_is_accepted(cgroup: str, words: list[str], host: Host, ask: Asker) -> None:
-    host.put(30, ONE, cgroup, 1)
-    host.put(37, ONE, cgroup, 17)
+def test_what_is_printed_is_accepted(
+    cgroup: str, words: list[str], host: FakeHost, ask: Asker
+) -> None:
+    host.add(30, ONE, cgroup, 1)
+    host.add(37, ONE, cgroup, 17)
     for word in words:
         assert ask.quiet("17", "--in", word) == "37", word
 
 
 @pytest.mark.parametrize("word", ["host", "self"])
 def test_a_container_that_is_called_like_the_host_is_not_hidden(
-    word: str, host: Host, ask: Asker
+    word: str, host: FakeHost, ask: Asker
 ) -> None:
     """``lxc-create -n host``."""
-    host.put(30, ONE, f"/lxc.payload.{word}", 1)
+    host.add(30, ONE, f"/lxc.payload.{word}", 1)
     refused = ask.refusal("-q", "1", "--in", word)
     assert isinstance(refused, AmbiguousError)
     own = "the host itself" if word == "host" else "pidscope itself"
@@ -378,8 +345,8 @@ def test_a_container_that_is_called_like_the_host_is_not_hidden(
     assert ask.quiet("1", "--in", f"name:{word}") == "30"
 
 
-def test_a_word_that_names_nothing(host: Host, ask: Asker) -> None:
-    host.put(30, ONE, f"/docker/{A}", 1)
+def test_a_word_that_names_nothing(host: FakeHost, ask: Asker) -> None:
+    host.add(30, ONE, f"/docker/{A}", 1)
     assert type(ask.refusal("1", "--in", "id:nothing")) is NotFound
     assert type(ask.refusal("1", "--in", "web")) is HostError  # its name is not known
 
@@ -388,12 +355,12 @@ def test_a_word_that_names_nothing(host: Host, ask: Asker) -> None:
 
 
 def test_explain_names_each_witness(
-    host: Host, ask: Asker, capsys: pytest.CaptureFixture[str]
+    host: FakeHost, ask: Asker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scope = r"/machine.slice/machine-lxc\x2d1231\x2dvmc.scope"
-    host.put(1231, HOST, scope)
-    host.put(1240, ONE, scope, 1, ppid=1231)
-    host.put(1300, ONE, scope, 17)
+    host.add(1231, HOST, scope)
+    host.add(1240, ONE, scope, 1, ppid=1231)
+    host.add(1300, ONE, scope, 17)
     arguments = ("1300", "--to", "vmc", "--explain", "--proc", str(host.root))
     assert run(lookup, *arguments) == 0
     *_, blank, head, cgroup, first, most, oldest = capsys.readouterr().out.splitlines()
@@ -413,29 +380,45 @@ def test_explain_names_each_witness(
     assert kinds == ["cgroup", "number 1", "most", "oldest"]
 
 
-def put_podman(host: Host) -> str:
+def test_each_file_of_the_host_is_read_once(
+    host: FakeHost, ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root, mountinfo was read for what covers processes and again for hidepid."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    opened, loaded = Mock(wraps=os.open), Mock(wraps=own_rules.load)
+    monkeypatch.setattr("pidscope.host.proc_files.os.open", opened)
+    monkeypatch.setattr(own_rules, "load", loaded)
+    host.put_file("rules", "")
+    monkeypatch.setattr("pidscope.sources.own_rules.rule_files", lambda *_: [f"{host.host}/rules"])
+    host.add(30, ONE, "/newruntime/box-7", 1)
+    assert ask.lines(lookup, "30", "--explain")
+    paths = [str(call.args[0]) for call in opened.call_args_list]
+    assert paths.count(f"{host.root}/self/mountinfo") == loaded.call_count == 1
+
+
+def put_podman(host: FakeHost) -> str:
     stored = "var/lib/containers/storage/overlay-containers/containers.json"
     host.put_file(stored, json.dumps([{"id": A, "names": ["web"]}]))
     return f"/{stored}"
 
 
-def put_runc(host: Host) -> str:
+def put_runc(host: FakeHost) -> str:
     return host.put_state("runc", "web", {"init_process_pid": 30, "init_process_start": 30})
 
 
-def put_kubelet(host: Host) -> str:
+def put_kubelet(host: FakeHost) -> str:
     host.link_log("web", "app", A)
     return "/var/log/containers"
 
 
-def put_nerdctl(host: Host) -> str:
+def put_nerdctl(host: FakeHost) -> str:
     config = f"run/containerd/io.containerd.runtime.v2.task/default/{A}/config.json"
     host.put_file(config, json.dumps({"annotations": {"nerdctl/name": "web"}}))
     return f"/{config}"
 
 
-def put_conmon(host: Host) -> str:
-    host.put(20, HOST, "/machine.slice/libpod-conmon-x.scope")
+def put_conmon(host: FakeHost) -> str:
+    host.add(20, HOST, "/machine.slice/libpod-conmon-x.scope")
     words = ("conmon", "-c", A, "-n", "web")
     (host.root / "20" / "cmdline").write_text("".join(f"{word}\0" for word in words))
     with (host.root / "20" / "status").open("a") as status:
@@ -457,11 +440,16 @@ PODMANS = f"/machine.slice/libpod-{A}.scope/container"
     ],
 )
 def test_explain_names_what_gave_a_name(
-    cgroup: str, put: Callable[[Host], str], name: str, host: Host, ask: Asker, monkeypatch: Any
+    cgroup: str,
+    put: Callable[[FakeHost], str],
+    name: str,
+    host: FakeHost,
+    ask: Asker,
+    monkeypatch: Any,
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     source = put(host)
-    host.put(30, ONE, cgroup, 1, ppid=20)
+    host.add(30, ONE, cgroup, 1, ppid=20)
     lines = ask.lines(lookup, "30", "--explain")
     assert f"{name}: pid:[{ONE}]" in lines
     assert f"  its name is from {source}" in lines
@@ -473,7 +461,7 @@ def test_explain_names_what_gave_a_name(
     assert sources.get("engine", source) == source
 
 
-def test_explain_without_a_container(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_without_a_container(host: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(lookup, "5", "--explain", "--proc", str(host.root)) == 0
     assert capsys.readouterr().out.splitlines()[-2:] == [
         "in no container:",

@@ -18,7 +18,8 @@ from pidscope.render.fork_counts import rows_json
 from pidscope.sources.listing import listed_host
 from pidscope.sources.watch import LiveHost
 from pidscope.table.table import Table
-from tests.unit.commands.test_containers import HOST, POD, WEB, A, B, C, FakeProc, proc
+from tests.unit.commands.fake_host import HOST, FakeHost
+from tests.unit.commands.test_containers import POD, WEB, A, B, C, proc
 from tests.unit.machine import Machine, inum, nr
 from tests.unit.stepped_kernel import ROOT
 
@@ -32,7 +33,7 @@ NEW, INNER = 80, 81  # inums
 class World:
     """Tells chains by number and start, and what a /proc would; None: it cannot be read."""
 
-    def __init__(self, proc: FakeProc | None = None) -> None:
+    def __init__(self, proc: FakeHost | None = None) -> None:
         self.proc = proc
         self.chains: dict[tuple[int, int], Chain] = {}
 
@@ -128,7 +129,7 @@ def test_services_and_threads_and_others_own_nothing(watch: Any) -> None:
     assert [owners.of(NEW, first, is_current=True) for first in firsts] == [None] * 3
 
 
-def test_what_was_there_before_and_what_is_there_now(proc: FakeProc, watch: Any) -> None:
+def test_what_was_there_before_and_what_is_there_now(proc: FakeHost, watch: Any) -> None:
     proc.add(22, WEB, f"/docker/{C}", 18)  # came from another container: what counts is number 1
     owners = watch(
         World(proc),
@@ -159,7 +160,7 @@ def test_memory_is_bounded(watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert owners.of(301, First(301, 3010), is_current=True) is None
 
 
-def test_a_host_tells_of_a_task_only_if_it_is_the_same(proc: FakeProc) -> None:
+def test_a_host_tells_of_a_task_only_if_it_is_the_same(proc: FakeHost) -> None:
     host = LiveHost(ProcFs(proc.root), "auto")
     tasks = {(21, 21): [A], (31, 31): [C], (21, 22): [], (99, 99): [], (1, 1): []}  # and ticks
     assert {task: [it.id for it in host.chain(*task)] for task in tasks} == tasks
