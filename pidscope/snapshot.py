@@ -129,6 +129,9 @@ class ProcFiles(Protocol):
     def read_status(self, number: int) -> Optional[Status]:
         """The PID lines of one status file."""
 
+    def judged_status(self, number: int) -> Optional[Status]:
+        """The same; raises ProcError for one that is there and may not be read."""
+
     def read_zombie(self, number: int) -> Optional[Zombie]:
         """What a zombie's status has besides; None: it is none, or vanished."""
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from pidscope.escape import printable
 from pidscope.events import Event, Repaired
 from pidscope.query.descendants import TreeCounts
 from pidscope.render.events import accounts_agree, disagreement, gap_line, verification
@@ -24,6 +25,7 @@ from pidscope.sources.command import (
 )
 from pidscope.sources.options import SEE_SCENARIOS, HelpFormatter, add_option, add_proc, procfs_of
 from pidscope.sources.watch import Host, add_probes, watched_host
+from pidscope.terminal import warn
 from pidscope.verify.verdicts import Judgement, Tally, Verdict
 from pidscope.wire.hooks import COUNTED_BY_TRACEPOINTS
 
@@ -50,6 +52,7 @@ disagreement, or the last comparison was not complete (in tracepoint mode it
 never is); 2 wrong arguments; 3 this host cannot do it.
 """
 _FINAL_ATTEMPTS = 100
+_MAX_UNREAD = 5
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -112,6 +115,7 @@ class _Verification:
                 "elapsed_s": round((session.world.now_ns() - begun_ns) / 1e9, 3),
             }
         warn_gaps(session)
+        _warn_unread(session)
         print(json.dumps(summary) if self._json else verification(summary), flush=True)
         whole = not session.broken and not session.ungrammatical
         good = self._tally.good and whole and accounts_agree(summary)
@@ -145,7 +149,7 @@ class _Verification:
             session.check_all(self._tally)
             self._report()
             gaps = session.broken or session.ungrammatical
-            if self._tally.complete or self._tally.disagreed or gaps:
+            if self._tally.complete or self._tally.disagreed or gaps or session.unread:
                 return
             if not session.proves and not session.suspect:
                 return
@@ -154,6 +158,14 @@ class _Verification:
         for bug in self._tally.take_bugs():
             line = json.dumps(_disagreement(bug)) if self._json else disagreement(bug)
             print(line, flush=True)
+
+
+def _warn_unread(session: Session) -> None:
+    """Print on standard error which files kept the last snapshot from being complete."""
+    for number, reason in [*session.unread.items()][:_MAX_UNREAD]:
+        warn(f"not judged: {number}: {printable(reason)}")
+    if len(session.unread) > _MAX_UNREAD:
+        warn(f"… and {len(session.unread) - _MAX_UNREAD} more that cannot be read")
 
 
 def _summary(session: Session, tally: Tally) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pidscope.host.ns_chain import ns_chain
 from pidscope.host.proc_files import (
     DENIED,
     GONE,
+    LAST_LINE,
     expect,
     inum_of,
     open_directory,
@@ -34,6 +35,7 @@ from pidscope.host.proc_parse import (
     parse_is_kthread,
     parse_pidfd_number,
     parse_start_ticks,
+    parse_status,
     parse_zombie,
 )
 from pidscope.snapshot import (
@@ -87,6 +89,15 @@ class ProcFs:
         None: it vanished, or hidepid hides it. Raises ProcError.
         """
         return read_status(f"{self._root}/{number}")
+
+    def judged_status(self, number: int) -> Status | None:
+        """Return the same for a judge, to whom a file that may not be read has not vanished.
+
+        None: it vanished. Raises ProcError also if the kernel denies it (EACCES, EPERM).
+        """
+        path = f"{self._root}/{number}/status"
+        data = read_file(path, LAST_LINE, none=GONE)
+        return None if data is None else parse_status(data, path)
 
     def read_zombie(self, number: int) -> Zombie | None:
         """Return what a zombie's status has besides; None: it is none, or vanished."""

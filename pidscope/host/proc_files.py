@@ -18,7 +18,7 @@ DENIED = frozenset({errno.EACCES, errno.EPERM})  # EPERM: hidepid=1 (proc_pid_pe
 _OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})  # of this process, not of the file
 _MAX_STATUS = 1 << 20  # bytes: NGROUPS_MAX groups of 11 each are 720,896
 _MAX_FILE = 64 << 20  # of other files: a mountinfo has a line a mount
-_LAST_LINE = b"\nNSsid:\t"  # of a status, of those that are parsed
+LAST_LINE = b"\nNSsid:\t"  # of a status, of those that are parsed
 
 
 def expect(error: OSError, errnos: frozenset[int]) -> None:
@@ -27,15 +27,17 @@ def expect(error: OSError, errnos: frozenset[int]) -> None:
         raise error
 
 
-def open_file(path: str, flags: int, directory: int | None = None) -> int | None:
-    """Return a descriptor; None: vanished, or this user may not open it.
+def open_file(
+    path: str, flags: int, directory: int | None = None, none: frozenset[int] = GONE | DENIED
+) -> int | None:
+    """Return a descriptor; None: an errno of ``none``: vanished, or this user may not open it.
 
     It never waits: a FIFO mounted over a file would have open() wait for a writer.
     """
     try:
         return os.open(path, flags | os.O_NONBLOCK, dir_fd=directory)
     except OSError as error:
-        if error.errno in GONE | DENIED:
+        if error.errno in none:
             return None
         raise _unreadable(path, error) from error
 
@@ -51,13 +53,20 @@ def open_directory(path: str) -> int | None:
     return open_file(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def read_file(path: str, until: bytes = b"", directory: int | None = None) -> bytes | None:
+def read_file(
+    path: str,
+    until: bytes = b"",
+    directory: int | None = None,
+    none: frozenset[int] = GONE | DENIED,
+) -> bytes | None:
     """Return the file up to the line that begins with ``until``, or what one read gives.
+
+    None: an errno of ``none``.
 
     A status file is longer than a page only where Groups is, so one read is the rule. Raises
     ProcError for what is mounted over it: a file that does not end, or does not answer.
     """
-    fd = open_file(path, os.O_RDONLY | os.O_CLOEXEC, directory)
+    fd = open_file(path, os.O_RDONLY | os.O_CLOEXEC, directory, none)
     if fd is None:
         return None
     try:
@@ -71,7 +80,7 @@ def read_file(path: str, until: bytes = b"", directory: int | None = None) -> by
                 raise ProcError(path, 1, "", f"longer than {_MAX_STATUS} bytes")
         return data
     except OSError as error:
-        if error.errno in GONE | DENIED:
+        if error.errno in none:
             return None
         raise _unreadable(path, error) from error
     finally:
@@ -115,7 +124,7 @@ def read_status(task: str, directory: int | None = None) -> Status | None:
     None: it vanished, or hidepid hides it. Raises ProcError.
     """
     path = f"{task}/status"
-    data = read_file(path if directory is None else "status", _LAST_LINE, directory)
+    data = read_file(path if directory is None else "status", LAST_LINE, directory)
     return None if data is None else parse_status(data, path)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from pidscope.errors import HostError, IllegalEvent
+from pidscope.errors import HostError, IllegalEvent, ProcError
 from pidscope.events import Event, Lost, Repaired
 from pidscope.gc_pause import gc_paused
 from pidscope.session.fast_path import FastPath
@@ -71,6 +71,7 @@ class Session:
         self._lost_before = 0  # the last exact start
         self.broken: list[str] = []  # the latest illegal events, though none was lost
         self.breaks = 0  # how many there were
+        self.unread: dict[int, str] = {}  # files of the last snapshot that could not be judged
         self.faults = Faults()  # what hooks did not report, though none was lost
         self._grammar = Grammar(world.sees, world.steps)
         self._forks_before: tuple[int, int] | None = None  # /proc/stat's and ours, of one moment
@@ -223,7 +224,11 @@ class Session:
     def check(self, number: int) -> Judgement:
         """Compare one number of the initial namespace with /proc (`pidscope.verify.verdicts`)."""
         self.pump()
-        judgement = None if self.suspect else self._compare(number)
+        try:
+            judgement = None if self.suspect else self._compare(number)
+        except ProcError as error:  # it is there: neither a ghost nor gone
+            self.unread[number] = str(error)
+            judgement = Judgement(number, Verdict.UNJUDGED, str(error))
         if judgement is None or self.suspect:
             return Judgement(number, Verdict.UNJUDGED, "suspect")
         return judgement
@@ -232,7 +237,7 @@ class Session:
         assert self.table is not None
         window = Window(self.table, number)
         self.world.fence()
-        status = self._procfs.read_status(number)
+        status = self._procfs.judged_status(number)
         self.pump(self.stream.position, window)
         judgement = judge_status(window, status)
         if status is None or judgement.verdict in BUGS:
@@ -254,6 +259,7 @@ class Session:
         ``tally.complete`` becomes whether this snapshot was judged whole.
         """
         tally.complete = False
+        self.unread.clear()
         if self.suspect and not self.repair():
             return
         self.pump()

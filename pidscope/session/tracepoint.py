@@ -163,7 +163,7 @@ class TracepointSession(Session):
 
     def _compare(self, number: int) -> Judgement:
         before = self._tracepoint_table.task(number)
-        status = self.world.procfs.read_status(number)
+        status = self.world.procfs.judged_status(number)
         ticks = None if status is None else self.world.procfs.start_ticks(number)
         self.pump(self.stream.position)
         return judge_tracepoint_table(self._tracepoint_table, number, before, status, ticks)

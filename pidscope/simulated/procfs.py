@@ -77,6 +77,10 @@ class SimulatedProcFs:
         text = self._finish(self._file(number, proc_pid_status))
         return None if text is None else parse_status(text, _path(number, "status"))
 
+    def judged_status(self, number: int) -> Status | None:
+        """Return the same: the model denies nothing."""
+        return self.read_status(number)
+
     def start_ticks(self, number: int) -> int | None:
         """Return field 22 of stat, the start in USER_HZ ticks since boot; None: vanished."""
         text = self._finish(self._file(number, proc_pid_stat))

@@ -77,13 +77,13 @@ def test_a_change_between_the_fence_and_the_read_is_moved(
 ) -> None:
     with waiting() as one, waiting() as two:
         os.setpgid(one, one)
-        read_status = ProcFs.read_status
+        read_status = ProcFs.judged_status
 
         def change_first(procfs: ProcFs, number: int) -> Status | None:
             os.setpgid(two, one if os.getpgid(two) != one else two)
             return read_status(procfs, number)
 
-        monkeypatch.setattr(ProcFs, "read_status", change_first)
+        monkeypatch.setattr(ProcFs, "judged_status", change_first)
         verdicts = {host.session.check(two).verdict for _ in range(20)}
     assert verdicts == {Verdict.MOVED}
 

@@ -27,16 +27,18 @@ import pidscope.live.session as live_module
 import pidscope.live.tracepoint as tracepoint_module
 import pidscope.sources.options as sources_module
 from pidscope import cli
-from pidscope.errors import HostError, UsageError
+from pidscope.errors import HostError, ProcError, UsageError
 from pidscope.events import PidAttached, PidDetached
 from pidscope.live.program import read_btf
 from pidscope.session.session import Session
+from pidscope.snapshot import Status
 from pidscope.sources.command import spawned
 from pidscope.wire.hooks import Hook
 from tests import CHECKOUT
 from tests.unit.commands.asked import objects
 from tests.unit.fake_program import FakeProgram
 from tests.unit.live.test_offsets import FakeBtf
+from tests.unit.machine import nr
 from tests.unit.stepped_kernel import ROOT, SteppedKernel, SteppedWorld, never
 
 PIDSCOPE = (sys.executable, "-m", "pidscope")
@@ -457,6 +459,25 @@ def test_verify_prints_what_the_schema_says(world: SteppedWorld, capfd: Any) -> 
     assert rest == [] and last["type"] == "verification"
     assert last["complete"] and last["compared"] > 3 and last["probes"] == "fentry"
     assert all(hook["hits"] == hook["accounted"] for hook in last["hooks"].values())
+
+
+def test_verify_names_what_it_could_not_judge(
+    world: SteppedWorld, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it agrees is not known: neither 0 nor a ghost."""
+    number, read = nr(_forked(world)), world.procfs.judged_status
+
+    def reading(asked: int) -> Status | None:
+        if asked == number:
+            raise ProcError(f"/proc/{asked}/status", 1, "", "cannot be read (Permission denied)")
+        return read(asked)
+
+    monkeypatch.setattr(world.procfs, "judged_status", reading)
+    assert cli.main(["verify", "-J", "--duration", "0.01"]) == 1
+    out, err = capfd.readouterr()
+    [last] = objects(out)
+    assert (last["complete"], last["ghost"], last["unjudged"] > 0) == (False, 0, True)
+    assert f"not judged: {number}: /proc/{number}/status:1: cannot be read (Permission" in err
 
 
 def test_verify_tells_of_cmd(world: SteppedWorld, capfd: Any) -> None:

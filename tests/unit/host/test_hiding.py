@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from pidscope import cli
+from pidscope.errors import ProcError
 from pidscope.host import hiding
 from pidscope.host.hiding import ProcMount, parse_proc_mount
 from pidscope.host.proc import ProcFs
@@ -117,3 +119,19 @@ def test_verify_judges_nothing_by_a_proc_that_hides(
     assert cli.main(["verify", "--proc", str(proc)]) == 3
     out, err = capsys.readouterr()
     assert out == "" and "hidepid=2" in err and "CAP_SYS_PTRACE" in err and "--proc DIR" in err
+
+
+@pytest.mark.parametrize("denied", [errno.EACCES, errno.EPERM])
+def test_what_is_denied_has_not_vanished_to_a_judge(
+    denied: int, proc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EPERM: hidepid=1 (``proc_pid_permission()``, fs/proc/base.c)."""
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(denied, os.strerror(denied))
+
+    assert ProcFs(proc).judged_status(4711) is None
+    monkeypatch.setattr("pidscope.host.proc_files.os.open", refuse)
+    assert ProcFs(proc).read_status(7) is None
+    with pytest.raises(ProcError, match=r"7/status:1: cannot be read \("):
+        ProcFs(proc).judged_status(7)

@@ -7,10 +7,10 @@ from typing import Any, Callable
 
 import pytest
 
-from pidscope.errors import HostError, IllegalEvent
+from pidscope.errors import HostError, IllegalEvent, ProcError
 from pidscope.events import Birth, Event, PidAttached, PidDetached, PidType, TidsExchanged
 from pidscope.session import read_tasks, session
-from pidscope.snapshot import Status
+from pidscope.snapshot import Status, TaskReading
 from pidscope.table import start
 from pidscope.table.pid import Namespace, Pid, Task
 from pidscope.table.table import Table
@@ -318,3 +318,37 @@ def test_a_start_that_lists_cut_processes_once_is_found(
     new.session.begin()
     new.session.pump()
     assert _is_exact(new) is not planted
+
+
+@with_and_without
+def test_a_status_that_is_denied_is_no_ghost(new: Watch, planted: bool) -> None:
+    """A security module, or a hidepid= of later, refuses one file (EACCES, EPERM)."""
+    task = new.fork()
+    new.session.begin()
+    number, read = nr(task), new.procfs.judged_status
+
+    def reading(asked: int) -> Status | None:
+        if asked == number and planted:
+            raise ProcError(f"/proc/{asked}/status", 1, "", "cannot be read (Permission denied)")
+        return read(asked)
+
+    new.procfs.judged_status = reading  # type: ignore[method-assign]
+    tally = new.check_all()
+    assert tally.bugs == [] and tally.complete is not planted
+    assert tally.counts[Verdict.UNJUDGED] == planted
+    assert list(new.session.unread) == [number] * planted
+
+
+def test_a_start_that_cannot_read_a_task_names_the_file(new: Watch) -> None:
+    """Without its row, every later event of that task would be an illegal one."""
+    number = nr(new.fork())
+
+    def reading(asked: int) -> TaskReading | None:
+        if asked == number:
+            raise ProcError(f"/proc/{asked}/status", 3, "State:\t?", "not a state letter")
+        return type(new.procfs).read(new.procfs, asked)
+
+    new.procfs.read = reading  # type: ignore[method-assign]
+    new.world.tasks = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(ProcError, match=f"/proc/{number}/status:3: not a state letter"):
+        new.session.begin()
