@@ -25,6 +25,7 @@ class ProcMount(NamedTuple):
     subset: str = ""
     group: int = 0  # which sees all the same, unless it is 0 (gid=)
     covered: frozenset[int] = frozenset()  # the processes whose files another mount covers
+    files: frozenset[str] = frozenset()  # the other names that one covers: lxcfs, stat and loadavg
 
 
 def parse_proc_mount(mountinfo: bytes, point: str) -> ProcMount:
@@ -33,7 +34,7 @@ def parse_proc_mount(mountinfo: bytes, point: str) -> ProcMount:
     ``show_mountinfo()`` (fs/proc_namespace.c). Lines of another form are left out.
     """
     found, wanted = ProcMount(), os.fsencode(point)
-    covered: set[int] = set()
+    covered: set[bytes] = set()
     inside = wanted.rstrip(b"/") + b"/"
     for line in mountinfo.split(b"\n"):
         before, dash, after = line.partition(b" - ")
@@ -45,9 +46,10 @@ def parse_proc_mount(mountinfo: bytes, point: str) -> ProcMount:
             found = ProcMount(*_options(kind[2])) if kind[0] == b"proc" else ProcMount()
             covered.clear()  # they are below what is covered now itself
         elif place.startswith(inside):
-            name = place[len(inside) :].split(b"/")[0]
-            covered.update([int(name)] if name.isdigit() and len(name) <= 10 else [])
-    return found._replace(covered=frozenset(covered))
+            covered.add(place[len(inside) :].split(b"/")[0])
+    processes = {it for it in covered if it.isdigit() and len(it) <= 10}
+    files = frozenset(map(os.fsdecode, covered - processes))
+    return found._replace(covered=frozenset(map(int, processes)), files=files)
 
 
 def _options(text: bytes) -> tuple[str, str, int]:

@@ -62,6 +62,7 @@ class ProcFs:
     def __init__(self, root: str | os.PathLike[str] = "/proc") -> None:
         """Look below ``root``; nothing is opened yet."""
         self._root = os.fspath(root)
+        self._mounted: ProcMount | None = None  # as it was read last
 
     @property
     def root(self) -> str:
@@ -212,8 +213,9 @@ class ProcFs:
             os.close(directory)
 
     def proc_mount(self) -> ProcMount:
-        """Return the options of this mount, and which processes another mount covers."""
-        return read_proc_mount(self._root)
+        """Return the options of this mount, and what another mount covers."""
+        self._mounted = read_proc_mount(self._root)
+        return self._mounted
 
     def snapshot(
         self,
@@ -306,16 +308,28 @@ class ProcFs:
     def _of_stat(self, key: bytes, parse: Callable[[bytes, str], int]) -> int | None:
         path = f"{self._root}/stat"
         with contextlib.suppress(ProcError):
-            data = read_file(path, until=key)
+            data = self._read_global("stat", key)
             return None if data is None else parse(data, path)
         return None
+
+    def _read_global(self, name: str, until: bytes = b"") -> bytes | None:
+        """Return a file that is no process's; None: not there, or its file system hangs.
+
+        lxcfs may be mounted over it, a program that may not answer. Raises ProcError.
+        """
+        path, mounted = f"{self._root}/{name}", self._mounted or self.proc_mount()
+        if name not in mounted.files:
+            return read_file(path, until)
+        from pidscope.host.read_in_time import read_in_time  # in containers of LXC only
+
+        return read_in_time(path, until)
 
     def last_pid(self) -> int | None:
         """Return the last number given out in the reader's own PID namespace.
 
         ``loadavg_proc_show()`` (fs/proc/loadavg.c) takes the reader's namespace, not the mount's.
         """
-        fields = (read_file(f"{self._root}/loadavg") or b"").split()
+        fields = (self._read_global("loadavg") or b"").split()
         return int(fields[4]) if len(fields) == 5 and fields[4].isdigit() else None
 
     def mount(self) -> Mount:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pidscope.cli import main
-from pidscope.host import proc_files
+from pidscope.host import proc_files, read_in_time
 from tests.unit.commands.asked import STATUS, Answer, put_proc, put_process, valid
 
 
@@ -185,3 +186,45 @@ def test_a_kernel_that_is_none(
     code, rows, err = text(capsys, *command, "--proc", str(proc))
     assert (code, rows) == (3, [])
     assert "no NS lines" in err and "gVisor" in err and "WSL 1" in err
+
+
+@pytest.fixture
+def lxcfs(proc: Path) -> Path:
+    """lxcfs 5 over two files, as in a container of Incus or Proxmox (``lxcfs -l``)."""
+    mounts = [f"20 1 0:5 / {proc} rw - proc proc rw"]
+    for name in ("stat", "loadavg"):
+        mounts.append(f"21 20 0:50 /proc/{name} {proc}/{name} rw - fuse.lxcfs lxcfs rw")
+    (proc / "7" / "mountinfo").write_text("\n".join(mounts) + "\n")
+    return proc
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_an_lxcfs_that_hangs_costs_what_it_would_show(
+    hangs: bool, lxcfs: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Observed on 6.18: a reader is in state D, and SIGKILL does not end it."""
+    if hangs:
+        monkeypatch.setattr(read_in_time, "TIMEOUT_S", 0.02)
+        monkeypatch.setattr(read_in_time, "read_file", lambda *_: signal.pause())
+    found = document(capsys, "ps", "-J", "--proc", str(lxcfs))["processes"]
+    assert len(found) == 4 and {it["start_time"] is None for it in found} == {hangs}
+    last = document(capsys, "ns", "-J", "--proc", str(lxcfs))["namespaces"][0]["last_pid"]
+    assert last == (None if hangs else 99)
+
+
+def test_what_lxcfs_does_not_cover_is_read_directly(
+    lxcfs: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (lxcfs / "7" / "mountinfo").write_text(f"20 1 0:5 / {lxcfs} rw - proc proc rw\n")
+    monkeypatch.setattr(read_in_time, "read_in_time", pytest.fail)
+    found = document(capsys, "ps", "-J", "--proc", str(lxcfs))["processes"]
+    assert all(it["start_time"] for it in found)
+
+
+@pytest.mark.parametrize("size", [0, 5, 1 << 18])
+def test_what_a_child_reads_comes_whole(size: int, tmp_path: Path) -> None:
+    """More than a pipe holds, too."""
+    (tmp_path / "stat").write_bytes(b"x" * size + b"\nbtime 1\n")
+    found = read_in_time.read_in_time(str(tmp_path / "stat"), b"\nbtime ")
+    assert found == b"x" * size + b"\nbtime 1\n"
+    assert read_in_time.read_in_time(str(tmp_path / "none")) is None

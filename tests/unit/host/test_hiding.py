@@ -24,6 +24,11 @@ PTRACE, NOTHING = "0000000000080000", "0000000000000000"
     ("lines", "expected"),
     [
         ("", ProcMount()),
+        (
+            ROOT_MOUNT.format("/proc", "")
+            + "21 20 0:9 /proc/stat /proc/stat rw - fuse.lxcfs l rw\n",
+            ProcMount(files=frozenset({"stat"})),
+        ),
         (ROOT_MOUNT.format("/proc", ""), ProcMount()),
         (ROOT_MOUNT.format("/proc", ",hidepid=0"), ProcMount()),
         (ROOT_MOUNT.format("/proc", ",hidepid=off"), ProcMount()),
@@ -40,7 +45,7 @@ PTRACE, NOTHING = "0000000000080000", "0000000000000000"
             + "32 20 0:9 / /proc/sys rw - proc proc ro\n"
             + "33 20 0:9 / /procfs/44 rw - tmpfs t rw\n"
             + "malformed\n",
-            ProcMount(covered=frozenset({42, 43})),
+            ProcMount(covered=frozenset({42, 43}), files=frozenset({"sys"})),
         ),
     ],
     ids=str,
