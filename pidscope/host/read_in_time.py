@@ -1,7 +1,7 @@
-"""A file of a file system that may hang, such as lxcfs: read by a child, which is left if it does.
+"""A file of a file system that may hang, such as lxcfs: read by an orphan, left alone if it does.
 
 A read that a program of user space has to answer cannot be ended by a timer, and where the program
-has taken the request not even by SIGKILL (``request_wait_answer()``, fs/fuse/dev.c): then the child
+has taken the request not even by SIGKILL (``request_wait_answer()``, fs/fuse/dev.c): then it
 stays until the program answers or ends, and no thread of this process does.
 """
 
@@ -25,20 +25,28 @@ def read_in_time(path: str, until: bytes = b"") -> bytes | None:
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
-        _send(path, until, write_end)
+        _orphan(path, until, write_end)
     os.close(write_end)
     try:
-        data = _received(read_end, time.monotonic() + TIMEOUT_S)
+        os.waitpid(child, 0)
+        return _received(read_end, time.monotonic() + TIMEOUT_S) or None
     finally:
         os.close(read_end)
-    if data is None:
-        os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0 if data is not None else os.WNOHANG)
-    return data or None
+
+
+def _orphan(path: str, until: bytes, pipe: int) -> None:
+    """In the child: leave what may hang to init, which waits for it whenever it ends."""
+    try:
+        if os.fork() == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, TIMEOUT_S)
+            _send(path, until, pipe)
+    finally:
+        os._exit(0)
 
 
 def _send(path: str, until: bytes, pipe: int) -> None:
-    """In the child: write the file into the pipe, and end."""
+    """Write the file into the pipe, and end."""
     try:
         os.closerange(0, 3)  # whoever reads what this process prints may wait for their end
         with contextlib.suppress(ProcError):
