@@ -17,13 +17,8 @@
  * returns. alloc_pid and copy_process stay hooked for the errors that they return.
  */
 #ifdef PROBES_FENTRY
-#ifdef MODULE_KFUNC_PROBE	/* bcc 0.28 and later want the module in the name */
-#define ENTRY(fn) int kfunc__vmlinux__##fn(u64 *ctx)
-#define EXIT(fn) int kretfunc__vmlinux__##fn(u64 *ctx)
-#else
-#define ENTRY(fn) int kfunc__##fn(u64 *ctx)
-#define EXIT(fn) int kretfunc__##fn(u64 *ctx)
-#endif
+#define ENTRY(fn) int enter_##fn(u64 *ctx)
+#define EXIT(fn) int leave_##fn(u64 *ctx)
 #define ARG(i) (ctx[i])
 #define RETURNED(nr_args) (ctx[nr_args])
 #else

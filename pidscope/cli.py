@@ -45,7 +45,6 @@ _COMMANDS = ("ns", "ps", "lookup", "explain", "limits", "watch", "verify", "doct
 _NUMBERS = frozenset({"lookup", "explain"})  # take arguments that -- may stand before
 _SIGPIPE_STATUS = 128 + signal.SIGPIPE
 _INSTALL = "install it, as python3-NAME of the distribution or with pip"
-_SIGINT_STATUS = 128 + signal.SIGINT
 
 
 class _Parser(argparse.ArgumentParser):
@@ -147,6 +146,6 @@ def main(argv: Sequence[str] | None = None, interrupt: Any = None) -> int:
         if error.errno == errno.EBADF:  # standard output was closed; the interpreter would flush it
             forget_stdout()
         return HostError.exit_code
-    except KeyboardInterrupt:
-        return _SIGINT_STATUS
+    except KeyboardInterrupt as interrupt:
+        return 128 + next(iter(interrupt.args), signal.SIGINT)
     return code

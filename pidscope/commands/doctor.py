@@ -6,9 +6,9 @@ import argparse
 import json
 import os
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pidscope.errors import HostError, PidscopeError
+from pidscope.errors import HostError, PidscopeError, UsageError
 from pidscope.query.check import Check
 from pidscope.render.json import SCHEMA
 from pidscope.sources.options import (
@@ -20,11 +20,16 @@ from pidscope.sources.options import (
     scenario_of,
     stage_of,
 )
+from pidscope.sources.starting import Progress, add_no_cache, supply_of
 from pidscope.wire.hooks import TRACEPOINT
+
+if TYPE_CHECKING:
+    from pidscope.live.supply import Supply
 
 _EPILOG = f"""\
 doctor tries each probe mode: it loads the programs, attaches them, and takes
-them out again. With --source simulated, doctor plays the scenario instead.
+them out again. Then it shows what is kept of compiled programs, and where.
+With --source simulated, doctor plays the scenario instead.
 
 examples:
   pidscope doctor
@@ -52,18 +57,23 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_json(parser)
     add_option(parser, "live")
+    add_no_cache(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print every check; return 0 if it works here, else 3, or 2 for a scenario."""
     scenario = scenario_of(args, "live")
-    return _host(args.json) if scenario is None else _simulated(args.json, scenario)
+    if scenario is None:
+        return _host(args.json, supply_of(args.no_cache, Progress()))
+    if args.no_cache:
+        raise UsageError("--no-cache is this host's: it does not go with --source simulated")
+    return _simulated(args.json, scenario)
 
 
-def _host(as_json: bool) -> int:
+def _host(as_json: bool, supply: Supply) -> int:
     from pidscope.live.checks import check_host  # ctypes, mmap, the programs' loader
 
-    checks, probes = check_host()
+    checks, probes = check_host(supply)
     if as_json:
         host = {"host": os.uname().nodename, "kernel": os.uname().release}
         _print_document(host, checks, live=probes is not None, probes=probes)

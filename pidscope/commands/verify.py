@@ -60,7 +60,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "verify",
         usage="pidscope verify [-h] [--duration S] [-J]\n"
-        "                       [--source SOURCE] [--probes WAY] [--proc PATH] [-- CMD…]",
+        "                       [--source SOURCE] [--probes WAY] [--no-cache]\n"
+        "                       [--proc PATH] [-- CMD…]",
         help="watch, rebuild, and compare with /proc",
         description="Rebuild every PID from kernel events and compare with /proc/*/status.",
         epilog=_EXAMPLES,
@@ -95,6 +96,7 @@ class _Verification:
 
     def run(self, command: list[str] | None, duration: float | None) -> int:
         with self._host.open(self._listen, judged=True, steps=True) as session:
+            self._stop.begin()
             session.tells_all = command is not None  # whose events are counted
             warn_head(self._host.title(session.world.way), session)
             warn_missing(session)

@@ -111,7 +111,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         usage="pidscope watch [-h] [--in WHERE] [--tree PID] [--type TYPE[,TYPE]]\n"
         "                      [--failed] [--by where|comm] [-v] [-J] [-n]\n"
         "                      [--duration S] [--all] [--source SOURCE]\n"
-        "                      [--probes WAY] [--proc PATH] [-- CMD…]",
+        "                      [--probes WAY] [--no-cache] [--proc PATH] [-- CMD…]",
         help="what the kernel does to PIDs, as it happens",
         description="Show what the kernel does to PIDs, as it happens.",
         epilog=_EXAMPLES,
@@ -169,6 +169,7 @@ class _Watch:
     def run(self) -> None:
         targets = watch_filters.look_for(self._args, self._host)
         with self._host.open(self._show, judged=False, steps=self._steps) as session:
+            self._stop.begin()
             watch_filters.expect_told(self._args, session.world.way)
             self._output = _output(self._args, self._host, session.world)
             self._summary = WatchSummary(session.world.sees(FAILURES_TOLD_BY))

@@ -272,6 +272,10 @@ class Btf:
         """Return the id of a typedef, as bpf(2) takes it; raises `BtfError` if there is none."""
         return bisect.bisect_left(self._position, self._need("typedef", name), 1)
 
+    def function_id(self, name: str) -> int:
+        """Return the id of a function, as bpf(2) takes it; raises `BtfError` if there is none."""
+        return bisect.bisect_left(self._position, self._need("function", name), 1)
+
     def function_args(self, name: str) -> tuple[str, ...] | None:
         """Return a function's parameter names, None if the kernel has no function of that name.
 

@@ -28,13 +28,29 @@ def load_bcc() -> Any:
     loaded = sys.modules.get("bcc")
     if loaded is not None and hasattr(loaded, "BPF"):
         return loaded
-    places = [place for pattern in _PLACES for place in sorted(Path("/").glob(pattern[1:]))]
-    for place in places:
-        if (place / "bcc" / "libbcc.py").is_file():
-            return _load(place / "bcc")
+    path = _find()
+    if path is not None:
+        return _load(path)
     if importlib.util.find_spec("bcc") is not None:
         raise HostError("the bcc found here is an unrelated package from PyPI", _HINT)
     raise HostError("bcc is not installed", _HINT)
+
+
+def bcc_version() -> str:
+    """Return what the bcc that would be imported says of itself, without importing it; or ""."""
+    path = _find()
+    try:
+        return "" if path is None else (path / "version.py").read_text()
+    except (OSError, ValueError):
+        return ""
+
+
+def _find() -> Path | None:
+    places = [place for pattern in _PLACES for place in sorted(Path("/").glob(pattern[1:]))]
+    for place in places:
+        if (place / "bcc" / "libbcc.py").is_file():
+            return place / "bcc"
+    return None
 
 
 def _load(path: Path) -> ModuleType:

@@ -10,8 +10,12 @@ from pidscope.errors import HostError, PidscopeError
 from pidscope.host.proc import ProcFs
 from pidscope.host.time_namespace import offsets_of_reader
 from pidscope.live.bcc import load_bcc
-from pidscope.live.program import REFUSED_HINT, Program, expect_root, read_btf
+from pidscope.live.cache import CacheError
+from pidscope.live.kept_programs import KeptPrograms
+from pidscope.live.program import Program, expect_root
+from pidscope.live.refused import REFUSED_HINT
 from pidscope.live.session import LiveWorld, expect_hooks_tell
+from pidscope.live.supply import Supply, read_btf
 from pidscope.query.check import Check
 from pidscope.session.stream import Stream
 from pidscope.wire.hooks import WAYS
@@ -19,10 +23,12 @@ from pidscope.wire.hooks import WAYS
 _TRIAL_RING = 64 << 10
 _ITERATOR = "task iterator"
 _NO_PROGRAMS = Check(_ITERATOR, False, "no programs to come with")
+_KEPT = "kept programs"
+_AGAIN = "each start compiles the programs again"
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 
 
-def check_host() -> tuple[list[Check], str | None]:
+def check_host(supply: Supply) -> tuple[list[Check], str | None]:
     """Return every check, and the first probe mode that works here; None: none does."""
     checks = [_tried("root", _root), _tried("/proc", _proc), _tried("BTF", _btf)]
     checks.append(_tried("bcc", _bcc))
@@ -30,12 +36,13 @@ def check_host() -> tuple[list[Check], str | None]:
     if all(check.ok for check in checks):
         iterator = _NO_PROGRAMS
         for way in WAYS:
-            check, with_it = _way(way)
+            check, with_it = _way(way, supply)
             checks.append(check)
             if check.ok and probes is None:
                 probes = way
             iterator = iterator if iterator.ok else with_it
         checks.append(iterator)
+    checks.append(_kept(supply.kept))
     return checks, probes
 
 
@@ -73,10 +80,25 @@ def _bcc() -> str:
     return f"{bcc.__version__} in {Path(bcc.__file__).parent}"
 
 
-def _way(way: str) -> tuple[Check, Check]:
+def _kept(kept: KeptPrograms | None) -> Check:
+    """What is kept of compiled programs, what was compiled just now included."""
+    if kept is None:
+        return Check(_KEPT, False, "nothing: --no-cache, or this user has no home", _AGAIN)
+    refusal = kept.refusal()
+    try:
+        usage = kept.cache.usage()
+        there = f"{usage.files} files, {usage.size} bytes in {kept.cache.path}"
+    except (CacheError, OSError):
+        there = kept.cache.path
+    return Check(
+        _KEPT, not refusal, f"{there}: {refusal}" if refusal else there, refusal and _AGAIN
+    )
+
+
+def _way(way: str, supply: Supply) -> tuple[Check, Check]:
     """Return a check of one probe mode, and one of the task iterator that its programs include."""
     try:
-        with contextlib.closing(Program(way, _TRIAL_RING)) as program:
+        with contextlib.closing(Program(way, _TRIAL_RING, supply=supply)) as program:
             expect_hooks_tell(program, Stream(LiveWorld(program, ProcFs())))
             missing = ", ".join(f"{hook.name} ({hook.without})" for hook in program.missing)
             detail = f"all hooks tell, but not {missing}" if missing else "all hooks tell"

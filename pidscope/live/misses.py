@@ -11,24 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
-from pathlib import Path
 
-from pidscope.live.bpf_call import bpf
+from pidscope.live.bpf_call import info
+from pidscope.live.perf_event import TRACEFS
 
-_BPF_OBJ_GET_INFO_BY_FD = 15  # enum bpf_cmd, include/uapi/linux/bpf.h
 _AT = 208  # of recursion_misses in struct bpf_prog_info, which is uapi; since 5.12
 _END = _AT + 8
-
-
-class _InfoByFd(ctypes.Structure):
-    """The member ``info`` of ``union bpf_attr``."""
-
-    _fields_ = (
-        ("bpf_fd", ctypes.c_uint32),
-        ("info_len", ctypes.c_uint32),
-        ("info", ctypes.c_uint64),
-    )
 
 
 def recursion_misses(fd: int) -> int | None:
@@ -36,26 +24,17 @@ def recursion_misses(fd: int) -> int | None:
 
     Raises OSError.
     """
-    info = (ctypes.c_uint8 * _END)()
-    attributes = _InfoByFd(fd, _END, ctypes.addressof(info))
-    bpf(_BPF_OBJ_GET_INFO_BY_FD, attributes)
-    if attributes.info_len < _END:
+    data = (ctypes.c_uint8 * _END)()
+    if info(fd, data) < _END:
         return None
-    return ctypes.c_uint64.from_buffer(info, _AT).value
+    return ctypes.c_uint64.from_buffer(data, _AT).value
 
 
-_PROFILES = (
-    Path("/sys/kernel/tracing/kprobe_profile"),
-    Path("/sys/kernel/debug/tracing/kprobe_profile"),
-)
-
-
-def kretprobe_misses(function: str) -> int:
-    """Return how many returns of ``function`` our kretprobe missed, as far as tracefs shows."""
-    event = f"r_{function}_bcc_{os.getpid()}"  # as libbcc calls it
-    for profile in _PROFILES:
+def kretprobe_misses(event: str) -> int:
+    """Return how many returns a kretprobe missed, by its name in tracefs, as far as that shows."""
+    for root in TRACEFS:
         with contextlib.suppress(OSError):
-            for line in profile.read_text().splitlines():
+            for line in (root / "kprobe_profile").read_text().splitlines():
                 name, _, missed = line.split()
                 if name == event:
                     return int(missed)

@@ -92,11 +92,6 @@ def typed(btf: Btf) -> bool:
     return btf.member_size("pid", "numbers") == 0
 
 
-def tracepoint_id(btf: Btf, name: str) -> int:
-    """Return the BTF id of the arguments that a tracepoint gives its programs; raises BtfError."""
-    return btf.typedef_id(f"btf_trace_{name}")
-
-
 def constants(btf: Btf, hooks: Sequence[Hook]) -> dict[str, int]:
     """Every -D constant of the programs but those of the ring.
 

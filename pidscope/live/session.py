@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 from pidscope.errors import HostError
 from pidscope.events import TaskSeen
 from pidscope.host.proc import ProcFs
 from pidscope.host.time_namespace import offsets_of_reader
 from pidscope.live.fence import fence
-from pidscope.live.program import REFUSED_HINT, RING_BYTES, Program, Refused, expect_root
+from pidscope.live.kept_programs import kept_programs
+from pidscope.live.program import RING_BYTES, Program, expect_root
+from pidscope.live.refused import REFUSED_HINT, ModeRefused, Refused
 from pidscope.live.selftest import silent_hooks
+from pidscope.live.supply import Supply
 from pidscope.session.session import Listener, Session
 from pidscope.session.stream import Stream
 from pidscope.wire.hooks import AUTO, TRACEPOINT, UNSEEN_BY_TRACEPOINTS, WAYS
@@ -121,19 +124,29 @@ def live_session(
     probes: str = AUTO,
     ring_bytes: int = RING_BYTES,
     steps: bool = True,
+    supply: Supply | None = None,
+    phase: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Session]:
     """Load the programs, start exactly, and take everything out of the kernel at the end.
+
+    ``phase`` gets what it does next.
 
     Raises:
         HostError: this host cannot do it, with the reason.
     """
     expect_root()
     _initial_ns(procfs)
-    ways = WAYS if probes == AUTO else (probes,)
-    program, session = _open_best(
-        ways, procfs, listener, lambda way: Program(way, ring_bytes, steps)
-    )
+    supply = supply or Supply(kept_programs())
+
+    def open_in(way: str) -> tuple[Program, Session]:
+        phase(f"loading the programs ({way})")
+        program = Program(way, ring_bytes, steps, supply)
+        phase(f"testing the hooks ({way})")
+        return _open(program, procfs, listener)
+
+    program, session = _open_best(open_in, supply) if probes == AUTO else _open_one(open_in, probes)
     try:
+        phase("reading all tasks")
         session.begin()
         yield session
     finally:
@@ -141,15 +154,48 @@ def live_session(
 
 
 def _open_best(
-    ways: Sequence[str], procfs: ProcFs, listener: Listener | None, load: Callable[[str], Program]
+    open_in: Callable[[str], tuple[Program, Session]], supply: Supply
 ) -> tuple[Program, Session]:
-    refusals = []
-    for way in ways:
+    """Open in the mode that worked last, or else in the first of all that works, and remember it.
+
+    A mode is remembered only if the kernel refuses the better ones altogether: what failed because
+    of a moment's load may work the next time.
+    """
+    likely = None if supply.kept is None else supply.kept.mode()
+    if likely is not None and supply.kept is not None:
         try:
-            return _open(load(way), procfs, listener)
+            return open_in(likely)
+        except Refused:
+            supply.kept.keep_mode(None)
+    refusals: dict[str, Refused] = {}
+    for way in WAYS:
+        try:
+            opened = open_in(way)
         except Refused as refusal:
-            refusals.append(f"{way}: {refusal}")
-    raise HostError("this kernel refuses " + "; ".join(refusals), REFUSED_HINT)
+            refusals[way] = refusal
+            continue
+        if supply.kept is not None and all(map(_is_lasting, refusals.values())):
+            supply.kept.keep_mode(way)
+        return opened
+    raise _refused(refusals)
+
+
+def _open_one(
+    open_in: Callable[[str], tuple[Program, Session]], way: str
+) -> tuple[Program, Session]:
+    try:
+        return open_in(way)
+    except Refused as refusal:
+        raise _refused({way: refusal}) from refusal
+
+
+def _is_lasting(refusal: Refused) -> bool:
+    return isinstance(refusal, ModeRefused)
+
+
+def _refused(refusals: Mapping[str, Refused]) -> HostError:
+    reasons = "; ".join(f"{way}: {refusal}" for way, refusal in refusals.items())
+    return HostError(f"this kernel refuses {reasons}", REFUSED_HINT)
 
 
 def _open(program: Program, procfs: ProcFs, listener: Listener | None) -> tuple[Program, Session]:

@@ -27,15 +27,21 @@ POLL_MS = 100  # the ring holds 25,000 lives, and each wake-up finds cold caches
 class Stop:
     """Set by the first SIGINT or SIGTERM, so that a command can end in order.
 
-    A second one raises KeyboardInterrupt.
+    A second one, and one before there is anything to end in order, raises KeyboardInterrupt with
+    the signal's number.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self._begun = False
+
+    def begin(self) -> None:
+        """From here on the first signal is only noted."""
+        self._begun = True
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
+        if self.asked or not self._begun:
+            raise KeyboardInterrupt(number)
         self.asked = True
 
     @contextlib.contextmanager

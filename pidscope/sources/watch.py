@@ -17,6 +17,7 @@ from pidscope.limits.tasks_limit import TasksLimit
 from pidscope.session.session import Listener, Session
 from pidscope.sources.command import Reader, expect_command
 from pidscope.sources.options import expect_no_proc, procfs_of, scenario_of, stage_of
+from pidscope.sources.starting import Progress, add_no_cache, supply_of
 from pidscope.terminal import warn
 from pidscope.wire.hooks import AUTO, TRACEPOINT, WAYS
 
@@ -31,13 +32,14 @@ _HIDING = "mount one that does not (mount -t proc proc DIR), and name it with --
 
 
 def add_probes(parser: argparse.ArgumentParser) -> None:
-    """Add ``--probes``, for what watches a kernel."""
+    """Add ``--probes`` and ``--no-cache``, for what watches a kernel."""
     parser.add_argument(
         "--probes",
         default=AUTO,
         choices=(AUTO, *WAYS),
         help="where the programs sit: the best that works here (default), or one",
     )
+    add_no_cache(parser)
 
 
 class LiveHost:
@@ -46,15 +48,15 @@ class LiveHost:
     duration_s = 10.0
     """How long `pidscope verify` judges if the user names neither a duration nor a command."""
 
-    def __init__(self, procfs: ProcFs, probes: str) -> None:
+    def __init__(self, procfs: ProcFs, probes: str, no_cache: bool = False) -> None:
         self._procfs = procfs
         self._probes = probes
+        self._no_cache = no_cache
         self.wait = Reader().wait
         """Let time pass until something may have happened; raises BrokenPipeError."""
 
-    def open(
-        self, listener: Listener, judged: bool, steps: bool
-    ) -> contextlib.AbstractContextManager[Session]:
+    @contextlib.contextmanager
+    def open(self, listener: Listener, judged: bool, steps: bool) -> Iterator[Session]:
         """Load the programs and start exactly; raises HostError.
 
         Args:
@@ -69,7 +71,19 @@ class LiveHost:
         hiding = self._procfs.hides() if judged else ""
         if hiding:
             raise HostError(f"{hiding}, so that nothing can be judged by it", _HIDING)
-        return live_session(self._procfs, listener, self._probes, steps=steps)
+        progress = Progress()
+        opened = live_session(
+            self._procfs,
+            listener,
+            self._probes,
+            steps=steps,
+            supply=supply_of(self._no_cache, progress),
+            phase=progress.phase,
+        )
+        with contextlib.ExitStack() as stack:
+            with progress.patient():
+                session = stack.enter_context(opened)
+            yield session
 
     def title(self, way: str) -> str:
         """``live by fentry``: how the host is watched, for the head of a stream."""
@@ -203,8 +217,9 @@ def watched_host(args: argparse.Namespace) -> Host:
     if scenario is None:
         if args.command is not None:
             expect_command(args.command)
-        return LiveHost(procfs_of(args), args.probes)
+        return LiveHost(procfs_of(args), args.probes, args.no_cache)
     expect_no_proc(args)
-    if args.probes != AUTO:
-        raise UsageError("--probes is this host's: it does not go with --source simulated")
+    for option, given in (("--probes", args.probes != AUTO), ("--no-cache", args.no_cache)):
+        if given:
+            raise UsageError(f"{option} is this host's: it does not go with --source simulated")
     return SimulatedHost(scenario)

@@ -18,7 +18,7 @@ from pidscope_dev.differential.theatre import Theatre
 from pidscope.errors import ScenarioError
 from pidscope.events import Event, PidAttached, PidNumbers, PidType
 from pidscope.host.btf import Btf
-from pidscope.live.program import BTF_PATH
+from pidscope.live.supply import BTF_PATH
 from pidscope.model.features import Features
 from pidscope.model.kernel import Kernel
 from pidscope.model.pid import pid_nr_ns

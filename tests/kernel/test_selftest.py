@@ -14,7 +14,7 @@ from pidscope.session.stream import Stream
 
 from .conftest import Host
 
-OF_FUNCTIONS = ("detach_pid", "copy_pid_ns")
+TAKEN_OUT = ["detach_pid", "copy_pid_ns", "sched_process_exec"]
 
 
 @pytest.mark.parametrize("way", ("fentry", "kprobe"))
@@ -32,15 +32,8 @@ def test_every_hook_tells(host: Host) -> None:
 @pytest.mark.parametrize("way", ("fentry", "kprobe"))
 def test_hooks_that_were_taken_out_are_named(way: str) -> None:
     with closing(Program(way)) as program:
-        if way == "fentry":
-            hooks = {hook.name: hook for hook in program.hooks}
-            names = {name: program._trampoline_name(hooks[name]) for name in OF_FUNCTIONS}
-            program._module.detach_kfunc(fn_name=names["detach_pid"])
-            program._module.detach_kretfunc(fn_name=names["copy_pid_ns"])
-        else:
-            program._module.detach_kprobe(event=b"detach_pid")
-            program._module.detach_kretprobe(event=b"copy_pid_ns")
-        program._tracepoints.pop("sched_process_exec").close()
+        for name in TAKEN_OUT:
+            program.detach(name)
         stream = Stream(LiveWorld(program, ProcFs()))
         silent = [hook.name for hook in silent_hooks(stream, program.hooks)]
-        assert silent == ["detach_pid", "copy_pid_ns", "sched_process_exec"]
+        assert silent == TAKEN_OUT

@@ -21,15 +21,14 @@ import pytest
 
 import pidscope
 import pidscope.live.bcc as bcc_module
-import pidscope.live.compiler as compiler_module
-import pidscope.live.program as program_module
+import pidscope.live.bpf_call as bpf_call_module
 import pidscope.live.session as live_module
-import pidscope.live.tracepoint as tracepoint_module
+import pidscope.live.supply as supply_module
 import pidscope.sources.options as sources_module
 from pidscope import cli
 from pidscope.errors import HostError, ProcError, UsageError
 from pidscope.events import PidAttached, PidDetached
-from pidscope.live.program import read_btf
+from pidscope.live.supply import read_btf
 from pidscope.session.session import Session
 from pidscope.snapshot import Status
 from pidscope.sources.command import spawned
@@ -224,7 +223,7 @@ def test_a_closed_pipe_is_no_error_of_ours(arguments: list[str]) -> None:
     os.close(read)
     done = into(write, *arguments)
     os.close(write)
-    assert done.stderr == ""
+    assert done.stderr in ("", "pidscope: compiling for this kernel, once\n")
     assert done.returncode in (0, 128 + signal.SIGPIPE)
 
 
@@ -240,48 +239,32 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 # Hosts that cannot do it: in this process, with the obstacle put in its way
 
 
-class Refusing:
-    """A bcc whose programs load, but may not be attached."""
+class Bpf:
+    """A bpf(2) that refuses whatever it is asked, or takes everything."""
 
-    __version__ = "0"
-    number = errno.EPERM
+    def __init__(self) -> None:
+        self.number = errno.EPERM
 
-    class lib:
-        @staticmethod
-        def bpf_function_start(module: None, name: bytes) -> None:
-            return None
+    def __call__(self, command: int, attributes: ctypes.Structure) -> int:
+        if self.number:
+            raise OSError(self.number, os.strerror(self.number))
+        return os.open(os.devnull, os.O_RDONLY)
 
-        @staticmethod
-        def bpf_function_size(module: None, name: bytes) -> int:
-            return 0
 
-    @staticmethod
-    def bpf(command: int, attributes: ctypes.Structure) -> int:
-        ctypes.set_errno(Refusing.number)
-        raise OSError(Refusing.number, os.strerror(Refusing.number))
-
-    class BPF:
-        def __init__(self, text: str, cflags: list[str]) -> None:
-            self.module = None
-
-        def _refuse(self, *args: Any, **kwargs: Any) -> None:
-            ctypes.set_errno(Refusing.number)
-            raise Exception("Failed to attach BPF program")
-
-        attach_kfunc = attach_kretfunc = attach_kprobe = attach_kretprobe = _refuse
-
-        def cleanup(self) -> None:
-            pass
+@pytest.fixture
+def bpf(host: pytest.MonkeyPatch) -> Bpf:
+    bpf = Bpf()
+    host.setattr(bpf_call_module, "bpf", bpf)
+    return bpf
 
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Root in the initial namespace, a usable BTF, and a bcc: nothing is in the way yet."""
+    """Root in the initial namespace, a usable BTF, nothing kept: nothing is in the way yet."""
     monkeypatch.setattr(live_module, "expect_root", lambda: None)
     monkeypatch.setattr(live_module, "_initial_ns", lambda procfs: ROOT)
-    monkeypatch.setattr(compiler_module, "load_bcc", lambda: Refusing)
-    monkeypatch.setattr(program_module, "read_btf", FakeBtf)
-    monkeypatch.setattr(tracepoint_module, "bpf", Refusing.bpf)
+    monkeypatch.setattr("pidscope.live.kept_programs.kept_programs", lambda warn: None)
+    monkeypatch.setattr(supply_module, "read_btf", FakeBtf)
     return monkeypatch
 
 
@@ -292,12 +275,23 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, s
     return fault_and_hint(err)
 
 
+def compiled(capsys: pytest.CaptureFixture[str], bpf: Bpf, *arguments: str) -> tuple[str, str]:
+    """What a refusal to compile prints, on a kernel that takes all programs."""
+    bpf.number = 0
+    assert cli.main([*arguments]) == 3
+    first, _, rest = capsys.readouterr().err.partition("\n")
+    assert first == "pidscope: compiling for this kernel"
+    return fault_and_hint(rest)
+
+
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOENT])
 @pytest.mark.parametrize("arguments", LIVE, ids=" ".join)
 def test_refused_by_the_kernel(
-    host: pytest.MonkeyPatch, capsys: Any, arguments: list[str], number: int
+    host: pytest.MonkeyPatch, bpf: Bpf, capsys: Any, arguments: list[str], number: int
 ) -> None:
-    host.setattr(Refusing, "number", number)
+    """Found with a program of two instructions: nothing is compiled, so no bcc is needed."""
+    _hide_bcc(host)
+    bpf.number = number
     fault, hint = refused(capsys, *arguments)
     name = errno.errorcode[number]
     assert f"tracepoint: task_newtask: {name}" in fault
@@ -309,8 +303,8 @@ def test_refused_by_the_kernel(
 def test_no_btf(
     host: pytest.MonkeyPatch, capsys: Any, arguments: list[str], tmp_path: Path
 ) -> None:
-    host.setattr(program_module, "read_btf", read_btf)
-    host.setattr(program_module, "BTF_PATH", tmp_path / "vmlinux")
+    host.setattr(supply_module, "read_btf", read_btf)
+    host.setattr(supply_module, "BTF_PATH", tmp_path / "vmlinux")
     fault, hint = refused(capsys, *arguments)
     assert "type information" in fault and "No such file" in fault
     assert "CONFIG_DEBUG_INFO_BTF" in hint
@@ -318,15 +312,14 @@ def test_no_btf(
 
 def _hide_bcc(patch: pytest.MonkeyPatch) -> None:
     """Nothing is found as bcc but what a test puts on the path."""
-    patch.setattr(compiler_module, "load_bcc", bcc_module.load_bcc)
     patch.setattr(bcc_module, "_PLACES", ())
     patch.delitem(sys.modules, "bcc", raising=False)
 
 
 @pytest.mark.parametrize("arguments", LIVE[:2], ids=" ".join)
-def test_no_bcc(host: pytest.MonkeyPatch, capsys: Any, arguments: list[str]) -> None:
+def test_no_bcc(host: pytest.MonkeyPatch, bpf: Bpf, capsys: Any, arguments: list[str]) -> None:
     _hide_bcc(host)
-    fault, hint = refused(capsys, *arguments)
+    fault, hint = compiled(capsys, bpf, *arguments)
     assert "bcc is not installed" in fault and "python3-bpfcc" in hint
 
 
@@ -337,18 +330,20 @@ def _put_bcc(patch: pytest.MonkeyPatch, path: Path, code: str) -> None:
     (path / "bcc" / "__init__.py").write_text(code)
 
 
-def test_the_wrong_bcc(host: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
+def test_the_wrong_bcc(host: pytest.MonkeyPatch, bpf: Bpf, capsys: Any, tmp_path: Path) -> None:
     _put_bcc(host, tmp_path, 'raise RuntimeError("this must not be run")\n')
     host.syspath_prepend(str(tmp_path))
-    fault, hint = refused(capsys, "watch")
+    fault, hint = compiled(capsys, bpf, "watch")
     assert "unrelated" in fault and "PyPI" in fault and "python3-bpfcc" in hint
 
 
-def test_a_bcc_that_cannot_be_loaded(host: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
+def test_a_bcc_that_cannot_be_loaded(
+    host: pytest.MonkeyPatch, bpf: Bpf, capsys: Any, tmp_path: Path
+) -> None:
     _put_bcc(host, tmp_path, 'raise OSError("libbcc.so.0: cannot open")\n')
     (tmp_path / "bcc" / "libbcc.py").touch()
     host.setattr(bcc_module, "_PLACES", (str(tmp_path),))
-    fault, _ = refused(capsys, "watch")
+    fault, _ = compiled(capsys, bpf, "watch")
     assert "cannot be loaded" in fault and "libbcc.so.0: cannot open" in fault
     assert "bcc" not in sys.modules
 
@@ -360,7 +355,7 @@ def test_a_bcc_that_cannot_be_loaded(host: pytest.MonkeyPatch, capsys: Any, tmp_
 def world(host: pytest.MonkeyPatch) -> SteppedWorld:
     world = SteppedWorld(SteppedKernel())
     host.setattr(live_module, "fence", world.fence)
-    host.setattr(live_module, "Program", lambda way, ring_bytes, steps: FakeProgram(world))
+    host.setattr(live_module, "Program", lambda way, ring_bytes, steps, supply: FakeProgram(world))
     host.setattr(live_module, "silent_hooks", lambda stream, hooks, own: [])
     host.setattr("pidscope.sources.command.POLL_MS", 0)
     host.setattr(sources_module, "ProcFs", lambda root: world.procfs)
@@ -591,7 +586,7 @@ def test_the_programs_are_taken_out_whatever_happens(
     world: SteppedWorld, host: pytest.MonkeyPatch
 ) -> None:
     program = FakeProgram(world)
-    host.setattr(live_module, "Program", lambda way, ring_bytes, steps: program)
+    host.setattr(live_module, "Program", lambda way, ring_bytes, steps, supply: program)
     procfs: Any = world.procfs
     with pytest.raises(ZeroDivisionError), live_module.live_session(procfs) as session:
         assert session.starts == 1
@@ -605,7 +600,7 @@ def test_a_silent_hook_is_named_and_one_that_makes_state_refuses_the_way(
     silent = {"fentry": "detach_pid", "kprobe": "free_pid"}
     tried: list[FakeProgram] = []
 
-    def load(way: str, ring_bytes: int, steps: bool) -> FakeProgram:
+    def load(way: str, ring_bytes: int, steps: bool, supply: Any) -> FakeProgram:
         tried.append(FakeProgram(world, way))
         return tried[-1]
 

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Callable
 
 from pidscope.host.proc import ProcFs
+from pidscope.live.bcc import load_bcc
 from pidscope.live.program import Program
 from pidscope.live.session import live_session
 from pidscope.sources.command import POLL_MS
@@ -42,13 +43,16 @@ def _ours(way: str) -> Iterator[Drain]:
 @contextlib.contextmanager
 def _callback(way: str) -> Iterator[Drain]:
 
-    def decoded(_context: object, data: int, size: int) -> None:
+    def decoded(_context: object, data: int, size: int) -> int:
         decode(ctypes.string_at(data, size))
+        return 0
 
+    bcc = load_bcc()
+    called = bcc.libbcc._RINGBUF_CB_TYPE(decoded)
     with contextlib.closing(Program(way, steps=False)) as program:
-        module = program._module  # the same programs, read as bcc's manual has it
-        module[b"events"].open_ring_buffer(decoded)
-        yield module.ring_buffer_consume
+        # The same programs, read as bcc's table.open_ring_buffer() does.
+        ring = bcc.lib.bpf_new_ringbuf(program.ring_fd, called, None)
+        yield lambda: bcc.lib.bpf_consume_ringbuf(ring)
 
 
 _KINDS = {OURS: _ours, CALLBACK: _callback}

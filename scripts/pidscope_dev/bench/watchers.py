@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from pidscope.live.program import read_btf
+from pidscope.live.supply import read_btf
 from pidscope_dev import CHECKOUT
 from pidscope_dev.bench.programs import find, pidscope
 from pidscope_dev.bench.taken import Unable

@@ -54,6 +54,9 @@ class FakeBtf:
     def typedef_id(self, name: str) -> int:
         return 1
 
+    def function_id(self, name: str) -> int:
+        return 2
+
     def function_args(self, name: str) -> tuple[str, ...] | None:
         return self._arguments.get(name)
 

@@ -1,0 +1,167 @@
+"""Where compiled programs come from: kept ones, or compiled now, and kept.
+
+Only what has to be compiled needs bcc, clang and the kernel's BTF. Before anything is compiled for
+a probe mode, a program of two instructions is attached as the mode would do it: where functions
+cannot be hooked, that costs a millisecond instead of a compilation.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pidscope.errors import BtfError
+from pidscope.live.attached import attach, by_kprobe
+from pidscope.live.compiled import Compiled
+from pidscope.live.iterator import PROGRAM, TARGET
+from pidscope.live.refused import ModeRefused, Refused, explain
+from pidscope.wire.hooks import TRACEPOINT, Hook, Kind, hooks_of
+
+if TYPE_CHECKING:
+    from pidscope.host.btf import Btf
+    from pidscope.live.compiler import Job
+    from pidscope.live.kept_programs import KeptPrograms
+
+BTF_PATH = Path("/sys/kernel/btf/vmlinux")
+ITERATOR = "iterator"  # beside the probe modes
+_PREFIX = {Kind.ENTRY: "enter_", Kind.EXIT: "leave_", Kind.TRACEPOINT: "tp_"}
+_NOTHING = bytes.fromhex("b7000000000000009500000000000000")  # r0 = 0; exit
+_OF_THE_MOMENT = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN})
+
+
+def read_btf() -> Btf:
+    """Read the running kernel's BTF; raises `BtfError` if it has none."""
+    from pidscope.host.btf import Btf  # only what has to be compiled needs it
+
+    try:
+        return Btf(BTF_PATH.read_bytes())
+    except OSError as error:
+        raise BtfError(
+            f"this kernel gives no type information: {BTF_PATH}: {error.strerror}",
+            "pidscope needs a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions do",
+        ) from error
+
+
+def program_names(mode: str, hook: Hook) -> tuple[str, ...]:
+    """The names in C of the programs of a hook, in the order in which they are attached."""
+    if mode == "kprobe" and hook.name == "copy_process":  # its return needs what its entry saw
+        return ("enter_copy_process", "leave_copy_process")
+    return (_PREFIX[hook.kind] + hook.name,)
+
+
+class Supply:
+    """Gives compiled programs.
+
+    Args:
+        kept: where they are kept; None: nowhere.
+        note: gets a line before something is compiled.
+    """
+
+    def __init__(
+        self, kept: KeptPrograms | None = None, note: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.kept = kept
+        self._note = note
+        self._fresh: dict[tuple[str, bool], Compiled] = {}
+
+    def programs(self, mode: str, steps: bool) -> Compiled:
+        """Return the programs of the hooks of a probe mode.
+
+        Raises:
+            ModeRefused: the kernel refuses the mode; HostError: there is no bcc, BtfError: there is
+                no usable BTF, to compile them.
+        """
+        return self._known(mode, steps) or self._compiled(mode, steps)
+
+    def iterator(self) -> Compiled:
+        """Return the task iterator's program; raises HostError, BtfError as `programs`."""
+        return self._known(ITERATOR, False) or self._compiled(ITERATOR, False)
+
+    def _known(self, mode: str, steps: bool) -> Compiled | None:
+        fresh = self._fresh.get((mode, steps))
+        if fresh is None and self.kept is not None:
+            return self.kept.programs(mode, steps)
+        return fresh
+
+    def _compiled(self, mode: str, steps: bool) -> Compiled:
+        """Compile programs, and the iterator's beside them if it is not known."""
+        from pidscope.live.compiler import compile_jobs  # once for a kernel
+
+        wanted = {(mode, steps): _iterator_job(self._btf)} if mode == ITERATOR else {}
+        if mode != ITERATOR:
+            _expect_mode(mode, self._btf)
+            wanted[mode, steps] = _job(mode, steps, self._btf)
+            if self._known(ITERATOR, False) is None:
+                wanted[ITERATOR, False] = _iterator_job(self._btf)
+        self._note(f"compiling for this kernel{self._how_often}")
+        for key, compiled in zip(wanted, compile_jobs(list(wanted.values()))):
+            self._fresh[key] = compiled
+            if self.kept is not None:
+                self.kept.keep(*key, compiled)
+        return self._fresh[mode, steps]
+
+    @cached_property
+    def _btf(self) -> Btf:
+        return read_btf()
+
+    @cached_property
+    def _how_often(self) -> str:
+        if self.kept is None:
+            return ""
+        refusal = self.kept.refusal()
+        return f"; nothing is kept: {refusal}" if refusal else ", once"
+
+
+def _job(mode: str, steps: bool, btf: Btf) -> Job:
+    from pidscope.live.compiler import Job
+    from pidscope.live.offsets import absent_functions, constants, typed
+
+    hooks = hooks_of(mode, steps)
+    absent = absent_functions(btf, hooks)
+    programs: dict[str, int] = {}
+    for hook in hooks:
+        try:
+            if hook.name not in absent:
+                btf_id = 0 if by_kprobe(mode, hook) else _btf_id(btf, hook)
+                programs.update(dict.fromkeys(program_names(mode, hook), btf_id))
+        except BtfError as error:
+            absent[hook.name] = str(error)
+    flags = {"STEPS": 1} if steps else {}
+    if mode != "kprobe" and typed(btf):
+        flags["TYPED"] = 1
+    return Job(mode, {**constants(btf, hooks), **flags}, programs, absent)
+
+
+def _iterator_job(btf: Btf) -> Job:
+    from pidscope.live.compiler import Job
+    from pidscope.live.offsets import constants
+
+    # It reports for no hook, but shares files with programs that do.
+    flags = constants(btf, hooks_of(TRACEPOINT))
+    try:
+        return Job(ITERATOR, flags, {PROGRAM: btf.function_id(TARGET)}, {})
+    except BtfError as error:
+        return Job(ITERATOR, flags, {}, {PROGRAM: str(error)})
+
+
+def _btf_id(btf: Btf, hook: Hook) -> int:
+    """Return the id of the function, or of what the tracepoint gives programs; raises BtfError."""
+    if hook.kind is Kind.TRACEPOINT:
+        return btf.typedef_id(f"btf_trace_{hook.name}")
+    return btf.function_id(hook.name)
+
+
+def _expect_mode(mode: str, btf: Btf) -> None:
+    """Attach a program that does nothing to the first hook of a mode; raises Refused."""
+    hook = hooks_of(mode)[0]
+    try:
+        btf_id = 0 if by_kprobe(mode, hook) else _btf_id(btf, hook)
+        attach(hook, mode, "pidscope_trial", _NOTHING, btf_id).close()
+    except BtfError as error:
+        raise ModeRefused(f"{hook.name}: {error}") from error
+    except OSError as error:
+        kind = Refused if error.errno in _OF_THE_MOMENT else ModeRefused
+        raise kind(f"{hook.name}: {explain(error)}") from error
