@@ -7,7 +7,6 @@ where other packages of the system would shadow ours.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +30,8 @@ def load_bcc() -> Any:
     path = _find()
     if path is not None:
         return _load(path)
+    import importlib.util  # hardly ever
+
     if importlib.util.find_spec("bcc") is not None:
         raise HostError("the bcc found here is an unrelated package from PyPI", _HINT)
     raise HostError("bcc is not installed", _HINT)
@@ -54,6 +55,8 @@ def _find() -> Path | None:
 
 
 def _load(path: Path) -> ModuleType:
+    import importlib.util  # only what is not kept yet
+
     spec = importlib.util.spec_from_file_location(
         "bcc", path / "__init__.py", submodule_search_locations=[str(path)]
     )

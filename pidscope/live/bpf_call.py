@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import platform
 import resource
 from collections.abc import Iterator
 from typing import Any, Callable
@@ -119,7 +118,7 @@ def bpf(command: int, attributes: ctypes.Structure) -> int:
     Raises:
         OSError: the kernel refused, or this machine's number of the call is not known (ENOSYS).
     """
-    number = _NUMBERS.get(platform.machine())
+    number = _NUMBERS.get(os.uname().machine)
     if number is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     size = ctypes.c_long(ctypes.sizeof(attributes))

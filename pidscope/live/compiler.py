@@ -21,14 +21,13 @@ import mmap
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Callable, NamedTuple, NoReturn
 
 from pidscope.errors import HostError
 from pidscope.live.bcc import load_bcc
 from pidscope.live.compiled import Compiled, Map, from_bytes, to_bytes, unlinked
+from pidscope.live.source_folder import SOURCE_FOLDER
 
-SOURCE_FOLDER = Path(__file__).parent.parent / "bpf"  # in a checkout a link to the bpf/ beside it
 ITERATOR = "iterator"  # beside the probe modes
 _FUNCTIONS = ("ring.c", "task.c", "tracepoints.c", "functions.c")
 _SOURCES = {

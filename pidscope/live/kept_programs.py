@@ -24,7 +24,7 @@ from typing import Union
 from pidscope.live.bcc import bcc_version
 from pidscope.live.cache import Cache, directory_of
 from pidscope.live.compiled import Compiled, from_bytes, to_bytes
-from pidscope.live.compiler import SOURCE_FOLDER
+from pidscope.live.source_folder import SOURCE_FOLDER
 from pidscope.wire.hooks import WAYS
 
 Key = Mapping[str, Union[str, int, bool, None]]

@@ -12,7 +12,6 @@ import contextlib
 import ctypes
 import fcntl
 import os
-import platform
 from pathlib import Path
 
 from pidscope.live.bpf_call import checked, libc
@@ -119,5 +118,5 @@ def _open(attributes: _Attributes) -> int:
     attributes.size = ctypes.sizeof(attributes)
     attributes.sample_period = attributes.wakeup_events = 1
     words = (ctypes.c_long(word) for word in (-1, 0, -1, _FLAG_FD_CLOEXEC))
-    number = ctypes.c_long(_NUMBERS[platform.machine()])
+    number = ctypes.c_long(_NUMBERS[os.uname().machine])
     return checked(libc.syscall(number, ctypes.byref(attributes), *words))

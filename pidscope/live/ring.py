@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import platform
 import threading
 from collections.abc import Iterator
 
@@ -29,7 +28,7 @@ from pidscope.errors import WireError
 BUSY = 1 << 31  # BPF_RINGBUF_BUSY_BIT
 DISCARD = 1 << 30  # BPF_RINGBUF_DISCARD_BIT
 HEADER = 8  # BPF_RINGBUF_HDR_SZ
-_LOADS_IN_ORDER = platform.machine() == "x86_64"
+_LOADS_IN_ORDER = os.uname().machine == "x86_64"
 
 
 class Ring:

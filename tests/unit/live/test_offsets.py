@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pidscope.errors import BtfError
-from pidscope.live.compiler import SOURCE_FOLDER
 from pidscope.live.offsets import absent_functions, constants
+from pidscope.live.source_folder import SOURCE_FOLDER
 from pidscope.wire.hooks import FUNCTION_HOOKS
 
 SOURCE = "".join(path.read_text() for path in sorted(SOURCE_FOLDER.glob("*.[ch]")))

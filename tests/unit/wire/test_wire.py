@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies
 
 from pidscope import events
 from pidscope.errors import WireError
-from pidscope.live.compiler import SOURCE_FOLDER
+from pidscope.live.source_folder import SOURCE_FOLDER
 from pidscope.wire import layout as layout_module
 from pidscope.wire.batch import decode_batch
 from pidscope.wire.decode import Record, decode

@@ -1,0 +1,153 @@
+"""When something is compiled, and when not; and the order in which probe modes are tried."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pidscope.errors import HostError
+from pidscope.live import compiler, session, supply
+from pidscope.live.cache import Cache
+from pidscope.live.compiled import Code, Compiled
+from pidscope.live.compiler import Job
+from pidscope.live.kept_programs import KeptPrograms
+from pidscope.live.refused import ModeRefused, Refused
+from pidscope.live.supply import ITERATOR, Supply
+from pidscope.wire.hooks import WAYS, Hook
+from tests.unit.live.test_offsets import FakeBtf
+
+
+class Kernel:
+    """A kernel whose refusals the test chooses, and what was tried and compiled on it."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, base: Path) -> None:
+        self.refusing: dict[str, int] = {}  # modes, and the errno
+        self.tried: list[str] = []
+        self.compiled: list[list[str]] = []
+        self.notes: list[str] = []
+        self.cache = Cache(str(base), self.notes.append)
+        patch.setattr(supply, "read_btf", FakeBtf)
+        patch.setattr(supply, "attach", self.attach)
+        patch.setattr(compiler, "compile_jobs", self.compile)
+
+    def supply(self) -> Supply:
+        """What one process has."""
+        return Supply(KeptPrograms(self.cache), self.notes.append)
+
+    def attach(self, hook: Hook, mode: str, name: str, code: bytes, btf_id: int) -> Any:
+        self.tried.append(mode)
+        number = self.refusing.get(mode, 0)
+        if number:
+            raise OSError(number, os.strerror(number))
+        return open(os.devnull)
+
+    def compile(self, jobs: Sequence[Job]) -> list[Compiled]:
+        self.compiled.append([job.mode for job in jobs])
+        return [
+            Compiled(
+                [], {name: Code(bytes(8), btf_id, []) for name, btf_id in job.programs.items()}, {}
+            )
+            for job in jobs
+        ]
+
+    def open_best(self, failing: Sequence[str] = ()) -> str:
+        """Open as `watch` does; what attaches but fails later is ``failing``."""
+        made = self.supply()
+
+        def open_in(way: str) -> Any:
+            made.programs(way, False)
+            if way in failing:
+                raise Refused("attach_pid: attached, but told nothing when it was tried")
+            return way
+
+        return str(session._open_best(open_in, made))
+
+
+def _compiled(job: Job) -> Compiled:
+    codes = {name: Code(bytes(8), btf_id, []) for name, btf_id in job.programs.items()}
+    return Compiled([], codes, {})
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kernel:
+    return Kernel(monkeypatch, tmp_path)
+
+
+def test_programs_and_the_iterator_are_compiled_together_and_once(kernel: Kernel) -> None:
+    first = kernel.supply()
+    programs, iterator = first.programs("fentry", True), first.iterator()
+    assert kernel.compiled == [["fentry", ITERATOR]]
+    assert kernel.notes == ["compiling for this kernel, once"]
+    again = kernel.supply()
+    assert (again.programs("fentry", True), again.iterator()) == (programs, iterator)
+    again.programs("kprobe", True)
+    assert kernel.compiled[1:] == [["kprobe"]]
+
+
+def test_the_iterator_alone_needs_no_mode(kernel: Kernel) -> None:
+    kernel.refusing = dict.fromkeys(WAYS, errno.EPERM)
+    kernel.supply().iterator()
+    assert kernel.compiled == [[ITERATOR]] and kernel.tried == []
+
+
+def test_a_mode_that_is_refused_is_not_compiled(kernel: Kernel) -> None:
+    kernel.refusing = {"fentry": errno.EPERM}
+    with pytest.raises(ModeRefused, match=r"attach_pid: EPERM \(Operation not permitted\)"):
+        kernel.supply().programs("fentry", False)
+    assert kernel.compiled == []
+
+
+def test_where_nothing_can_be_kept_the_note_tells_why(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "pidscope").touch()
+    kernel.supply().programs("fentry", False)
+    why = "it is a symbolic link, or no directory"
+    assert kernel.notes[-1] == f"compiling for this kernel; nothing is kept: {why}"
+    notes: list[str] = []
+    Supply(None, notes.append).programs("fentry", False)
+    assert notes == ["compiling for this kernel"]
+
+
+def test_the_mode_that_worked_is_tried_first(kernel: Kernel) -> None:
+    kernel.refusing = {"fentry": errno.EPERM, "kprobe": errno.ENOENT}
+    assert kernel.open_best() == "tracepoint"
+    assert kernel.tried == ["fentry", "kprobe", "tracepoint"]
+    assert kernel.compiled == [["tracepoint", ITERATOR]]
+    assert kernel.open_best() == "tracepoint"
+    assert len(kernel.tried) == 3 and len(kernel.compiled) == 1
+
+
+def test_a_remembered_mode_that_fails_is_found_anew(kernel: Kernel) -> None:
+    kernel.refusing = {"fentry": errno.EPERM}
+    assert kernel.open_best() == "kprobe"
+    kernel.refusing = {}
+    assert kernel.open_best() == "kprobe"
+    assert kernel.open_best(failing=["kprobe"]) == "fentry"
+    assert kernel.open_best() == "fentry"
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EMFILE])
+def test_what_fails_for_the_moment_is_not_remembered(kernel: Kernel, number: int) -> None:
+    """Or a host that can prove would watch by tracepoints until it boots again."""
+    kernel.refusing = {"fentry": number}
+    assert kernel.open_best() == "kprobe"
+    kernel.refusing = {}
+    assert kernel.open_best() == "fentry"
+
+
+def test_nor_is_a_hook_that_stays_silent(kernel: Kernel) -> None:
+    assert kernel.open_best(failing=["fentry"]) == "kprobe"
+    assert kernel.open_best() == "fentry"
+
+
+def test_every_refusal_is_named(kernel: Kernel) -> None:
+    kernel.refusing = dict.fromkeys(WAYS, errno.EPERM)
+    with pytest.raises(HostError) as caught:
+        kernel.open_best()
+    assert all(f"{way}: " in str(caught.value) for way in WAYS)
