@@ -17,7 +17,7 @@ _LENGTH = struct.Struct("<I")
 _MAP_FD = struct.Struct("<i")
 _LOAD_MAP_FD = (0x18, 1)  # BPF_LD | BPF_DW | BPF_IMM, BPF_PSEUDO_MAP_FD
 _IMMEDIATE = 4  # its place in an instruction
-_ILL_FORMED = (ValueError, TypeError, KeyError, RecursionError, struct.error)
+_ILL_FORMED = (ValueError, TypeError, KeyError, AttributeError, RecursionError, struct.error)
 
 
 class Map(NamedTuple):
@@ -100,7 +100,7 @@ def linked(code: Code, fds: Mapping[int, int]) -> bytes:
 
 
 def _refers_to_map(code: bytes | bytearray, at: int) -> bool:
-    return (code[at], code[at + 1] >> 4) == _LOAD_MAP_FD
+    return len(code) >= at + INSTRUCTION and (code[at], code[at + 1] >> 4) == _LOAD_MAP_FD
 
 
 def to_bytes(compiled: Compiled, key: Mapping[str, Any]) -> bytes:
@@ -143,18 +143,24 @@ def from_bytes(data: bytes, key: Mapping[str, Any]) -> Compiled:
     return Compiled(maps, codes, absent)
 
 
-def _map(name: str, *numbers: int) -> Map:
-    if not isinstance(name, str) or not all(type(number) is int for number in numbers):
+def _map(name: Any, *numbers: Any) -> Map:
+    if not (name.isascii() and name.isidentifier() and all(map(_is_number, numbers))):
         raise ValueError(f"map {name!r} is ill-formed")
     return Map(name, *numbers)
 
 
-def _code(instructions: bytes, size: int, btf_id: int, uses: Any, maps: int) -> Code:
-    if len(instructions) != size or size % INSTRUCTION or type(btf_id) is not int:
+def _code(instructions: bytes, size: Any, btf_id: Any, uses: Any, maps: int) -> Code:
+    if len(instructions) != size or size % INSTRUCTION or not _is_number(btf_id):
         raise ValueError(f"a program of {len(instructions)} bytes, not {size}")
-    code = Code(instructions, btf_id, [(int(place), int(number)) for place, number in uses])
+    code = Code(instructions, btf_id, [(place, number) for place, number in uses])
     for place, number in code.maps:
-        at = place * INSTRUCTION
-        if not (0 <= at < size and 0 <= number < maps and _refers_to_map(instructions, at)):
-            raise ValueError(f"instruction {place} does not use map {number}")
+        if not (_is_number(place) and _is_number(number) and number < maps):
+            raise ValueError(f"instruction {place!r} does not use map {number!r}")
+        if not _refers_to_map(instructions[place * INSTRUCTION :], 0):
+            raise ValueError(f"instruction {place} uses no map")
     return code
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one of 32 bits, as bpf(2) takes them; JSON has others too."""
+    return type(value) is int and 0 <= value < 1 << 32

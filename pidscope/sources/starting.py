@@ -33,15 +33,20 @@ def supply_of(no_cache: bool, progress: Progress) -> Supply:
 
 
 class Progress:
-    """What a start prints on standard error: notes, and on a terminal what takes a second."""
+    """What a start prints on standard error: notes, and on a terminal what takes a second.
 
-    def __init__(self) -> None:
+    Args:
+        quiet: print nothing, and leave signals alone, as a library has to.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._phase = ""
         self._noted: set[str] = set()
 
     def note(self, text: str) -> None:
         """Print a note, once."""
-        if text not in self._noted:
+        if text not in self._noted and not self._quiet:
             self._noted.add(text)
             warn(text)
         self._phase = text
@@ -53,7 +58,7 @@ class Progress:
     @contextlib.contextmanager
     def patient(self) -> Iterator[None]:
         """Until left, print once what is done after a second, if standard error is a terminal."""
-        if not sys.stderr.isatty():
+        if self._quiet or not sys.stderr.isatty():
             yield
             return
         before = signal.signal(signal.SIGALRM, self._print)

@@ -48,10 +48,13 @@ class LiveHost:
     duration_s = 10.0
     """How long `pidscope verify` judges if the user names neither a duration nor a command."""
 
-    def __init__(self, procfs: ProcFs, probes: str, no_cache: bool = False) -> None:
+    def __init__(
+        self, procfs: ProcFs, probes: str, no_cache: bool = False, quiet: bool = True
+    ) -> None:
         self._procfs = procfs
         self._probes = probes
         self._no_cache = no_cache
+        self._progress = Progress(quiet)
         self.wait = Reader().wait
         """Let time pass until something may have happened; raises BrokenPipeError."""
 
@@ -71,17 +74,16 @@ class LiveHost:
         hiding = self._procfs.hides() if judged else ""
         if hiding:
             raise HostError(f"{hiding}, so that nothing can be judged by it", _HIDING)
-        progress = Progress()
         opened = live_session(
             self._procfs,
             listener,
             self._probes,
             steps=steps,
-            supply=supply_of(self._no_cache, progress),
-            phase=progress.phase,
+            supply=supply_of(self._no_cache, self._progress),
+            phase=self._progress.phase,
         )
         with contextlib.ExitStack() as stack:
-            with progress.patient():
+            with self._progress.patient():
                 session = stack.enter_context(opened)
             yield session
 
@@ -217,7 +219,7 @@ def watched_host(args: argparse.Namespace) -> Host:
     if scenario is None:
         if args.command is not None:
             expect_command(args.command)
-        return LiveHost(procfs_of(args), args.probes, args.no_cache)
+        return LiveHost(procfs_of(args), args.probes, args.no_cache, quiet=False)
     expect_no_proc(args)
     for option, given in (("--probes", args.probes != AUTO), ("--no-cache", args.no_cache)):
         if given:

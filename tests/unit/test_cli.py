@@ -387,6 +387,20 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.parametrize("command", ["watch", "verify"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_ends_a_start(
+    world: SteppedWorld, host: pytest.MonkeyPatch, capfd: Any, command: str, number: signal.Signals
+) -> None:
+    def begun(session: Session) -> None:
+        os.kill(os.getpid(), number)
+        raise AssertionError("it went on")
+
+    host.setattr(Session, "begin", begun)
+    assert cli.main([command]) == 128 + number
+    assert capfd.readouterr() == ("", "")
+
+
 def test_watch_prints_what_the_schema_says_until_ctrl_c(world: SteppedWorld, capfd: Any) -> None:
     def end() -> None:
         lose_some(world)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pidscope_dev.fuzz import btf, containers, escape, proc_parse, procfs, scenario, wire
+from pidscope_dev.fuzz import btf, compiled, containers, escape, proc_parse, procfs, scenario, wire
 from pidscope_dev.fuzz.target import Target
 
 TARGETS: dict[str, Target] = {
@@ -10,6 +10,7 @@ TARGETS: dict[str, Target] = {
     for target in (
         wire.WIRE,
         btf.BTF,
+        compiled.COMPILED,
         proc_parse.STATUS,
         proc_parse.STAT,
         proc_parse.PROC_STAT,

@@ -20,6 +20,7 @@ import pidscope.host.btf
 import pidscope.host.proc
 import pidscope.host.proc_files
 import pidscope.host.proc_parse
+import pidscope.live.compiled
 import pidscope.simulated.calls
 import pidscope.simulated.steps
 import pidscope.wire.decode
@@ -117,6 +118,10 @@ FAULTS = {
     "btf": [
         (pidscope.host.btf, "_MAX_DEPTH", 2),
         (pidscope.host.btf, "_STRUCTS", {4}),
+    ],
+    "compiled": [
+        (pidscope.live.compiled, "_refers_to_map", lambda code, at: True),
+        (pidscope.live.compiled, "_ILL_FORMED", (ValueError,)),
     ],
     "status": [(pidscope.host.proc_parse, "_is_number", without_a_bound)],
     "stat": [(pidscope.host.proc_parse, "_is_number", without_a_bound)],
