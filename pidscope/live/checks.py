@@ -42,7 +42,8 @@ def check_host(supply: Supply) -> tuple[list[Check], str | None]:
                 probes = way
             iterator = iterator if iterator.ok else with_it
         checks.append(iterator)
-    checks.append(_kept(supply.kept))
+    if checks[0].ok:  # else nothing would ever be kept, and this would make a directory
+        checks.append(_kept(supply.kept))
     return checks, probes
 
 
