@@ -38,6 +38,10 @@ class CacheError(Exception):
     """The directory or a file in it cannot be used; says why."""
 
 
+class _FolderError(CacheError):
+    """It is the directory."""
+
+
 def directory_of(uid: int, environment: dict[str, str] | os._Environ[str]) -> str | None:
     """Return where an effective user's caches are; None: the user has no home."""
     if uid == 0:
@@ -69,15 +73,18 @@ class Cache:
                 return _read(directory, name)
         except FileNotFoundError:
             return None
+        except _FolderError as error:
+            self.distrust("", str(error))
         except (CacheError, OSError) as error:
             self.distrust(name, _reason(error))
-            return None
+        return None
 
     def distrust(self, name: str, why: str) -> None:
-        """Print once that a file is not used."""
+        """Print once that a file is not used; without a name, that the directory is not."""
+        path = f"{self.path}/{name}" if name else self.path
         if name not in self._warned:
             self._warned.add(name)
-            self._warn(f"not used: {self.path}/{name}: {why}")
+            self._warn(f"not used: {path}: {why}")
 
     def write(self, name: str, content: bytes) -> bool:
         """Write a file, and remove the oldest if there are too many; False: it was not possible."""
@@ -126,16 +133,29 @@ class Cache:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int]:
-        """Open the directory if it is trusted; raises CacheError, OSError."""
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-        directory = os.open(self._base, flags)
+        """Open the directory if it is trusted; raises CacheError, FileNotFoundError."""
+        directory = _open_folders(self._base)
         try:
-            for name, _, forbidden in _FOLDERS:
-                outer, directory = directory, os.open(name, flags | os.O_NOFOLLOW, dir_fd=directory)
-                os.close(outer)
-                _expect_own(os.fstat(directory), forbidden)
             yield directory
         finally:
+            os.close(directory)
+
+
+def _open_folders(base: str) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    opened = []
+    try:
+        opened.append(os.open(base, flags))
+        for name, _, forbidden in _FOLDERS:
+            opened.append(os.open(name, flags | os.O_NOFOLLOW, dir_fd=opened[-1]))
+            _expect_own(os.fstat(opened[-1]), forbidden)
+        return opened.pop()
+    except FileNotFoundError:
+        raise
+    except (CacheError, OSError) as error:
+        raise _FolderError(_reason(error)) from error
+    finally:
+        for directory in opened:
             os.close(directory)
 
 

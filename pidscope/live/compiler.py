@@ -25,10 +25,9 @@ from typing import Any, Callable, NamedTuple, NoReturn
 
 from pidscope.errors import HostError
 from pidscope.live.bcc import load_bcc
-from pidscope.live.compiled import Compiled, Map, from_bytes, to_bytes, unlinked
+from pidscope.live.compiled import ITERATOR, Compiled, Map, from_bytes, to_bytes, unlinked
 from pidscope.live.source_folder import SOURCE_FOLDER
 
-ITERATOR = "iterator"  # beside the probe modes
 _FUNCTIONS = ("ring.c", "task.c", "tracepoints.c", "functions.c")
 _SOURCES = {
     "fentry": _FUNCTIONS,

@@ -146,6 +146,7 @@ def live_session(
 
     program, session = _open_best(open_in, supply) if probes == AUTO else _open_one(open_in, probes)
     try:
+        supply.forget_btf()
         phase("reading all tasks")
         session.begin()
         yield session

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pidscope.errors import BtfError
 from pidscope.live.attached import attach, by_kprobe
-from pidscope.live.compiled import Compiled
+from pidscope.live.compiled import ITERATOR, Compiled
 from pidscope.live.iterator import PROGRAM, TARGET
 from pidscope.live.refused import ModeRefused, Refused, explain
 from pidscope.wire.hooks import TRACEPOINT, Hook, Kind, hooks_of
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pidscope.live.kept_programs import KeptPrograms
 
 BTF_PATH = Path("/sys/kernel/btf/vmlinux")
-ITERATOR = "iterator"  # beside the probe modes
 _PREFIX = {Kind.ENTRY: "enter_", Kind.EXIT: "leave_", Kind.TRACEPOINT: "tp_"}
 _NOTHING = bytes.fromhex("b7000000000000009500000000000000")  # r0 = 0; exit
 _OF_THE_MOMENT = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN})
@@ -79,6 +78,10 @@ class Supply:
     def iterator(self) -> Compiled:
         """Return the task iterator's program; raises HostError, BtfError as `programs`."""
         return self._known(ITERATOR, False) or self._compiled(ITERATOR, False)
+
+    def forget_btf(self) -> None:
+        """Give back what was read of BTF, some 15 MB, if no more is to be compiled."""
+        self.__dict__.pop("_btf", None)
 
     def _known(self, mode: str, steps: bool) -> Compiled | None:
         fresh = self._fresh.get((mode, steps))

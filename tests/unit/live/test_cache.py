@@ -103,9 +103,9 @@ def test_a_bad_file_is_not_used_printed_once_and_replaced(kept: Kept, fault: str
 def test_a_bad_directory_is_not_used_and_nothing_in_it_is_changed(kept: Kept, fault: str) -> None:
     plant, why = OF_FOLDER[fault]
     plant(kept)
-    assert kept.cache.read(NAME) is None
+    assert kept.cache.read(NAME) is None and kept.cache.read("other") is None
     (line,) = kept.warned
-    assert why in line
+    assert line.startswith(f"not used: {kept.folder}: ") and why in line
     assert not kept.cache.write("other", b"new") and why in kept.cache.refusal()
     assert list(kept.base.rglob("other")) == []
 

@@ -13,11 +13,11 @@ import pytest
 from pidscope.errors import HostError
 from pidscope.live import compiler, session, supply
 from pidscope.live.cache import Cache
-from pidscope.live.compiled import Code, Compiled
+from pidscope.live.compiled import ITERATOR, Code, Compiled
 from pidscope.live.compiler import Job
 from pidscope.live.kept_programs import KeptPrograms
 from pidscope.live.refused import ModeRefused, Refused
-from pidscope.live.supply import ITERATOR, Supply
+from pidscope.live.supply import Supply
 from pidscope.wire.hooks import WAYS, Hook
 from tests.unit.live.test_offsets import FakeBtf
 
