@@ -33,6 +33,8 @@ overlay /lower root /new
 $bb mkdir /plain
 $bb mount --bind /new /plain
 
+# The last one: what pidscope keeps for this machine's kernel is neither the guest's nor, perhaps,
+# readable for the user who started it.
 mounts() {
     while read -r type where options; do
         $bb mkdir -p "/new/$where"
@@ -49,6 +51,7 @@ bpf sys/fs/bpf mode=700
 cgroup2 sys/fs/cgroup rw
 tmpfs tmp mode=1777
 tmpfs run mode=755
+tmpfs var/cache/pidscope/programs mode=700
 END
 }
 mounts
