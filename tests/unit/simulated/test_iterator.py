@@ -24,6 +24,30 @@ def random_world(seed: int, steps: int) -> SimulatedWorld:
     return world
 
 
+def _partial(session: Session, world: SimulatedWorld) -> list[int]:
+    """The struct pids of which the walk does not show all numbers.
+
+    Only a group's or session's, of a namespace in which no task lives: no row has its parent.
+    """
+    assert session.table is not None
+    partial = [nr for nr, pid in session.table.root.pids.items() if pid.partial]
+    for nr in partial:
+        inner = world.kernel.init_pid_ns.allocator.pids[nr].numbers[-1].ns
+        living = (task.thread_pid for task in world.kernel.tasks())
+        assert all(pid is None or inner not in [it.ns for it in pid.numbers] for pid in living)
+    return partial
+
+
+def test_a_group_of_a_namespace_without_tasks_is_partial() -> None:
+    """It says so; found by the property below, with this seed."""
+    world = random_world(493, 300)
+    session = Session(world)
+    session.begin()
+    assert session.table is not None
+    assert _partial(session, world) == [13]
+    assert session.table.root.pids[13].numbers == (13,)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1 << 40), st.booleans())
 def test_a_start_in_either_way_is_the_model(seed: int, iterates: bool) -> None:
@@ -37,7 +61,7 @@ def test_a_start_in_either_way_is_the_model(seed: int, iterates: bool) -> None:
     world.busy = False
     session.pump()
     assert session.table is not None and not session.suspect
-    if iterates:
+    if iterates and not _partial(session, world):
         assert of_table(session.table) == of_model(world.kernel)
     ticks = {
         task.pid.nr: session.table.start_ticks(task) for task in session.table.tasks() if task.pid
@@ -45,7 +69,8 @@ def test_a_start_in_either_way_is_the_model(seed: int, iterates: bool) -> None:
     assert ticks == start_ticks(world.kernel)
     tally = Tally()
     session.check_all(tally)
-    assert tally.good
+    assert not tally.disagreed
+    assert tally.complete or _partial(session, world)
 
 
 def test_at_rest_it_shows_every_task_whole() -> None:
