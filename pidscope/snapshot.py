@@ -4,7 +4,7 @@ Annotations are values here, not strings: typing.NamedTuple compiles each string
 every command would wait for.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol
 
@@ -203,20 +203,30 @@ def take_snapshot(
             continue
         # A leader comes first even if its number is not the group's smallest.
         others = [tid for tid in procfs.threads(process) if tid != process] if threads else []
-        for number in [process, *others]:
-            try:
-                reading = read(number)
-            except ProcError as error:
-                unread.append(Unread(number, "task", str(error)))
-                continue
-            if reading is None:
-                continue
-            if reading.status.state == "Z":
-                reading = reading._replace(zombie=_zombie(procfs, reading))
+        for reading in read_each(procfs, [process, *others], read, unread):
             tasks.append(reading)
             if reading.ns is not None and reading.ns not in ns_parents:
-                ns_parents.update(procfs.ns_chain(number))
+                ns_parents.update(procfs.ns_chain(reading.number))
     return Snapshot(tuple(tasks), ns_parents, unread=tuple(unread))
+
+
+def read_each(
+    procfs: ProcFiles,
+    numbers: Iterable[int],
+    read: Callable[[int], Optional[TaskReading]],
+    unread: list[Unread],
+) -> Iterator[TaskReading]:
+    """Yield the tasks that are still there; one that cannot be read goes into ``unread``."""
+    for number in numbers:
+        try:
+            reading = read(number)
+        except ProcError as error:
+            unread.append(Unread(number, "task", str(error)))
+            continue
+        if reading is not None and reading.status.state == "Z":
+            reading = reading._replace(zombie=_zombie(procfs, reading))
+        if reading is not None:
+            yield reading
 
 
 def _zombie(procfs: ProcFiles, task: TaskReading) -> Optional[Zombie]:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import Callable
 
 from pidscope.errors import HostError, ProcError
+from pidscope.host.cgroup_files import UNIFIED, CgroupFiles
 from pidscope.host.hiding import ProcMount, is_hiding, read_proc_mount
 from pidscope.host.ns_chain import ns_chain
 from pidscope.host.proc_files import (
@@ -44,7 +45,6 @@ from pidscope.snapshot import (
     Snapshot,
     Status,
     TaskReading,
-    Unread,
     Zombie,
     take_snapshot,
 )
@@ -52,8 +52,6 @@ from pidscope.snapshot import (
 PROC_PID_INIT_INO = 0xEFFFFFFC  # inum of init_pid_ns (include/linux/proc_ns.h)
 PROC_CGROUP_INIT_INO = 0xEFFFFFFB  # of the initial cgroup namespace (the same file)
 _TIME_INIT_INO = 0xEFFFFFFA  # PROC_TIME_INIT_INO, the same file
-
-_UNIFIED = b"\n0::"  # of a cgroup: the line of hierarchy 0, if there is one, is the last
 
 
 class ProcFs:
@@ -110,7 +108,7 @@ class ProcFs:
 
         ``proc_cgroup_show()`` gives ENAMETOOLONG for a path that is longer than PATH_MAX.
         """
-        return read_file(f"{self._root}/{number}/cgroup", until=_UNIFIED)
+        return read_file(f"{self._root}/{number}/cgroup", until=UNIFIED)
 
     def cgroups_of(self, numbers: Iterable[int]) -> dict[int, bytes]:
         """Return the content of each task's ``cgroup``, by its number, less what cannot be read."""
@@ -181,7 +179,7 @@ class ProcFs:
         return self._read_task(number, None, start=True)
 
     def _read_task(
-        self, number: int, shown: int | None, start: bool, cgroups: _Cgroups | None = None
+        self, number: int, shown: int | None, start: bool, cgroups: CgroupFiles | None = None
     ) -> TaskReading | None:
         """Read one task as `read` does, except files that add nothing.
 
@@ -200,7 +198,7 @@ class ProcFs:
             only = shown if len(status.ns_pid) == 1 else None
             ns = read_inum("ns/pid", directory) if only is None else only
             if cgroups is not None and status.ns_pid == status.ns_tgid:
-                cgroups.read(number, directory)
+                cgroups.read(number, "cgroup", directory)
             if not start and ns is not None:
                 return TaskReading(number, status, None, ns)
             # Last: a start without a namespace then means "may not be read", not "vanished".
@@ -229,7 +227,7 @@ class ProcFs:
         ``mounted``: what `proc_mount` gave; None: it is read.
         """
         shown = self._shown_ns()
-        paths = _Cgroups() if cgroups else None
+        paths = CgroupFiles() if cgroups else None
         snapshot = take_snapshot(
             self,
             threads,
@@ -332,6 +330,17 @@ class ProcFs:
         fields = (self._read_global("loadavg") or b"").split()
         return int(fields[4]) if len(fields) == 5 and fields[4].isdigit() else None
 
+    def process_count(self) -> int:
+        """Return how many processes this machine has, roughly; 0: this is no /proc.
+
+        ``proc_root_getattr()`` (fs/proc/root.c) adds them to the links of the directory, which are
+        about ten.
+        """
+        try:
+            return os.stat(self._root).st_nlink  # noqa: PTH116
+        except OSError:
+            return 0
+
     def mount(self) -> Mount:
         """Return which PID namespace this mount shows, once it is certain that the reader is in it.
 
@@ -426,24 +435,6 @@ class ProcFs:
             hint="mount your own (unshare -m, then mount -t proc proc /proc), "
             "or run where that one is home (nsenter -t PID -p -m)",
         )
-
-
-class _Cgroups:
-    """The content of ``cgroup`` of each process that is read, and what cannot be read."""
-
-    def __init__(self) -> None:
-        self.found: dict[int, bytes] = {}
-        self.unread: list[Unread] = []
-
-    def read(self, number: int, directory: int) -> None:
-        """Read that of a process, below the descriptor of its directory."""
-        try:
-            data = read_file("cgroup", until=_UNIFIED, directory=directory)
-        except ProcError as error:
-            self.unread.append(Unread(number, "cgroup", error.reason))
-            return
-        if data is not None:
-            self.found[number] = data
 
 
 def _numeric(names: list[str]) -> list[int]:

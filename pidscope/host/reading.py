@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Callable
 
 from pidscope.errors import HostError
 from pidscope.host.proc import ProcFs
 from pidscope.host.time_namespace import Offsets, offsets_of_reader
-from pidscope.snapshot import ProcReading
+from pidscope.snapshot import ProcReading, Snapshot
 
 
 def read_host(
-    procfs: ProcFs, threads: bool = True, starts: bool = True, cgroups: bool = False
+    procfs: ProcFs,
+    threads: bool = True,
+    starts: bool = True,
+    cgroups: bool = False,
+    *,
+    snapshot: Callable[[bool, bool, bool], Snapshot] | None = None,
 ) -> ProcReading:
-    """Read a mount and every task in it, as `ProcFs.snapshot` does.
+    """Read a mount and every task in it, as `ProcFs.snapshot` does, or ``snapshot`` in its place.
 
     What START needs is read only for starts, and its absence costs them alone.
 
@@ -25,7 +31,9 @@ def read_host(
     offsets = _offsets(procfs) if starts else None
     return ProcReading(
         mount,
-        procfs.snapshot(threads, starts, cgroups, mounted),
+        procfs.snapshot(threads, starts, cgroups, mounted)
+        if snapshot is None
+        else snapshot(threads, starts, cgroups),
         procfs.sees_all(mounted),
         None if offsets is None else _boot_time(procfs, offsets),
         os.sysconf("SC_CLK_TCK"),

@@ -12,7 +12,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-ITERATOR = "iterator"  # what is compiled beside the programs of probe modes
+# What is compiled beside the programs of probe modes: two task iterators.
+ITERATOR, LISTING = ITERATORS = "iterator", "listing"
 INSTRUCTION = 8  # bytes, struct bpf_insn
 _LENGTH = struct.Struct("<I")
 _MAP_FD = struct.Struct("<i")

@@ -25,7 +25,7 @@ from typing import Any, Callable, NamedTuple, NoReturn
 
 from pidscope.errors import HostError
 from pidscope.live.bcc import load_bcc
-from pidscope.live.compiled import ITERATOR, Compiled, Map, from_bytes, to_bytes, unlinked
+from pidscope.live.compiled import ITERATOR, LISTING, Compiled, Map, from_bytes, to_bytes, unlinked
 from pidscope.live.source_folder import SOURCE_FOLDER
 
 _FUNCTIONS = ("ring.c", "task.c", "tracepoints.c", "functions.c")
@@ -34,6 +34,7 @@ _SOURCES = {
     "kprobe": _FUNCTIONS,
     "tracepoint": ("ring.c", "task.c", "tracepoints.c", "newtask.c"),
     ITERATOR: ("ring.c", "task.c", "iterator.c"),
+    LISTING: ("listing.c",),
 }
 _PR_SET_PDEATHSIG = 1
 
@@ -42,7 +43,7 @@ class Job(NamedTuple):
     """What is to be compiled together.
 
     Attributes:
-        mode: a probe mode, or `ITERATOR`.
+        mode: a probe mode, `ITERATOR` or `LISTING`.
         constants: the -D constants that depend on the kernel, and ``STEPS``.
         programs: BTF's id of what each program will be attached to, 0: it needs none.
         absent: the hooks that this kernel does not have, and why.

@@ -14,12 +14,9 @@ from __future__ import annotations
 import errno
 import os
 
-from pidscope.events import TaskSeen
-from pidscope.gc_pause import gc_paused
 from pidscope.live import bpf_call
 from pidscope.live.compiled import Compiled, linked
 from pidscope.live.maps import Maps
-from pidscope.wire.batch import decode_batch
 
 PROGRAM = "bpf_iter__task"
 TARGET = "bpf_iter_task"  # the kernel's function, whose BTF id the program is loaded for
@@ -49,8 +46,8 @@ class TaskIterator:
         finally:
             os.close(program)  # the link keeps it
 
-    def read(self) -> list[TaskSeen]:
-        """Walk all tasks once; raises OSError, WireError."""
+    def read_bytes(self) -> bytes:
+        """Walk all tasks once, and return what the program wrote; raises OSError."""
         fd = bpf_call.open_iterator(self._link)
         chunks = []
         try:
@@ -58,8 +55,7 @@ class TaskIterator:
                 chunks.append(chunk)
         finally:
             os.close(fd)
-        with gc_paused():
-            return decode_batch(b"".join(chunks))
+        return b"".join(chunks)
 
     def close(self) -> None:
         """Take it out of the kernel."""

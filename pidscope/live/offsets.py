@@ -24,7 +24,12 @@ _OFFSETS: dict[str, tuple[int | None, tuple[str, ...]]] = {
     "TASK_CGROUPS": (8, ("task_struct", "cgroups")),
     "TASK_EXIT_CODE": (4, ("task_struct", "exit_code")),
     "TASK_START_BOOTTIME": (8, ("task_struct", "start_boottime")),
+    "TASK_EXIT_STATE": (4, ("task_struct", "exit_state")),
+    "TASK_FLAGS": (4, ("task_struct", "flags")),
+    "TASK_PTRACE": (4, ("task_struct", "ptrace")),
+    "TASK_PARENT": (8, ("task_struct", "parent")),
     "SIGNAL_PIDS": (32, ("signal_struct", "pids")),
+    "SIGNAL_NR_THREADS": (4, ("signal_struct", "nr_threads")),
     "PID_LEVEL": (4, ("pid", "level")),
     "PID_NUMBERS": (None, ("pid", "numbers")),
     "UPID_NR": (4, ("upid", "nr")),
@@ -39,7 +44,7 @@ _OFFSETS: dict[str, tuple[int | None, tuple[str, ...]]] = {
     "CLONE_ARGS_FLAGS": (8, ("kernel_clone_args", "flags")),
 }
 
-_ENUMERATORS = ("PIDTYPE_PID", "PIDTYPE_PGID", "PIDTYPE_SID")
+_ENUMERATORS = ("PIDTYPE_PID", "PIDTYPE_TGID", "PIDTYPE_PGID", "PIDTYPE_SID")
 
 # Kernels differ in where an argument stands (6.15 put one in front), not in what it is called.
 _ARGUMENTS = {

@@ -9,6 +9,7 @@ from collections import Counter
 
 from pidscope.errors import HostError
 from pidscope.events import TaskSeen
+from pidscope.gc_pause import gc_paused
 from pidscope.live.attached import Attached, attach
 from pidscope.live.compiled import Compiled, linked
 from pidscope.live.iterator import TaskIterator
@@ -17,6 +18,7 @@ from pidscope.live.maps import Maps, PerCpuCounters
 from pidscope.live.refused import Refused, explain
 from pidscope.live.ring import Ring
 from pidscope.live.supply import Supply, program_names
+from pidscope.wire.batch import decode_batch
 from pidscope.wire.hooks import TRACEPOINT, Hook, hooks_of
 
 RING_BYTES = 8 << 20
@@ -85,7 +87,11 @@ class Program:
 
     def tasks(self) -> list[TaskSeen] | None:
         """Return every task from the task iterator, None: there is none; raises OSError."""
-        return None if self._iterator is None else self._iterator.read()
+        if self._iterator is None:
+            return None
+        data = self._iterator.read_bytes()
+        with gc_paused():
+            return decode_batch(data)
 
     def hits(self) -> dict[str, int]:
         """How many records each hook had to write so far, or calls it stands for, on all CPUs."""

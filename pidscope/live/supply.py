@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pidscope.errors import BtfError
 from pidscope.live.attached import attach, by_kprobe
-from pidscope.live.compiled import ITERATOR, Compiled
+from pidscope.live.compiled import ITERATOR, ITERATORS, LISTING, Compiled
 from pidscope.live.iterator import PROGRAM, TARGET
 from pidscope.live.refused import ModeRefused, Refused, explain
 from pidscope.wire.hooks import TRACEPOINT, Hook, Kind, hooks_of
@@ -83,6 +83,10 @@ class Supply:
         """Give back what was read of BTF, some 15 MB, if no more is to be compiled."""
         self.__dict__.pop("_btf", None)
 
+    def listing(self) -> Compiled:
+        """Return the listing's program; raises HostError, BtfError as `programs`."""
+        return self._known(LISTING, False) or self._compiled(LISTING, False)
+
     def _known(self, mode: str, steps: bool) -> Compiled | None:
         fresh = self._fresh.get((mode, steps))
         if fresh is None and self.kept is not None:
@@ -90,15 +94,15 @@ class Supply:
         return fresh
 
     def _compiled(self, mode: str, steps: bool) -> Compiled:
-        """Compile programs, and the iterator's beside them if it is not known."""
+        """Compile programs, and the iterators' beside them if they are not known."""
         from pidscope.live.compiler import compile_jobs  # once for a kernel
 
-        wanted = {(mode, steps): _iterator_job(self._btf)} if mode == ITERATOR else {}
-        if mode != ITERATOR:
+        wanted = {}
+        if mode not in ITERATORS:
             _expect_mode(mode, self._btf)
             wanted[mode, steps] = _job(mode, steps, self._btf)
-            if self._known(ITERATOR, False) is None:
-                wanted[ITERATOR, False] = _iterator_job(self._btf)
+        missing = (it for it in ITERATORS if self._known(it, False) is None)
+        wanted.update({(it, False): _iterator_job(it, self._btf) for it in missing})
         self._note(f"compiling for this kernel{self._how_often}")
         for key, compiled in zip(wanted, compile_jobs(list(wanted.values()))):
             self._fresh[key] = compiled
@@ -138,16 +142,16 @@ def _job(mode: str, steps: bool, btf: Btf) -> Job:
     return Job(mode, {**constants(btf, hooks), **flags}, programs, absent)
 
 
-def _iterator_job(btf: Btf) -> Job:
+def _iterator_job(which: str, btf: Btf) -> Job:
     from pidscope.live.compiler import Job
     from pidscope.live.offsets import constants
 
     # It reports for no hook, but shares files with programs that do.
     flags = constants(btf, hooks_of(TRACEPOINT))
     try:
-        return Job(ITERATOR, flags, {PROGRAM: btf.function_id(TARGET)}, {})
+        return Job(which, flags, {PROGRAM: btf.function_id(TARGET)}, {})
     except BtfError as error:
-        return Job(ITERATOR, flags, {}, {PROGRAM: str(error)})
+        return Job(which, flags, {}, {PROGRAM: str(error)})
 
 
 def _btf_id(btf: Btf, hook: Hook) -> int:

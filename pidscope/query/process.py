@@ -16,6 +16,7 @@ from pidscope.host.ticks import ticks_since_boot
 from pidscope.snapshot import Snapshot, TaskReading
 
 _INIT_NS = 0xEFFFFFFC  # PROC_PID_INIT_INO (include/linux/proc_ns.h)
+_new = tuple.__new__  # a NamedTuple's own constructor takes three times as long
 
 
 class Level(NamedTuple):
@@ -109,7 +110,7 @@ def processes(
             _levels(task, groups.get(task.status.ppid), chains),
             _id_and_start(task, *clock) if snapshot.starts else ("", ""),
             named.get(within.get(task.status.ns_tgid[0], ())),
-            _has_ended(task, groups.get(task.status.ns_tgid[0])),
+            task.status.state in "ZX" and _has_ended(task, groups.get(task.status.ns_tgid[0])),
         )
         for task in tasks
     ]
@@ -125,26 +126,30 @@ def _process(
     ended: bool | None,
 ) -> Process:
     status, innermost, zombie = task.status, levels[-1], task.zombie
-    return Process(
-        status.ns_tgid[0],
-        status.ns_pid[0],
-        start[0],
-        escape(unescape_status_name(status.name)),
-        status.state,
-        start[1],
-        innermost.ns,
-        _is_joined(innermost),
-        container,
-        levels,
-        ended,
-        None if zombie is None else zombie.tracer,
+    return _new(
+        Process,
+        (
+            status.ns_tgid[0],
+            status.ns_pid[0],
+            start[0],
+            escape(unescape_status_name(status.name)),
+            status.state,
+            start[1],
+            innermost.ns,
+            _is_joined(innermost),
+            container,
+            levels,
+            ended,
+            None if zombie is None else zombie.tracer,
+        ),
     )
 
 
 def _has_ended(task: TaskReading, leader: TaskReading | None) -> bool | None:
-    """Return whether the last thread of its process has exited: the leader's end is not that."""
-    if task.status.state not in "ZX":
-        return False
+    """Return whether the last thread of its process has: the leader's end is not that.
+
+    The task is one that has exited.
+    """
     if leader is None or leader.status.state not in "ZX":
         return None if leader is None else False
     if leader.status.state == "X":  # being released, or an exec takes its place
@@ -311,7 +316,7 @@ class _Chains:
     def __init__(self, ns_parents: Mapping[int, int]) -> None:
         self._parents = ns_parents
         outermost = [inum for inum, parent in ns_parents.items() if parent == 0]
-        self._outermost = outermost[0] if len(outermost) == 1 else None
+        self.outermost = outermost[0] if len(outermost) == 1 else None
         self._known: dict[tuple[int | None, int], Sequence[int | None]] = {}
 
     def of(self, task: TaskReading) -> Sequence[int | None]:
@@ -330,7 +335,7 @@ class _Chains:
         # if this user may not read its link.
         cut = 0 < len(chain) < depth and chain[0] not in self._parents
         inner = chain if cut else [inum] if depth > 1 else []
-        return [self._outermost, *[None] * (depth - 1 - len(inner)), *inner]
+        return [self.outermost, *[None] * (depth - 1 - len(inner)), *inner]
 
 
 def _outwards(inum: int | None, ns_parents: Mapping[int, int]) -> list[int]:
@@ -344,6 +349,9 @@ def _outwards(inum: int | None, ns_parents: Mapping[int, int]) -> list[int]:
 
 def _levels(task: TaskReading, parent: TaskReading | None, chains: _Chains) -> list[Level]:
     status = task.status
+    if len(status.ns_pid) == 1 and task.ns == chains.outermost:  # its parent is there, too
+        _, _, ppid, _, _, (pid,), (tid,), (pgid,), (sid,) = status
+        return [_new(Level, (task.ns, tid, pid, ppid, pgid, sid))]
     inums = chains.of(task)
     parents = _parent_numbers(task, parent, inums, chains)
     numbers = status.ns_pid, status.ns_tgid, parents, status.ns_pgid, status.ns_sid

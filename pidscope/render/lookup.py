@@ -63,10 +63,12 @@ def answer_table(
     return tables.aligned(rows, columns) if lines else ""
 
 
-def _cell(line: Line, column: str, cells: Mapping[str, Callable[[Process], str]]) -> str:
+def _cell(
+    line: Line, column: str, cells: Mapping[str, Callable[[Sequence[Process]], list[str]]]
+) -> str:
     if column in _COLUMNS:
         return _COLUMNS[column](line)
-    return _NOTHING if line.task is None else cells[column](line.task)
+    return _NOTHING if line.task is None else cells[column]([line.task])[0]
 
 
 def _lines(answer: Answer, boot_time: int | None) -> Iterator[Line]:

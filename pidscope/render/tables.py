@@ -22,23 +22,24 @@ _INDENT = "  "
 # character for private use as bytes.
 _SPACE = "\ue000"
 
-_PS_CELLS: Mapping[str, Callable[[Process], str]] = {
-    "PID": lambda it: str(it.pid),
-    "TID": lambda it: str(it.tid),
-    "NSPID": lambda it: _numbers(level.tid for level in it.levels),
-    "NSTGID": lambda it: _numbers(level.pid for level in it.levels),
-    "NSPPID": lambda it: _numbers(level.ppid for level in it.levels),
-    "NSPGID": lambda it: _numbers(level.pgid for level in it.levels),
-    "NSSID": lambda it: _numbers(level.sid for level in it.levels),
-    "NS": lambda it: known(it.ns),
-    "LEVEL": lambda it: str(len(it.levels) - 1),
-    "PPID": lambda it: known(it.levels[0].ppid),
-    "PGID": lambda it: str(it.levels[0].pgid),
-    "SID": lambda it: str(it.levels[0].sid),
-    "STAT": lambda it: _state(it),
-    "START": lambda it: known(it.start_time),
-    "ID": lambda it: known(it.id),
-    "COMM": lambda it: it.comm,
+_Column = Callable[[Sequence[Process]], list[str]]  # without a call for each cell
+_PS_CELLS: Mapping[str, _Column] = {
+    "PID": lambda all_: [str(it.pid) for it in all_],
+    "TID": lambda all_: [str(it.tid) for it in all_],
+    "NSPID": lambda all_: [_numbers([level.tid for level in it.levels]) for it in all_],
+    "NSTGID": lambda all_: [_numbers([level.pid for level in it.levels]) for it in all_],
+    "NSPPID": lambda all_: [_numbers([level.ppid for level in it.levels]) for it in all_],
+    "NSPGID": lambda all_: [_numbers([level.pgid for level in it.levels]) for it in all_],
+    "NSSID": lambda all_: [_numbers([level.sid for level in it.levels]) for it in all_],
+    "NS": lambda all_: [known(it.ns) for it in all_],
+    "LEVEL": lambda all_: [str(len(it.levels) - 1) for it in all_],
+    "PPID": lambda all_: [known(it.levels[0].ppid) for it in all_],
+    "PGID": lambda all_: [str(it.levels[0].pgid) for it in all_],
+    "SID": lambda all_: [str(it.levels[0].sid) for it in all_],
+    "STAT": lambda all_: [_state(it) for it in all_],
+    "START": lambda all_: [known(it.start_time) for it in all_],
+    "ID": lambda all_: [known(it.id) for it in all_],
+    "COMM": lambda all_: [it.comm for it in all_],
 }
 CONTAINERS = frozenset({"CONTAINER", "NSCONTAINER"})  # what needs cgroups
 # REAPER of a process is the name of its parent, which the caller looks up.
@@ -46,6 +47,8 @@ PS_COLUMNS = (*(it for it in _PS_CELLS if it != "COMM"), "CONTAINER", "NSCONTAIN
 
 
 def _state(it: Process) -> str:
+    if it.state not in "ZX" and not it.joined:  # most
+        return it.state
     goes_on = it.state in "ZX" and it.is_leader and it.ended is False
     return f"{it.state}{'l' if goes_on else ''}{'j' if it.joined else ''}"
 
@@ -105,7 +108,7 @@ def choose_columns(wanted: str, known: Iterable[str], default: Sequence[str]) ->
 
 
 def process_table(
-    processes: Iterable[Process],
+    processes: Sequence[Process],
     columns: Sequence[str],
     comms: Mapping[int, str],
     *,
@@ -119,18 +122,20 @@ def process_table(
     ``comms`` names parents by number, and ``tracers``, by the zombie's, those that have to wait
     first.
     """
-    known_cells: dict[str, Callable[[Process], str]] = {
-        **process_cells(containers),
-        "REAPER": lambda it: tracers.get(it.tid) or known(comms.get(it.levels[0].ppid or 0)),
-    }
-    cells = [known_cells[column] for column in columns]
-    rows = [[cell(process) for cell in cells] for process in processes]
+    cells = process_cells(containers)
+    cells["REAPER"] = lambda all_: [
+        tracers.get(it.tid) or known(comms.get(it.levels[0].ppid or 0)) for it in all_
+    ]
+    rows = list(map(list, zip(*(cells[column](processes) for column in columns))))
     return aligned(fitted(rows, columns, headings, width), columns)
 
 
-def process_cells(containers: ContainerCells) -> Mapping[str, Callable[[Process], str]]:
-    """Return what makes the cell of each of PS_COLUMNS."""
-    those = {"CONTAINER": containers.of_process, "NSCONTAINER": containers.of_levels}
+def process_cells(containers: ContainerCells) -> dict[str, _Column]:
+    """Return what makes the cells of each of PS_COLUMNS, of several processes."""
+    those: dict[str, _Column] = {
+        "CONTAINER": lambda all_: [containers.of_process(it) for it in all_],
+        "NSCONTAINER": lambda all_: [containers.of_levels(it) for it in all_],
+    }
     return {**_PS_CELLS, **those}
 
 
@@ -247,5 +252,5 @@ def _widest(cells: Iterable[str]) -> int:
     return max(map(len, cells))
 
 
-def _numbers(numbers: Iterable[int | None]) -> str:
-    return " ".join(map(known, numbers))
+def _numbers(numbers: Sequence[int | None]) -> str:
+    return known(numbers[0]) if len(numbers) == 1 else " ".join(map(known, numbers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import enum
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from pidscope.containers.container import Chain, Container
-from pidscope.errors import ProcError, UsageError
+from pidscope.errors import HostError, ProcError, UsageError
 from pidscope.escape import printable
 from pidscope.host.proc import ProcFs
 from pidscope.host.reading import read_host
@@ -18,11 +19,10 @@ from pidscope.query.place import Place, bracketed
 from pidscope.query.view import View
 from pidscope.render.container_cells import ContainerCells
 from pidscope.render.json import envelope
-from pidscope.snapshot import Mount, ProcFiles, ProcReading, TaskReading, Unread
+from pidscope.snapshot import Mount, ProcFiles, ProcReading, Snapshot, TaskReading, Unread
 from pidscope.sources.options import (
     SIMULATED,
     add_json,
-    add_option,
     add_proc,
     expect_no_proc,
     procfs_of,
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 _MAX_UNREAD = 5  # in a text
 _IN_CGROUP_NS = "read inside a cgroup namespace: only the containers in it are known"
+# From about here on a walk of the kernel, with what has to be imported for it, takes less time than
+# the files do.
+_MANY_PROCESSES = 1000
 
 
 class Kept(enum.Enum):
@@ -131,7 +134,7 @@ class Listed(NamedTuple):
         """Return the containers that engines know and that do not run."""
         from pidscope.containers.engines import stopped  # for what nothing that runs is called
 
-        return stopped(self.proc.host_root(), os.geteuid()) if self.mode == "proc" else ()
+        return stopped(self.proc.host_root(), os.geteuid()) if self.mode != SIMULATED else ()
 
     def knows_containers(self, view: View, found: Iterable[Process], homes: Homes) -> bool:
         """Return whether a container that is null in a document is none; ``found``: all tasks."""
@@ -354,20 +357,34 @@ def width_of(args: argparse.Namespace) -> int | None:
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add ``--proc`` and ``--source``, for what reads a /proc."""
     add_proc(parser)
-    add_option(parser, "proc")
+    parser.add_argument(
+        "--source",
+        metavar="SOURCE",
+        help="proc, live (by a task iterator, as root) or simulated[:SCENARIO]; default: live "
+        "among many processes if its program is kept, else proc",
+    )
 
 
 def listed(args: argparse.Namespace, recorded: bool = False) -> Listed:
     """Return what ``--source`` and ``--proc`` name; a simulated kernel at its scenario's end.
 
-    ``recorded``: with the tasks that ended until then, where they can be had.
+    Without ``--source``, live if that is possible and worth while. ``recorded``: with the tasks
+    that ended until then, where they can be had.
 
     Raises:
-        UsageError: there is no such source. ScenarioError, HostError: it cannot be played.
+        UsageError: there is no such source. ScenarioError, HostError: it cannot be played, or not
+            be read live.
     """
-    scenario = scenario_of(args, "proc")
+    scenario = scenario_of(args, "proc", "live")
     if scenario is None:
-        return listed_host(procfs_of(args))
+        proc = procfs_of(args)
+        if args.source == "live":
+            return listed_live(proc)
+        may_be_live = args.source is None and args.proc is None and os.geteuid() == 0
+        if may_be_live and proc.process_count() >= _MANY_PROCESSES:
+            with contextlib.suppress(HostError):
+                return listed_live(proc)
+        return listed_host(proc)
     expect_no_proc(args)
     stage = stage_of(scenario)
     record = None
@@ -380,8 +397,19 @@ def listed(args: argparse.Namespace, recorded: bool = False) -> Listed:
     return listed_stage(stage, record)
 
 
-def listed_host(proc: ProcFs) -> Listed:
-    """Return this host's /proc."""
+def listed_live(proc: ProcFs) -> Listed:
+    """Return this host's tasks, to be read by the task iterator; raises HostError."""
+    from pidscope.live.kept_programs import kept_programs  # root's alone
+    from pidscope.live.listing import TaskListing, kept_listing
+
+    iterator = kept_listing(kept_programs())
+    return listed_host(proc, TaskListing(iterator.read_bytes, proc).snapshot)
+
+
+def listed_host(
+    proc: ProcFs, snapshot: Callable[[bool, bool, bool], Snapshot] | None = None
+) -> Listed:
+    """Return this host's /proc; ``snapshot`` reads it in another way, live."""
 
     def facts(number: int, everyone: Everyone) -> Facts | None:
         from pidscope.limits.read import fork_facts  # for one command only
@@ -389,9 +417,10 @@ def listed_host(proc: ProcFs) -> Listed:
         return fork_facts(proc, number, everyone)
 
     def read_all(threads: bool, starts: bool, cgroups: bool) -> ProcReading:
-        return read_host(proc, threads, starts, cgroups)
+        return read_host(proc, threads, starts, cgroups, snapshot=snapshot)
 
-    return Listed(proc, "proc", "proc", os.uname().nodename, read_all, facts)
+    named = ("proc", "proc") if snapshot is None else ("live", "iterator")
+    return Listed(proc, *named, os.uname().nodename, read_all, facts)
 
 
 def listed_stage(stage: Stage, record: Record | None = None) -> Listed:

@@ -86,31 +86,31 @@ def expect_no_proc(args: argparse.Namespace) -> None:
         raise UsageError("--proc is this host's: it does not go with --source simulated")
 
 
-def scenario_in(source: str, default: str) -> str | None:
-    """Return the SCENARIO of a source's name, perhaps empty; None: it is the default source.
+def scenario_in(source: str, *others: str) -> str | None:
+    """Return the SCENARIO of a source's name, perhaps empty; None: it is one of the ``others``.
 
     Raises:
         UsageError: there is no such source.
     """
     kind, colon, scenario = source.partition(":")
-    if source == default:
+    if source in others:
         return None
     if kind != SIMULATED or (colon and not scenario):
-        hint = "; watch and verify have live" if source == "live" else ""
+        names = ", ".join(others)
         raise UsageError(
             f"--source {source!r}: not one of this command's",
-            f"it has {default} and simulated[:SCENARIO]{hint}",
+            f"it has {names} and simulated[:SCENARIO]",
         )
     return scenario
 
 
-def scenario_of(args: argparse.Namespace, default: str) -> str | None:
+def scenario_of(args: argparse.Namespace, *others: str) -> str | None:
     """Return the SCENARIO of ``--source`` as `scenario_in` does.
 
     Raises:
         UsageError: there is no such source, or it does not run a CMD.
     """
-    scenario = scenario_in(args.source, default)
+    scenario = None if args.source is None else scenario_in(args.source, *others)
     if scenario is not None and args.command is not None:
         raise UsageError("a simulated kernel runs no CMD: nothing may stand behind --")
     return scenario

@@ -27,7 +27,19 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 }
 
 SIZES = {"comm": 16, "pids": 32} | dict.fromkeys(
-    ("pid", "tgid", "exit_code", "level", "nr", "inum"), 4
+    (
+        "pid",
+        "tgid",
+        "exit_code",
+        "exit_state",
+        "task_struct.flags",
+        "ptrace",
+        "nr_threads",
+        "level",
+        "nr",
+        "inum",
+    ),
+    4,
 )
 
 
@@ -43,7 +55,7 @@ class FakeBtf:
         return 8 * len(self.asked)
 
     def member_size(self, *path: str) -> int:
-        return SIZES.get(path[-1], 8)
+        return SIZES.get(".".join(path), SIZES.get(path[-1], 8))
 
     def size(self, name: str) -> int:
         return 16

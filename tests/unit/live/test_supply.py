@@ -13,7 +13,7 @@ import pytest
 from pidscope.errors import HostError
 from pidscope.live import compiler, session, supply
 from pidscope.live.cache import Cache
-from pidscope.live.compiled import ITERATOR, Code, Compiled
+from pidscope.live.compiled import ITERATORS, Code, Compiled
 from pidscope.live.compiler import Job
 from pidscope.live.kept_programs import KeptPrograms
 from pidscope.live.refused import ModeRefused, Refused
@@ -80,11 +80,11 @@ def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kernel:
 
 def test_programs_and_the_iterator_are_compiled_together_and_once(kernel: Kernel) -> None:
     first = kernel.supply()
-    programs, iterator = first.programs("fentry", True), first.iterator()
-    assert kernel.compiled == [["fentry", ITERATOR]]
+    made = [first.programs("fentry", True), first.iterator(), first.listing()]
+    assert kernel.compiled == [["fentry", *ITERATORS]]
     assert kernel.notes == ["compiling for this kernel, once"]
     again = kernel.supply()
-    assert (again.programs("fentry", True), again.iterator()) == (programs, iterator)
+    assert [again.programs("fentry", True), again.iterator(), again.listing()] == made
     again.programs("kprobe", True)
     assert kernel.compiled[1:] == [["kprobe"]]
 
@@ -92,7 +92,7 @@ def test_programs_and_the_iterator_are_compiled_together_and_once(kernel: Kernel
 def test_the_iterator_alone_needs_no_mode(kernel: Kernel) -> None:
     kernel.refusing = dict.fromkeys(WAYS, errno.EPERM)
     kernel.supply().iterator()
-    assert kernel.compiled == [[ITERATOR]] and kernel.tried == []
+    assert kernel.compiled == [[*ITERATORS]] and kernel.tried == []
 
 
 def test_a_mode_that_is_refused_is_not_compiled(kernel: Kernel) -> None:
@@ -118,7 +118,7 @@ def test_the_mode_that_worked_is_tried_first(kernel: Kernel) -> None:
     kernel.refusing = {"fentry": errno.EPERM, "kprobe": errno.ENOENT}
     assert kernel.open_best() == "tracepoint"
     assert kernel.tried == ["fentry", "kprobe", "tracepoint"]
-    assert kernel.compiled == [["tracepoint", ITERATOR]]
+    assert kernel.compiled == [["tracepoint", *ITERATORS]]
     assert kernel.open_best() == "tracepoint"
     assert len(kernel.tried) == 3 and len(kernel.compiled) == 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import struct
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from pidscope.wire.batch import decode_batch
 from pidscope.wire.decode import Record, decode
 from pidscope.wire.encode import encode
 from pidscope.wire.layout import LAYOUTS, RecordType
+from tests.unit.wire.compiled import compiled_layouts
 
 HEADER = SOURCE_FOLDER / "record.h"
 _CONSTANTS = ("NR_LEVELS", "BIRTH_LEVELS", "PID_LEVELS", "COMM_LEN")
@@ -29,27 +29,8 @@ _CONSTANTS = ("NR_LEVELS", "BIRTH_LEVELS", "PID_LEVELS", "COMM_LEN")
 
 def c_side(header: Path, folder: Path) -> dict[str, tuple[int, ...]]:
     """What gcc says of everything that LAYOUTS names."""
-    lines = [f'say("{name}", {name}, 0);' for name in _CONSTANTS]
-    lines += [f'say("RECORD_{kind.name}", RECORD_{kind.name}, 0);' for kind in RecordType]
-    for name, layout in {one.struct_name: one for one in LAYOUTS.values()}.items():
-        lines.append(f'say("{name}", sizeof(struct {name}), 0);')
-        for path, _ in layout.fields:
-            of = f"offsetof(struct {name}, {path}), sizeof(((struct {name} *)0)->{path})"
-            lines.append(f'say("{name}.{path}", {of});')
-    source = folder / "layout.c"
-    source.write_text(
-        "#include <stdio.h>\n#include <stddef.h>\n#include <stdint.h>\n"
-        "typedef uint8_t u8; typedef uint32_t u32; typedef uint64_t u64;\n"
-        f'#include "{header}"\n'
-        "static void say(const char *name, size_t a, size_t b)\n"
-        '{ printf("%s %zu %zu\\n", name, a, b); }\n'
-        "int main(void) {\n" + "\n".join(lines) + "\nreturn 0; }\n"
-    )
-    program = folder / "layout"
-    subprocess.run(["gcc", "-Wall", "-Werror", "-o", program, source], check=True)
-    said = subprocess.check_output([program], text=True)
-    rows = (line.split() for line in said.splitlines())
-    return {name: tuple(map(int, values)) for name, *values in rows}
+    names = [*_CONSTANTS, *(f"RECORD_{kind.name}" for kind in RecordType)]
+    return compiled_layouts([header], folder, names, LAYOUTS.values())
 
 
 def python_side() -> dict[str, tuple[int, ...]]:
