@@ -29,10 +29,12 @@ _STATES = (
     ("runc", "run/runc/{}/state.json", "init_process_pid", "init_process_start"),
 )
 _STORAGE = (
-    "var/lib/containers/storage/overlay-containers/containers.json",
-    "var/lib/containers/storage/overlay-containers/volatile-containers.json",
-    "run/containers/storage/overlay-containers/volatile-containers.json",
+    "var/lib/containers/storage/{}-containers/containers.json",
+    "var/lib/containers/storage/{}-containers/volatile-containers.json",
+    "run/containers/storage/{}-containers/volatile-containers.json",
 )
+# What containers/storage keeps images in: where there is no overlay, another.
+_DRIVERS = ("overlay", "vfs", "btrfs", "zfs")
 _CONFIG = "run/containers/storage/overlay-containers/{}/userdata/config.json"
 _DIRECTORY = re.compile(r"(?!\.)[\w+.:@-]{1,255}", re.ASCII)  # so that no path leads elsewhere
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
@@ -100,9 +102,10 @@ class States:
 
     def podman_names(self) -> dict[str, Sourced]:
         """Return the names of Podman's containers, those that do not run too, by id."""
+        files = (form.format(driver) for driver in _DRIVERS for form in _STORAGE)
         return {
             number: Sourced(name, f"/{file}")
-            for file in _STORAGE
+            for file in files
             for number, name in self._stored(file)
         }
 

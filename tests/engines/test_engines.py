@@ -1,37 +1,56 @@
 """Real container engines: each question of scripts/engines as a test, for each engine.
 
-They run in a guest, and never skip: ``scripts/vm --engines --memory 4096 --timeout 3600 -- pytest
-tests/engines``. What is right is what the engine says of its own containers (`docker inspect` and
-its like); docs/engines.md has the answers as a table.
+They run in a guest, and never skip: ``scripts/vm --engines --memory 6144 --timeout 7200 -- pytest
+tests/engines | tee rows``; then ``scripts/engines --write rows`` makes docs/engines.md. What is
+right is what the engine says of its own containers (`docker inspect` and its like).
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from pidscope_dev.engines.engine import CannotDo
-from pidscope_dev.engines.main import ENGINES
-from pidscope_dev.engines.questions import QUESTIONS, Asked
+from pidscope_dev.engines import table
+from pidscope_dev.engines.engine import Engine
+from pidscope_dev.engines.main import ENGINES, version_of
+from pidscope_dev.engines.questions import QUESTIONS, Asked, answer
+
+from tests.engines.conftest import ROWS
+
+
+class Talk(NamedTuple):
+    """One engine's containers, and what was answered about them."""
+
+    asked: Asked
+    answers: dict[str, str]
 
 
 @pytest.fixture(scope="module", params=list(ENGINES))
-def asked(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Asked]:
-    place: Path = tmp_path_factory.mktemp(request.param)
-    made = Asked(ENGINES[request.param](place))
+def talk(request: pytest.FixtureRequest) -> Iterator[Talk]:
+    # Not below pytest's directory, which another user may not enter.
+    with tempfile.TemporaryDirectory(prefix="pidscope-engines-", dir="/run") as place:
+        yield from _talk(ENGINES[request.param](Path(place)), request.config)
+
+
+def _talk(engine: Engine, config: pytest.Config) -> Iterator[Talk]:
+    answers: dict[str, str] = {}
+    failed = "its containers did not start"
     try:
-        yield made
-    finally:
+        made = Asked(engine)
+        failed = ""
+        yield Talk(made, answers)
         made.clean()
+    finally:
+        system = table.cgroup_form(), table.kernel()
+        row = table.Row(engine.name, version_of(engine), *system, answers, failed)
+        config.stash[ROWS].append(row)
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_pidscope_says_what_the_engine_says(asked: Asked, question: str) -> None:
-    # The engine has no such thing: nothing to be right about, and docs/engines.md has a dash.
-    try:
-        QUESTIONS[question](asked)
-    except CannotDo as reason:
-        print(reason)
+def test_pidscope_says_what_the_engine_says(talk: Talk, question: str) -> None:
+    found = talk.answers[question] = answer(talk.asked, QUESTIONS[question])
+    # -: the engine has no such thing, so there is nothing to be right about.
+    assert found == "ok" or found.startswith("-"), found

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .engine import EngineFailed, call, detached, root_of_busybox
+from .engine import EngineFailed, Named, call, detached, root_of_busybox
 
 
-class Containerd:
+def version_of_server() -> str:
+    """Return containerd's version, as ``ctr`` prints it. Raises EngineFailed."""
+    lines = call("ctr", "version").partition("Server:")[2].splitlines()
+    return next((line.split()[1] for line in lines if "Version:" in line), "?")
+
+
+def tasks(namespace: str) -> dict[str, int]:
+    """Return the PID of each task in a namespace of containerd, by its id. Raises EngineFailed."""
+    lines = call("ctr", "--namespace", namespace, "task", "ls").splitlines()[1:]
+    return {task: int(pid) for task, pid, _status in map(str.split, lines)}
+
+
+class Containerd(Named):
     """containerd by its own service; its ids are free words."""
 
     name = "containerd"
@@ -17,9 +29,7 @@ class Containerd:
         self._root = place / "root"
 
     def version(self) -> str:
-        lines = call("ctr", "version").partition("Server:")[2].splitlines()
-        [version] = [line.split()[1] for line in lines if "Version:" in line]
-        return version
+        return version_of_server()
 
     def prepare(self) -> None:
         call("systemctl", "start", "containerd.service")
@@ -32,11 +42,10 @@ class Containerd:
         detached("ctr", "run", *options, str(self._root), name, "/bin/sh", "-c", script)
 
     def init(self, name: str) -> int:
-        for line in call("ctr", "task", "ls").splitlines()[1:]:
-            task, pid, _status = line.split()
-            if task == name:
-                return int(pid)
-        raise EngineFailed(f"ctr task ls has no {name}")
+        found = tasks("default")
+        if name not in found:
+            raise EngineFailed(f"ctr task ls has no {name}")
+        return found[name]
 
     def number(self, name: str) -> str:
         return name

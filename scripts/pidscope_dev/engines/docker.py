@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .engine import call, detached, image
+from .engine import Named, call, detached, image
 
-_IMAGE = "pidscope-busybox"
+IMAGE = "pidscope-busybox"
 
 
-class Docker:
+class Docker(Named):
     """Docker with its own containerd, without a network of its own."""
 
     name = "docker"
     runtime = "docker"
     program = "docker"
-    shares = "container:{}"
 
     def __init__(self, place: Path) -> None:
         self._place = place
+        self._before: tuple[str, ...] = ()  # the command by which the program is started
+
+    def _call(self, *arguments: str, check: bool = True) -> str:
+        return call(*self._before, self.program, *arguments, check=check)
 
     def version(self) -> str:
-        return call(self.program, "version", "--format", "{{.Server.Version}}")
+        return self._call("version", "--format", "{{.Server.Version}}")
 
     def prepare(self) -> None:
         settings = {"bridge": "none", "iptables": False, "ip6tables": False}
@@ -32,15 +35,16 @@ class Docker:
         self._build()
 
     def _build(self) -> None:
-        call(self.program, "import", str(image(self._place)), _IMAGE)
+        self._call("import", str(image(self._place)), IMAGE)
 
     def start(self, name: str, script: str, pid: str | None = None) -> None:
-        shared = () if pid is None else (f"--pid={self._pid(pid)}",)
-        options = ("--detach", "--init=false", "--network=none", "--name", name, *shared)
-        call(self.program, "run", *options, _IMAGE, "/bin/sh", "-c", script)
+        self.run(name, script, pid, "--network=none")
 
-    def _pid(self, pid: str) -> str:
-        return pid if pid == "host" else f"container:{pid}"
+    def run(self, name: str, script: str, pid: str | None, *options: str) -> None:
+        """Start a container with more options of ``docker run``."""
+        shared = () if pid is None else (f"--pid={pid if pid == 'host' else f'container:{pid}'}",)
+        named = ("--detach", "--init=false", "--name", name, *shared, *options)
+        self._call("run", *named, IMAGE, "/bin/sh", "-c", script)
 
     def init(self, name: str) -> int:
         return int(self._inspect(name, "{{.State.Pid}}"))
@@ -49,37 +53,22 @@ class Docker:
         return self._inspect(name, "{{.Id}}")
 
     def _inspect(self, name: str, form: str) -> str:
-        return call(self.program, "inspect", "--format", form, name)
+        return self._call("inspect", "--format", form, name)
 
     def execute(self, name: str, *command: str) -> None:
-        detached(self.program, "exec", "--detach", name, *command)
+        detached(*self._before, self.program, "exec", "--detach", name, *command)
 
     def pause(self, name: str) -> None:
-        call(self.program, "pause", name)
+        self._call("pause", name)
 
     def resume(self, name: str) -> None:
-        call(self.program, "unpause", name)
+        self._call("unpause", name)
 
     def restart(self, name: str) -> None:
-        call(self.program, "restart", "--time=0", name)
+        self._call("restart", "--time=0", name)
 
     def end(self, name: str) -> None:
-        call(self.program, "stop", "--time=0", name)
+        self._call("stop", "--time=0", name)
 
     def remove(self, name: str) -> None:
-        call(self.program, "rm", "--force", name, check=False)
-
-
-class Podman(Docker):
-    """Podman as root, with its socket's service running."""
-
-    name = "podman"
-    runtime = "podman"
-    program = "podman"
-
-    def version(self) -> str:
-        return call("podman", "version", "--format", "{{.Client.Version}}")
-
-    def prepare(self) -> None:
-        call("systemctl", "start", "podman.socket")
-        self._build()
+        self._call("rm", "--force", name, check=False)

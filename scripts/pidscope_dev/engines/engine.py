@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import subprocess
 import time
@@ -28,6 +30,22 @@ class CannotDo(Exception):
     """The engine has no such thing; the text is the reason."""
 
 
+class Named:
+    """What an engine's containers are called, where nothing is special about it."""
+
+    def known_as(self, name: str) -> str:
+        """Return what pidscope has to show of a container: its name, or of others its id."""
+        return name
+
+    def word(self, name: str) -> str:
+        """Return what a person gives to ``--in`` for a container."""
+        return name
+
+    def pod(self, name: str) -> str:
+        """Return the name of the pod in which a container is. Raises CannotDo."""
+        raise CannotDo("no pods")
+
+
 class Engine(Protocol):
     """One engine. A container is named by its name; ``init`` is the engine's own word."""
 
@@ -45,6 +63,15 @@ class Engine(Protocol):
 
     def init(self, name: str) -> int:
         """Return the host's PID of the container's first process."""
+
+    def known_as(self, name: str) -> str:
+        """As `Named.known_as`, which most inherit."""
+
+    def word(self, name: str) -> str:
+        """As `Named.word`."""
+
+    def pod(self, name: str) -> str:
+        """As `Named.pod`."""
 
     def number(self, name: str) -> str:
         """Return the container's id."""
@@ -118,3 +145,24 @@ def image(place: Path) -> Path:
     root = root_of_busybox(place / "root")
     call("tar", "-C", str(root), "-cf", str(place / "image.tar"), ".")
     return place / "image.tar"
+
+
+def saved_image(place: Path, name: str, command: str) -> Path:
+    """Return an archive as ``docker save`` makes it: an image that runs a shell's command.
+
+    One of ``docker import`` has no command of its own, as a pod's sandbox needs.
+    """
+    layer = image(place)
+    digest = f"sha256:{hashlib.sha256(layer.read_bytes()).hexdigest()}"
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"Cmd": ["/bin/sh", "-c", command]},
+        "rootfs": {"type": "layers", "diff_ids": [digest]},
+    }
+    listed = [{"Config": "config.json", "RepoTags": [name], "Layers": [layer.name]}]
+    (place / "config.json").write_text(json.dumps(config))
+    (place / "manifest.json").write_text(json.dumps(listed))
+    parts = ("config.json", "manifest.json", layer.name)
+    call("tar", "-C", str(place), "-cf", str(place / "saved.tar"), *parts)
+    return place / "saved.tar"

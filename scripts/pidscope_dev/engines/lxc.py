@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .engine import call, detached, root_of_busybox
+from .engine import Named, call, detached, root_of_busybox
 
 _LXC = Path("/var/lib/lxc")
 
 
-class Lxc:
+class Lxc(Named):
     """LXC; its commands are what it says."""
 
     name = "lxc"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .engine import CannotDo, EngineFailed, awaited, call, root_of_busybox
+from .engine import CannotDo, EngineFailed, Named, awaited, call, root_of_busybox
 
 
-class Nspawn:
+class Nspawn(Named):
     """systemd-nspawn as its own template unit starts it, so with a supervisor and a payload."""
 
     name = "systemd-nspawn"

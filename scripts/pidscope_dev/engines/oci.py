@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .engine import call, detached, root_of_busybox
+from .engine import Named, call, detached, root_of_busybox
 
 
-class Runc:
+class Runc(Named):
     """runc; its ids are free words."""
 
     name = "runc"
-    runtime = "oci"
+    runtime = "runc"
 
     def __init__(self, place: Path) -> None:
         self._place = place
@@ -75,3 +75,4 @@ class Crun(Runc):
     """crun; its command line is runc's."""
 
     name = "crun"
+    runtime = "crun"

@@ -1,6 +1,6 @@
 """The questions that each engine and pidscope are both asked: what the engine says is right.
 
-Plain means find the process 17: NSpid and the link of a namespace, read here and not by pidscope.
+Plain means find the process 17 (`tasks`), not pidscope.
 Each question returns nothing if all is right, and what differs otherwise.
 """
 
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from .engine import HOST, SEVENTEEN, SLEEP, TIME_LIMIT_S, CannotDo, Engine, EngineFailed, awaited
+from .tasks import inum, members
 
 ONE, SHARED, ON_HOST, GONE = "engine-one", "engine-shared", "engine-host", "engine-gone"
 ALL = (SHARED, ON_HOST, GONE, ONE)
-EXECUTED = "sleep 7654321"
-_UNKNOWN = ("no such place", "that is known", "no container")
+EXECUTED = "/bin/sleep 7654321"  # of containerd without an image there is no PATH
+_NOT_OWN = "has no PID namespace of its own"
 
 Answer = dict[str, Any]
 
@@ -43,34 +44,6 @@ def said(command: str) -> Answer:
         raise Differs(f"{command}: exit {status}: {complaint}")
     answer: Answer = json.loads(printed)
     return answer
-
-
-def inum(process: int) -> int:
-    """Return the inode number of a process's PID namespace. Raises FileNotFoundError."""
-    return Path(f"/proc/{process}/ns/pid").stat().st_ino
-
-
-def numbers(process: int) -> list[int]:
-    """Return the numbers of a process, the host's first. Raises OSError when it has gone."""
-    status = Path(f"/proc/{process}/status").read_text(errors="replace")
-    return [int(it) for it in status.partition("\nNSpid:\t")[2].partition("\n")[0].split()]
-
-
-def processes() -> list[int]:
-    """Return the host's PIDs of all processes."""
-    return [int(place.name) for place in Path("/proc").iterdir() if place.name.isdigit()]
-
-
-def members(ns: int) -> dict[int, int]:
-    """Return the host's PID by the number in a namespace, of the processes that are in it."""
-    found = {}
-    for process in processes():
-        try:
-            if inum(process) == ns:
-                found[numbers(process)[-1]] = process
-        except OSError:
-            continue
-    return found
 
 
 class Asked:
@@ -129,8 +102,9 @@ class Asked:
     def name(self) -> None:
         """Its name is known, and its runtime."""
         found = self._process(self._seventeen)["container"]
-        if not found or ONE not in (found["name"], found["id"]):
-            raise Differs(f"container {_brief(found)} for {ONE}")
+        expected = self.engine.known_as(ONE)
+        if not found or expected not in (found["name"], found["pod"], found["id"]):
+            raise Differs(f"container {_brief(found)} for {expected}")
         _equal("runtime", found["runtime"], self.engine.runtime)
 
     def init(self) -> None:
@@ -146,7 +120,7 @@ class Asked:
 
     def into(self) -> None:
         """The number 17 in it is the process on the host."""
-        complaint = self._wrong(ONE)
+        complaint = self._wrong(self.engine.word(ONE))
         if complaint:
             by_id = self._wrong(_by_id(self.engine.number(ONE)))
             raise Differs(f"by name: {complaint}; by id: {by_id or 'ok'}")
@@ -156,6 +130,15 @@ class Asked:
         if status:
             return f"exit {status}, {complaint.splitlines()[0] if complaint else 'silent'}"
         return "" if printed == str(self._seventeen) else f"{printed}, not {self._seventeen}"
+
+    def pod(self) -> None:
+        """The pod is its one container."""
+        pod = self.engine.pod(ONE)
+        complaint = self._wrong(f"pod:{pod}")
+        if complaint:
+            raise Differs(f"pod:{pod}: {complaint}")
+        found = self._process(self._seventeen)["container"]
+        _equal("pod", found and found["pod"], pod)
 
     def out(self) -> None:
         """The process on the host is 17 in it."""
@@ -195,8 +178,8 @@ class Asked:
         status, printed, complaint = pidscope("lookup", "-q", "17", "--in", where)
         if status == 0:
             raise Differs(f"lookup -q prints the host's {printed}: {complaint or 'silent'}")
-        if any(unknown in complaint for unknown in _UNKNOWN):
-            raise Differs(complaint)
+        if _NOT_OWN not in complaint.replace("\npidscope: ", " "):
+            raise Differs(f"exit {status}, {complaint}")
 
     def pause(self) -> None:
         """A paused one answers as before."""
@@ -225,7 +208,7 @@ class Asked:
     def ended(self) -> None:
         """One that has ended has no number, with a reason and no exit status 0."""
         self._started(GONE)
-        for where in (GONE, _by_id(self.gone)):
+        for where in (self.engine.word(GONE), _by_id(self.gone)):
             status, printed, _ = pidscope("lookup", "-q", "17", "--in", where)
             if status == 0 or printed:
                 raise Differs(f"exit {status}, {printed!r} for {where}, which has ended")
@@ -247,6 +230,7 @@ QUESTIONS: dict[str, Callable[[Asked], None]] = {
     "init": Asked.init,
     "17 in it": Asked.into,
     "17 out of it": Asked.out,
+    "pod": Asked.pod,
     "exec": Asked.exec,
     "shared": Asked.shared,
     "host's": Asked.host,
@@ -256,10 +240,15 @@ QUESTIONS: dict[str, Callable[[Asked], None]] = {
 }
 
 
-def answers(engine: Engine) -> dict[str, str]:
-    """Return for each question ``ok``, ``-`` for what the engine cannot do, or what differs."""
+def answers(engine: Engine, before: Callable[[Asked], None] | None = None) -> dict[str, str]:
+    """Return for each question ``ok``, ``-`` for what the engine cannot do, or what differs.
+
+    ``before`` is called when all containers run, before the first question.
+    """
     asked = Asked(engine)
     try:
+        if before is not None:
+            before(asked)
         return {name: answer(asked, ask) for name, ask in QUESTIONS.items()}
     finally:
         asked.clean()

@@ -53,7 +53,8 @@ class Archive:
         for part in ("lists/partial", "cache/archives/partial"):
             (root / part).mkdir(parents=True, exist_ok=True)
         sources = root / "sources.list"
-        sources.write_text(source_list(*mirrors(_machine_sources())))
+        self.mirror, security = mirrors(_machine_sources())
+        sources.write_text(source_list(self.mirror, security))
         options = {
             "Dir::Etc::sourcelist": sources,
             "Dir::Etc::sourceparts": "-",
@@ -90,6 +91,10 @@ class Archive:
         """Download runc, crun and their libraries, and unpack them below target. Raises VmError."""
         names = (*packages.RUNTIMES, *packages.RUNTIME_LIBRARIES)
         self._fetch([f"{name}/{runc.suite}" for name in names], target)
+
+    def fetch_one(self, offer: Offer, target: Path) -> None:
+        """Download a package without what it needs, and unpack it below target. Raises VmError."""
+        self._fetch([f"{offer.package}={offer.version}"], target)
 
     def fetch_whole(self, suite: str, names: Sequence[str], target: Path) -> None:
         """Download packages of a suite with all that they need, and unpack them below target.

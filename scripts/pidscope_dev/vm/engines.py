@@ -6,18 +6,21 @@ run beside them. With them comes systemd, which can be process 1 of the guest.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
-from . import apt, cache
+from . import apt, cache, systemd
 
 NAMES = (
     *("docker.io", "containerd", "runc", "crun", "podman", "uidmap", "fuse-overlayfs"),
     *("lxc", "systemd", "systemd-sysv", "systemd-container", "dbus", "iproute2", "kmod"),
+    *("dbus-user-session", "python3-grpcio"),  # for rootless Podman; for a client of the CRI
 )
+KIND = hashlib.sha256(" ".join(NAMES).encode()).hexdigest()[:8]  # what is cached is of these names
 # What only administrators of a machine want of these packages.
 UNWANTED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/perl", "usr/lib/gcc")
-INIT = Path(__file__).resolve().parent / "systemd.sh"
+INIT = Path(__file__).resolve().parent / "engines.sh"
 _MERGED = ("bin", "sbin", "lib", "lib64")  # each is a link to the same name in /usr
 
 
@@ -36,10 +39,5 @@ def fetch(archive: apt.Archive, suite: str, target: Path) -> None:
 
 def started(command: list[str]) -> list[str]:
     """Return the command that waits for systemd and runs CMD in a scope of its own."""
-    wait = "until [ -S /run/dbus/system_bus_socket ]; do sleep 0.1; done; "
-    wait += "systemctl is-system-running --quiet --wait; "
-    scope = "exec systemd-run --quiet --scope --unit=pidscope-command"
     # A machine may have a client of its own in /usr/local.
-    path = "PATH=${PATH%%:*}:/usr/sbin:/usr/bin:/sbin:/bin; "
-    # As with any CMD: 127 if there is no such program.
-    return ["/bin/sh", "-c", f'{path}{wait}{scope} -- "$@"', "started", *command]
+    return systemd.started(command, "PATH=${PATH%%:*}:/usr/sbin:/usr/bin:/sbin:/bin; ")

@@ -27,7 +27,7 @@ overlay() { # lower directories, a name, where
     $bb mount -t overlay -o "lowerdir=$1,upperdir=/over/$2,workdir=/over/$2.work" overlay "$3" ||
         die "cannot mount the overlay on $3 ($1)"
 }
-overlay /lower root /new
+overlay "/lower$root" root /new
 # On /usr alone: overlayfs refuses a lower directory that is inside another, as the layer is in /.
 [ -z "$layer" ] || overlay "/lower$layer/usr:/lower/usr" usr /new/usr
 $bb mkdir /plain
@@ -56,8 +56,17 @@ END
 }
 mounts
 
+# In a root of its own the checkout is not there yet.
+[ -z "$root" ] || echo "$keep" | {
+    at=0
+    while read -r path; do
+        $bb mkdir -p "/new$path"
+        overlay "/lower$path" "keep$((at += 1))" "/new$path"
+    done
+}
+
 # A checkout below /tmp or the like must not vanish behind the fresh tmpfs there.
-echo "$keep" | while read -r path; do
+[ -n "$root" ] || echo "$keep" | while read -r path; do
     case $path in
         /tmp/* | /run/* | /dev/shm/*)
             $bb mkdir -p "/new$path"

@@ -32,6 +32,7 @@ class Job:
     modules_directory: str
     layer: str = ""  # a directory whose usr is laid over the machine's own
     init: str = ""  # a script that puts another program in the place of process 1
+    root: str = ""  # a directory that is the guest's root instead of the machine's own
 
     def archive(self) -> bytes:
         """Return the archive with the settings of the guest's scripts and the script of CMD."""
@@ -49,6 +50,7 @@ class Job:
             "modules_directory": self.modules_directory,
             "layer": self.layer,
             "init": self.init,
+            "root": self.root,
         }
         return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 

@@ -8,12 +8,14 @@ import secrets
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from pidscope_dev import CHECKOUT
 from pidscope_dev.arguments import Arguments, command_line
 from pidscope_dev.vm import (
+    apt,
     cache,
     engines,
     initramfs,
@@ -23,6 +25,7 @@ from pidscope_dev.vm import (
     session,
     share,
     store,
+    systemd,
 )
 from pidscope_dev.vm.errors import UsageError, VmError
 
@@ -47,8 +50,12 @@ needs the network, later ones do not. Root gets the small cloud flavour and virt
 --oci puts Debian's runc and crun, unpacked (10 MB), behind the machine's programs on PATH.
 
 --engines lays Docker, containerd, Podman, LXC and systemd-nspawn of this machine's Debian, with all
-that they need (some 150 MB, unpacked 440), over /usr. systemd is process 1, and CMD runs in a scope
-of it; cgroups are v2.
+that they need (some 150 MB, unpacked 480), over /usr. systemd is process 1, and CMD runs in a scope
+of it. Cgroups are v2; "--append systemd.unified_cgroup_hierarchy=0" makes them hybrid, and with
+"systemd.legacy_systemd_cgroup_controller=1" behind it v1.
+
+--systemd boots a Debian suite's own root, made by debootstrap (as root only; 250 MB), with systemd
+as process 1: nothing of this machine is there but the checkout, CMD's directory, and no .venv.
 
 exit status:
   CMD's own, 128+n when signal n ended it, 126 or 127 when it could not be started; or
@@ -65,6 +72,7 @@ examples:
   scripts/vm --bcc newest -- pidscope doctor
   scripts/vm --oci -- pytest tests/kernel/test_containers.py
   scripts/vm --engines --memory 4096 --timeout 3600 -- scripts/engines --here
+  scripts/vm --systemd trixie -- systemctl status
   scripts/vm --kernel newest --cpus 4 --append preempt=full -- pidscope verify
   scripts/vm -- sh -c 'echo c > /proc/sysrq-trigger'    (125, with the panic)
 """
@@ -84,6 +92,11 @@ ARGUMENTS: Arguments = {
     "--engines": {
         "action": "store_true",
         "help": "give CMD Debian's container engines and a running systemd",
+    },
+    "--systemd": {
+        "metavar": "SUITE",
+        "choices": apt.SUITES,
+        "help": "boot the root of a Debian suite, such as trixie, with systemd",
     },
     "--cpus": {"type": int, "default": 2, "metavar": "N", "help": "(default: 2)"},
     "--memory": {
@@ -139,6 +152,10 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
             not (options.engines and (options.bcc or options.oci)),
             "--engines brings runc and crun, and goes without --oci and --bcc",
         ),
+        (
+            not (options.systemd and (options.engines or options.bcc or options.oci)),
+            "--systemd has nothing of this machine: no --engines, --oci or --bcc",
+        ),
         (command or options.list, "no command: scripts/vm [OPTION…] -- CMD [ARGUMENT…]"),
     ):
         if not good:
@@ -173,14 +190,14 @@ def boot(options: argparse.Namespace, command: list[str]) -> int:
     job = initramfs.Job(
         share=kind,
         token=token,
-        command=engines.started(command) if options.engines else command,
+        command=command,
         directory=here,
         environment=environment(runtimes),
         keep=sorted({str(CHECKOUT), here}),
         modules_directory=str(kernel.modules),
         layer=layer(root, options),
-        init=str(engines.INIT) if options.engines else "",
     )
+    job = with_systemd(job, root, options)
     limits = session.Limits(options.timeout, options.idle)
     base = initramfs.base(busybox, kernel.modules, kind, root / "initramfs")
     machine = qemu.Machine(kernel.image, kind, options.cpus, options.memory, options.append)
@@ -192,6 +209,22 @@ def layer(root: Path, options: argparse.Namespace) -> str:
     if options.engines:
         return str(store.obtain_engines(root, options.refresh))
     return str(store.obtain_bcc(root, options.bcc, options.refresh)) if options.bcc else ""
+
+
+def with_systemd(job: initramfs.Job, root: Path, options: argparse.Namespace) -> initramfs.Job:
+    """Return the job of a guest in which systemd is process 1, if one is asked for."""
+    if options.engines:
+        return replace(job, command=engines.started(job.command), init=str(engines.INIT))
+    if options.systemd:
+        return replace(
+            job,
+            command=systemd.started(job.command),
+            environment={**job.environment, "PATH": SYSTEM_PATH},
+            keep=systemd.outermost([*job.keep, job.modules_directory]),
+            init=str(systemd.INIT),
+            root=str(store.obtain_suite(root, options.systemd, options.refresh)),
+        )
+    return job
 
 
 def environment(runtimes: Path | None) -> dict[str, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-from . import apt, cache, engines, packages, requirements
+from . import apt, cache, engines, packages, requirements, systemd
 from .errors import VmError
 from .packages import Offer, newest, version_key
 
@@ -81,10 +82,25 @@ def obtain_engines(root: Path, refresh: bool) -> Path:
     wanted = _Wanted(
         f"{engines.NAMES[0]} in {suite}",
         newest=lambda archive: newest(archive.offers(engines.NAMES[0]), suite=suite),
-        place=lambda root, docker: root / "engines" / f"{docker.version}_{suite}",
+        place=lambda root, docker: root / "engines" / f"{docker.version}_{suite}_{engines.KIND}",
         fetch=lambda archive, _docker, target: engines.fetch(archive, suite, target),
     )
-    return _chosen(root, f"engines-{suite}", refresh, wanted)
+    return _chosen(root, f"engines-{suite}-{engines.KIND}", refresh, wanted)
+
+
+def obtain_suite(root: Path, suite: str, refresh: bool) -> Path:
+    """Return the root directory of a Debian suite with systemd, as `obtain_kernel` does.
+
+    It is the suite's of the day when it was made; debootstrap is the machine's release's.
+    """
+    own = packages.suite_of(_OS_RELEASE.read_text(), apt.SUITES)
+    wanted = _Wanted(
+        f"debootstrap in {own}",
+        newest=lambda archive: newest(archive.offers(systemd.PACKAGE), suite=own),
+        place=lambda root, _offer: root / "suites" / f"{suite}_{date.today():%Y%m%d}",
+        fetch=lambda archive, offer, target: systemd.fetch(archive, offer, suite, target),
+    )
+    return _chosen(root, f"suite-{suite}", refresh, wanted)
 
 
 def offered(root: Path) -> list[str]:

@@ -144,6 +144,14 @@ def test_podmans_storage_has_names_and_no_service_is_started(tmp_path: Path, fil
     assert found.silent == ()
 
 
+@pytest.mark.parametrize("driver", ["vfs", "btrfs", "zfs"])
+def test_podmans_storage_has_names_without_an_overlay(tmp_path: Path, driver: str) -> None:
+    """containers/storage keeps its lists by the driver of the images: DRIVER-containers."""
+    path = f"var/lib/containers/storage/{driver}-containers/containers.json"
+    put(tmp_path, path, [{"id": A, "names": ["web"]}])
+    assert named(tmp_path, f"/libpod_parent/libpod-{A}").chains[701][-1].name == "web"
+
+
 def test_roots_storage_does_not_name_a_users_container(tmp_path: Path) -> None:
     put(tmp_path, f"{STORED}/containers.json", [{"id": A, "names": ["bank"]}])
     path = f"/user.slice/user-1001.slice/user@1001.service/user.slice/libpod-{A}.scope"

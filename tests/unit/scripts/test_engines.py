@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
-from pidscope_dev.engines import table
+from hypothesis import given
+from hypothesis import strategies as st
+from pidscope_dev.engines import questions, table
+from pidscope_dev.engines.engine import Named, saved_image
 from pidscope_dev.engines.main import ENGINES
+from pidscope_dev.engines.protobuf import encoded, texts
+from pidscope_dev.engines.questions import QUESTIONS, Asked
 from pidscope_dev.vm import engines
 
 from tests import CHECKOUT
@@ -78,3 +86,96 @@ def test_the_command_waits_for_systemd_and_keeps_its_words(tmp_path: Path) -> No
     assert (program, option, rest) == ("/bin/sh", "-c", ["started", *words])
     assert script.endswith('-- "$@"')
     assert json.dumps(script).count("pidscope-command") == 1
+
+
+# The CRI's messages, and the image of a pod's sandbox.
+
+
+def test_a_message_has_the_bytes_that_protobuf_documents() -> None:
+    """The examples of protobuf.dev's page on the encoding: 150 in field 1, "testing" in field 2."""
+    assert encoded({1: 150}) == b"\x08\x96\x01"
+    assert encoded({2: "testing"}) == b"\x12\x07testing"
+    assert encoded({3: {1: 150}}) == b"\x1a\x03\x08\x96\x01"
+    assert encoded({1: ["a", "b"]}) == b"\x0a\x01a\x0a\x01b"
+
+
+@given(st.dictionaries(st.integers(1, 100), st.lists(st.text(), max_size=3), max_size=5))
+def test_texts_come_back_from_a_message(fields: dict[int, list[str]]) -> None:
+    data = encoded({7000: 1 << 40, **fields})
+    for number, expected in fields.items():
+        assert list(texts(data, number)) == expected
+
+
+def test_a_saved_image_has_its_layer_by_hash_and_a_command(tmp_path: Path) -> None:
+    archive = saved_image(tmp_path, "example.org/one:latest", "exec sleep 9")
+    with tarfile.open(archive) as saved:
+        [entry] = json.load(saved.extractfile("manifest.json") or io.BytesIO())
+        config = json.load(saved.extractfile(entry["Config"]) or io.BytesIO())
+        layer = (saved.extractfile(entry["Layers"][0]) or io.BytesIO()).read()
+    assert entry["RepoTags"] == ["example.org/one:latest"]
+    assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(layer).hexdigest()}"]
+    assert config["config"]["Cmd"] == ["/bin/sh", "-c", "exec sleep 9"]
+
+
+# The questions themselves: what is wrong is noticed.
+
+
+class Made(Named):
+    """An engine of one container, which says what the test wants it to say."""
+
+    name = runtime = "made"
+
+    def number(self, name: str) -> str:
+        return "a" * 64
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, status: int, printed: str, complaint: str) -> Asked:
+    monkeypatch.setattr(questions, "pidscope", lambda *words: (status, printed, complaint))
+    made = Asked.__new__(Asked)
+    made.engine = Made()  # type: ignore[assignment]
+    made._seventeen = 4242
+    return made
+
+
+@pytest.mark.parametrize(
+    ("status", "printed", "complaint", "expected"),
+    [
+        (0, "4242", "", "ok"),
+        (0, "17", "", "differs: by name: 17, not 4242; by id: 17, not 4242"),
+        (2, "", "pidscope: no\nmore", "differs: by name: exit 2, pidscope: no; by id: exit 2, "
+         "pidscope: no"),
+    ],
+)  # fmt: skip
+def test_another_number_differs(
+    monkeypatch: pytest.MonkeyPatch, status: int, printed: str, complaint: str, expected: str
+) -> None:
+    made = asked(monkeypatch, status, printed, complaint)
+    assert questions.answer(made, QUESTIONS["17 in it"]) == expected
+
+
+def test_an_engine_without_pods_has_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = asked(monkeypatch, 0, "4242", "")
+    assert questions.answer(made, QUESTIONS["pod"]) == "- (no pods)"
+
+
+@pytest.mark.parametrize(
+    ("status", "complaint", "good"),
+    [
+        (
+            2,
+            "pidscope: made container engine-host has no PID\npidscope: namespace of its own",
+            True,
+        ),
+        (1, "pidscope: no process, namespace or container 'engine-host'", False),
+        (0, "", False),
+    ],
+)
+def test_a_refusal_needs_its_reason(
+    monkeypatch: pytest.MonkeyPatch, status: int, complaint: str, good: bool
+) -> None:
+    made = asked(monkeypatch, status, "", complaint)
+    made._failed = {}
+    made._ps = {1: {"container": {"id": "a" * 64}}}
+    monkeypatch.setattr(Made, "init", lambda self, name: 1, raising=False)
+    monkeypatch.setattr(questions, "inum", lambda process: 1)
+    assert (questions.answer(made, QUESTIONS["host's"]) == "ok") is good

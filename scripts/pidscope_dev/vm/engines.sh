@@ -39,7 +39,9 @@ $bb mkdir -p /etc/systemd/system
 echo 00000000000000000000000000000015 >/etc/machine-id
 $bb rm -f /etc/fstab
 
-# The form of the cgroups is systemd's to choose, by the kernel's arguments.
+# The form of the cgroups is systemd's to choose, by the kernel's arguments. Where the machine is a
+# container itself, its mark would make systemd believe that it is in one, and read none of them.
+$bb rm -f /.dockerenv /run/.containerenv
 $bb umount /sys/fs/cgroup
 # An overlay cannot hold the engines' own overlays.
 for place in docker containers containerd lxc machines; do
