@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .engine import HOST, SEVENTEEN, SLEEP, TIME_LIMIT_S, CannotDo, Engine, EngineFailed, awaited
+from .readme import Facts, complaints
 from .tasks import inum, members
 
 ONE, SHARED, ON_HOST, GONE = "engine-one", "engine-shared", "engine-host", "engine-gone"
@@ -181,6 +182,15 @@ class Asked:
         if _NOT_OWN not in complaint.replace("\npidscope: ", " "):
             raise Differs(f"exit {status}, {complaint}")
 
+    def readme(self) -> None:
+        """Each line of README's table "Which command answers" is true of it."""
+        facts = Facts(
+            self.engine.word(ONE), self.engine.known_as(ONE), self._seventeen, self._executed
+        )
+        wrong = list(complaints(facts))
+        if wrong:
+            raise Differs("; ".join(wrong))
+
     def pause(self) -> None:
         """A paused one answers as before."""
         self.engine.pause(ONE)
@@ -235,6 +245,7 @@ QUESTIONS: dict[str, Callable[[Asked], None]] = {
     "shared": Asked.shared,
     "host's": Asked.host,
     "ended": Asked.ended,
+    "README": Asked.readme,
     "paused": Asked.pause,
     "restarted": Asked.restart,
 }

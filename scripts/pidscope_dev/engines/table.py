@@ -16,6 +16,9 @@ Made by `scripts/engines --write` from runs of `scripts/vm --engines -- scripts/
 Each engine is asked about its own containers (`docker inspect`, `ctr task ls`, `lxc-info --pid`,
 `machinectl show --property=Leader`, …), and pidscope has to give the same answer. Nothing is
 pulled: the containers hold busybox. The engines are Debian's, and systemd is process 1.
+`podman-rootless` is a user's Podman with the user's own service manager, `podman-pod` has each
+container in a pod of Podman's, `containerd-cri` in a pod as a kubelet makes it, and of
+`docker-in-docker` the containers are those of the inner engine, which pidscope shows by their ids.
 
 | column | ok: |
 |---|---|
@@ -23,10 +26,12 @@ pulled: the containers hold busybox. The engines are Debian's, and systemd is pr
 | init | the namespace's init is the process that the engine names, and the container owns it |
 | 17 in it | `lookup -q 17 --in NAME` prints the host's PID of the process that is 17 in it |
 | 17 out of it | `lookup -q N --to id:…` prints 17 for that PID |
+| pod | `lookup -q 17 --in pod:POD` prints the same: a pod is its one application container |
 | exec | what the engine executed in the container is in it, and `joined` |
 | shared | a second container in its namespace is itself, and is listed as sharing the namespace |
 | host's | in a container with the host's namespace, `lookup -q 17` refuses |
 | ended | a container that has ended has no number: no output, and no exit status 0 |
+| README | each line of the README's table "Which command answers" is true of it (`watch` apart) |
 | paused | the numbers are right in a frozen container |
 | restarted | they are those of the new container of the same name |
 
@@ -34,11 +39,6 @@ pulled: the containers hold busybox. The engines are Debian's, and systemd is pr
 
 """
 FORMS = ("v2", "hybrid", "v1")
-NOT_YET = (
-    "pods through containerd's CRI",
-    "rootless Podman and its pods",
-    "Docker in Docker, and any container in a container of these engines",
-)
 
 
 class Row(NamedTuple):
@@ -106,12 +106,12 @@ def _lines(rows: list[Row], notes: list[str]) -> Iterator[str]:
 
 def _not_yet(rows: list[Row], engines: list[str]) -> str:
     ran = {(row.engine, row.cgroup) for row in rows if row.answers}
-    lines = list(NOT_YET)
+    lines = []
     for form in FORMS:
         missing = [name for name in engines if (name, form) not in ran]
         if missing:
             lines.append(f"cgroups {form}: {', '.join(missing)}")
-    return "Not yet:\n\n" + "".join(f"- {line}\n" for line in lines)
+    return "Not yet:\n\n" + "".join(f"- {line}\n" for line in lines) if lines else ""
 
 
 def _cell(answer: str, notes: list[str]) -> str:

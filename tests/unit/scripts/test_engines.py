@@ -6,13 +6,14 @@ import hashlib
 import io
 import json
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pidscope_dev.engines import questions, table
+from pidscope_dev.engines import questions, readme, table
 from pidscope_dev.engines.engine import Named, saved_image
 from pidscope_dev.engines.main import ENGINES
 from pidscope_dev.engines.protobuf import encoded, texts
@@ -179,3 +180,35 @@ def test_a_refusal_needs_its_reason(
     monkeypatch.setattr(Made, "init", lambda self, name: 1, raising=False)
     monkeypatch.setattr(questions, "inum", lambda process: 1)
     assert (questions.answer(made, QUESTIONS["host's"]) == "ok") is good
+
+
+def test_each_line_of_the_readmes_table_is_asked() -> None:
+    assert readme.commands() == list(readme.EXPECTED)
+
+
+FACTS = readme.Facts("engine-one", "a" * 64, 777, 778)
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("pidscope lookup 4242 --to pid:4242", "PYTHON -m pidscope lookup 777 --to pid:777"),
+        ("strace -p $(pidscope lookup -q 17 --in web)",
+         "echo -p $(PYTHON -m pidscope lookup -q 17 --in engine-one)"),
+    ],
+)  # fmt: skip
+def test_a_command_is_run_for_the_container(command: str, expected: str) -> None:
+    assert readme.filled(command, FACTS) == expected.replace("PYTHON", sys.executable)
+
+
+@pytest.mark.parametrize(
+    ("printed", "count"),
+    [("  17  777  777 17  4026532163  sleep  process\n", 0), ("  17  17  17  1  kworker\n", 1)],
+)
+def test_an_answer_that_is_not_the_tables_is_a_complaint(
+    monkeypatch: pytest.MonkeyPatch, printed: str, count: int
+) -> None:
+    monkeypatch.setattr(readme, "commands", lambda: ["pidscope lookup 17 --in web"])
+    monkeypatch.setattr(readme, "_run", lambda command: (0, printed, ""))
+    monkeypatch.setattr(readme.Path, "write_text", lambda self, text: None)
+    assert len(list(readme.complaints(FACTS))) == count
