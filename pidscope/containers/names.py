@@ -74,7 +74,7 @@ def name_containers(
     if found.names:
         _by_kubelet(found, root)
         if uid == 0:
-            _by_files(found, root)
+            _by_files(found, chains, root)
         silent = _by_engines(found, root, uid)
         if proc is not None:
             _by_monitors(found, chains, outer, proc)
@@ -174,8 +174,12 @@ def _by_kubelet(found: _Found, root: str) -> None:
             found.name(it, kubelet.name(it), kubelet.place(it))
 
 
-def _by_files(found: _Found, root: str) -> None:
-    """Add what root's runtimes keep in files."""
+def _by_files(found: _Found, chains: Mapping[int, Chain], root: str) -> None:
+    """Add what root's runtimes keep in files.
+
+    containerd keeps ``init.pid`` of a container that has ended until the task is deleted (observed
+    with 1.6): by then another process may have the PID, which counts only in the container.
+    """
     mine = [it for it in found.names if it.runtime in _FILES and it.uid is None]
     if not mine:
         return
@@ -192,9 +196,9 @@ def _by_files(found: _Found, root: str) -> None:
         named = states.named(it) if unnamed else None
         if named is not None:
             found.name(it, *named)
-        pid = states.init_pid(it.id)
-        if pid is not None:
-            found.first(it, *pid)
+        first = states.init_pid(it.id)
+        if first is not None and it in chains.get(first[0], ()):
+            found.first(it, *first)
 
 
 def _by_engines(found: _Found, root: str, uid: int) -> list[str]:

@@ -48,6 +48,12 @@ def test_containerds_task_directory_has_the_first_process(tmp_path: Path, namesp
     assert found.said == {(Container("docker", A),): 701}
 
 
+def test_the_pid_of_one_that_has_ended_may_be_anothers(tmp_path: Path) -> None:
+    """``ctr task kill``, observed with containerd 1.6: init.pid stays until the task is deleted."""
+    put(tmp_path, f"{TASKS}/default/web/init.pid", "702")
+    assert named(tmp_path, "/default/web", "/system.slice/cron.service").said == {}
+
+
 @pytest.mark.parametrize(
     ("path", "state"),
     [
