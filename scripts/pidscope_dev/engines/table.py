@@ -35,7 +35,8 @@ container in a pod of Podman's, `containerd-cri` in a pod as a kubelet makes it,
 | paused | the numbers are right in a frozen container |
 | restarted | they are those of the new container of the same name |
 
-`-`: the engine has no such thing. A letter stands for what differs, listed below the table.
+`-`: the engine has no such thing; an empty cell: not asked. A letter stands for what differs,
+listed below the table.
 
 """
 FORMS = ("v2", "hybrid", "v1")
@@ -93,12 +94,13 @@ def page(rows: Iterable[Row], engines: Iterable[str]) -> str:
 
 
 def _lines(rows: list[Row], notes: list[str]) -> Iterator[str]:
-    questions = list(dict.fromkeys(name for row in rows for name in row.answers))
+    fullest_first = sorted(rows, key=lambda row: -len(row.answers))
+    questions = list(dict.fromkeys(name for row in fullest_first for name in row.answers))
     yield "| engine | version | cgroups | " + " | ".join(questions) + " |"
     yield "|---" * (3 + len(questions)) + "|"
     for row in rows:
         if row.answers:
-            cells = [_cell(row.answers[name], notes) for name in questions]
+            cells = [_cell(row.answers.get(name, ""), notes) for name in questions]
         else:
             cells = [_cell(f"not run: {row.failed}", notes)] + [""] * (len(questions) - 1)
         yield "| " + " | ".join([row.engine, row.version, row.cgroup, *cells]) + " |"
@@ -115,7 +117,7 @@ def _not_yet(rows: list[Row], engines: list[str]) -> str:
 
 
 def _cell(answer: str, notes: list[str]) -> str:
-    if answer == "ok":
+    if answer in ("ok", ""):
         return answer
     if answer.startswith("-"):
         return "-"

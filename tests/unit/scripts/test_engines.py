@@ -51,6 +51,13 @@ def test_what_differs_is_below_the_table_once() -> None:
     assert "\n- cgroups v2: podman\n- cgroups hybrid: docker, podman\n" in page
 
 
+def test_what_was_not_asked_is_an_empty_cell() -> None:
+    short = DOCKER._replace(cgroup="v1", answers={"exec": "ok"})
+    page = table.page([short, DOCKER], ["docker"])
+    assert "| engine | version | cgroups | name | exec |" in page
+    assert "| docker | 20.10.24 | v1 |  | ok |" in page
+
+
 def test_text_of_an_engine_cannot_break_the_table() -> None:
     row = WRONG._replace(answers={"name": "differs: a|b\nc"})
     assert "- a: differs: a|b c\n" in table.page([row], ["lxc"])
