@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from pidscope_dev.engines import table
+from pidscope_dev.engines import evidence, table
 from pidscope_dev.engines.engine import Engine
 from pidscope_dev.engines.main import ENGINES, version_of
 from pidscope_dev.engines.questions import QUESTIONS, Asked, answer
-
-from tests.engines.conftest import ROWS
+from pidscope_dev.engines.tasks import inum
 
 
 class Talk(NamedTuple):
@@ -41,12 +40,16 @@ def _talk(engine: Engine, config: pytest.Config) -> Iterator[Talk]:
     try:
         made = Asked(engine)
         failed = ""
+        # Shown with what fails.
+        print(f"evidence of {engine.name}:", *evidence.lines(inum(1)), sep="\n")
         yield Talk(made, answers)
         made.clean()
     finally:
         system = table.cgroup_form(), table.kernel()
         row = table.Row(engine.name, version_of(engine), *system, answers, failed)
-        config.stash[ROWS].append(row)
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        reporter.ensure_newline()
+        reporter.write_line(table.to_line(row))
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

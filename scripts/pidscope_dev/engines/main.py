@@ -19,7 +19,8 @@ from pidscope_dev.engines.nested import DockerInDocker
 from pidscope_dev.engines.nspawn import Nspawn
 from pidscope_dev.engines.oci import Crun, Runc
 from pidscope_dev.engines.podman import Podman, PodmanPods, RootlessPodman
-from pidscope_dev.engines.questions import ONE, Asked, Differs, answers, pidscope
+from pidscope_dev.engines.questions import ONE, Asked, Differs, answers
+from pidscope_dev.engines.run import pidscope
 from pidscope_dev.engines.tasks import inum
 
 EPILOG = """\

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .engine import HOST, SEVENTEEN, SLEEP, TIME_LIMIT_S, CannotDo, Engine, EngineFailed, awaited
+from .engine import HOST, SEVENTEEN, SLEEP, CannotDo, Engine, EngineFailed, awaited
 from .readme import Facts, complaints
+from .run import pidscope
 from .tasks import inum, members
 
 ONE, SHARED, ON_HOST, GONE = "engine-one", "engine-shared", "engine-host", "engine-gone"
@@ -27,15 +27,6 @@ Answer = dict[str, Any]
 
 class Differs(Exception):
     """What pidscope says is not what the engine says."""
-
-
-def pidscope(*arguments: str) -> tuple[int, str, str]:
-    """Run this checkout's pidscope; return its exit status and what it prints."""
-    command = [sys.executable, "-m", "pidscope", *arguments]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False
-    )
-    return done.returncode, done.stdout.strip(), done.stderr.strip()
 
 
 def said(command: str) -> Answer:

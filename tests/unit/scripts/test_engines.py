@@ -18,6 +18,7 @@ from pidscope_dev.engines.engine import Named, saved_image
 from pidscope_dev.engines.main import ENGINES
 from pidscope_dev.engines.protobuf import encoded, texts
 from pidscope_dev.engines.questions import QUESTIONS, Asked
+from pidscope_dev.engines.run import pidscope
 from pidscope_dev.vm import engines
 
 from tests import CHECKOUT
@@ -219,3 +220,11 @@ def test_an_answer_that_is_not_the_tables_is_a_complaint(
     monkeypatch.setattr(readme, "_run", lambda command: (0, printed, ""))
     monkeypatch.setattr(readme.Path, "write_text", lambda self, text: None)
     assert len(list(readme.complaints(FACTS))) == count
+
+
+def test_pidscope_runs_in_a_child_as_it_runs_alone() -> None:
+    for words in (("ns", "--source", "simulated", "-J"), ("lookup", "no"), ("nothing",)):
+        done = subprocess.run(
+            [sys.executable, "-m", "pidscope", *words], capture_output=True, text=True, check=False
+        )
+        assert pidscope(*words) == (done.returncode, done.stdout.strip(), done.stderr.strip())
