@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from pidscope.errors import UsageError
-from tests.unit.commands.test_places import HOST, ONE, Asker, Host, ask, host
+from tests.unit.commands.test_places import HOST, ONE, TWO, Asker, Host, ask, host
 
 __all__ = ["ask", "host"]  # fixtures
 
@@ -103,3 +103,55 @@ def test_the_namespace_is_of_the_first_and_shared_by_the_second(engine: Engine, 
     listed = {it["ns"]: it for it in ask.document["namespaces"]}
     assert listed[ONE]["init"] == 386
     assert len(listed[ONE]["shared"]) == len(listed[HOST]["shared"]) == 1
+
+
+# A pod of containerd's CRI, as a kubelet with systemd's driver makes it, and no kubelet's files.
+
+_QOS = "/kubepods.slice/kubepods-burstable.slice"
+POD = f"{_QOS}/kubepods-burstable-pod5cee3049_a78a_42b6_8425_621ca8c02ab8.slice"
+SANDBOX = "d" * 64
+
+
+def cri(host: Host, number: str, pid: int, inum: int, *inner: int, container: str = "") -> None:
+    """A container's first process, and what containerd keeps of it."""
+    host.put(pid, inum, f"{POD}/cri-containerd-{number}.scope", *inner)
+    key = "io.kubernetes.cri"
+    annotations = {f"{key}.sandbox-namespace": "engines", f"{key}.sandbox-name": "engine-one"}
+    if container:
+        annotations[f"{key}.container-name"] = container
+    directory = host.host / TASK / "k8s.io" / number
+    directory.mkdir(parents=True)
+    (directory / "init.pid").write_text(str(pid))
+    (directory / "config.json").write_text(json.dumps({"annotations": annotations}))
+
+
+@pytest.fixture
+def pod(host: Host) -> Host:
+    host.put(17, HOST, "/system.slice/cron.service")
+    cri(host, SANDBOX, 324, TWO, 1)
+    cri(host, A, 373, ONE, 1, container="engine-one")
+    host.put(396, ONE, f"{POD}/cri-containerd-{A}.scope", 17, ppid=373)
+    return host
+
+
+@pytest.mark.parametrize("word", ["engine-one", "pod:engine-one", "pod:engines/engine-one"])
+def test_a_pod_is_its_container_and_not_its_sandbox(pod: Host, ask: Asker, word: str) -> None:
+    assert ask.quiet("17", "--in", word) == "396"
+
+
+def test_a_pods_debugger_is_in_its_targets_namespace(pod: Host, ask: Asker) -> None:
+    """NamespaceMode TARGET: `kubectl debug --target`."""
+    cri(pod, B, 629, ONE, 25, container="engine-shared")
+    assert ask.quiet("17", "--in", "pod:engines/engine-one").split()[0] == "396"
+    assert ask.tree() == {HOST: None, ONE: A, TWO: SANDBOX}
+    [shared] = {it["ns"]: it for it in ask.document["namespaces"]}[ONE]["shared"]
+    assert shared["container_name"] == "engine-shared"
+
+
+def test_a_pod_with_the_hosts_namespace_has_no_17(host: Host, ask: Asker) -> None:
+    """hostPID: the sandbox has the host's namespace, too."""
+    host.put(17, HOST, "/system.slice/cron.service")
+    cri(host, SANDBOX, 679, HOST)
+    cri(host, A, 727, HOST, container="engine-host")
+    refused = ask.refusal("-q", "17", "--in", "pod:engines/engine-one")
+    assert (type(refused), refused.exit_code) == (UsageError, 2)
