@@ -60,12 +60,11 @@ class RootlessPodman(Podman):
         self._start_manager(run)
         bus = f"DBUS_SESSION_BUS_ADDRESS=unix:path={run}/bus"
         person = ("setpriv", f"--reuid={_UID}", f"--regid={_UID}", "--clear-groups", "env")
-        home = (f"HOME={self._place}", f"XDG_RUNTIME_DIR={run}", bus, "systemd-run", "--user")
+        # Podman itself goes into a scope of the user's manager.
+        self._before = (*person, f"HOME={self._place}", f"XDG_RUNTIME_DIR={run}", bus)
         awaited("the user's manager", lambda: (run / "systemd" / "private").exists() or None)
-        manager = (*person, *home[:3], "systemctl", "--user", "start")
-        call(*manager, "dbus.socket")
-        call(*manager, "podman.socket", check=False)
-        self._before = (*person, *home, "--quiet", "--pipe", "--wait", "--collect")
+        for unit in ("dbus.socket", "podman.socket"):
+            call(*self._before, "systemctl", "--user", "start", unit)
         self._build()
 
     def _start_manager(self, run: Path) -> None:
