@@ -96,7 +96,7 @@ def name_unknown(
     from pidscope.containers.states import States  # most hosts do without
 
     found = _Found(unknown)
-    for pid, (container, start, file) in States(root).inits().items():
+    for pid, (container, start, file, _) in States(root).inits().items():
         it = outer[chains[pid]] if pid in chains else None
         if it in unknown and it.uid is None and started(pid) == start:
             found.name(it, container, file)

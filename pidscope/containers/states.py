@@ -16,7 +16,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pidscope.containers.container import Container
@@ -52,11 +52,15 @@ _POD_KEYS = (
 
 
 class Init(NamedTuple):
-    """A container, the start of its first process in clock ticks after the boot, and the file."""
+    """A container, the start of its first process in clock ticks after the boot, and the file.
+
+    ``cgroups``: the paths of its cgroup, below the mount (crun) or with it (runc).
+    """
 
     container: Container
     start_ticks: int
     file: str
+    cgroups: Sequence[str] = ()
 
 
 class Sourced(NamedTuple):
@@ -109,20 +113,23 @@ class States:
             for number, name in self._stored(file)
         }
 
-    def inits(self) -> dict[int, Init]:
+    def inits(self, known: Collection[str] = ()) -> dict[int, Init]:
         """Return the containers of runc and crun, by the PID of their first process.
+
+        Those whose ids are known are left out: Podman's, of which there may be many.
 
         A state stays when a container has ended, until it is deleted, and its PID may be another
         process's by then: only a process with the same start is the container's.
         """
         found = {}
         for runtime, form, *keys in _STATES:
-            for container_id in _listed(f"{self._root}/run/{runtime}"):
+            for container_id in set(_listed(f"{self._root}/run/{runtime}")).difference(known):
                 state = self._state(form, container_id)
                 pid, start = (_number(state.get(key)) for key in keys)
                 if pid is not None and start is not None:
                     container = Container(runtime, container_id, container_id)
-                    found[pid] = Init(container, start, f"/{form.format(container_id)}")
+                    file = f"/{form.format(container_id)}"
+                    found[pid] = Init(container, start, file, _cgroups(state))
         return found
 
     def _state(self, form: str, container_id: str) -> Mapping[str, Any]:
@@ -152,6 +159,12 @@ def _annotated(container: Container, annotations: Mapping[str, Any]) -> Containe
     name = annotations.get("nerdctl/name")
     good = isinstance(name, str) and _NAME.fullmatch(name)
     return container._replace(name=name) if good else container
+
+
+def _cgroups(state: Mapping[str, Any]) -> tuple[str, ...]:
+    paths = state.get("cgroup_paths")
+    found = [*(paths.values() if isinstance(paths, dict) else ()), state.get("cgroup-path")]
+    return tuple(it for it in found if isinstance(it, str))
 
 
 def _pid(value: object) -> int | None:

@@ -112,23 +112,46 @@ class Listed(NamedTuple):
         return around
 
     def unknown(self, reading: ProcReading, around: Around) -> Around:
-        """Add the containers of unknown runtimes, if a number 1 shows that there may be any.
+        """Add the containers whose cgroups no rule knows, as a number 1 or a runtime's state shows.
 
-        runc and crun know some of them, in files for root.
+        The states of runc and crun are files for root, and name some of them.
         """
-        inner = (it.status.ns_pid for it in reading.snapshot.tasks)
-        if around.chains is None or not any(len(it) > 1 and it[-1] == 1 for it in inner):
+        if around.chains is None:
             return around
-        from pidscope.query.unknown_runtimes import with_unknown  # most hosts do without
+        known, firsts = around.chains, self._stated(around.chains)
+        inner = (it.status.ns_pid for it in reading.snapshot.tasks)
+        chains = known
+        if any(len(it) > 1 and it[-1] == 1 for it in inner):
+            from pidscope.query.unknown_runtimes import with_unknown  # most hosts do without
 
-        whole, known = self.proc.sees_cgroups_whole(), around.chains
-        chains = with_unknown(reading.snapshot, known, whole)
+            chains = with_unknown(reading.snapshot, known, self.proc.sees_cgroups_whole())
+        if firsts:
+            from pidscope.query.stated import with_stated  # likewise
+
+            chains = with_stated(reading.snapshot.cgroups or {}, chains, firsts)
         around = around._replace(chains=chains)
         if chains is known or self.mode != "proc" or os.geteuid() != 0:
             return around
         from pidscope.containers.names import name_unknown
 
         return around.with_names(name_unknown(chains, self.proc.host_root(), self.proc.start_ticks))
+
+    def _stated(self, chains: Mapping[int, Chain]) -> Mapping[int, Collection[str]]:
+        """Return the first processes of containers that runc and crun know, with their cgroups."""
+        if self.mode != "proc" or os.geteuid() != 0:
+            return {}
+        root = self.proc.host_root()
+        if not any(map(os.path.exists, (f"{root}/run/runc", f"{root}/run/crun"))):
+            return {}
+        from pidscope.containers.states import States  # most hosts do without
+
+        ids = {it.id for chain in set(chains.values()) for it in chain}
+        inits = States(root).inits(ids)
+        start_of = self.proc.start_ticks
+        return {
+            pid: it.cgroups for pid, it in inits.items() if pid in chains
+            if start_of(pid) == it.start_ticks
+        }  # fmt: skip
 
     def stopped(self) -> Sequence[Container]:
         """Return the containers that engines know and that do not run."""

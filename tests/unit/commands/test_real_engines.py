@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
-from pidscope.errors import UsageError
-from tests.unit.commands.test_places import HOST, ONE, TWO, Asker, Host, ask, host
+from pidscope.commands import ps
+from pidscope.errors import NotFound, UsageError
+from tests.unit.commands.fake_host import HOST, FakeHost
+from tests.unit.commands.test_places import ONE, TWO, Asker, ask, host
 
 __all__ = ["ask", "host"]  # fixtures
 
@@ -51,6 +53,13 @@ def libpod(number: str) -> str:
     return f"/machine.slice/libpod-{number}.scope"
 
 
+def runc(name: str, pid: int, path: str = "") -> dict[str, object]:
+    """A state file; v2's one path has no controller."""
+    cgroups = {"": f"/sys/fs/cgroup{path or f'/system.slice/{name}'}"}
+    state = {"init_process_pid": pid, "init_process_start": pid, "cgroup_paths": cgroups}
+    return {f"run/runc/{name}/state.json": state}
+
+
 ENGINES = {
     "Docker 20.10, v2, without its socket": Engine(
         docker(A), docker(A), docker(B), docker(C), (A, C), A,
@@ -64,6 +73,11 @@ ENGINES = {
         "/default/engine-one", "/default/engine-one", "/default/engine-shared",
         "/default/engine-host", files={f"{TASK}/default/engine-one/init.pid": 386},
     ),
+    "runc 1.1, v2": Engine(
+        "/system.slice/engine-one", "/system.slice/engine-one", "/system.slice/engine-shared",
+        "/system.slice/engine-host",
+        files={**runc("engine-one", 386), **runc("engine-shared", 630), **runc("engine-host", 696)},
+    ),
     "LXC 5.0, v2": Engine(
         "/lxc.payload.engine-one", "/lxc.payload.engine-one/.lxc", "/lxc.payload.engine-shared",
         "/lxc.payload.engine-host",
@@ -72,18 +86,16 @@ ENGINES = {
 
 
 @pytest.fixture(params=list(ENGINES))
-def engine(request: pytest.FixtureRequest, host: Host) -> Engine:
+def engine(request: pytest.FixtureRequest, host: FakeHost) -> Engine:
     made = ENGINES[request.param]
     for path, what in made.files.items():
-        file = host.host / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(what if isinstance(what, str) else json.dumps(what))
-    host.put(17, HOST, "/system.slice/cron.service")
-    host.put(386, ONE, made.one, 1)
-    host.put(425, ONE, made.one, 17, ppid=386)
-    host.put(589, ONE, made.executed, 18)
-    host.put(630, ONE, made.shared, 24)
-    host.put(696, HOST, made.on_host)
+        host.put_file(path, json.dumps(what))
+    host.add(17, HOST, "/system.slice/cron.service")
+    host.add(386, ONE, made.one, 1)
+    host.add(425, ONE, made.one, 17, ppid=386)
+    host.add(589, ONE, made.executed, 18)
+    host.add(630, ONE, made.shared, 24)
+    host.add(696, HOST, made.on_host)
     return made
 
 
@@ -112,34 +124,33 @@ POD = f"{_QOS}/kubepods-burstable-pod5cee3049_a78a_42b6_8425_621ca8c02ab8.slice"
 SANDBOX = "d" * 64
 
 
-def cri(host: Host, number: str, pid: int, inum: int, *inner: int, container: str = "") -> None:
+def cri(host: FakeHost, number: str, pid: int, inum: int, *inner: int, container: str = "") -> None:
     """A container's first process, and what containerd keeps of it."""
-    host.put(pid, inum, f"{POD}/cri-containerd-{number}.scope", *inner)
+    host.add(pid, inum, f"{POD}/cri-containerd-{number}.scope", *inner)
     key = "io.kubernetes.cri"
     annotations = {f"{key}.sandbox-namespace": "engines", f"{key}.sandbox-name": "engine-one"}
     if container:
         annotations[f"{key}.container-name"] = container
-    directory = host.host / TASK / "k8s.io" / number
-    directory.mkdir(parents=True)
-    (directory / "init.pid").write_text(str(pid))
-    (directory / "config.json").write_text(json.dumps({"annotations": annotations}))
+    directory = f"{TASK}/k8s.io/{number}"
+    host.put_file(f"{directory}/init.pid", str(pid))
+    host.put_file(f"{directory}/config.json", json.dumps({"annotations": annotations}))
 
 
 @pytest.fixture
-def pod(host: Host) -> Host:
-    host.put(17, HOST, "/system.slice/cron.service")
+def pod(host: FakeHost) -> FakeHost:
+    host.add(17, HOST, "/system.slice/cron.service")
     cri(host, SANDBOX, 324, TWO, 1)
     cri(host, A, 373, ONE, 1, container="engine-one")
-    host.put(396, ONE, f"{POD}/cri-containerd-{A}.scope", 17, ppid=373)
+    host.add(396, ONE, f"{POD}/cri-containerd-{A}.scope", 17, ppid=373)
     return host
 
 
 @pytest.mark.parametrize("word", ["engine-one", "pod:engine-one", "pod:engines/engine-one"])
-def test_a_pod_is_its_container_and_not_its_sandbox(pod: Host, ask: Asker, word: str) -> None:
+def test_a_pod_is_its_container_and_not_its_sandbox(pod: FakeHost, ask: Asker, word: str) -> None:
     assert ask.quiet("17", "--in", word) == "396"
 
 
-def test_a_pods_debugger_is_in_its_targets_namespace(pod: Host, ask: Asker) -> None:
+def test_a_pods_debugger_is_in_its_targets_namespace(pod: FakeHost, ask: Asker) -> None:
     """NamespaceMode TARGET: `kubectl debug --target`."""
     cri(pod, B, 629, ONE, 25, container="engine-shared")
     assert ask.quiet("17", "--in", "pod:engines/engine-one").split()[0] == "396"
@@ -148,10 +159,55 @@ def test_a_pods_debugger_is_in_its_targets_namespace(pod: Host, ask: Asker) -> N
     assert shared["container_name"] == "engine-shared"
 
 
-def test_a_pod_with_the_hosts_namespace_has_no_17(host: Host, ask: Asker) -> None:
+def test_a_pod_with_the_hosts_namespace_has_no_17(host: FakeHost, ask: Asker) -> None:
     """hostPID: the sandbox has the host's namespace, too."""
-    host.put(17, HOST, "/system.slice/cron.service")
+    host.add(17, HOST, "/system.slice/cron.service")
     cri(host, SANDBOX, 679, HOST)
     cri(host, A, 727, HOST, container="engine-host")
     refused = ask.refusal("-q", "17", "--in", "pod:engines/engine-one")
     assert (type(refused), refused.exit_code) == (UsageError, 2)
+
+
+# runc alone: what has no number 1 of its own is known by the state file.
+
+
+@pytest.mark.parametrize(
+    ("files", "cgroup"),
+    [
+        ({}, "/system.slice/jail"),
+        # Another process has the number by now.
+        ({"run/runc/jail/state.json": {"init_process_pid": 696, "init_process_start": 1,
+          "cgroup_paths": {"": "/sys/fs/cgroup/system.slice/jail"}}}, "/system.slice/jail"),
+        # crun can leave it in the cgroup of its caller.
+        ({"run/crun/jail/status": {"pid": 696, "process-start-time": 696, "cgroup-path": ""}},
+         "/user.slice/user-0.slice/session-1.scope"),
+        (runc("jail", 696), "/user.slice/user-0.slice/session-1.scope"),
+        # Two in one.
+        ({**runc("jail", 696, "/box"), **runc("web", 697, "/box")}, "/box"),
+        # A path that a user may make.
+        (runc("jail", 696, "/user.slice/user-7.slice/user@7.service/jail"),
+         "/user.slice/user-7.slice/user@7.service/jail"),
+    ],
+)  # fmt: skip
+def test_a_state_that_may_not_be_of_a_process_makes_no_container(
+    files: dict[str, object], cgroup: str, host: FakeHost, ask: Asker
+) -> None:
+    for path, what in files.items():
+        host.put_file(path, json.dumps(what))
+    host.add(696, HOST, cgroup)
+    host.add(697, HOST, cgroup)
+    assert isinstance(ask.refusal("-q", "17", "--in", "jail"), NotFound)
+    ask.tree()
+    assert ask.document["namespaces"][0]["shared"] == []
+
+
+def test_what_is_below_a_stated_containers_cgroup_is_in_it(host: FakeHost, ask: Asker) -> None:
+    """``runc run`` of a container with the host's namespace, in which systemd's services are."""
+    for path, what in runc("jail", 696).items():
+        host.put_file(path, json.dumps(what))
+    host.add(696, HOST, "/system.slice/jail")
+    host.add(697, HOST, "/system.slice/jail/web.service")
+    host.add(698, HOST, "/system.slice/jailer")
+    shown = ask.document_of(ps)["processes"]
+    found = {it["pid"]: it["container"] and it["container"]["name"] for it in shown}
+    assert found == {1: None, 5: None, 696: "jail", 697: "jail", 698: None}

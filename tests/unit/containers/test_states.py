@@ -59,7 +59,7 @@ def test_the_pid_of_one_that_has_ended_may_be_anothers(tmp_path: Path) -> None:
     [
         (
             "run/runc/web/state.json",
-            {"init_process_pid": 701, "init_process_start": 9, "config": 1},
+            {"init_process_pid": 701, "init_process_start": 9, "cgroup_paths": {"pids": "/x"}},
         ),
         ("run/crun/web/status", {"pid": 701, "process-start-time": 9, "cgroup-path": "/x"}),
     ],
@@ -72,7 +72,7 @@ def test_a_runtimes_state_has_the_first_process(tmp_path: Path, path: str, state
     }
     # By which one is found whose cgroup no rule knows: runc without systemd makes any.
     web = Container(runtime, "web", "web")
-    assert States(str(tmp_path)).inits() == {701: Init(web, 9, f"/{path}")}
+    assert States(str(tmp_path)).inits() == {701: Init(web, 9, f"/{path}", ("/x",))}
 
 
 @pytest.mark.parametrize(
