@@ -46,6 +46,10 @@ class Docker(Named):
         named = ("--detach", "--init=false", "--name", name, *shared, *options)
         self._call("run", *named, IMAGE, "/bin/sh", "-c", script)
 
+    def log(self, name: str) -> str:
+        """Return the end of what a container has written."""
+        return call("/bin/sh", "-c", f"{self.program} logs --tail=20 {name} 2>&1", check=False)
+
     def init(self, name: str) -> int:
         return int(self._inspect(name, "{{.State.Pid}}"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
 from pidscope_dev import CHECKOUT
@@ -19,7 +19,7 @@ from pidscope_dev.engines.nested import DockerInDocker
 from pidscope_dev.engines.nspawn import Nspawn
 from pidscope_dev.engines.oci import Crun, Runc
 from pidscope_dev.engines.podman import Podman, PodmanPods, RootlessPodman
-from pidscope_dev.engines.questions import ONE, Asked, Differs, answers
+from pidscope_dev.engines.questions import ONE, QUESTIONS, Asked, Differs, answers
 from pidscope_dev.engines.run import pidscope
 from pidscope_dev.engines.tasks import inum
 
@@ -55,6 +55,13 @@ ARGUMENTS: Arguments = {
         "action": "store_true",
         "help": "print on standard error what the machine has of each engine's containers",
     },
+    "--without": {
+        "action": "append",
+        "default": [],
+        "choices": list(QUESTIONS),
+        "metavar": "QUESTION",
+        "help": "leave a column empty, such as README, which takes as long as all others",
+    },
     "words": {"nargs": "*", "metavar": "WORD", "help": "engines, or files with rows in them"},
 }
 
@@ -67,24 +74,24 @@ def main(argv: Sequence[str]) -> int:
         unknown = set(options.words) - ENGINES.keys()
         if unknown:
             parser.error(f"no such engine: {', '.join(sorted(unknown))}")
-        return _ask(options.words or list(ENGINES), options.evidence)
+        return _ask(options.words or list(ENGINES), options.evidence, set(options.without))
     return _make([Path(word) for word in options.words], options.write)
 
 
-def _ask(names: list[str], with_evidence: bool) -> int:
+def _ask(names: list[str], with_evidence: bool, without: Set[str]) -> int:
     good = True
     for name in names:
         with tempfile.TemporaryDirectory(prefix="pidscope-engines-", dir="/run") as place:
             engine: Engine = ENGINES[name](Path(place))
-            row = _row(engine, with_evidence)
+            row = _row(engine, with_evidence, without)
         print(table.to_line(row), flush=True)
         good = good and table.good(row)
     return 0 if good else 1
 
 
-def _row(engine: Engine, with_evidence: bool) -> table.Row:
+def _row(engine: Engine, with_evidence: bool, without: Set[str]) -> table.Row:
     try:
-        found, failed = answers(engine, _print_evidence if with_evidence else None), ""
+        found, failed = answers(engine, _print_evidence if with_evidence else None, without), ""
     except (EngineFailed, Differs, OSError, ValueError) as error:
         found, failed = {}, str(error)
     system = table.cgroup_form(), table.kernel()

@@ -45,7 +45,10 @@ class DockerInDocker(Docker):
         options.append(f"--volume={self._place}:{self._place}")
         self._outer.run(_OUTER, _SCRIPT, None, *options)
         self._before = ("docker", "exec", "--env=PATH=/usr/sbin:/usr/bin:/bin", _OUTER)
-        awaited("docker in docker", self._is_up)
+        try:
+            awaited("docker in docker", self._is_up)
+        except EngineFailed as error:
+            raise EngineFailed(f"{error}: {self._outer.log(_OUTER)}") from error
         self._build()
 
     def _is_up(self) -> bool | None:

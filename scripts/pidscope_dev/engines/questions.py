@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
 
@@ -242,16 +242,22 @@ QUESTIONS: dict[str, Callable[[Asked], None]] = {
 }
 
 
-def answers(engine: Engine, before: Callable[[Asked], None] | None = None) -> dict[str, str]:
+def answers(
+    engine: Engine,
+    before: Callable[[Asked], None] | None = None,
+    without: Set[str] = frozenset(),
+) -> dict[str, str]:
     """Return for each question ``ok``, ``-`` for what the engine cannot do, or what differs.
 
-    ``before`` is called when all containers run, before the first question.
+    ``before`` is called when all containers run, before the first question; those that are
+    ``without`` are not asked.
     """
     asked = Asked(engine)
     try:
         if before is not None:
             before(asked)
-        return {name: answer(asked, ask) for name, ask in QUESTIONS.items()}
+        questions = {name: ask for name, ask in QUESTIONS.items() if name not in without}
+        return {name: answer(asked, ask) for name, ask in questions.items()}
     finally:
         asked.clean()
 
