@@ -211,3 +211,25 @@ def test_what_is_below_a_stated_containers_cgroup_is_in_it(host: FakeHost, ask: 
     shown = ask.document_of(ps)["processes"]
     found = {it["pid"]: it["container"] and it["container"]["name"] for it in shown}
     assert found == {1: None, 5: None, 696: "jail", 697: "jail", 698: None}
+
+
+def nspawn(name: str, below: str) -> str:
+    """A whole file: on a host with v2 the payload has a v1 hierarchy of systemd's as well.
+
+    systemd-nspawn mounts it for a payload of which it does not know that it can do with v2.
+    """
+    unit = f"/machine.slice/systemd-nspawn@{name}.service/{below}"
+    return f"1:name=systemd:{unit if below == 'payload' else '/'}\n0::{unit}\n"
+
+
+def test_nspawns_payload_is_the_container(host: FakeHost, ask: Asker) -> None:
+    """systemd-nspawn 252 --keep-unit; SYSTEMD_NSPAWN_SHARE_NS_PID=1 gives it the host's."""
+    host.add(17, HOST, "/system.slice/cron.service")
+    host.add(695, HOST, nspawn("engine-one", "supervisor"))
+    host.add(697, ONE, nspawn("engine-one", "payload"), 1, ppid=695)
+    host.add(715, ONE, nspawn("engine-one", "payload"), 17, ppid=697)
+    host.add(742, HOST, nspawn("engine-host", "supervisor"))
+    host.add(744, HOST, nspawn("engine-host", "payload"), ppid=742)
+    assert ask.quiet("17", "--in", "engine-one") == "715"
+    assert ask.tree() == {HOST: None, ONE: "engine-one"}
+    assert isinstance(ask.refusal("-q", "17", "--in", "engine-host"), UsageError)
