@@ -35,8 +35,10 @@ def has_id(container: Container, text: str) -> bool:
 
 
 def has_name(container: Container, text: str) -> bool:
-    """Whether a word is a container's name."""
+    """Whether a word is a container's name, or the id that a person gave one without a name."""
     names = [it for it in (container.name, container.container_name) if it is not None]
+    if not names and not _HEX.fullmatch(container.id):
+        names = [container.id]
     return not container.is_service and any(
         word in _spellings(name) for name in names for word in (text, text.removeprefix("/"))
     )

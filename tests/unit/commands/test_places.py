@@ -305,7 +305,7 @@ def test_where_a_cgroup_shows_nothing_none_is_not_said(host: FakeHost, ask: Aske
 @pytest.mark.parametrize(
     ("cgroup", "words"),
     [
-        ("/default/ctr-one", ["ctr-one", "id:ctr-one", "containerd://ctr-one"]),
+        ("/default/ctr-one", ["ctr-one", "id:ctr-one", "name:ctr-one", "containerd://ctr-one"]),
         ("/default/a-long-name-of-ctr", ["a-long-name-", "a-long-name-of-ctr"]),
         (f"/docker/{A}", [A, A[:12], f"docker://{A}", f"id:{A.upper()}"]),
         (f"/kubepods/pod{UID}/{A}", [f"containerd://{A}", f"pod:{UID}", UID]),
