@@ -78,6 +78,8 @@ def name_containers(
         silent = _by_engines(found, root, uid)
         if proc is not None:
             _by_monitors(found, chains, outer, proc)
+        if all(_has_name(named) for it, named in found.names.items() if it.runtime in _ENGINES):
+            silent = []  # none is shown by its id
     return _named(chains, outer, found)._replace(silent=tuple(silent))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,20 @@ def test_conmon_has_a_containers_name(
     process(tmp_path / "proc", 702, 701)
     found = named(tmp_path, path, path, proc=str(tmp_path / "proc"))
     assert {chain[-1].name for chain in found.chains.values()} == {name}
+
+
+@pytest.mark.parametrize(("monitor", "count"), [(conmon(), 0), ("sh", 1)])
+def test_an_engine_that_is_silent_is_named_if_a_name_is_missing(
+    tmp_path: Path, monitor: str, count: int
+) -> None:
+    """Rootless Podman 4.3 in a guest: its service is slow to start, and conmon has the name."""
+    process(tmp_path / "proc", 700, 1, 0, monitor)
+    process(tmp_path / "proc", 701, 700)
+    (tmp_path / "run/podman").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "run/podman/podman.sock"))
+        silent.listen()
+        assert len(named(tmp_path, ROOTFUL, proc=str(tmp_path / "proc")).silent) == count
 
 
 @pytest.mark.parametrize(
