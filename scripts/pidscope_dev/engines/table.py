@@ -121,7 +121,7 @@ def _cell(answer: str, notes: list[str]) -> str:
         return answer
     if answer.startswith("-"):
         return "-"
-    answer = " ".join(answer.split())
+    answer = " ".join(answer.replace("\npidscope: ", " ").split())
     if answer not in notes:
         notes.append(answer)
     return _letter(notes.index(answer))
