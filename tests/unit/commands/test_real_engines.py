@@ -60,6 +60,12 @@ def runc(name: str, pid: int, path: str = "") -> dict[str, object]:
     return {f"run/runc/{name}/state.json": state}
 
 
+def hybrid(name: str) -> str:
+    """A whole file: runc puts a container below its caller where that has a cgroup, else at top."""
+    caller = f"/system.slice/command.scope/{name}"
+    return f"13:cpuset:/{name}\n10:pids:{caller}\n6:misc:/\n1:name=systemd:{caller}\n0::/{name}\n"
+
+
 ENGINES = {
     "Docker 20.10, v2, without its socket": Engine(
         docker(A), docker(A), docker(B), docker(C), (A, C), A,
@@ -77,6 +83,14 @@ ENGINES = {
         "/system.slice/engine-one", "/system.slice/engine-one", "/system.slice/engine-shared",
         "/system.slice/engine-host",
         files={**runc("engine-one", 386), **runc("engine-shared", 630), **runc("engine-host", 696)},
+    ),
+    "runc 1.1, hybrid": Engine(
+        hybrid("engine-one"), hybrid("engine-one"), hybrid("engine-shared"), hybrid("engine-host"),
+        files={
+            **runc("engine-one", 386, "/pids/system.slice/command.scope/engine-one"),
+            **runc("engine-shared", 630, "/pids/system.slice/command.scope/engine-shared"),
+            **runc("engine-host", 696, "/pids/system.slice/command.scope/engine-host"),
+        },
     ),
     "LXC 5.0, v2": Engine(
         "/lxc.payload.engine-one", "/lxc.payload.engine-one/.lxc", "/lxc.payload.engine-shared",
