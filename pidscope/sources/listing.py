@@ -130,7 +130,7 @@ class Listed(NamedTuple):
 
             chains = with_stated(reading.snapshot.cgroups or {}, chains, firsts)
         around = around._replace(chains=chains)
-        if chains is known or self.mode != "proc" or os.geteuid() != 0:
+        if chains is known or self.mode == SIMULATED or os.geteuid() != 0:
             return around
         from pidscope.containers.names import name_unknown
 
@@ -138,7 +138,7 @@ class Listed(NamedTuple):
 
     def _stated(self, chains: Mapping[int, Chain]) -> Mapping[int, Collection[str]]:
         """Return the first processes of containers that runc and crun know, with their cgroups."""
-        if self.mode != "proc" or os.geteuid() != 0:
+        if self.mode == SIMULATED or os.geteuid() != 0:
             return {}
         root = self.proc.host_root()
         if not any(map(os.path.exists, (f"{root}/run/runc", f"{root}/run/crun"))):

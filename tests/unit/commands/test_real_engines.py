@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from pidscope.commands import ps
+from pidscope.commands import lookup, ps
 from pidscope.errors import NotFound, UsageError
+from pidscope.sources.listing import Listed
 from tests.unit.commands.fake_host import HOST, FakeHost
 from tests.unit.commands.test_places import ONE, TWO, Asker, ask, host
 
@@ -213,6 +214,22 @@ def test_a_state_that_may_not_be_of_a_process_makes_no_container(
     assert isinstance(ask.refusal("-q", "17", "--in", "jail"), NotFound)
     ask.tree()
     assert ask.document["namespaces"][0]["shared"] == []
+
+
+def test_states_are_read_for_the_task_iterator_too(
+    host: FakeHost, ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root among many processes the tasks are read by the iterator, the files as ever."""
+    real = lookup.listed
+
+    def iterated(*arguments: Any, **options: Any) -> Listed:
+        return real(*arguments, **options)._replace(mode="iterator")
+
+    monkeypatch.setattr(lookup, "listed", iterated)
+    for path, what in runc("jail", 696).items():
+        host.put_file(path, json.dumps(what))
+    host.add(696, HOST, "/system.slice/jail")
+    assert isinstance(ask.refusal("-q", "17", "--in", "jail"), UsageError)
 
 
 def test_what_is_below_a_stated_containers_cgroup_is_in_it(host: FakeHost, ask: Asker) -> None:
