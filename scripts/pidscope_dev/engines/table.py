@@ -90,7 +90,8 @@ def page(rows: Iterable[Row], engines: Iterable[str]) -> str:
     kernels = ", ".join(sorted({row.kernel for row in rows}))
     table = "\n".join(_lines(rows, notes))
     marked = "".join(f"- {_letter(at)}: {note}\n" for at, note in enumerate(notes))
-    return f"{_HEAD}Linux {kernels}:\n\n{table}\n\n{marked}\n{_not_yet(rows, list(engines))}"
+    below = f"{marked}\n" if marked else ""
+    return f"{_HEAD}Linux {kernels}:\n\n{table}\n\n{below}{_not_yet(rows, list(engines))}"
 
 
 def _lines(rows: list[Row], notes: list[str]) -> Iterator[str]:
