@@ -56,7 +56,9 @@ class TaskListing:
     def __init__(self, walk: Callable[[], bytes], procfs: ProcFs) -> None:
         mount = procfs.mount()
         if not mount.initial or mount.inside is not None:
-            raise HostError("the task iterator shows only the tasks of this PID namespace")
+            raise HostError(
+                "the task iterator shows only the tasks of this PID namespace", "use --source proc"
+            )
         self._walk, self._procfs, self._ns = walk, procfs, mount.ns
 
     def snapshot(
