@@ -98,8 +98,12 @@ class Kprobe:
 
 
 def _append(tracefs: Path, line: str) -> None:
-    with open(tracefs / "kprobe_events", "a") as events:
-        events.write(line + "\n")
+    # Python's mode "a" looks for the end of the file, which 7.3 refuses.
+    events = os.open(tracefs / "kprobe_events", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        os.write(events, f"{line}\n".encode())
+    finally:
+        os.close(events)
 
 
 def _open_by_pmu(function: str, returns: bool) -> int:
