@@ -171,4 +171,86 @@ struct moved {
 	u64 pad[3];
 };
 
+/*
+ * Lives: a task's whole life as one record, made at its own exit. They lie in arrays of their own
+ * (bpf/lives.c), not in the ring above, or in rings of their own where a kernel has no atomic
+ * operation that returns: there the ring's header of 8 bytes takes the place of the sequence.
+ *
+ * LIFE_LAYOUT numbers this layout; whatever keeps lives keeps it, too. It changes with any field.
+ */
+#define LIFE_LAYOUT		1
+#define LIFE_WRITING		(~0ULL)	/* the sequence of a slot that is being written */
+
+enum life_kind {
+	LIFE_PROCESS = 1,		/* a process's end, its numbers the leader's */
+	LIFE_THREAD,			/* the exit of a task that is not its process's leader */
+	LIFE_LEADER,			/* a leader's, which is not also told as its process's end */
+	LIFE_EXECED,			/* a thread's number ended, since it called exec */
+};
+
+enum life_flags {
+	LIFE_JOINED = 1,		/* its parent lives in another namespace, further out */
+	LIFE_JOINED_UNKNOWN = 2,	/* the parent was being released */
+	LIFE_BY_THREAD = 4,		/* told by its last thread, whose own exit is another record */
+	LIFE_STATUS_UNKNOWN = 8,	/* the leader was exiting at the same time */
+	LIFE_NUMBERS_UNKNOWN = 16,	/* but for the first */
+};
+
+struct life_head {
+	u64  sequence;		/* its place in the stream, plus 1 */
+	u64  start_ns;		/* task_struct.start_boottime; 0: not known */
+	u64  end_ns;		/* the exit, not the release */
+	u64  leader_start_ns;
+	u64  parent_start_ns;	/* of the parent's leader */
+	u64  cgroup_id;
+	char comm[COMM_LEN];
+	u32  tgid;
+	u32  ppid;		/* thread group of real_parent at the exit */
+	u32  pgid;		/* this and the others in the initial namespace, as everywhere here */
+	u32  sid;
+	u32  uid;		/* the real one, in the initial user namespace */
+	u32  status;		/* as wait() gives it; of a thread, its own */
+	u8   kind;		/* enum life_kind */
+	u8   level;
+	u16  flags;		/* enum life_flags */
+	u32  pad;
+};
+
+struct life {
+	struct life_head head;
+	u32 nr[BIRTH_LEVELS];
+	u32 ns[BIRTH_LEVELS];
+};
+
+struct life_deep {
+	struct life_head head;
+	u32 nr[NR_LEVELS];
+	u32 ns[NR_LEVELS];
+	u32 pad2[6];
+};
+
+/* What a life does not hold: the parent that the task was born to. */
+struct born_head {
+	u64 sequence;
+	u64 start_ns;
+	u64 parent_start_ns;	/* of the parent's leader */
+	u32 tgid;
+	u32 ppid;		/* thread group of real_parent */
+	u32 by;			/* the task that forked */
+	u32 ns;			/* the innermost */
+	u32 level;
+	u32 pad;
+};
+
+struct born {
+	struct born_head born;
+	u32 nr[BIRTH_LEVELS];
+};
+
+struct born_deep {
+	struct born_head born;
+	u32 nr[NR_LEVELS];
+	u32 pad2[3];
+};
+
 #endif

@@ -12,8 +12,9 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-# What is compiled beside the programs of probe modes: two task iterators.
+# What is compiled beside the programs of probe modes: two task iterators, and the life stream.
 ITERATOR, LISTING = ITERATORS = "iterator", "listing"
+LIVES = "lives"
 INSTRUCTION = 8  # bytes, struct bpf_insn
 _LENGTH = struct.Struct("<I")
 _MAP_FD = struct.Struct("<i")

@@ -25,7 +25,16 @@ from typing import Any, Callable, NamedTuple, NoReturn
 
 from pidscope.errors import HostError
 from pidscope.live.bcc import load_bcc
-from pidscope.live.compiled import ITERATOR, LISTING, Compiled, Map, from_bytes, to_bytes, unlinked
+from pidscope.live.compiled import (
+    ITERATOR,
+    LISTING,
+    LIVES,
+    Compiled,
+    Map,
+    from_bytes,
+    to_bytes,
+    unlinked,
+)
 from pidscope.live.source_folder import SOURCE_FOLDER
 
 _FUNCTIONS = ("ring.c", "task.c", "tracepoints.c", "functions.c")
@@ -35,6 +44,7 @@ _SOURCES = {
     "tracepoint": ("ring.c", "task.c", "tracepoints.c", "newtask.c"),
     ITERATOR: ("ring.c", "task.c", "iterator.c"),
     LISTING: ("listing.c",),
+    LIVES: ("lives.c",),
 }
 _PR_SET_PDEATHSIG = 1
 
@@ -43,7 +53,7 @@ class Job(NamedTuple):
     """What is to be compiled together.
 
     Attributes:
-        mode: a probe mode, `ITERATOR` or `LISTING`.
+        mode: a probe mode, `ITERATOR`, `LISTING` or `LIVES`.
         constants: the -D constants that depend on the kernel, and ``STEPS``.
         programs: BTF's id of what each program will be attached to, 0: it needs none.
         absent: the hooks that this kernel does not have, and why.

@@ -35,7 +35,10 @@ _BTF = Path("/sys/kernel/btf/vmlinux")
 _NOTE = struct.Struct("=III")  # Elf_Nhdr: bytes of the name, bytes of the description, type
 _NT_GNU_BUILD_ID = 3
 # What the constants, the BTF ids and the names of programs come from.
-_PYTHON = ("live/compiler.py", "live/offsets.py", "live/supply.py", "host/btf.py", "wire/hooks.py")
+_PYTHON = (
+    *("live/compiler.py", "live/offsets.py", "live/supply.py", "live/life_job.py"),
+    *("host/btf.py", "wire/hooks.py"),
+)
 _DECIDES = (
     "/proc/sys/kernel/random/boot_id",
     "/sys/kernel/security/lockdown",

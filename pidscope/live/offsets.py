@@ -44,6 +44,17 @@ _OFFSETS: dict[str, tuple[int | None, tuple[str, ...]]] = {
     "CLONE_ARGS_FLAGS": (8, ("kernel_clone_args", "flags")),
 }
 
+# What bpf/lives.c reads besides.
+_OFFSETS_OF_LIVES: dict[str, tuple[int | None, tuple[str, ...]]] = {
+    "TASK_GROUP_LEADER": (8, ("task_struct", "group_leader")),
+    "TASK_REAL_CRED": (8, ("task_struct", "real_cred")),
+    "CRED_UID": (4, ("cred", "uid")),
+    "SIGNAL_LIVE": (4, ("signal_struct", "live")),
+    "SIGNAL_FLAGS": (4, ("signal_struct", "flags")),
+    "SIGNAL_GROUP_EXIT_CODE": (4, ("signal_struct", "group_exit_code")),
+    "SIGNAL_SUM_SCHED_RUNTIME": (8, ("signal_struct", "sum_sched_runtime")),
+}
+
 _ENUMERATORS = ("PIDTYPE_PID", "PIDTYPE_TGID", "PIDTYPE_PGID", "PIDTYPE_SID")
 
 # Kernels differ in where an argument stands (6.15 put one in front), not in what it is called.
@@ -120,6 +131,24 @@ def constants(btf: Btf, hooks: Sequence[Hook]) -> dict[str, int]:
     values["TASK_STATE"] = _state(btf)
     values["TASK_NEW"] = _TASK_NEW
     return values
+
+
+def constants_of_lives(btf: Btf) -> dict[str, int]:
+    """Every -D constant of bpf/lives.c but the sizes of its maps; raises BtfError."""
+    values = {name: _offset(btf, size, path) for name, (size, path) in _OFFSETS_OF_LIVES.items()}
+    return {**constants(btf, ()), **values}
+
+
+def tells_group_dead(btf: Btf) -> bool:
+    """Whether sched_process_exit says itself if the task is its process's last.
+
+    Observed on 6.18 and 7.3, not on 6.12.
+    """
+    for prefix in ("__probestub_", "__bpf_trace_", "__traceiter_"):
+        names = btf.function_args(f"{prefix}sched_process_exit")
+        if names is not None:
+            return names[2:] == ("group_dead",)
+    return False
 
 
 def _state(btf: Btf) -> int:

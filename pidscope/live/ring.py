@@ -11,8 +11,7 @@ Each position and each header is read here with one aligned load (a ``memoryview
 word's size; ``struct`` would go byte by byte and tear). x86-64 keeps loads in order. Elsewhere
 (arm64) nothing but the interpreter's hundreds of instructions keeps the second load from being done
 first, which is no argument; so there headers are looked through in advance, and a barrier stands
-between them and the records: a mutex is taken and given back twice, and no load can pass from
-before the first release to behind the second acquisition.
+between them and the records (`pidscope.live.memory_order`).
 The same barrier stands before our own position is stored, which lets the kernel write there again.
 """
 
@@ -20,15 +19,14 @@ from __future__ import annotations
 
 import mmap
 import os
-import threading
 from collections.abc import Iterator
 
 from pidscope.errors import WireError
+from pidscope.live.memory_order import LOADS_IN_ORDER, barrier
 
 BUSY = 1 << 31  # BPF_RINGBUF_BUSY_BIT
 DISCARD = 1 << 30  # BPF_RINGBUF_DISCARD_BIT
 HEADER = 8  # BPF_RINGBUF_HDR_SZ
-_LOADS_IN_ORDER = os.uname().machine == "x86_64"
 
 
 class Ring:
@@ -88,16 +86,16 @@ class Ring:
         """
         offset = self._position & self._mask
         end = offset + until - self._position
-        if not _LOADS_IN_ORDER:
+        if not LOADS_IN_ORDER:
             end = self._ready(offset, end)
-            _barrier()
+            barrier()
         return self._data[offset:end]
 
     def advance(self, size: int) -> None:
         """Give back so much of what comes next, unread or not."""
         self._position += size
-        if not _LOADS_IN_ORDER:
-            _barrier()
+        if not LOADS_IN_ORDER:
+            barrier()
         self._consumer[0] = self._position
 
     def _written(self, offset: int) -> int:
@@ -107,8 +105,8 @@ class Ring:
             # Its writer holds it for the length of one copy, unless it was preempted.
             os.sched_yield()
             length = self._headers[offset >> 2]
-        if not _LOADS_IN_ORDER:
-            _barrier()
+        if not LOADS_IN_ORDER:
+            barrier()
         if length & ~DISCARD > self._mask:
             raise WireError(f"ring buffer header {length:#x} at position {self._position}")
         return length
@@ -140,11 +138,3 @@ class Ring:
 def _whole(size: int) -> int:
     """What a record of ``size`` bytes takes in the ring."""
     return (HEADER + size + 7) & ~7
-
-
-def _barrier() -> None:
-    """Keep loads that come before it before, and loads and stores that come after it after."""
-    lock = threading.Lock()
-    for _ in range(2):
-        with lock:
-            pass

@@ -8,7 +8,7 @@ cannot be hooked, that costs a millisecond instead of a compilation.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,6 +87,16 @@ class Supply:
         """Return the listing's program; raises HostError, BtfError as `programs`."""
         return self._known(LISTING, False) or self._compiled(LISTING, False)
 
+    def others(self, name: str, job: Callable[[Btf], Job]) -> Compiled:
+        """Return programs that belong to no probe mode; raises HostError, BtfError as `programs`.
+
+        Args:
+            name: tells all that the job follows from but the kernel.
+            job: what is to be compiled, if they are not known.
+        """
+        known = self._known(name, False)
+        return known or self._compile({(name, False): job(self._btf)})[0]
+
     def _known(self, mode: str, steps: bool) -> Compiled | None:
         fresh = self._fresh.get((mode, steps))
         if fresh is None and self.kept is not None:
@@ -95,20 +105,25 @@ class Supply:
 
     def _compiled(self, mode: str, steps: bool) -> Compiled:
         """Compile programs, and the iterators' beside them if they are not known."""
-        from pidscope.live.compiler import compile_jobs  # once for a kernel
-
         wanted = {}
         if mode not in ITERATORS:
             _expect_mode(mode, self._btf)
             wanted[mode, steps] = _job(mode, steps, self._btf)
         missing = (it for it in ITERATORS if self._known(it, False) is None)
         wanted.update({(it, False): _iterator_job(it, self._btf) for it in missing})
+        self._compile(wanted)
+        return self._fresh[mode, steps]
+
+    def _compile(self, wanted: Mapping[tuple[str, bool], Job]) -> list[Compiled]:
+        from pidscope.live.compiler import compile_jobs  # once for a kernel
+
         self._note(f"compiling for this kernel{self._how_often}")
-        for key, compiled in zip(wanted, compile_jobs(list(wanted.values()))):
+        made = compile_jobs(list(wanted.values()))
+        for key, compiled in zip(wanted, made):
             self._fresh[key] = compiled
             if self.kept is not None:
                 self.kept.keep(*key, compiled)
-        return self._fresh[mode, steps]
+        return made
 
     @cached_property
     def _btf(self) -> Btf:
@@ -124,9 +139,21 @@ class Supply:
 
 def _job(mode: str, steps: bool, btf: Btf) -> Job:
     from pidscope.live.compiler import Job
-    from pidscope.live.offsets import absent_functions, constants, typed
+    from pidscope.live.offsets import constants, typed
 
     hooks = hooks_of(mode, steps)
+    flags = {"STEPS": 1} if steps else {}
+    if mode != "kprobe" and typed(btf):
+        flags["TYPED"] = 1
+    return Job(mode, {**constants(btf, hooks), **flags}, *programs_of(mode, hooks, btf))
+
+
+def programs_of(
+    mode: str, hooks: Sequence[Hook], btf: Btf
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Return ``programs`` and ``absent`` of the `Job` that compiles these hooks."""
+    from pidscope.live.offsets import absent_functions
+
     absent = absent_functions(btf, hooks)
     programs: dict[str, int] = {}
     for hook in hooks:
@@ -136,10 +163,7 @@ def _job(mode: str, steps: bool, btf: Btf) -> Job:
                 programs.update(dict.fromkeys(program_names(mode, hook), btf_id))
         except BtfError as error:
             absent[hook.name] = str(error)
-    flags = {"STEPS": 1} if steps else {}
-    if mode != "kprobe" and typed(btf):
-        flags["TYPED"] = 1
-    return Job(mode, {**constants(btf, hooks), **flags}, programs, absent)
+    return programs, absent
 
 
 def _iterator_job(which: str, btf: Btf) -> Job:

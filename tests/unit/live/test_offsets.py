@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from pidscope.errors import BtfError
-from pidscope.live.offsets import absent_functions, constants
+from pidscope.live.offsets import (
+    absent_functions,
+    constants,
+    constants_of_lives,
+    tells_group_dead,
+)
 from pidscope.live.source_folder import SOURCE_FOLDER
 from pidscope.wire.hooks import FUNCTION_HOOKS
 
@@ -33,11 +38,15 @@ SIZES = {"comm": 16, "pids": 32} | dict.fromkeys(
         "exit_code",
         "exit_state",
         "task_struct.flags",
+        "signal_struct.flags",
         "ptrace",
         "nr_threads",
         "level",
         "nr",
         "inum",
+        "uid",
+        "live",
+        "group_exit_code",
     ),
     4,
 )
@@ -110,14 +119,25 @@ def test_each_hook_has_its_number() -> None:
 
 def test_the_programs_use_no_constant_that_nobody_gives() -> None:
     """And none is computed for nothing."""
-    given = set(values())
+    given = set(values()) | set(constants_of_lives(FakeBtf()))  # type: ignore[arg-type]
     stripped = re.sub(r"/\*.*?\*/", "", SOURCE, flags=re.DOTALL)
     used = set(re.findall(r"\b[A-Z][A-Z0-9_]{3,}\b", stripped))
     pasted = {name for name in given if name.startswith(("HOOK_", "ARG_", "NR_ARGS_"))}
     assert given - used <= pasted, given - used
     prefixes = ("TASK_", "SIGNAL_", "PID_", "UPID_", "NS_I", "NS_L", "NSPROXY_", "PIDTYPE_")
     wanted = {name for name in used if name.startswith(prefixes)}
-    assert wanted - given <= {"PID_LEVELS", "TASK_COMM_LEN"}, wanted - given
+    assert wanted - given <= {"PID_LEVELS", "TASK_COMM_LEN", "SIGNAL_GROUP_EXIT"}, wanted - given
+
+
+def test_who_tells_of_the_last_task_is_found_by_the_argument() -> None:
+    def tells(**arguments: tuple[str, ...]) -> bool:
+        return tells_group_dead(FakeBtf(**arguments))  # type: ignore[arg-type]
+
+    assert tells(__probestub_sched_process_exit=("__data", "p", "group_dead"))
+    assert tells(__bpf_trace_sched_process_exit=("__data", "p", "group_dead"))
+    assert not tells(__bpf_trace_sched_process_exit=("__data", "p"))
+    assert not tells(__traceiter_sched_process_exit=("__data", "p", "another"))
+    assert not tells()
 
 
 def test_a_member_of_another_size_is_an_error_that_names_it(

@@ -66,7 +66,7 @@ def memory() -> Iterator[Memory]:
 @pytest.fixture(params=[True, False], ids=["loads in order", "loads in any order"], autouse=True)
 def in_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Both kinds of machines, whichever this is."""
-    monkeypatch.setattr("pidscope.live.ring._LOADS_IN_ORDER", request.param)
+    monkeypatch.setattr("pidscope.live.ring.LOADS_IN_ORDER", request.param)
     return bool(request.param)
 
 
@@ -230,7 +230,7 @@ def test_a_barrier_stands_between_headers_and_records_and_before_the_position(
 ) -> None:
     memory.write(A)
     barriers = []
-    monkeypatch.setattr("pidscope.live.ring._barrier", lambda: barriers.append(memory.consumer))
+    monkeypatch.setattr("pidscope.live.ring.barrier", lambda: barriers.append(memory.consumer))
     with reading(memory) as ring:
         ring.stretch(memory.end).release()
         ring.advance(64)

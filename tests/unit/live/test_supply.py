@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pidscope.live.cache import Cache
 from pidscope.live.compiled import ITERATORS, Code, Compiled
 from pidscope.live.compiler import Job
 from pidscope.live.kept_programs import KeptPrograms
+from pidscope.live.life_job import Form, life_job
 from pidscope.live.refused import ModeRefused, Refused
 from pidscope.live.supply import Supply
 from pidscope.wire.hooks import WAYS, Hook
@@ -93,6 +95,23 @@ def test_the_iterator_alone_needs_no_mode(kernel: Kernel) -> None:
     kernel.refusing = dict.fromkeys(WAYS, errno.EPERM)
     kernel.supply().iterator()
     assert kernel.compiled == [[*ITERATORS]] and kernel.tried == []
+
+
+def test_a_life_stream_is_compiled_alone_and_once_for_each_form(kernel: Kernel) -> None:
+    """Each form has its own name, and what this kernel lacks is told where it attaches."""
+    form = Form("tracepoint", False, True, False, True, 1 << 16)
+    forms = [
+        form,
+        *(form._replace(**{flag: True}) for flag in ("births", "execs")),
+        *(form._replace(**{flag: False}) for flag in ("threads", "slots")),
+        *(form._replace(way="kprobe"), form._replace(lives=256)),
+    ]
+    first, again = kernel.supply(), kernel.supply()
+    made = [first.others(it.name, partial(life_job, it)) for it in forms]
+    assert kernel.compiled == [["lives"]] * len(forms) and kernel.tried == []
+    assert [again.others(it.name, partial(life_job, it)) for it in forms] == made
+    assert kernel.compiled == [["lives"]] * len(forms)
+    assert [*made[1].codes] == ["tp_sched_process_exit", "tp_task_newtask"]
 
 
 def test_a_mode_that_is_refused_is_not_compiled(kernel: Kernel) -> None:

@@ -22,7 +22,7 @@ def compiled_layouts(
     source = folder / "layout.c"
     source.write_text(
         "#include <stdio.h>\n#include <stddef.h>\n#include <stdint.h>\n"
-        "typedef uint8_t u8; typedef uint32_t u32; typedef uint64_t u64;\n"
+        "typedef uint8_t u8; typedef uint16_t u16; typedef uint32_t u32; typedef uint64_t u64;\n"
         + "".join(f'#include "{header}"\n' for header in headers)
         + "static void say(const char *name, size_t a, size_t b)\n"
         '{ printf("%s %zu %zu\\n", name, a, b); }\n'

@@ -14,14 +14,22 @@ from pidscope import events
 from pidscope.errors import WireError
 from pidscope.live.source_folder import SOURCE_FOLDER
 from pidscope.wire import layout as layout_module
+from pidscope.wire import lives
 from pidscope.wire.batch import decode_batch
 from pidscope.wire.decode import Record, decode
 from pidscope.wire.encode import encode
 from pidscope.wire.layout import LAYOUTS, RecordType
+from pidscope.wire.lives import CLASSES, LifeFlag, LifeKind
 from tests.unit.wire.compiled import compiled_layouts
 
 HEADER = SOURCE_FOLDER / "record.h"
 _CONSTANTS = ("NR_LEVELS", "BIRTH_LEVELS", "PID_LEVELS", "COMM_LEN")
+_ALL = (*LAYOUTS.values(), *(of.layout for of in CLASSES))
+_ENUMERATORS = {
+    **{f"RECORD_{kind.name}": int(kind) for kind in RecordType},
+    **{f"LIFE_{each.name}": int(each) for each in (*LifeKind, *LifeFlag)},
+    **{name: getattr(lives, name) for name in ("LIFE_LAYOUT", "LIFE_WRITING")},
+}
 
 
 # The C side: a program made from LAYOUTS prints what the compiler makes of record.h
@@ -29,17 +37,16 @@ _CONSTANTS = ("NR_LEVELS", "BIRTH_LEVELS", "PID_LEVELS", "COMM_LEN")
 
 def c_side(header: Path, folder: Path) -> dict[str, tuple[int, ...]]:
     """What gcc says of everything that LAYOUTS names."""
-    names = [*_CONSTANTS, *(f"RECORD_{kind.name}" for kind in RecordType)]
-    return compiled_layouts([header], folder, names, LAYOUTS.values())
+    return compiled_layouts([header], folder, [*_CONSTANTS, *_ENUMERATORS], _ALL)
 
 
 def python_side() -> dict[str, tuple[int, ...]]:
     """The same of layout.py."""
     said: dict[str, tuple[int, ...]] = {
         **{name: (getattr(layout_module, name), 0) for name in _CONSTANTS},
-        **{f"RECORD_{kind.name}": (int(kind), 0) for kind in RecordType},
+        **{name: (value, 0) for name, value in _ENUMERATORS.items()},
     }
-    for layout in LAYOUTS.values():
+    for layout in _ALL:
         offset = 0
         for path, code in layout.fields:
             size = struct.calcsize("=" + code)
@@ -65,6 +72,10 @@ def test_both_sides_have_one_layout(tmp_path: Path) -> None:
         ("u64 start_ns;\t\t/* of head.tid", "u64 leader_start_ns;\n\tu64 start_ns;\t/*"),
         ("#define COMM_LEN\t16", "#define COMM_LEN\t8"),
         ("RECORD_CHANGED_DEEP,", ""),
+        ("u32  sid;\n\tu32  uid;", "u32  uid;\n\tu32  sid;"),
+        ("u16  flags;", "u32  flags;"),
+        ("LIFE_LEADER,", "LIFE_MORE, LIFE_LEADER,"),
+        ("#define LIFE_LAYOUT\t\t1", "#define LIFE_LAYOUT\t\t2"),
         ("u32 ns;\n\tu32 pid_type;\t\t/* enum", "u32 pid_type;\n\tu32 ns;\t/*"),
     ],
 )

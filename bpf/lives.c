@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+/*
+ * The life stream: one record for each task, made at its own exit, that holds its whole life.
+ *
+ * At sched_process_exit everything still stands that /proc ever showed: thread_pid, the group and
+ * the session, credentials, the cgroup, the name, the exit code. So nothing has to be kept from
+ * birth to end, and one program runs a life. The tracepoint lies in do_exit() itself, before
+ * exit_notify() in every version, and is there whatever else a kernel refuses, so all probe modes
+ * share it. A function in its place would be worse: do_exit() is entered before the task may stop
+ * for its tracer, and before signal->live tells who is the last; exit_notify() is inlined;
+ * release_task() is run by the parent, maybe days later, or never. Of an exec by a thread the modes
+ * differ: exchange_tids() has the old numbers of all levels, and runs for no other exec;
+ * sched_process_exec has only the first, and runs for every one.
+ *
+ * The command line is not in it. It lies in the memory of the process, which before 6.16 is gone
+ * when the tracepoint is reached (exit_mm()), may have been paged out, which a program that cannot
+ * sleep cannot wait for, has no bound, and is the process's own to rewrite until its end.
+ *
+ * SLOTS: a record is written into its place of an array that the reader has mapped. Its place comes
+ * from a cursor, by an atomic addition (5.12). Else it is copied into a ring (5.8).
+ */
+#include <uapi/linux/ptrace.h>
+#include "record.h"
+#include "kernel.h"
+
+#ifdef PROBES_FENTRY
+#define ENTRY(fn) int enter_##fn(u64 *ctx)
+#define ARG(i) (ctx[i])
+#else
+#define ENTRY(fn) int enter_##fn(struct pt_regs *ctx)
+#define ARG(i) ((i) == 0 ? PT_REGS_PARM1(ctx) : PT_REGS_PARM2(ctx))
+#endif
+#define TRACEPOINT(tp) int tp_##tp(u64 *ctx)
+
+#define SIGNAL_GROUP_EXIT 0x4	/* include/linux/sched/signal.h */
+
+/* Where records go: an array and its cursor for each class of them, or a ring. */
+
+#ifdef SLOTS
+#define SLOTS_OF(name, type, slots) BPF_F_TABLE("array", u32, struct type, name, slots, BPF_F_MMAPABLE)
+#define CURSOR_OF(name) BPF_F_TABLE("array", u32, u64, name, 1, BPF_F_MMAPABLE)
+
+SLOTS_OF(lives, life, NR_LIVES);
+CURSOR_OF(lives_cursor);
+SLOTS_OF(lives_deep, life_deep, NR_DEEP);
+CURSOR_OF(lives_deep_cursor);
+#ifdef BIRTHS
+SLOTS_OF(births, born, NR_LIVES);
+CURSOR_OF(births_cursor);
+SLOTS_OF(births_deep, born_deep, NR_DEEP);
+CURSOR_OF(births_deep_cursor);
+#endif
+
+/*
+ * A writer holds its slot from the exchange to the last store, so that two never write one slot at
+ * once: a slot whose writer of a lap before has not finished (its CPU is stopped by a hypervisor),
+ * or that a writer of a lap later has already, is left alone, and the record is the one that is
+ * missing at its place. The exchange orders all stores to the slot behind both the cursor's move
+ * and the mark.
+ */
+static __always_inline int claim(u64 *sequence, u64 place)
+{
+	u64 found = *(volatile u64 *)sequence;
+
+	return found <= place &&
+	       __sync_val_compare_and_swap(sequence, found, LIFE_WRITING) == found;
+}
+
+/* Behind all stores to the slot: an atomic operation that returns something orders all others. */
+static __always_inline void finish(u64 *sequence, u64 place)
+{
+#ifdef STORES_IN_ORDER
+	asm volatile("" ::: "memory");
+	*(volatile u64 *)sequence = place + 1;
+#else
+	__sync_lock_test_and_set(sequence, place + 1);
+#endif
+}
+
+#else
+BPF_RINGBUF_OUTPUT(lives, RING_PAGES);
+BPF_RINGBUF_OUTPUT(lives_deep, RING_PAGES);
+BPF_PERCPU_ARRAY(life_room, struct life_deep, 1);
+#ifdef BIRTHS
+BPF_RINGBUF_OUTPUT(births, RING_PAGES);
+BPF_RINGBUF_OUTPUT(births_deep, RING_PAGES);
+BPF_PERCPU_ARRAY(birth_room, struct born_deep, 1);
+#endif
+/* By class, in the order above: what a ring had no room for. */
+BPF_F_TABLE("array", u32, u64, lost, 4, BPF_F_MMAPABLE);
+
+static __always_inline void count_lost(u32 of)
+{
+	u64 *count = lost.lookup(&of);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
+/* The ring puts its header where the sequence would be. */
+#define BODY(record) ((char *)(record) + sizeof(u64))
+#define BODY_SIZE(record) (sizeof(*(record)) - sizeof(u64))
+#endif
+
+/* A task's life */
+
+struct life_facts {
+	u64 task;	/* whose numbers and times they are */
+	u64 now_in;	/* the task that is in its cgroup: a leader that ended first was moved no more */
+	u64 pid;
+	u64 pgid, sid;
+	u64 leader;
+	u32 level;
+	u32 status;
+	u32 kind, flags;
+	u32 old_nr;	/* of LIFE_NUMBERS_UNKNOWN: the one that is known */
+};
+
+static __always_inline void read_facts(struct life_facts *f)
+{
+	f->pid = read_u64(f->task, TASK_THREAD_PID);
+	f->level = read_u32(f->pid, PID_LEVEL);
+	read_pgid_sid(&f->pgid, &f->sid, f->task);
+}
+
+/* The number of a struct pid at one of the first levels. */
+static __always_inline u32 number_at(u64 pid, u32 level)
+{
+	u32 nr = 0;
+#ifdef TYPED
+	_Pragma("unroll")
+	for (u32 i = 0; i < BIRTH_LEVELS; i++)
+		if (i == level)
+			nr = read_u32(pid, PID_NUMBERS + i * UPID_SIZE + UPID_NR);
+	if (level >= BIRTH_LEVELS)
+#endif
+		nr = peek_u32(pid_upid(pid, level), UPID_NR);
+	return nr;
+}
+
+/*
+ * Whether the process came from outside: its parent lives further out, and it is no init. (A
+ * parent's namespace is the child's or one around it, so the level tells.) The parent's struct pid
+ * is gone if it was released since its address was read; by then the task has another parent.
+ */
+static __always_inline u32 joined(const struct life_facts *f, u64 parent)
+{
+	u64 pid, leader_pid;
+
+	if (!f->level)
+		return 0;
+	pid = read_u64(parent, TASK_THREAD_PID);
+	if (!pid)
+		pid = read_u64(read_u64(f->task, TASK_REAL_PARENT), TASK_THREAD_PID);
+	if (!pid)
+		return LIFE_JOINED_UNKNOWN;
+	if (read_u32(pid, PID_LEVEL) >= f->level)
+		return 0;
+	leader_pid = f->leader == f->task ? f->pid : read_u64(f->leader, TASK_THREAD_PID);
+	return number_at(leader_pid, f->level) == 1 ? 0 : LIFE_JOINED;
+}
+
+static __always_inline void fill_life(struct life_head *h, const struct life_facts *f)
+{
+	u64 parent = read_u64(f->task, TASK_REAL_PARENT);
+	u64 cgroups = read_u64(f->now_in, TASK_CGROUPS);
+
+	h->start_ns = f->kind == LIFE_EXECED ? 0 : read_u64(f->task, TASK_START_BOOTTIME);
+	h->end_ns = bpf_ktime_get_boot_ns();
+	h->leader_start_ns = read_u64(f->leader, TASK_START_BOOTTIME);
+	h->parent_start_ns = read_u64(read_u64(parent, TASK_GROUP_LEADER), TASK_START_BOOTTIME);
+	h->cgroup_id = read_u64(read_u64(read_u64(cgroups, CSS_SET_CGROUP), CGROUP_KN), KN_ID);
+	read_comm(h->comm, f->task);
+	h->tgid = read_u32(f->task, TASK_TGID);
+	h->ppid = read_u32(parent, TASK_TGID);
+	h->pgid = pid_nr(f->pgid);
+	h->sid = pid_nr(f->sid);
+	h->uid = read_u32(read_u64(f->task, TASK_REAL_CRED), CRED_UID);
+	h->status = f->status;
+	h->kind = f->kind;
+	h->level = f->level;
+	h->flags = f->flags | joined(f, parent);
+	h->pad = 0;
+}
+
+/* Numbers and inums of the first levels; 0 behind the last. */
+static __always_inline void fill_numbers(u32 *nr, u32 *ns, u64 pid, u32 level)
+{
+#ifdef TYPED
+	_Pragma("unroll")
+	for (u32 i = 0; i < BIRTH_LEVELS; i++) {
+		u32 at = PID_NUMBERS + i * UPID_SIZE;
+
+		nr[i] = i <= level ? read_u32(pid, at + UPID_NR) : 0;
+		ns[i] = i <= level ? read_u32(read_u64(pid, at + UPID_NS), NS_INUM) : 0;
+	}
+#else
+	char upids[BIRTH_LEVELS * UPID_SIZE] = {};
+
+	/* It is that small, which clang knows and would not say again to the verifier. */
+	asm volatile("" : "+r"(level));
+	level &= BIRTH_LEVELS - 1;
+	bpf_probe_read_kernel(upids, (level + 1) * UPID_SIZE, (void *)pid_upid(pid, 0));
+	_Pragma("unroll")
+	for (u32 i = 0; i < BIRTH_LEVELS; i++) {
+		nr[i] = *(u32 *)(upids + i * UPID_SIZE + UPID_NR);
+		ns[i] = peek_inum(*(u64 *)(upids + i * UPID_SIZE + UPID_NS));
+	}
+#endif
+}
+
+/* All numbers but the first are another's by now. */
+static __always_inline void forget_numbers(u32 *nr, u32 nr_levels, const struct life_facts *f)
+{
+	if (!(f->flags & LIFE_NUMBERS_UNKNOWN))
+		return;
+	__builtin_memset(nr, 0, nr_levels * sizeof(u32));
+	nr[0] = f->old_nr;
+}
+
+static __always_inline void fill_shallow_life(struct life *l, const struct life_facts *f)
+{
+	fill_life(&l->head, f);
+	fill_numbers(l->nr, l->ns, f->pid, f->level);
+	forget_numbers(l->nr, BIRTH_LEVELS, f);
+}
+
+#define READ_INUMS(to, pid, level)                                              \
+	_Pragma("clang loop unroll(disable)")                                   \
+	for (u32 i = 0; i < NR_LEVELS && i <= (level); i++) {                   \
+		asm volatile("" : "+r"(i));                                     \
+		(to)[i] = peek_inum(peek_u64(pid_upid(pid, i), UPID_NS));       \
+	}
+
+static __always_inline void fill_life_deep(struct life_deep *l, const struct life_facts *f)
+{
+	fill_life(&l->head, f);
+	__builtin_memset(l->nr, 0, sizeof(*l) - sizeof(l->head));
+	READ_NUMBERS(l->nr, NR_LEVELS, f->pid, f->level);
+	READ_INUMS(l->ns, f->pid, f->level);
+	forget_numbers(l->nr, NR_LEVELS, f);
+}
+
+#ifdef SLOTS
+static __always_inline void emit_life(const struct life_facts *f)
+{
+	u32 first = 0, index;
+	u64 place, *cursor = lives_cursor.lookup(&first);
+	struct life *slot;
+
+	if (!cursor)
+		return;
+	place = __sync_fetch_and_add(cursor, 1);
+	index = place & (NR_LIVES - 1);
+	slot = lives.lookup(&index);
+	if (!slot || !claim(&slot->head.sequence, place))
+		return;
+	fill_shallow_life(slot, f);
+	finish(&slot->head.sequence, place);
+}
+
+static __always_inline void emit_life_deep(const struct life_facts *f)
+{
+	u32 first = 0, index;
+	u64 place, *cursor = lives_deep_cursor.lookup(&first);
+	struct life_deep *slot;
+
+	if (!cursor)
+		return;
+	place = __sync_fetch_and_add(cursor, 1);
+	index = place & (NR_DEEP - 1);
+	slot = lives_deep.lookup(&index);
+	if (!slot || !claim(&slot->head.sequence, place))
+		return;
+	fill_life_deep(slot, f);
+	finish(&slot->head.sequence, place);
+}
+#else
+static __always_inline void emit_life(const struct life_facts *f)
+{
+	struct life l = {};
+
+	fill_shallow_life(&l, f);
+	if (lives.ringbuf_output(BODY(&l), BODY_SIZE(&l), BPF_RB_NO_WAKEUP))
+		count_lost(0);
+}
+
+static __always_inline void emit_life_deep(const struct life_facts *f)
+{
+	u32 first = 0;
+	struct life_deep *l = life_room.lookup(&first);
+
+	if (!l)
+		return;
+	fill_life_deep(l, f);
+	if (lives_deep.ringbuf_output(BODY(l), BODY_SIZE(l), BPF_RB_NO_WAKEUP))
+		count_lost(1);
+}
+#endif
+
+static __always_inline void tell(struct life_facts *f)
+{
+	read_facts(f);
+	if (f->level < BIRTH_LEVELS)
+		emit_life(f);
+	else
+		emit_life_deep(f);
+}
+
+/* Who tells a process's end */
+
+#ifndef GROUP_DEAD
+struct process_key {
+	u64 start_ns;
+	u64 tgid;
+};
+
+/* Those of several threads of which one has told it; the least recent are forgotten. */
+BPF_TABLE("lru_hash", struct process_key, u8, ended, 10240);
+
+/*
+ * Two threads that exit at once may both find signal->live at 0: the first told, or tells. A
+ * process that never had another thread is left out of that, as almost all are: none is attached
+ * but the leader, and none was released, whose run time __exit_signal() would have added first.
+ */
+static __always_inline int is_first_told(u64 task, u64 leader, u64 signal)
+{
+	struct process_key key = {};
+	u8 one = 1;
+
+#ifdef STORES_IN_ORDER
+	if (task == leader && read_u32(signal, SIGNAL_NR_THREADS) == 1 &&
+	    !read_u64(signal, SIGNAL_SUM_SCHED_RUNTIME))
+		return 1;
+#endif
+	key.start_ns = read_u64(leader, TASK_START_BOOTTIME);
+	key.tgid = read_u32(leader, TASK_TGID);
+	return !ended.insert(&key, &one);
+}
+#endif
+
+/* Whether the process ends with this task, and no other told so. */
+static __always_inline int ends_process(u64 *ctx, u64 task, u64 leader, u64 signal)
+{
+#ifdef GROUP_DEAD	/* since 6.16 the tracepoint says it */
+	return (u8)ctx[1];
+#else
+	return !read_u32(signal, SIGNAL_LIVE) && is_first_told(task, leader, signal);
+#endif
+}
+
+/* wait_task_zombie(): without an exit of the whole group, the leader's own code. */
+static __always_inline void read_status(struct life_facts *f, u64 task, u64 signal)
+{
+	if (read_u32(signal, SIGNAL_FLAGS) & SIGNAL_GROUP_EXIT) {
+		f->status = read_u32(signal, SIGNAL_GROUP_EXIT_CODE);
+		return;
+	}
+	f->status = read_u32(f->leader, TASK_EXIT_CODE);
+	if (task != f->leader && !read_u32(f->leader, TASK_EXIT_STATE))
+		f->flags |= LIFE_STATUS_UNKNOWN;
+}
+
+TRACEPOINT(sched_process_exit)
+{
+	struct life_facts f = {};
+	u64 task = ctx[0];
+	u64 signal = read_u64(task, TASK_SIGNAL);
+	u64 leader = read_u64(task, TASK_GROUP_LEADER);
+	int ends = ends_process(ctx, task, leader, signal);
+
+	f.leader = leader;
+	f.now_in = task;
+#ifndef NO_THREADS
+	if (task != leader) {
+		f.task = task;
+		f.kind = LIFE_THREAD;
+		f.status = read_u32(task, TASK_EXIT_CODE);
+		tell(&f);
+	} else if (!ends) {
+		f.task = leader;
+		f.kind = LIFE_LEADER;
+		f.status = read_u32(task, TASK_EXIT_CODE);
+		tell(&f);
+	}
+#endif
+	if (ends) {
+		f.task = leader;
+		f.kind = LIFE_PROCESS;
+		f.flags = task == leader ? 0 : LIFE_BY_THREAD;
+		read_status(&f, task, signal);
+		tell(&f);
+	}
+	return 0;
+}
+
+/* An exec by a thread ends its number. Its start is the leader's already (de_thread()). */
+
+#ifndef NO_THREADS
+#if defined(PROBES_FENTRY) || defined(PROBES_KPROBE)
+ENTRY(exchange_tids)
+{
+	struct life_facts f = {};
+
+	f.task = ARG(ARG_EXCHANGE_LEFT);
+	f.leader = ARG(ARG_EXCHANGE_RIGHT);
+	f.now_in = f.task;
+	f.kind = LIFE_EXECED;
+	tell(&f);
+	return 0;
+}
+#else
+TRACEPOINT(sched_process_exec)
+{
+	struct life_facts f = {};
+
+	if ((u32)ctx[1] == task_nr(ctx[0]))
+		return 0;
+	f.task = f.leader = f.now_in = ctx[0];
+	f.kind = LIFE_EXECED;
+	f.flags = LIFE_NUMBERS_UNKNOWN;
+	f.old_nr = ctx[1];
+	tell(&f);
+	return 0;
+}
+#endif
+#endif
+
+/* Births: the parent at birth, which a life does not know, and so who is alive. */
+
+#ifdef BIRTHS
+static __always_inline u64 fill_born(struct born_head *b, u64 task)
+{
+	u64 parent = read_u64(task, TASK_REAL_PARENT);
+	u64 pid = read_u64(task, TASK_THREAD_PID);
+
+	b->start_ns = read_u64(task, TASK_START_BOOTTIME);
+	b->parent_start_ns = read_u64(read_u64(parent, TASK_GROUP_LEADER), TASK_START_BOOTTIME);
+	b->tgid = read_u32(task, TASK_TGID);
+	b->ppid = read_u32(parent, TASK_TGID);
+	b->by = bpf_get_current_pid_tgid();
+	b->level = read_u32(pid, PID_LEVEL);
+	b->pad = 0;
+	return pid;
+}
+
+static __always_inline void fill_shallow_born(struct born *b, u64 task)
+{
+	u64 pid = fill_born(&b->born, task);
+
+	__builtin_memset(b->nr, 0, sizeof(*b) - sizeof(b->born));
+	b->born.ns = read_u32(read_upids(b->nr, pid, b->born.level), NS_INUM);
+}
+
+static __always_inline void fill_born_deep(struct born_deep *b, u64 task)
+{
+	u64 pid = fill_born(&b->born, task);
+	u32 level = b->born.level;
+
+	__builtin_memset(b->nr, 0, sizeof(*b) - sizeof(b->born));
+	b->born.ns = peek_inum(pid_ns(pid, level));
+	READ_NUMBERS(b->nr, NR_LEVELS, pid, level);
+}
+
+#ifdef SLOTS
+static __always_inline void emit_born(u64 task)
+{
+	u32 first = 0, index;
+	u64 place, *cursor = births_cursor.lookup(&first);
+	struct born *slot;
+
+	if (!cursor)
+		return;
+	place = __sync_fetch_and_add(cursor, 1);
+	index = place & (NR_LIVES - 1);
+	slot = births.lookup(&index);
+	if (!slot || !claim(&slot->born.sequence, place))
+		return;
+	fill_shallow_born(slot, task);
+	finish(&slot->born.sequence, place);
+}
+
+static __always_inline void emit_born_deep(u64 task)
+{
+	u32 first = 0, index;
+	u64 place, *cursor = births_deep_cursor.lookup(&first);
+	struct born_deep *slot;
+
+	if (!cursor)
+		return;
+	place = __sync_fetch_and_add(cursor, 1);
+	index = place & (NR_DEEP - 1);
+	slot = births_deep.lookup(&index);
+	if (!slot || !claim(&slot->born.sequence, place))
+		return;
+	fill_born_deep(slot, task);
+	finish(&slot->born.sequence, place);
+}
+#else
+static __always_inline void emit_born(u64 task)
+{
+	struct born b = {};
+
+	fill_shallow_born(&b, task);
+	if (births.ringbuf_output(BODY(&b), BODY_SIZE(&b), BPF_RB_NO_WAKEUP))
+		count_lost(2);
+}
+
+static __always_inline void emit_born_deep(u64 task)
+{
+	u32 first = 0;
+	struct born_deep *b = birth_room.lookup(&first);
+
+	if (!b)
+		return;
+	fill_born_deep(b, task);
+	if (births_deep.ringbuf_output(BODY(b), BODY_SIZE(b), BPF_RB_NO_WAKEUP))
+		count_lost(3);
+}
+#endif
+
+TRACEPOINT(task_newtask)
+{
+	u64 task = ctx[0];
+
+	if (!task_nr(task))
+		return 0;	/* fork_idle(): a CPU comes up */
+#ifdef NO_THREADS
+	if (read_u64(task, TASK_GROUP_LEADER) != task)
+		return 0;
+#endif
+	if (read_u32(read_u64(task, TASK_THREAD_PID), PID_LEVEL) < BIRTH_LEVELS)
+		emit_born(task);
+	else
+		emit_born_deep(task);
+	return 0;
+}
+#endif
