@@ -132,7 +132,7 @@ class LifeProgram:
         fd = self._maps.fd(of.name)
         if not self.slots:
             size = _ring_bytes(of, lives)
-            return Stream(of, fd, -1, size // of.size, size)
+            return Stream(of, fd, -1, (size - 1) // of.size, size)  # never quite full
         capacity = DEEP if _is_deep(of) else lives
         cursor_fd = self._maps.fd(f"{of.name}_cursor")
         return Stream(of, fd, cursor_fd, capacity, capacity * of.size)
