@@ -34,21 +34,25 @@
 
 #define SIGNAL_GROUP_EXIT 0x4	/* include/linux/sched/signal.h */
 
-/* Where records go: an array and its cursor for each class of them, or a ring. */
+/* Where records go: for each class of them an array, its sequences and its cursor; or a ring. */
 
 #ifdef SLOTS
-#define SLOTS_OF(name, type, slots) BPF_F_TABLE("array", u32, struct type, name, slots, BPF_F_MMAPABLE)
-#define CURSOR_OF(name) BPF_F_TABLE("array", u32, u64, name, 1, BPF_F_MMAPABLE)
+#define SLOTS_OF(name, type, nr) BPF_F_TABLE("array", u32, struct type, name, nr, BPF_F_MMAPABLE)
+#define WORDS(name, nr) BPF_F_TABLE("array", u32, u64, name, nr, BPF_F_MMAPABLE)
 
 SLOTS_OF(lives, life, NR_LIVES);
-CURSOR_OF(lives_cursor);
+WORDS(lives_sequences, NR_LIVES);
+WORDS(lives_cursor, 1);
 SLOTS_OF(lives_deep, life_deep, NR_DEEP);
-CURSOR_OF(lives_deep_cursor);
+WORDS(lives_deep_sequences, NR_DEEP);
+WORDS(lives_deep_cursor, 1);
 #ifdef BIRTHS
 SLOTS_OF(births, born, NR_LIVES);
-CURSOR_OF(births_cursor);
+WORDS(births_sequences, NR_LIVES);
+WORDS(births_cursor, 1);
 SLOTS_OF(births_deep, born_deep, NR_DEEP);
-CURSOR_OF(births_deep_cursor);
+WORDS(births_deep_sequences, NR_DEEP);
+WORDS(births_deep_cursor, 1);
 #endif
 
 /*
@@ -57,6 +61,9 @@ CURSOR_OF(births_deep_cursor);
  * or that a writer of a lap later has already, is left alone, and the record is the one that is
  * missing at its place. The exchange orders all stores to the slot behind both the cursor's move
  * and the mark.
+ *
+ * Sequences lie side by side, eight to a cache line. In the slots, which are as good as never in a
+ * cache, each exchange would wait for memory, as the stores do not.
  */
 static __always_inline int claim(u64 *sequence, u64 place)
 {
@@ -97,7 +104,7 @@ static __always_inline void count_lost(u32 of)
 		__sync_fetch_and_add(count, 1);
 }
 
-/* The ring puts its header where the sequence would be. */
+/* The ring puts its header before a record, where a slot has room for one. */
 #define BODY(record) ((char *)(record) + sizeof(u64))
 #define BODY_SIZE(record) (sizeof(*(record)) - sizeof(u64))
 #endif
@@ -245,35 +252,37 @@ static __always_inline void fill_life_deep(struct life_deep *l, const struct lif
 static __always_inline void emit_life(const struct life_facts *f)
 {
 	u32 first = 0, index;
-	u64 place, *cursor = lives_cursor.lookup(&first);
+	u64 place, *sequence, *cursor = lives_cursor.lookup(&first);
 	struct life *slot;
 
 	if (!cursor)
 		return;
 	place = __sync_fetch_and_add(cursor, 1);
 	index = place & (NR_LIVES - 1);
+	sequence = lives_sequences.lookup(&index);
 	slot = lives.lookup(&index);
-	if (!slot || !claim(&slot->head.sequence, place))
+	if (!slot || !sequence || !claim(sequence, place))
 		return;
 	fill_shallow_life(slot, f);
-	finish(&slot->head.sequence, place);
+	finish(sequence, place);
 }
 
 static __always_inline void emit_life_deep(const struct life_facts *f)
 {
 	u32 first = 0, index;
-	u64 place, *cursor = lives_deep_cursor.lookup(&first);
+	u64 place, *sequence, *cursor = lives_deep_cursor.lookup(&first);
 	struct life_deep *slot;
 
 	if (!cursor)
 		return;
 	place = __sync_fetch_and_add(cursor, 1);
 	index = place & (NR_DEEP - 1);
+	sequence = lives_deep_sequences.lookup(&index);
 	slot = lives_deep.lookup(&index);
-	if (!slot || !claim(&slot->head.sequence, place))
+	if (!slot || !sequence || !claim(sequence, place))
 		return;
 	fill_life_deep(slot, f);
-	finish(&slot->head.sequence, place);
+	finish(sequence, place);
 }
 #else
 static __always_inline void emit_life(const struct life_facts *f)
@@ -361,35 +370,46 @@ static __always_inline void read_status(struct life_facts *f, u64 task, u64 sign
 		f->flags |= LIFE_STATUS_UNKNOWN;
 }
 
+/*
+ * A task tells its own life, as its process's end if it is a leader with which its process ends. The
+ * last thread of a process whose leader has exited before tells both, one after the other: by a
+ * loop, since a second copy of all that follows would lie between what is run each time.
+ */
 TRACEPOINT(sched_process_exit)
 {
 	struct life_facts f = {};
 	u64 task = ctx[0];
 	u64 signal = read_u64(task, TASK_SIGNAL);
 	u64 leader = read_u64(task, TASK_GROUP_LEADER);
-	int ends = ends_process(ctx, task, leader, signal);
+	u32 ends = ends_process(ctx, task, leader, signal);
+	u32 rounds = ends && task != leader ? 2 : 1;
 
 	f.leader = leader;
 	f.now_in = task;
-#ifndef NO_THREADS
-	if (task != leader) {
-		f.task = task;
-		f.kind = LIFE_THREAD;
-		f.status = read_u32(task, TASK_EXIT_CODE);
-		tell(&f);
-	} else if (!ends) {
-		f.task = leader;
-		f.kind = LIFE_LEADER;
-		f.status = read_u32(task, TASK_EXIT_CODE);
-		tell(&f);
-	}
-#endif
-	if (ends) {
+	f.task = task;
+	f.kind = task != leader ? LIFE_THREAD : ends ? LIFE_PROCESS : LIFE_LEADER;
+	f.status = read_u32(task, TASK_EXIT_CODE);
+#ifdef NO_THREADS
+	if (!ends)
+		return 0;
+	if (rounds == 2) {
 		f.task = leader;
 		f.kind = LIFE_PROCESS;
-		f.flags = task == leader ? 0 : LIFE_BY_THREAD;
-		read_status(&f, task, signal);
+		f.flags = LIFE_BY_THREAD;
+		rounds = 1;
+	}
+#endif
+	_Pragma("clang loop unroll(disable)")
+	for (u32 round = 0; round < 2; round++) {
+		asm volatile("" : "+r"(round));
+		if (f.kind == LIFE_PROCESS)
+			read_status(&f, task, signal);
 		tell(&f);
+		if (round + 1 >= rounds)
+			break;
+		f.task = leader;
+		f.kind = LIFE_PROCESS;
+		f.flags = LIFE_BY_THREAD;
 	}
 	return 0;
 }
@@ -466,35 +486,37 @@ static __always_inline void fill_born_deep(struct born_deep *b, u64 task)
 static __always_inline void emit_born(u64 task)
 {
 	u32 first = 0, index;
-	u64 place, *cursor = births_cursor.lookup(&first);
+	u64 place, *sequence, *cursor = births_cursor.lookup(&first);
 	struct born *slot;
 
 	if (!cursor)
 		return;
 	place = __sync_fetch_and_add(cursor, 1);
 	index = place & (NR_LIVES - 1);
+	sequence = births_sequences.lookup(&index);
 	slot = births.lookup(&index);
-	if (!slot || !claim(&slot->born.sequence, place))
+	if (!slot || !sequence || !claim(sequence, place))
 		return;
 	fill_shallow_born(slot, task);
-	finish(&slot->born.sequence, place);
+	finish(sequence, place);
 }
 
 static __always_inline void emit_born_deep(u64 task)
 {
 	u32 first = 0, index;
-	u64 place, *cursor = births_deep_cursor.lookup(&first);
+	u64 place, *sequence, *cursor = births_deep_cursor.lookup(&first);
 	struct born_deep *slot;
 
 	if (!cursor)
 		return;
 	place = __sync_fetch_and_add(cursor, 1);
 	index = place & (NR_DEEP - 1);
+	sequence = births_deep_sequences.lookup(&index);
 	slot = births_deep.lookup(&index);
-	if (!slot || !claim(&slot->born.sequence, place))
+	if (!slot || !sequence || !claim(sequence, place))
 		return;
 	fill_born_deep(slot, task);
-	finish(&slot->born.sequence, place);
+	finish(sequence, place);
 }
 #else
 static __always_inline void emit_born(u64 task)

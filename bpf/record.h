@@ -174,12 +174,14 @@ struct moved {
 /*
  * Lives: a task's whole life as one record, made at its own exit. They lie in arrays of their own
  * (bpf/lives.c), not in the ring above, or in rings of their own where a kernel has no atomic
- * operation that returns: there the ring's header of 8 bytes takes the place of the sequence.
+ * operation that returns. There each has the ring's header of 8 bytes before it, for which the
+ * arrays have room, so that both are alike.
  *
  * LIFE_LAYOUT numbers this layout; whatever keeps lives keeps it, too. It changes with any field.
  */
 #define LIFE_LAYOUT		1
-#define LIFE_WRITING		(~0ULL)	/* the sequence of a slot that is being written */
+#define LIFE_WRITING		(~0ULL)	/* the sequence of a slot that is being written; else
+					   the place of what is in it in the stream, plus 1 */
 
 enum life_kind {
 	LIFE_PROCESS = 1,		/* a process's end, its numbers the leader's */
@@ -197,7 +199,7 @@ enum life_flags {
 };
 
 struct life_head {
-	u64  sequence;		/* its place in the stream, plus 1 */
+	u64  header;		/* the ring's */
 	u64  start_ns;		/* task_struct.start_boottime; 0: not known */
 	u64  end_ns;		/* the exit, not the release */
 	u64  leader_start_ns;
@@ -231,7 +233,7 @@ struct life_deep {
 
 /* What a life does not hold: the parent that the task was born to. */
 struct born_head {
-	u64 sequence;
+	u64 header;		/* the ring's */
 	u64 start_ns;
 	u64 parent_start_ns;	/* of the parent's leader */
 	u32 tgid;

@@ -44,7 +44,8 @@ class Stream(NamedTuple):
 
     of: Class
     fd: int  # of the array, or of the ring
-    cursor_fd: int  # of the array's cursor; -1: it is a ring
+    sequences_fd: int  # of the array of sequences; -1: it is a ring
+    cursor_fd: int  # of the array's cursor; -1
     capacity: int  # records
     size: int  # bytes of the ring, or of the array
 
@@ -132,10 +133,11 @@ class LifeProgram:
         fd = self._maps.fd(of.name)
         if not self.slots:
             size = _ring_bytes(of, lives)
-            return Stream(of, fd, -1, (size - 1) // of.size, size)  # never quite full
+            return Stream(of, fd, -1, -1, (size - 1) // of.size, size)  # never quite full
         capacity = DEEP if _is_deep(of) else lives
+        sequences_fd = self._maps.fd(f"{of.name}_sequences")
         cursor_fd = self._maps.fd(f"{of.name}_cursor")
-        return Stream(of, fd, cursor_fd, capacity, capacity * of.size)
+        return Stream(of, fd, sequences_fd, cursor_fd, capacity, capacity * of.size)
 
 
 def has_atomic_fetch() -> bool:

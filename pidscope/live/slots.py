@@ -13,9 +13,9 @@ Two forms. *Slots* (5.12 and newer): `pidscope.wire.slots` has the argument, whi
 Each sequence and the cursor is read by one aligned load of 8 bytes: memoryviews cast to that
 size compare and give items so (``struct`` would go byte by byte).
 
-*Rings* (5.8 and newer): the ring puts its header of 8 bytes where the sequence would be, so that
-rows lie side by side in both. `pidscope.live.ring` has that argument. A record that found no room
-is counted by its writer.
+*Rings* (5.8 and newer): the ring puts its header of 8 bytes before each record, for which slots
+have room, so that rows are alike in both. `pidscope.live.ring` has that argument. A record that
+found no room is counted by its writer.
 """
 
 from __future__ import annotations
@@ -34,25 +34,23 @@ _WORD = 8
 
 
 class MappedSlots:
-    """A `pidscope.wire.slots.Memory` of two BPF_F_MMAPABLE arrays.
+    """A `pidscope.wire.slots.Memory` of three BPF_F_MMAPABLE arrays.
 
     Args:
-        fd: of the array of slots.
-        cursor_fd: of the array whose only element is the cursor.
-        capacity: slots, a power of two.
-        row: bytes of one, a multiple of 8.
+        stream: the arrays' descriptors and sizes.
     """
 
-    def __init__(self, fd: int, cursor_fd: int, capacity: int, row: int) -> None:
-        self._row = row
-        self._words = row // _WORD
-        size = -(-capacity * row // mmap.PAGESIZE) * mmap.PAGESIZE
-        self._slots_map = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ)
-        self._cursor_map = mmap.mmap(cursor_fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ)
-        self._bytes = memoryview(self._slots_map)
-        self._all = self._bytes.cast("Q")
-        self._sequences = self._all[:: self._words]
-        self._cursor = memoryview(self._cursor_map).cast("Q")
+    def __init__(self, stream: Stream) -> None:
+        self._row = stream.of.size
+        self._maps = (
+            _mapped(stream.fd, stream.size),
+            _mapped(stream.sequences_fd, stream.capacity * _WORD),
+            _mapped(stream.cursor_fd, _WORD),
+        )
+        slots, sequences, cursor = self._maps
+        self._bytes = memoryview(slots)
+        self._sequences = memoryview(sequences).cast("Q")
+        self._cursor = memoryview(cursor).cast("Q")
 
     def cursor(self) -> int:
         """The next place to be given out."""
@@ -75,11 +73,16 @@ class MappedSlots:
         load_barrier()
 
     def close(self) -> None:
-        """Unmap both."""
-        for view in (self._cursor, self._sequences, self._all, self._bytes):
+        """Unmap them."""
+        for view in (self._cursor, self._sequences, self._bytes):
             view.release()
-        self._cursor_map.close()
-        self._slots_map.close()
+        for each in self._maps:
+            each.close()
+
+
+def _mapped(fd: int, size: int) -> mmap.mmap:
+    whole = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    return mmap.mmap(fd, whole, mmap.MAP_SHARED, mmap.PROT_READ)
 
 
 class Rows(Protocol):
@@ -103,7 +106,7 @@ class SlotRows:
 
     def __init__(self, stream: Stream) -> None:
         self.of = stream.of
-        self._memory = MappedSlots(stream.fd, stream.cursor_fd, stream.capacity, stream.of.size)
+        self._memory = MappedSlots(stream)
         self._reader = SlotReader(self._memory, stream.capacity, stream.of.size)
 
     @property

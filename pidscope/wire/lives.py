@@ -56,7 +56,7 @@ def _life(struct_name: str, levels: int, pad: tuple[tuple[str, str], ...]) -> La
     return Layout(
         struct_name,
         (
-            ("head.sequence", "Q"),
+            ("head.header", "Q"),
             ("head.start_ns", "Q"),
             ("head.end_ns", "Q"),
             ("head.leader_start_ns", "Q"),
@@ -84,7 +84,7 @@ def _born(struct_name: str, levels: int, pad: tuple[tuple[str, str], ...]) -> La
     return Layout(
         struct_name,
         (
-            ("born.sequence", "Q"),
+            ("born.header", "Q"),
             ("born.start_ns", "Q"),
             ("born.parent_start_ns", "Q"),
             ("born.tgid", "I"),
@@ -119,7 +119,7 @@ class Column(NamedTuple):
 
 
 def columns_of(layout: Layout) -> tuple[Column, ...]:
-    """Every column of a class but the sequence; ``NAME_0`` and so on of an array.
+    """Every column of a class but the ring's header; ``NAME_0`` and so on of an array.
 
     A name is two columns of 8 bytes each: nothing that is as long as it can be strided over.
     """
@@ -127,7 +127,7 @@ def columns_of(layout: Layout) -> tuple[Column, ...]:
     for path, code in layout.fields:
         size = struct.calcsize("=" + code)
         name = path.rpartition(".")[2]
-        if not code.endswith("x") and name != "sequence":
+        if not code.endswith("x") and name != "header":
             one = "Q" if code.endswith("s") else code[-1]
             step = struct.calcsize("=" + one)
             names = [name] if step == size else [f"{name}_{i}" for i in range(size // step)]
@@ -226,7 +226,7 @@ def to_born(values: Values) -> Born:
         raise WireError(f"no birth: {error}") from None
 
 
-def pack_life(life: Life, sequence: int = 0) -> tuple[Class, bytes]:
+def pack_life(life: Life, header: int = 0) -> tuple[Class, bytes]:
     """The row that a kernel would write of a life, and its class; raises WireError."""
     of = LIVES if len(life.numbers) <= LIVES.levels else LIVES_DEEP
     flags = LifeFlag.BY_THREAD if life.by_thread else LifeFlag(0)
@@ -239,7 +239,7 @@ def pack_life(life: Life, sequence: int = 0) -> tuple[Class, bytes]:
     if None in life.numbers:
         flags |= LifeFlag.NUMBERS_UNKNOWN
     values = (
-        *(sequence, life.start_ns or 0, life.end_ns, life.leader_start_ns, life.parent_start_ns),
+        *(header, life.start_ns or 0, life.end_ns, life.leader_start_ns, life.parent_start_ns),
         *(life.cgroup_id, life.comm, life.tgid, life.ppid, life.pgid, life.sid, life.uid),
         *(life.status or 0, life.kind, len(life.numbers) - 1, flags),
         *_padded([number or 0 for number in life.numbers], of.levels),
@@ -248,11 +248,11 @@ def pack_life(life: Life, sequence: int = 0) -> tuple[Class, bytes]:
     return of, _packed(of, values)
 
 
-def pack_born(born: Born, sequence: int = 0) -> tuple[Class, bytes]:
+def pack_born(born: Born, header: int = 0) -> tuple[Class, bytes]:
     """The row that a kernel would write of a birth, and its class; raises WireError."""
     of = BIRTHS if len(born.numbers) <= BIRTHS.levels else BIRTHS_DEEP
     values = (
-        *(sequence, born.start_ns, born.parent_start_ns, born.tgid, born.ppid, born.by, born.ns),
+        *(header, born.start_ns, born.parent_start_ns, born.tgid, born.ppid, born.by, born.ns),
         len(born.numbers) - 1,
         *_padded(born.numbers, of.levels),
     )

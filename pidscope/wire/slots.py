@@ -1,11 +1,12 @@
 """Reading an array of slots that others write to meanwhile: what may be taken, and what is lost.
 
-The kernel's side (bpf/lives.c) has a cursor, which only grows, and an array of N slots. A writer
-takes a *place*, the cursor's old value, by an atomic addition; its slot is the place modulo N. It
-then exchanges the slot's sequence for WRITING, by an atomic compare-and-exchange, writes the
-record, and stores place + 1 as the sequence. It gives up, and never touches the slot, if it finds
-WRITING there or the sequence of a later place. So one writer at a time is in a slot, the sequences
-that a slot shows grow, and each place is either finished or never will be.
+The kernel's side (bpf/lives.c) has a cursor, which only grows, and an array of N slots, each with a
+sequence, which lies apart. A writer takes a *place*, the cursor's old value, by an atomic addition;
+its slot is the place modulo N. It then exchanges the slot's sequence for WRITING, by an atomic
+compare-and-exchange, writes the record, and stores place + 1 as the sequence. It gives up, and
+never touches the slot, if it finds WRITING there or the sequence of a later place. So one writer at
+a time is in a slot, the sequences that a slot shows grow, and each place is either finished or
+never will be.
 
 The reader looks three times, and what it takes is whole:
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
-from pidscope_dev.bench import drain, growth, listing, lives, syscalls, watched
+from pidscope_dev.bench import drain, growth, life_stream, listing, lives, syscalls, watched
 from pidscope_dev.bench.taken import Asked, Taken
 
 
@@ -40,6 +40,18 @@ SECTIONS = (
         watched.measure_functions,
         watched.HOOK_ROWS_FUNCTIONS,
         True,
+    ),
+    Section(
+        "hooks-lives",
+        "the same of the life stream",
+        life_stream.measure_hooks,
+        life_stream.HOOK_ROWS,
+    ),
+    Section(
+        "collector-lives",
+        "the life stream's collector, by the clock",
+        life_stream.measure_collectors,
+        life_stream.COLLECTOR_ROWS,
     ),
     Section("loop", "fork+exec+wait, tracepoint mode", watched.measure, watched.LOOP_ROWS),
     Section(

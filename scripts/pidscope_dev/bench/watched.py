@@ -43,7 +43,7 @@ measure_functions = partial(_measure, (OURS, *PEERS), AUTO, repetitions=3)
 def _watched(name: str, loops: str, probes: str) -> dict[str, float]:
     with watchers.watching(watchers.command(name, probes), loops) as watcher:
         loop_us = _us(loops)
-        with _counted():
+        with counted():
             before = run_time_ns(watcher.pid)
             subprocess.run([loops, "exec", str(_LIVES)], check=True, capture_output=True)
             spent_ns = run_time_ns(watcher.pid) - before
@@ -57,7 +57,7 @@ def _us(loops: str) -> float:
 
 
 @contextlib.contextmanager
-def _counted() -> Iterator[None]:
+def counted() -> Iterator[None]:
     """Switch the statistics on, and back to what they were."""
     try:
         before = _STATISTICS.read_text()

@@ -110,7 +110,7 @@ def test_blocks_do_not_depend_on_how_rows_come(found: list[Born], cuts: list[int
 
 
 @pytest.mark.parametrize("of", CLASSES, ids=lambda of: of.name)
-def test_every_byte_of_a_row_is_in_one_column_but_sequence_and_padding(of: object) -> None:
+def test_every_byte_of_a_row_is_in_one_column_but_header_and_padding(of: object) -> None:
     assert of in CLASSES
     layout, size = of.layout, of.size  # type: ignore[attr-defined]
     covered = [
