@@ -16,19 +16,20 @@ import pytest
 
 from pidscope.errors import PidscopeError
 from pidscope.live.life_program import LifeProgram, has_atomic_fetch
+from pidscope.live.program import Program
 from pidscope.live.slots import LifeReader
 from pidscope.wire.hooks import TRACEPOINT
 from pidscope.wire.lives import LIVES, LifeKind
 
 from .conftest import WORKLOAD, expected
-from .lived import Lived, Tree, check_whole, key, life_stream
+from .lived import Key, Lived, Tree, check_whole, key, life_stream
 from .test_workloads import WORKLOADS
 
 FORMS = {"slots": None, "ring": False}  # slots, where this kernel has them
 ENTERED = {"injected": 2, "dying-init": 1}  # what enters a namespace by setns and fork
 
 
-@pytest.fixture(scope="module", params=FORMS)
+@pytest.fixture(scope="module", params=["slots", pytest.param("ring", marks=pytest.mark.matrix)])
 def lived(request: pytest.FixtureRequest) -> Iterator[Lived]:
     with life_stream("tracepoint", FORMS[request.param]) as stream:
         yield stream
@@ -180,6 +181,37 @@ def test_an_orphan_has_another_parent_at_its_end_than_at_its_birth(lived: Lived)
     assert (grandchild.ppid, grandchild.parent_start_ns) == (child.tgid, child.start_ns)
     assert tree.process[grandchild.tgid].ppid == tree.pid
     assert tree.process[child.tgid].ppid == tree.pid
+
+
+def test_who_is_alive_and_who_has_ended_are_all_there_were(lived: Lived) -> None:
+    """First iterate, then drain: each task that was born before is in one of them.
+
+    Of the whole host, while two processes fork. A thread that called exec has given up its number.
+    """
+    born: set[Key] = set()
+    ended: set[Key] = set()
+    execed: set[int | None] = set()
+
+    def take() -> None:
+        births, lives = lived.take()
+        born.update(key(each) for each in births)
+        ended.update(key(each) for each in lives if each.is_exit)
+        execed.update(each.numbers[0] for each in lives if each.kind is LifeKind.EXECED)
+
+    command, running = workload("short 997 --jobs 2"), True
+    with (
+        closing(Program(TRACEPOINT, steps=False)) as other,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL) as process,
+    ):
+        while running:
+            running = process.poll() is None
+            take()
+            before = set(born)
+            alive = {(each.tid, each.birth.start_ns) for each in other.tasks() or ()}
+            take()
+            missing = before - alive - ended
+            assert {number for number, _ in missing} <= execed
+    assert len(born) > 997
 
 
 def test_threads_can_be_left_out(ends: str) -> None:

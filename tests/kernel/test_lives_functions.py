@@ -8,7 +8,8 @@ import pytest
 
 from pidscope.wire.lives import LifeKind
 
-from .lived import Lived, life_stream
+from .conftest import Host
+from .lived import Lived, compare_with_full, life_stream
 from .test_lives import (
     WAYS_TO_END,
     check_dying_init,
@@ -23,7 +24,7 @@ from .test_workloads import WORKLOADS
 __all__ = ["ends"]  # a fixture
 
 
-@pytest.fixture(scope="module", params=["fentry", "kprobe"])
+@pytest.fixture(scope="module", params=["fentry", pytest.param("kprobe", marks=pytest.mark.matrix)])
 def lived(request: pytest.FixtureRequest) -> Iterator[Lived]:
     with life_stream(request.param, execs=None) as stream:
         yield stream
@@ -32,6 +33,13 @@ def lived(request: pytest.FixtureRequest) -> Iterator[Lived]:
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_every_task_of_a_workload_has_one_life(lived: Lived, name: str) -> None:
     check_workload(lived, name)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_lives_equal_those_of_the_full_stream(lived: Lived, host: Host, name: str) -> None:
+    tree, differences = compare_with_full(lived, host, workload(name))
+    assert tree.status == 0 and len(tree.lives) >= len(tree.births)
+    assert differences == []
 
 
 @pytest.mark.parametrize("how", WAYS_TO_END)

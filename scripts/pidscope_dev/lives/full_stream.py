@@ -56,11 +56,16 @@ class FullStream:
             self._attach(each.tid, each.pid, each.birth).cgroup_id = cgroup_id
 
     def add(self, event: events.Event) -> None:
+        """One event; of a task that was there before and was not adopted, nothing is known."""
         handler = getattr(self, f"_{type(event).__name__}", None)
-        if handler is not None:
+        is_birth = isinstance(event, events.PidAttached) and event.birth is not None
+        if handler is not None and (is_birth or getattr(event, "tid", 0) in self.tasks):
             handler(event)
 
     def _attach(self, tid: int, pid: events.PidNumbers, birth: events.Birth) -> Task:
+        known = self.tasks.get(tid)
+        if known is not None and known.start_ns == birth.start_ns:
+            return known  # adopted, and its birth came behind that
         self.ns_parent[pid.ns] = birth.ns_parent
         if tid == birth.tgid:
             process = Process(
