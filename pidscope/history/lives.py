@@ -46,13 +46,13 @@ class Columns:
         self.of = of
         self._columns = columns_of(of.layout)
         self._size = of.size
-        self._rows = bytearray(block * of.size)
-        self._used = 0
+        self._block = block * of.size
+        self._rows = bytearray()  # a class that never comes takes no memory
 
     @property
     def waiting(self) -> int:
         """Rows that are in no block yet."""
-        return self._used // self._size
+        return len(self._rows) // self._size
 
     def add(self, rows: bytes) -> Iterator[Block]:
         """Take a run of whole rows; yield each block that becomes full, to be asked for.
@@ -61,25 +61,23 @@ class Columns:
         """
         if len(rows) % self._size:
             raise WireError(f"{len(rows)} bytes are no rows of {self._size}")
-        at, end = 0, len(self._rows)
+        at = 0
         while at < len(rows):
-            step = min(len(rows) - at, end - self._used)
-            self._rows[self._used : self._used + step] = rows[at : at + step]
-            self._used += step
+            step = min(len(rows) - at, self._block - len(self._rows))
+            self._rows += rows[at : at + step]
             at += step
-            if self._used == end:
+            if len(self._rows) == self._block:
                 yield self.flush()
 
     def flush(self) -> Block:
         """All that wait, as a block that may have room left."""
-        count = self.waiting
-        with memoryview(self._rows) as view, view[: self._used] as used:
+        rows, self._rows = self._rows, bytearray()
+        with memoryview(rows) as view:
             columns = {
-                column.name: _strided(used, column.offset, column.code, self._size)
+                column.name: _strided(view, column.offset, column.code, self._size)
                 for column in self._columns
             }
-        self._used = 0
-        return Block(self.of, count, columns)
+        return Block(self.of, len(rows) // self._size, columns)
 
 
 def _strided(rows: memoryview, offset: int, code: str, size: int) -> memoryview:
