@@ -198,7 +198,7 @@ def test_who_is_alive_and_who_has_ended_are_all_there_were(lived: Lived) -> None
         ended.update(key(each) for each in lives if each.is_exit)
         execed.update(each.numbers[0] for each in lives if each.kind is LifeKind.EXECED)
 
-    command, running = workload("short 997 --jobs 2"), True
+    command, running = workload("short 397 --jobs 2"), True
     with (
         closing(Program(TRACEPOINT, steps=False)) as other,
         subprocess.Popen(command, stdout=subprocess.DEVNULL) as process,
@@ -211,7 +211,7 @@ def test_who_is_alive_and_who_has_ended_are_all_there_were(lived: Lived) -> None
             take()
             missing = before - alive - ended
             assert {number for number, _ in missing} <= execed
-    assert len(born) > 997
+    assert len(born) > 397
 
 
 def test_threads_can_be_left_out(ends: str) -> None:
@@ -231,15 +231,15 @@ def test_births_can_be_left_out(ends: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_what_a_lapped_reader_has_lost_is_exact(form: str) -> None:
-    """Read again only after 700 lives: 256 are there, and all others are counted."""
+    """Read again only after 400 lives: 256 are there, and all others are counted."""
     program = LifeProgram("tracepoint", slots=FORMS[form], lives=256)
     with closing(program), closing(LifeReader(program)) as reader:
         (rows,) = [each for each in reader.rows if each.of is LIVES]
-        subprocess.run(workload("short 700"), check=True, capture_output=True)
+        subprocess.run(workload("short 400"), check=True, capture_output=True)
         taken = sum(map(len, rows.take())) // LIVES.size
         assert taken == (256 if program.slots else 255)  # a ring is never quite full
         lost = rows.lost
-        assert lost >= 701 - 256  # the host may have had others
+        assert lost >= 401 - 256  # the host may have had others
         assert rows.take() == [] or rows.lost == lost  # and it goes on from there
 
 
