@@ -21,7 +21,7 @@ from pidscope.query.process import Process, namespaces, processes
 from pidscope.render.json import namespace_json, process_json
 from pidscope.snapshot import ProcReading
 
-ROUNDS = 20
+ROUNDS = 5
 # Everything whose reading differs from a plain process: each prints nothing and stays until it is
 # killed: levels deeper than a row, a zombie, a leader that ended before a thread, and so on.
 SCENE = r"""
