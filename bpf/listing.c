@@ -10,11 +10,6 @@
 
 BPF_PERCPU_ARRAY(row, struct listed, 1);
 
-struct upid {
-	u32 nr;
-	u64 ns;
-};
-
 /*
  * Without branches from here to the end of fill_levels(): the verifier follows each, and a command
  * that reads once waits longer for it than for the tasks. What is read behind a struct pid's own

@@ -12,7 +12,6 @@ from pidscope.snapshot import Unread
 
 UNIFIED = b"\n0::"  # the line of hierarchy 0, if there is one, is the last
 _V2 = b"0::"
-_DELETED = b" (deleted)"
 
 
 class CgroupFiles:

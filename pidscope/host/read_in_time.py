@@ -48,7 +48,7 @@ def _orphan(path: str, until: bytes, pipe: int) -> None:
 def _send(path: str, until: bytes, pipe: int) -> None:
     """Write the file into the pipe, and end."""
     try:
-        os.closerange(0, 3)  # whoever reads what this process prints may wait for their end
+        os.closerange(0, 3)  # a reader of what this process prints may wait for their end
         with contextlib.suppress(ProcError):
             data = read_file(path, until) or b""
             while data:

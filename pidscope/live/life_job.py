@@ -19,7 +19,7 @@ _BY_FUNCTION = {hook.name: hook for hook in FUNCTION_HOOKS}
 
 
 class Form(NamedTuple):
-    """Of a life stream; the arguments of `pidscope.live.life_program.LifeProgram` tell of each."""
+    """Of a life stream; for each see the arguments of `pidscope.live.life_program.LifeProgram`."""
 
     way: str
     births: bool

@@ -51,7 +51,7 @@ class View(NamedTuple):
 
     @property
     def lacks_tasks(self) -> bool:
-        """Whether a task that is listed could not be read, whoever reads."""
+        """Whether a task that is listed could not be read, by any user."""
         return any(it.what == "task" for it in self.reading.snapshot.unread)
 
     @property

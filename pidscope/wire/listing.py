@@ -60,7 +60,7 @@ class Listed(NamedTuple):
 
     Attributes:
         inums: of its namespaces, from the initial one inwards.
-        ask: what only /proc tells of it.
+        ask: what only /proc shows of it.
         tracer: the thread that traces it, by TID; 0: none.
         threads: tasks of its process that are not released.
     """
