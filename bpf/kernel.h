@@ -72,6 +72,16 @@ static __always_inline u32 pid_nr(u64 pid)
 				      (void *)(pid_upid(pid, i) + UPID_NR));    \
 	}
 
+/* All levels of a struct pid of few, at once; returns its level. */
+static __always_inline u32 copy_upids(char *upids, u64 pid, u32 level)
+{
+	/* It is that small, which clang knows and would not say again to the verifier. */
+	asm volatile("" : "+r"(level));
+	level &= BIRTH_LEVELS - 1;
+	bpf_probe_read_kernel(upids, (level + 1) * UPID_SIZE, (void *)pid_upid(pid, 0));
+	return level;
+}
+
 /* The numbers of a struct pid of few levels; returns its namespace. */
 static __always_inline u64 read_upids(u32 *nr, u64 pid, u32 level)
 {
@@ -87,10 +97,7 @@ static __always_inline u64 read_upids(u32 *nr, u64 pid, u32 level)
 #else
 	char upids[BIRTH_LEVELS * UPID_SIZE] = {};
 
-	/* It is that small, which clang knows and would not say again to the verifier. */
-	asm volatile("" : "+r"(level));
-	level &= BIRTH_LEVELS - 1;
-	bpf_probe_read_kernel(upids, (level + 1) * UPID_SIZE, (void *)pid_upid(pid, 0));
+	level = copy_upids(upids, pid, level);
 	_Pragma("unroll")
 	for (u32 i = 0; i < BIRTH_LEVELS; i++) {
 		nr[i] = *(u32 *)(upids + i * UPID_SIZE + UPID_NR);

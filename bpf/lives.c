@@ -204,10 +204,7 @@ static __always_inline void fill_numbers(u32 *nr, u32 *ns, u64 pid, u32 level)
 #else
 	char upids[BIRTH_LEVELS * UPID_SIZE] = {};
 
-	/* It is that small, which clang knows and would not say again to the verifier. */
-	asm volatile("" : "+r"(level));
-	level &= BIRTH_LEVELS - 1;
-	bpf_probe_read_kernel(upids, (level + 1) * UPID_SIZE, (void *)pid_upid(pid, 0));
+	copy_upids(upids, pid, level);
 	_Pragma("unroll")
 	for (u32 i = 0; i < BIRTH_LEVELS; i++) {
 		nr[i] = *(u32 *)(upids + i * UPID_SIZE + UPID_NR);
