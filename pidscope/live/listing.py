@@ -126,8 +126,7 @@ class TaskListing:
             if process not in known:
                 mine = procfs.threads(process) if threads else [process]
                 numbers += [tid for tid in mine if tid not in known]
-        found = {it.number: it for it in read_each(procfs, numbers, self._read, unread)}
-        return list(found.values())
+        return list(read_each(procfs, numbers, self._read, unread))
 
     def _read(self, number: int) -> TaskReading | None:
         """Read one task; with one number it is in the outermost namespace, link or no link."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from pidscope.containers.container import Chain, Container
-from pidscope.errors import HostError, ProcError, UsageError
+from pidscope.errors import HostError, UsageError
 from pidscope.escape import printable
 from pidscope.host.proc import ProcFs
 from pidscope.host.reading import read_host
@@ -19,7 +19,7 @@ from pidscope.query.place import Place, bracketed
 from pidscope.query.view import View
 from pidscope.render.container_cells import ContainerCells
 from pidscope.render.json import envelope
-from pidscope.snapshot import Mount, ProcFiles, ProcReading, Snapshot, TaskReading, Unread
+from pidscope.snapshot import Mount, ProcFiles, ProcReading, Snapshot, Unread, read_each
 from pidscope.sources.options import (
     SIMULATED,
     add_json,
@@ -323,16 +323,9 @@ def _with_threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> View
     """Return what was read, with the threads that may have one of ``numbers``, and its notes."""
     snapshot = view.reading.snapshot
     known = {it.number for it in snapshot.unread}
-    found: list[TaskReading] = []
-    unread = []
-    for number in _threads(proc, view, numbers):
-        try:
-            reading = None if number in known else proc.read(number)
-        except ProcError as error:
-            unread.append(Unread(number, "task", str(error)))
-            continue
-        if reading is not None:
-            found.append(reading)
+    unread: list[Unread] = []
+    wanted = (it for it in _threads(proc, view, numbers) if it not in known)
+    found = list(read_each(proc, wanted, proc.read, unread))
     snapshot = snapshot._replace(
         tasks=(*snapshot.tasks, *found), unread=(*snapshot.unread, *unread)
     )
