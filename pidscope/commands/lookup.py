@@ -20,14 +20,8 @@ from pidscope.query.words import parse_where
 from pidscope.render import lookup as rendered
 from pidscope.render import tables
 from pidscope.render.json import answer_json, namesake_json, owners_json
-from pidscope.sources.listing import (
-    Listed,
-    add_options,
-    expect_one_form,
-    listed,
-    read,
-    width_of,
-)
+from pidscope.sources.listed import Listed, listed
+from pidscope.sources.listing import add_options, expect_one_form, read, width_of
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.sources.privilege import own_hint
 from pidscope.sources.where import EXPLAINED, add_in

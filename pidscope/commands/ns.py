@@ -13,15 +13,8 @@ from pidscope.query.view import View
 from pidscope.render import tables
 from pidscope.render.json import namespace_json
 from pidscope.snapshot import Mount, is_ending
-from pidscope.sources.listing import (
-    Kept,
-    Listed,
-    add_options,
-    expect_one_form,
-    listed,
-    read,
-    width_of,
-)
+from pidscope.sources.listed import Listed, listed
+from pidscope.sources.listing import Kept, add_options, expect_one_form, read, width_of
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.sources.privilege import own_hint
 

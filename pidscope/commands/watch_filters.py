@@ -25,7 +25,7 @@ from pidscope.sources.where import add_in
 from pidscope.wire.hooks import TRACEPOINT
 
 if TYPE_CHECKING:
-    from pidscope.sources.listing import Listed
+    from pidscope.sources.listed import Listed
     from pidscope.sources.watch import Host
 
 

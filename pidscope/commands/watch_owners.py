@@ -20,7 +20,8 @@ from pidscope.host.ticks import shown_ticks
 from pidscope.query.fork_counts import MAX_ROWS, First
 from pidscope.query.process import Process
 from pidscope.session.session import Session
-from pidscope.sources.listing import Listed, read
+from pidscope.sources.listed import Listed
+from pidscope.sources.listing import read
 
 if TYPE_CHECKING:
     from pidscope.commands.watch_names import ContainerNames

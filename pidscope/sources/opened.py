@@ -136,6 +136,7 @@ def processes(proc: str = "/proc") -> list[Process]:
     Raises:
         HostError: that is no /proc, or this process has no number in it.
     """
-    from pidscope.sources.listing import listed_host, read
+    from pidscope.sources.listed import listed_host
+    from pidscope.sources.listing import read
 
     return read(listed_host(ProcFs(proc)), starts=True).processes()

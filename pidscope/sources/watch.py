@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pidscope.containers.rules import Rules
     from pidscope.limits.pids_files import CgroupFiles
     from pidscope.limits.task_counts import TaskCounts
-    from pidscope.sources.listing import Listed
+    from pidscope.sources.listed import Listed
 
 
 _HIDING = "mount one that does not (mount -t proc proc DIR), and name it with --proc DIR"
@@ -93,7 +93,7 @@ class LiveHost:
 
     def listed(self) -> Listed:
         """What /proc shows now; raises HostError."""
-        from pidscope.sources.listing import listed_host  # a watch of everything does without
+        from pidscope.sources.listed import listed_host  # a watch of everything does without
 
         return listed_host(self._procfs)
 
@@ -180,7 +180,7 @@ class SimulatedHost:
 
     def listed(self) -> Listed:
         """What its /proc shows after the steps that were made."""
-        from pidscope.sources.listing import listed_stage
+        from pidscope.sources.listed import listed_stage
 
         return listed_stage(self._stage)
 

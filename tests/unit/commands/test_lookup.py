@@ -21,7 +21,7 @@ from pidscope.query.process import Level, Process
 from pidscope.simulated.procfs import SimulatedProcFs
 from pidscope.simulated.scenario import builtin_names
 from pidscope.simulated.stage import set_stage
-from pidscope.sources.listing import Around, Listed
+from pidscope.sources.listed import Around, Listed
 from pidscope.sources.playback import play
 from tests import CHECKOUT
 from tests.unit.commands.asked import STATUS, needs_root, played, put_proc, tasks_of, valid

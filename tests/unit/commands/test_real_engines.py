@@ -15,7 +15,7 @@ import pytest
 
 from pidscope.commands import lookup, ps
 from pidscope.errors import NotFound, UsageError
-from pidscope.sources.listing import Listed
+from pidscope.sources.listed import Listed
 from tests.unit.commands.fake_host import HOST, FakeHost
 from tests.unit.commands.test_places import ONE, TWO, Asker, ask, host
 

@@ -15,7 +15,7 @@ from pidscope.errors import HostError
 from pidscope.host.proc import ProcFs
 from pidscope.query.fork_counts import ByNamespace, First
 from pidscope.render.fork_counts import rows_json
-from pidscope.sources.listing import listed_host
+from pidscope.sources.listed import listed_host
 from pidscope.sources.watch import LiveHost
 from pidscope.table.table import Table
 from tests.unit.commands.fake_host import HOST, FakeHost

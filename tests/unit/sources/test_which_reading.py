@@ -15,7 +15,7 @@ from pidscope.cli import main
 from pidscope.errors import HostError, UsageError
 from pidscope.host.proc import ProcFs
 from pidscope.snapshot import Mount
-from pidscope.sources.listing import Listed, listed
+from pidscope.sources.listed import Listed, listed
 from pidscope.wire.listing import LAYOUT
 
 INIT_NS = 4026531836
