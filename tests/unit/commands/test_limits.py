@@ -42,6 +42,7 @@ from tests.unit.commands.asked import (
 )
 from tests.unit.commands.fake_host import HOST, FakeHost, fake_host
 from tests.unit.commands.test_containers import D
+from tests.unit.forker import FORK_UNTIL_REFUSED
 
 BOMB = "simulated:fork-bomb"
 
@@ -185,27 +186,12 @@ def test_this_process(capsys: pytest.CaptureFixture[str]) -> None:
     assert limits["pid_max", f"pid:[{ns}]"] == int((sysctls / "pid_max").read_text())
 
 
-NPROC = """
+NPROC = f"""
 import errno, os, resource, signal, sys
 uid = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_NPROC, (7, 7))
 os.setgroups([]); os.setgid(uid); os.setuid(uid)
-print("ready", flush=True)
-children = []
-try:
-    while sys.stdin.readline():
-        while True:
-            child = os.fork()
-            if child == 0:
-                signal.pause()
-            children.append(child)
-except OSError as error:
-    print(len(children), errno.errorcode[error.errno], flush=True)
-finally:
-    for child in children:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-"""
+{FORK_UNTIL_REFUSED}"""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="run as root: it becomes another user")

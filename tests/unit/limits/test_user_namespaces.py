@@ -16,6 +16,7 @@ from pidscope.limits.numbers import has_field
 from pidscope.limits.read import User
 from pidscope.limits.user_namespaces import PROC_USER_INIT_INO, Charged, Made, charges
 from tests.unit.commands.asked import Answer, needs_root, own_uid, take_for_initial, valid
+from tests.unit.forker import FORK_UNTIL_REFUSED
 
 HOST, OUTER, INNER = 1, 2, 3
 MADE = {INNER: Made(OUTER, 0), OUTER: Made(HOST, 1000)}
@@ -157,7 +158,8 @@ def test_this_kernel_has_the_field_or_not() -> None:
 
 
 # As FAMILY, with a limit of 7: on request it forks until the kernel refuses, and says how often.
-FORKER = """
+FORKER = (
+    """
 import errno, os, resource, signal, subprocess, sys
 uid = int(sys.argv[1])
 read_end, write_end = os.pipe()
@@ -168,23 +170,13 @@ inside = subprocess.Popen(
     pass_fds=[read_end], stdout=subprocess.PIPE,
 )
 inside.stdout.readline()
-print("ready", flush=True)
-children = []
-try:
-    sys.stdin.readline()
-    while True:
-        child = os.fork()
-        if child == 0:
-            signal.pause()
-        children.append(child)
-except OSError as error:
-    print(len(children), errno.errorcode[error.errno], flush=True)
-for child in children:
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+"""
+    + FORK_UNTIL_REFUSED
+    + """
 os.close(write_end)
 inside.wait()
 """
+)
 
 
 @needs_root
