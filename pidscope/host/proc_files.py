@@ -129,8 +129,9 @@ def read_status(task: str, directory: int | None = None) -> Status | None:
 
 
 def _has_line(data: bytes, key: bytes) -> bool:
-    start = data.find(key)
-    return start >= 0 and data.find(b"\n", start + len(key)) >= 0
+    """Return whether the line is there whole; the first line has no line feed before it."""
+    start = 0 if data.startswith(key[1:]) else data.find(key)
+    return start >= 0 and data.find(b"\n", start + 1) >= 0
 
 
 def read_inum(path: str, directory: int | None = None) -> int | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -78,3 +80,15 @@ def test_each_is_read_if_only_a_part_is_mounted(host: Host) -> None:
         host.process(number, "0::/web\n")
     (host.proc / "8" / "cgroup").write_text("0::/other\n")
     assert host.read({7: web, 8: web}) == {7: b"0::/web\n", 8: b"0::/other\n"}
+
+
+@pytest.mark.parametrize("content", ["0::/web\n", "1:name=systemd:/web\n0::/web\n"])
+def test_the_line_of_v2_ends_the_reading(
+    host: Host, content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is the first: a second read of a file costs a system call for each process."""
+    host.process(7, content)
+    read = Mock(wraps=os.read)
+    monkeypatch.setattr("os.read", read)
+    assert CgroupFiles().read(7, f"{host.proc}/7/cgroup") == content.encode()
+    assert read.call_count == 1
