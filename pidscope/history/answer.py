@@ -1,0 +1,58 @@
+"""What a recording answers when it is asked which task had a number at some time.
+
+Times are CLOCK_BOOTTIME in ns, of the boot that the answer names. A bare number is one in the
+initial PID namespace.
+
+Annotations are values here, not strings: typing.NamedTuple compiles each string by itself, which
+every command would wait for.
+"""
+
+from typing import NamedTuple, Optional
+
+
+class Holder(NamedTuple):
+    """A task that had the number.
+
+    What can change while a task lives stands as it was at ``facts_ns``: at the task's end, or when
+    a snapshot was taken. At another time it may have been something else.
+    """
+
+    boot_id: str
+    numbers: tuple[Optional[int], ...]  # from the initial namespace inwards; None: not known
+    inums: tuple[int, ...]  # of the namespaces
+    tgid: int
+    start_ns: Optional[int]  # None: not known, of a thread that called exec
+    end_ns: Optional[int]  # of its exit; None: it lived when the recording was last written
+    status: Optional[int]  # as wait() gives it; None: not known, or not ended
+    facts_ns: int
+    comm: bytes
+    ppid: int  # thread group of the parent
+    pgid: int
+    sid: int
+    uid: Optional[int]  # the real one, in the initial user namespace; None: not recorded
+    cgroup_id: int  # 0: not recorded
+
+    @property
+    def is_thread(self) -> bool:
+        """Whether it is no process's leader."""
+        return self.numbers[0] != self.tgid
+
+
+class Gap(NamedTuple):
+    """A stretch of time of which the recording does not know everything."""
+
+    boot_id: str
+    first_ns: int
+    last_ns: Optional[int]  # None: to the end of the boot
+    reason: str  # such as "nothing was recording"
+
+
+class Answer(NamedTuple):
+    """All that may have had the number at some moment of the time asked for.
+
+    One holder is the answer, and several are ambiguous. Without any, a ``gap`` is why that is not
+    known, and without a gap no task had the number then.
+    """
+
+    holders: tuple[Holder, ...]
+    gap: Optional[Gap] = None
