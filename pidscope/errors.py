@@ -89,5 +89,11 @@ class WireError(HostError):
     """A record's bytes are not what bpf/record.h describes."""
 
 
+class RecordingError(PidscopeError):
+    """A recording, or a part of it, is not what docs/recording.md describes."""
+
+    exit_code = 3
+
+
 class IllegalEvent(PidscopeError):
     """An event that cannot follow from the table's state: the stream has a gap. Nothing changed."""

@@ -1,0 +1,274 @@
+"""Rows of lives as a recording keeps them: 32-bit words, column by column, times as differences.
+
+A row (bpf/record.h) is a number of words. A block has, for each word but the ring's header and the
+padding, that word of all rows, one behind the other. Before that, three times of each row are made
+small: its end is what it is later than the end of the row before, its start how long it lived, the
+start of its leader how much later that is than its own. All of that modulo 2^64.
+
+What works on whole columns runs in the interpreter's C code: no row becomes a Python object.
+"""
+
+import operator
+import struct
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from typing import NamedTuple, cast
+
+from pidscope.errors import RecordingError
+from pidscope.wire.lives import CLASSES, Class, Life, columns_of, to_life
+
+_WORD = 4
+_MASK = (1 << 64) - 1
+_META = struct.Struct("<BxHIQQQQII")
+
+
+class Summary(NamedTuple):
+    """What a frame's meta says of its rows, to pass by those that cannot hold an answer."""
+
+    of: int  # index of the class in `pidscope.wire.lives.CLASSES`
+    rows: int
+    first_start_ns: int  # the least start; 0: of some row it is not known
+    first_end_ns: int
+    last_end_ns: int
+    taken_ns: int  # CLOCK_BOOTTIME: everything that ended before it is in this frame or before it
+    least: int  # of the numbers in the initial namespace
+    greatest: int
+
+    def pack(self) -> bytes:
+        """Return the meta."""
+        return _META.pack(self.of, 0, *self[1:])
+
+
+def parse_summary(meta: bytes) -> Summary:
+    """Return what a meta says; raises RecordingError."""
+    if len(meta) != _META.size or meta[0] >= len(CLASSES):
+        raise RecordingError("a block without its summary")
+    of, _, *values = _META.unpack(meta)
+    return Summary(of, *values)
+
+
+class RowWords(NamedTuple):
+    """Which words of a row are kept, and those that begin a time or a number."""
+
+    size: int  # words of a row
+    kept: tuple[int, ...]
+    start: int
+    end: int
+    leader: int
+    numbers: int
+    inums: int
+
+
+@lru_cache(maxsize=len(CLASSES))
+def row_words(of: Class) -> RowWords:
+    """Return the words of a class of lives."""
+    columns = columns_of(of.layout)
+    at = {column.name: column.offset // _WORD for column in columns}
+    kept = sorted(
+        {
+            column.offset // _WORD + more
+            for column in columns
+            for more in range(2 if column.code == "Q" else 1)
+        }
+    )
+    return RowWords(
+        of.size // _WORD,
+        tuple(kept),
+        at["start_ns"],
+        at["end_ns"],
+        at["leader_start_ns"],
+        at["nr_0"],
+        at["ns_0"],
+    )
+
+
+def summary(of: Class, rows: bytes, taken_ns: int) -> Summary:
+    """Return what is to be said of whole rows, at least one, that were taken at ``taken_ns``."""
+    words, where = memoryview(rows).cast("I"), row_words(of)
+    longs = memoryview(rows).cast("Q")
+    step = where.size // 2
+    starts = longs[where.start // 2 :: step].tolist()
+    ends = longs[where.end // 2 :: step].tolist()
+    numbers = words[where.numbers :: where.size].tolist()
+    return Summary(
+        CLASSES.index(of),
+        len(numbers),
+        min(starts),
+        min(ends),
+        max(ends),
+        taken_ns,
+        min(numbers),
+        max(numbers),
+    )
+
+
+def pack_rows(of: Class, rows: bytes) -> bytes:
+    """Return whole rows as a block's content."""
+    where, longs, words = row_words(of), memoryview(rows).cast("Q"), memoryview(rows).cast("I")
+    step = where.size // 2
+    ends = longs[where.end // 2 :: step].tolist()
+    starts = longs[where.start // 2 :: step].tolist()
+    leaders = longs[where.leader // 2 :: step].tolist()
+    small = {
+        where.end: _differences(ends, [0, *ends[:-1]]),
+        where.start: _differences(ends, starts),
+        where.leader: _differences(leaders, starts),
+    }
+    parts: list[bytes] = []
+    for at in where.kept:
+        if at in small:
+            low_high = memoryview(small[at]).cast("B").cast("I")
+            parts += (low_high[0::2].tobytes(), low_high[1::2].tobytes())
+        elif at - 1 not in small:
+            parts.append(words[at :: where.size].tobytes())
+    return b"".join(parts)
+
+
+def _differences(these: Sequence[int], others: Iterable[int]) -> "array[int]":
+    """Return each less the other, modulo 2^64."""
+    try:
+        return array("q", map(operator.sub, these, others))
+    except OverflowError:  # more than 292 years: no kernel's times, but they come back as they were
+        return array("Q", [(one - other) & _MASK for one, other in zip(these, others)])
+
+
+class Rows:
+    """The rows of a block; each is made when it is asked for.
+
+    Args:
+        of: the class.
+        count: rows.
+    """
+
+    def __init__(self, of: Class, count: int) -> None:
+        self.of = of
+        self.count = count
+        self._where = row_words(of)
+
+    def row(self, at: int) -> bytes:
+        """Return a row as the kernel wrote it, its header 0."""
+        raise NotImplementedError
+
+    def life(self, at: int) -> Life:
+        """Return a row as a value; raises WireError."""
+        return life_of(self.of, self.row(at))
+
+    def word(self, word: int) -> memoryview:
+        """Return a word of every row."""
+        raise NotImplementedError
+
+    def starts(self) -> Sequence[int]:
+        """Return the start of each, CLOCK_BOOTTIME in ns; 0: not known."""
+        raise NotImplementedError
+
+    def ends(self) -> Sequence[int]:
+        """Return the end of each, CLOCK_BOOTTIME in ns."""
+        raise NotImplementedError
+
+    def having(self, ns: int, number: int) -> Iterator[int]:
+        """Yield the rows that have a number in the namespace with this inum."""
+        wanted = number.to_bytes(_WORD, "little")
+        for level in range(self.of.levels):
+            inums = self.word(self._where.inums + level)
+            if level and not any(inums):
+                return
+            numbers = self.word(self._where.numbers + level).tobytes()
+            at = numbers.find(wanted)
+            while at >= 0:
+                if not at % _WORD and inums[at // _WORD] == ns:
+                    yield at // _WORD
+                at = numbers.find(wanted, at + 1)
+
+
+class PlainRows(Rows):
+    """Whole rows, as the kernel wrote them.
+
+    Raises RecordingError: the content is not as long as so many rows.
+    """
+
+    def __init__(self, of: Class, content: bytes, count: int) -> None:
+        super().__init__(of, count)
+        _expect(len(content) == of.size * count, content, self)
+        self._rows = content
+
+    def row(self, at: int) -> bytes:
+        """Return a row as the kernel wrote it."""
+        return self._rows[at * self.of.size : (at + 1) * self.of.size]
+
+    def word(self, word: int) -> memoryview:
+        """Return a word of every row."""
+        return memoryview(self._rows).cast("I")[word :: self._where.size]
+
+    def starts(self) -> Sequence[int]:
+        """Return the start of each."""
+        return self._long(self._where.start)
+
+    def ends(self) -> Sequence[int]:
+        """Return the end of each."""
+        return self._long(self._where.end)
+
+    def _long(self, word: int) -> memoryview:
+        return memoryview(self._rows).cast("Q")[word // 2 :: self._where.size // 2]
+
+
+class PackedRows(Rows):
+    """Rows that `pack_rows` has packed.
+
+    Raises RecordingError: the content is not as long as so many rows.
+    """
+
+    def __init__(self, of: Class, content: bytes, count: int) -> None:
+        super().__init__(of, count)
+        _expect(len(content) == len(self._where.kept) * _WORD * count, content, self)
+        self._content = memoryview(content).cast("I")
+
+    def row(self, at: int) -> bytes:
+        """Return a row as the kernel wrote it, its header 0."""
+        where, count = self._where, self.count
+        row = array("I", bytes(where.size * _WORD))
+        for place, word in enumerate(where.kept):
+            row[word] = self._content[place * count + at]
+        longs = memoryview(row).cast("B").cast("Q")
+        start, end, leader = where.start // 2, where.end // 2, where.leader // 2
+        longs[end] = sum(self._small(where.end, at + 1)) & _MASK
+        longs[start] = (longs[end] - longs[start]) & _MASK
+        longs[leader] = (longs[start] + longs[leader]) & _MASK
+        return row.tobytes()
+
+    def word(self, word: int) -> memoryview:
+        """Return a word of every row, of those that are no time."""
+        place = self._where.kept.index(word)
+        return self._content[place * self.count : (place + 1) * self.count]
+
+    def starts(self) -> Sequence[int]:
+        """Return the start of each."""
+        lived = self._small(self._where.start, self.count)
+        return [(end - ns) & _MASK for end, ns in zip(self.ends(), lived)]
+
+    def ends(self) -> Sequence[int]:
+        """Return the end of each."""
+        return [time & _MASK for time in accumulate(self._small(self._where.end, self.count))]
+
+    def _small(self, word: int, count: int) -> list[int]:
+        """Return what stands for a time in the first rows, given the word that it begins at."""
+        pairs = array("I", bytes(8 * count))
+        view = memoryview(pairs)
+        view[0::2], view[1::2] = self.word(word)[:count], self.word(word + 1)[:count]
+        return view.cast("B").cast("Q").tolist()
+
+
+def _expect(right: bool, content: bytes, rows: Rows) -> None:
+    if not right:
+        raise RecordingError(f"{len(content)} bytes are no {rows.count} rows of {rows.of.name}")
+
+
+def life_of(of: Class, row: bytes) -> Life:
+    """Return the value of one row; raises WireError."""
+    columns = columns_of(of.layout)
+    values = {
+        column.name: cast("int", struct.unpack_from("=" + column.code, row, column.offset)[0])
+        for column in columns
+    }
+    return to_life(values)

@@ -1,0 +1,228 @@
+"""Writing one file of a recording: frames are appended as they come, and sealed when it is full.
+
+An open file has short blocks, one for each time something was taken, uncompressed: what is written
+each second costs a copy and a checksum. Sealing makes another file of it: full blocks, compressed,
+an index, and a table of contents; it gets its name once it is on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pidscope.history import frames
+from pidscope.history.blocks import (
+    PackedRows,
+    PlainRows,
+    Rows,
+    pack_rows,
+    parse_summary,
+    summary,
+)
+from pidscope.history.compression import STORED, best, compress, expand
+from pidscope.history.frames import Frame, Through, next_frame, pack_frame, pack_head, parse_frame
+from pidscope.history.keys import Contents, Keys
+from pidscope.history.lives import BLOCK
+from pidscope.wire.lives import CLASSES, Class
+
+TRAILER = b"pidscope:sealed\n"
+_OURS = 0o600
+_MAX_ROWS = 65_536  # of one block: a row's place in the index has 16 bits
+
+
+class SegmentWriter:
+    """A file that is being written.
+
+    Args:
+        path: must not exist; it is its owner's alone.
+        head: what holds for the whole file, as JSON.
+        through: the time that it begins at.
+
+    Raises OSError.
+    """
+
+    def __init__(self, path: str, head: Mapping[str, Any], through: Through) -> None:
+        self.path = path
+        self.first = self.through = through
+        self.rows = 0  # lives
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd = os.open(path, flags, _OURS)
+        self.size = 0
+        self._append(pack_head(through))
+        self.add_json(head)
+
+    def add_rows(self, of: Class, rows: bytes, taken_ns: int, alive: bool = False) -> None:
+        """Append whole rows of lives, or of the tasks that were alive at ``taken_ns``."""
+        step = _MAX_ROWS * of.size
+        for at in range(0, len(rows), step):
+            piece = rows[at : at + step]
+            meta = summary(of, piece, taken_ns).pack()
+            kind = frames.ALIVE if alive else frames.LIVES
+            content = pack_rows(of, piece) if alive else piece
+            codec = best() if alive else STORED
+            kept = compress(codec, content)
+            self._append(pack_frame(kind, codec, meta, kept, len(content)))
+            self.rows += 0 if alive else len(piece) // of.size
+
+    def add_json(self, value: Mapping[str, Any]) -> None:
+        """Append what is not rows; ``type`` says what it is."""
+        self._append(pack_json(value))
+
+    def reached(self, through: Through) -> None:
+        """Say that the file has everything up to this time."""
+        offset, data = frames.pack_through(through)
+        os.pwrite(self._fd, data, offset)
+        self.through = through
+
+    def seal(self, path: str) -> None:
+        """Write the same, sealed, to ``path``, and remove this file; raises OSError."""
+        private = f"{path}.{os.urandom(8).hex()}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        sealed = os.open(private, flags, _OURS)
+        try:
+            with open(sealed, "wb", closefd=False) as file:
+                file.writelines(_sealed(self._fd, self.size, self.through))
+            os.fsync(sealed)
+            os.rename(private, path)  # noqa: PTH104 (pathlib takes a while to import)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(private)  # noqa: PTH108
+            raise
+        finally:
+            os.close(sealed)
+        if self.path != path:
+            os.unlink(self.path)  # noqa: PTH108
+        self.close()
+
+    def close(self) -> None:
+        """Close it as it is; it can be read."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _append(self, data: bytes) -> None:
+        """Write it whole, or, on a full disk, nothing: what is half written is cut off again."""
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.pwrite(self._fd, view, self.size + len(data) - len(view)) :]
+        except OSError:
+            os.ftruncate(self._fd, self.size)
+            raise
+        self.size += len(data)
+
+
+def pack_json(value: Mapping[str, Any]) -> bytes:
+    """Return a frame of JSON, compressed where that makes it smaller."""
+    data = json.dumps(value, separators=(",", ":")).encode()
+    small = compress(best(), data)
+    codec, kept = (best(), small) if len(small) < len(data) else (STORED, data)
+    return pack_frame(frames.JSON, codec, b"", kept, len(data))
+
+
+def walk(fd: int, size: int, start: int = frames.HEAD_SIZE) -> Iterator[Frame]:
+    """Yield the heads of the frames that are whole, in order; what is damaged is passed by."""
+    at = start
+    while at < size:
+        frame = parse_frame(os.pread(fd, frames.FRAME_SIZE + frames.MAX_META, at), at)
+        if frame is None:
+            frame = _after_damage(fd, at, size)
+            if frame is None:
+                return
+        if frame.end > size:
+            return
+        yield frame
+        at = frame.end
+
+
+def _after_damage(fd: int, at: int, size: int) -> Frame | None:
+    """Return the next undamaged frame behind a place that begins none."""
+    piece, overlap = 1 << 20, frames.FRAME_SIZE + frames.MAX_META
+    for start in range(at + 1, size, piece):
+        frame = next_frame(os.pread(fd, piece + overlap, start), 0, start)
+        if frame is not None:
+            return frame
+    return None
+
+
+def read_content(fd: int, frame: Frame) -> bytes:
+    """Return what a frame holds; raises OSError, RecordingError."""
+    return frames.content(frame, os.pread(fd, frame.stored, frame.data_offset), expand)
+
+
+def rows_of(frame: Frame, content: bytes) -> Rows:
+    """Return the rows of a frame of lives, given what it holds; raises RecordingError."""
+    about = parse_summary(frame.meta)
+    kind = PlainRows if frame.codec == STORED else PackedRows
+    return kind(CLASSES[about.of], content, about.rows)
+
+
+def _sealed(fd: int, size: int, through: Through) -> Iterator[bytes]:
+    """Yield the bytes of the sealed file."""
+    yield pack_head(through)
+    writer = _Sealing()
+    for frame in walk(fd, size):
+        if frame.kind == frames.LIVES:
+            yield from writer.add(frame, read_content(fd, frame))
+        elif frame.kind in (frames.JSON, frames.ALIVE):
+            stored = os.pread(fd, frame.stored, frame.data_offset)
+            yield writer.keep(pack_frame(frame.kind, frame.codec, frame.meta, stored, frame.raw))
+    yield from writer.finish()
+
+
+class _Sealing:
+    """The frames of a sealed file, as they are made."""
+
+    def __init__(self) -> None:
+        self._at = frames.HEAD_SIZE
+        self._offsets: list[int] = []
+        self._keys = Keys()
+        self._waiting = {of: bytearray() for of in CLASSES}
+        self._taken = dict.fromkeys(CLASSES, 0)
+        self._codec = best()
+
+    def keep(self, frame: bytes) -> bytes:
+        """Note where a frame goes."""
+        self._offsets.append(self._at)
+        self._at += len(frame)
+        return frame
+
+    def add(self, frame: Frame, content: bytes) -> Iterator[bytes]:
+        """Take the rows of an open file's block; yield what is full."""
+        about = parse_summary(frame.meta)
+        of = CLASSES[about.of]
+        waiting, full = self._waiting[of], BLOCK * of.size
+        rows = rows_of(frame, content)
+        waiting += content if frame.codec == STORED else b"".join(map(rows.row, range(rows.count)))
+        self._taken[of] = about.taken_ns
+        while len(waiting) >= full:
+            yield self._block(of, bytes(waiting[:full]))
+            del waiting[:full]
+
+    def finish(self) -> Iterator[bytes]:
+        """Yield the blocks that are not full, the index, and the table of contents."""
+        for of, rows in self._waiting.items():
+            if rows:
+                yield self._block(of, bytes(rows))
+        where = list(self._offsets)
+        firsts, offsets = [], []
+        for first, page in self._keys.pages():
+            frame = self._frame(frames.KEYS, b"", page)
+            firsts.append(first)
+            offsets.append(self._at)
+            yield self.keep(frame)
+        last = self._at
+        yield self._frame(frames.END, b"", Contents(where, firsts, offsets).pack())
+        yield last.to_bytes(8, "little") + TRAILER
+
+    def _block(self, of: Class, rows: bytes) -> bytes:
+        self._keys.add(of, rows, len(self._offsets))
+        meta = summary(of, rows, self._taken[of]).pack()
+        return self.keep(self._frame(frames.LIVES, meta, pack_rows(of, rows)))
+
+    def _frame(self, kind: int, meta: bytes, content: bytes) -> bytes:
+        kept = compress(self._codec, content)
+        return pack_frame(kind, self._codec, meta, kept, len(content))

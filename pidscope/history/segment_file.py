@@ -1,0 +1,209 @@
+"""Reading one file of a recording, whether it is sealed or still being written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from pidscope.errors import RecordingError, WireError
+from pidscope.history import frames
+from pidscope.history.blocks import Rows, Summary, parse_summary
+from pidscope.history.frames import Frame, Through, parse_frame, parse_head
+from pidscope.history.keys import Contents, find_in_page, key_of, page_range, parse_contents
+from pidscope.history.segment import TRAILER, read_content, rows_of, walk
+from pidscope.wire.lives import Life
+
+_END = 8 + len(TRAILER)
+_MAX_JSON = 1 << 20
+
+
+class Damage(NamedTuple):
+    """A part of a file that cannot be read."""
+
+    path: str
+    offset: int
+    reason: str
+    about: Summary | None  # of what rows it holds; None: other things, or not known
+
+
+class SegmentFile:
+    """A file of a recording, opened.
+
+    Raises OSError; RecordingError: it is no recording, or a newer pidscope's.
+
+    Attributes:
+        through: up to when it has everything.
+        damaged: what was found damaged so far.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.damaged: list[Damage] = []
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            through = parse_head(os.pread(self._fd, frames.HEAD_SIZE, 0))
+            # After the head: a frame that is there now was written before this time or later.
+            self._size = os.fstat(self._fd).st_size
+        except RecordingError as error:
+            os.close(self._fd)
+            raise RecordingError(f"{path}: {error}", error.hint) from None
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self.through = through or self._last_taken()
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._fd)
+
+    def __enter__(self) -> SegmentFile:
+        """Return it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    @cached_property
+    def contents(self) -> Contents | None:
+        """Its table of contents; None: it is not sealed, or the table is damaged."""
+        trailer = os.pread(self._fd, _END, max(0, self._size - _END))
+        if trailer[8:] != TRAILER:
+            return None
+        offset = int.from_bytes(trailer[:8], "little")
+        if offset >= self._size:
+            return None
+        frame = parse_frame(os.pread(self._fd, frames.FRAME_SIZE + frames.MAX_META, offset), offset)
+        if frame is None or frame.kind != frames.END:
+            return None
+        try:
+            return parse_contents(read_content(self._fd, frame))
+        except RecordingError as error:
+            self._note(frame, str(error))
+            return None
+
+    @cached_property
+    def frames(self) -> tuple[Frame, ...]:
+        """The heads of its frames but those of the index, in order."""
+        return tuple(self._frames())
+
+    def _frames(self) -> Iterator[Frame]:
+        kept = (frames.JSON, frames.LIVES, frames.ALIVE)
+        if self.contents is None:
+            at = frames.HEAD_SIZE
+            for frame in walk(self._fd, self._size):
+                if frame.offset != at:
+                    self.damaged.append(Damage(self.path, at, "no frame begins here", None))
+                at = frame.end
+                if frame.kind in kept:
+                    yield frame
+            return
+        for offset in self.contents.frames:
+            found = self._frame(offset)
+            if found is None:
+                self.damaged.append(Damage(self.path, offset, "no frame begins here", None))
+            yield found or Frame(offset, 0, 0, b"", 0, 0, 0)  # the index counts frames
+
+    def _frame(self, offset: int) -> Frame | None:
+        return parse_frame(os.pread(self._fd, frames.FRAME_SIZE + frames.MAX_META, offset), offset)
+
+    @cached_property
+    def head(self) -> dict[str, Any]:
+        """What holds for the whole file; empty: that is damaged."""
+        return next((it for it in self.json() if it.get("type") == "head"), {})
+
+    def json(self) -> Iterator[dict[str, Any]]:
+        """Yield what is no rows, in order."""
+        for frame in self.frames:
+            if frame.kind == frames.JSON:
+                content = self.content(frame)
+                value = _parsed(content) if content is not None else None
+                if isinstance(value, dict):
+                    yield value
+
+    def blocks(self, kind: int) -> Iterator[tuple[Frame, Summary]]:
+        """Yield the blocks of rows of one kind, LIVES or ALIVE, with what each says of itself."""
+        for frame in self.frames:
+            if frame.kind == kind:
+                try:
+                    yield frame, parse_summary(frame.meta)
+                except RecordingError as error:
+                    self._note(frame, str(error))
+
+    def rows(self, frame: Frame) -> Rows | None:
+        """Return the rows of a block; None: it is damaged."""
+        content = self.content(frame)
+        try:
+            return None if content is None else rows_of(frame, content)
+        except RecordingError as error:
+            self._note(frame, str(error))
+            return None
+
+    def content(self, frame: Frame) -> bytes | None:
+        """Return what a frame holds; None: it is damaged."""
+        try:
+            return read_content(self._fd, frame)
+        except RecordingError as error:
+            self._note(frame, str(error))
+            return None
+
+    def having(self, ns: int, number: int) -> Iterator[Life]:
+        """Yield the lives that had a number in a namespace, the earliest end first."""
+        if self.contents is not None and self.contents.pages:
+            yield from self._by_index(self.contents, ns, number)
+            return
+        for frame, _ in self.blocks(frames.LIVES):
+            rows = self.rows(frame)
+            if rows is not None:
+                for at in rows.having(ns, number):
+                    yield from self._life(frame, rows, at)
+
+    def _by_index(self, contents: Contents, ns: int, number: int) -> Iterator[Life]:
+        found: dict[int, list[int]] = {}
+        for at in page_range(contents.firsts, key_of(ns, number)):
+            page = self._frame(contents.pages[at])
+            content = None if page is None else self.content(page)
+            if content is not None:
+                for place in find_in_page(content, key_of(ns, number)):
+                    found.setdefault(place.frame, []).append(place.row)
+        for index in sorted(found):
+            frame = self.frames[index] if index < len(self.frames) else None
+            rows = None if frame is None else self.rows(frame)
+            if frame is not None and rows is not None:
+                for row in sorted(found[index]):
+                    if row < rows.count:
+                        yield from self._life(frame, rows, row)
+
+    def _life(self, frame: Frame, rows: Rows, at: int) -> Iterator[Life]:
+        try:
+            yield rows.life(at)
+        except WireError as error:
+            self._note(frame, str(error))
+
+    def _last_taken(self) -> Through:
+        """Return up to when it is complete by its blocks, since its head does not say."""
+        taken = [
+            about.taken_ns
+            for kind in (frames.LIVES, frames.ALIVE)
+            for _, about in self.blocks(kind)
+        ]
+        return Through(max(taken, default=0), 0)
+
+    def _note(self, frame: Frame, reason: str) -> None:
+        try:
+            about = parse_summary(frame.meta)
+        except RecordingError:
+            about = None
+        damage = Damage(self.path, frame.offset, reason, about)
+        if damage not in self.damaged:
+            self.damaged.append(damage)
+
+
+def _parsed(content: bytes) -> object:
+    try:
+        return json.loads(content[:_MAX_JSON])
+    except (ValueError, RecursionError):
+        return None
