@@ -78,8 +78,9 @@ def name_containers(
         silent = _by_engines(found, root, uid)
         if proc is not None:
             _by_monitors(found, chains, outer, proc)
-        if all(_has_name(named) for it, named in found.names.items() if it.runtime in _ENGINES):
-            silent = []  # none is shown by its id
+        theirs = [named for it, named in found.names.items() if it.runtime in _ENGINES]
+        if all(_has_name(it) and not _is_in_unnamed_pod(it) for it in theirs):
+            silent = []  # nothing is shown by its id
     return _named(chains, outer, found)._replace(silent=tuple(silent))
 
 
@@ -205,18 +206,30 @@ def _by_files(found: _Found, chains: Mapping[int, Chain], root: str) -> None:
 
 def _by_engines(found: _Found, root: str, uid: int) -> list[str]:
     """Add what the engines say, and return a line for each engine that gave no names."""
-    nameless = (it for it, named in found.names.items() if not _has_name(named))
-    mine = [it for it in nameless if it.runtime in _ENGINES]
+    mine = [
+        it
+        for it, named in found.names.items()
+        if it.runtime in _ENGINES and (not _has_name(named) or _is_in_unnamed_pod(named))
+    ]
     if not mine:
         return []
     from pidscope.containers import engines  # most hosts do without
 
     said = engines.ask(mine, root, uid, found.pids)
     for it, socket in said.sockets.items():
-        found.name(it, said.names[it], socket)
+        known, named = found.names[it], said.names[it]
+        if _has_name(known):  # by a file: the engine is asked for the pod alone
+            found.names[it] = known._replace(pod=known.pod or named.pod)
+        else:
+            found.name(it, named, socket)
         if it not in found.pids and it in said.pids:
             found.first(it, said.pids[it], socket)
     return said.silent
+
+
+def _is_in_unnamed_pod(container: Container) -> bool:
+    """Whether it is in a pod of Podman, whose files have the names of containers alone."""
+    return container.runtime == "podman" and bool(container.pod_uid) and container.pod is None
 
 
 def _by_monitors(

@@ -298,10 +298,11 @@ def _stopped(where: Where, scene: Scene) -> Container | None:
 def _nameless(where: Where, scene: Scene) -> Iterator[Container]:
     """Yield the containers that may be meant, as their names are not known."""
     named = where.kind in (Kind.NAME, Kind.BARE)
+    pod_meant = where.kind in (Kind.POD, Kind.BARE)
     for chain in set((scene.containers or {}).values()):
         for it in chain:
-            pod_meant = where.kind is Kind.POD and it.pod_uid is not None
-            if (named or pod_meant) and not it.is_service and it.name is None and it.pod is None:
+            may_be = (named and it.name is None) or (pod_meant and it.pod_uid is not None)
+            if may_be and it.pod is None and not it.is_service:
                 yield it
 
 

@@ -33,7 +33,7 @@ class DockerInDocker(Docker):
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
-        self._outer = Docker(place)
+        self._outer = Docker(place / "outer")
 
     def prepare(self) -> None:
         self._outer.prepare()

@@ -278,6 +278,21 @@ def test_podman_says_which_pod_a_container_is_in(serve: Serve, tmp_path: Path) -
     assert container == Container("podman", A, "web", pod="shop", pod_uid=B)
 
 
+@pytest.mark.parametrize("pod", ["shop", None])
+def test_podmans_storage_has_no_names_of_pods(
+    serve: Serve, tmp_path: Path, pod: str | None
+) -> None:
+    """Observed with Podman 4.3: containers.json names the container, and nothing its pod."""
+    stored = tmp_path / "var/lib/containers/storage/overlay-containers/containers.json"
+    stored.parent.mkdir(parents=True)
+    stored.write_text(json.dumps([{"id": A, "names": ["web"]}]))
+    own = [{"Id": A, "Names": ["web"], "PodName": "shop", "Pod": B}] if pod else []
+    serve("run/podman/podman.sock", {LISTED: listed(a="other"), PODS: own})
+    path = f"/machine.slice/machine-libpod_pod_{B}.slice/libpod-{A}.scope/container"
+    found = named(tmp_path, {1: path})
+    assert found.chains[1] == (Container("podman", A, "web", pod=pod, pod_uid=B),)
+
+
 def test_an_older_podman_has_no_names_of_pods(serve: Serve, tmp_path: Path) -> None:
     serve("run/podman/podman.sock", {LISTED: listed(a="web")})
     path = f"/machine.slice/machine-libpod_pod_{B}.slice/libpod-{A}.scope/container"

@@ -316,3 +316,15 @@ def test_a_pod_is_not_absent_while_one_has_told_no_name() -> None:
     here = scene(task(1, ns=HOST), task(5, ns=A), containers={5: (silent,)})
     with pytest.raises(HostError, match=r"no pod .* that is known"):
         find("pod:default/db-0", here)
+
+
+@pytest.mark.parametrize(
+    ("word", "error"), [("pod:shop", HostError), ("shop", HostError), ("name:shop", NotFound)]
+)
+def test_a_pod_is_not_absent_while_only_its_containers_have_names(
+    word: str, error: type[Exception]
+) -> None:
+    """Podman 4.3: files have the names of containers, and only the engine those of pods."""
+    silent = Container("podman", "ab" * 32, "web", pod_uid="cd" * 32)
+    here = scene(task(1, ns=HOST), task(5, ns=A), containers={5: (silent,)})
+    assert type(refusal(word, here)) is error
