@@ -200,7 +200,8 @@ def boot(options: argparse.Namespace, command: list[str]) -> int:
     job = with_systemd(job, root, options)
     limits = session.Limits(options.timeout, options.idle)
     base = initramfs.base(busybox, kernel.modules, kind, root / "initramfs")
-    machine = qemu.Machine(kernel.image, kind, options.cpus, options.memory, options.append)
+    append = f"{engines.KERNEL_ARGUMENTS} {options.append}" if options.engines else options.append
+    machine = qemu.Machine(kernel.image, kind, options.cpus, options.memory, append)
     return session.run(machine, base + job.archive(), token, limits)
 
 
