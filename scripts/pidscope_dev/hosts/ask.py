@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pidscope.containers.container import Chain
+from pidscope.containers.container import Chain, Container
+from pidscope.containers.rules import UNKNOWN
 from pidscope.errors import PidscopeError
 from pidscope.query.lookup import look_up
 from pidscope.query.namespace_owner import chains
@@ -175,7 +176,19 @@ def _ask_owners(host: Host, seen: Seen, made: list[Process], answers: Answers) -
     """Judge the container that ``ns`` shows beside each namespace."""
     for ns, container in _view(seen, Place(HOST_NS)).homes(made).own.items():
         answers.counts["owners"] += 1
-        number = container.id.rpartition(":")[0] if container.runtime == "?" else container.id
-        boxes = [it for it in host.boxes if it.id == number and it.user == container.uid]
-        if boxes and not any(it.lost for it in boxes) and ns not in {it.place.ns for it in boxes}:
+        if not _is_owner(host, ns, container):
             answers.faults.append(f"pid:[{ns}] is shown as {container.id}'s")
+
+
+def _is_owner(host: Host, ns: int, container: Container) -> bool:
+    """Whether a namespace is a container's.
+
+    One that no rule knows is what a number 1 shows, PATH:INUM by its cgroup and its namespace,
+    although the number 1 of another container was moved into that cgroup.
+    """
+    if container.runtime == UNKNOWN:
+        path, _, inum = container.id.rpartition(":")
+        firsts = (it for it in host.processes if it.numbers.get(ns) == 1)
+        return inum == str(ns) and any(path in it.paths.values() for it in firsts)
+    boxes = [it for it in host.boxes if it.id == container.id and it.user == container.uid]
+    return any(it.lost for it in boxes) or not boxes or ns in {it.place.ns for it in boxes}
