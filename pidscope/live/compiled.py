@@ -12,9 +12,10 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-# What is compiled beside the programs of probe modes: two task iterators, and the life stream.
+# What is compiled beside the programs of probe modes: two task iterators, the life stream, and the
+# iterator that belongs to it.
 ITERATOR, LISTING = ITERATORS = "iterator", "listing"
-LIVES = "lives"
+LIVES, ALIVE = "lives", "alive"
 INSTRUCTION = 8  # bytes, struct bpf_insn
 _LENGTH = struct.Struct("<I")
 _MAP_FD = struct.Struct("<i")

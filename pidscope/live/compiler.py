@@ -26,6 +26,7 @@ from typing import Any, Callable, NamedTuple, NoReturn
 from pidscope.errors import HostError
 from pidscope.live.bcc import load_bcc
 from pidscope.live.compiled import (
+    ALIVE,
     ITERATOR,
     LISTING,
     LIVES,
@@ -45,6 +46,7 @@ _SOURCES = {
     ITERATOR: ("ring.c", "task.c", "iterator.c"),
     LISTING: ("listing.c",),
     LIVES: ("lives.c",),
+    ALIVE: ("alive.c",),
 }
 _PR_SET_PDEATHSIG = 1
 
@@ -53,7 +55,7 @@ class Job(NamedTuple):
     """What is to be compiled together.
 
     Attributes:
-        mode: a probe mode, `ITERATOR`, `LISTING` or `LIVES`.
+        mode: a probe mode, `ITERATOR`, `LISTING`, `LIVES` or `ALIVE`.
         constants: the -D constants that depend on the kernel, and ``STEPS``.
         programs: BTF's id of what each program will be attached to, 0: it needs none.
         absent: the hooks that this kernel does not have, and why.

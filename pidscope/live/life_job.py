@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from pidscope.live.compiled import LIVES
+from pidscope.live.compiled import ALIVE, LIVES
+from pidscope.live.iterator import PROGRAM, TARGET
 from pidscope.live.supply import programs_of
 from pidscope.wire.hooks import FUNCTION_HOOKS, TRACEPOINT, TRACEPOINT_HOOKS, Hook
 
@@ -64,3 +65,11 @@ def life_job(form: Form, btf: Btf) -> Job:
     values = {**constants_of_lives(btf), "NR_LIVES": form.lives, "NR_DEEP": DEEP}
     values.update((name, 1) for name, is_so in defined.items() if is_so)
     return Job(LIVES, values, *programs_of(form.way, form.hooks, btf))
+
+
+def alive_job(btf: Btf) -> Job:
+    """Return what is to be compiled of the walk through the living; raises BtfError."""
+    from pidscope.live.compiler import Job
+    from pidscope.live.offsets import constants_of_lives
+
+    return Job(ALIVE, constants_of_lives(btf), {PROGRAM: btf.function_id(TARGET)}, {})

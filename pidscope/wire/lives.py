@@ -180,6 +180,8 @@ class Born(NamedTuple):
 
 
 _NAME = struct.Struct("=2Q")
+_SIZE, _DEEP_SIZE = LIVES.size, LIVES_DEEP.size
+_LEVEL = next(it.offset for it in columns_of(LIVES.layout) if it.name == "level")
 Values = Mapping[str, int]  # of one row, by the names of its columns
 
 
@@ -224,6 +226,24 @@ def to_born(values: Values) -> Born:
         return Born(numbers, *[values[name] for name in names])
     except KeyError as error:
         raise WireError(f"no birth: {error}") from None
+
+
+def split_rows(data: bytes) -> list[tuple[Class, bytes]]:
+    """Return rows of lives of all classes, one behind the other, class by class; raises WireError.
+
+    How long a row is follows from its level.
+    """
+    at, size = 0, len(data)
+    shallow, deep = bytearray(), bytearray()
+    while at < size:
+        is_deep = at + _LEVEL < size and data[at + _LEVEL] >= LIVES.levels
+        length = _DEEP_SIZE if is_deep else _SIZE
+        if at + length > size:
+            raise WireError(f"{size - at} bytes behind the last whole row")
+        (deep if is_deep else shallow).extend(data[at : at + length])
+        at += length
+    both = ((LIVES, bytes(shallow)), (LIVES_DEEP, bytes(deep)))
+    return [(of, rows) for of, rows in both if rows]
 
 
 def pack_life(life: Life, header: int = 0) -> tuple[Class, bytes]:
