@@ -41,7 +41,7 @@ examples:
 exit status: 0 good; 1 a disagreement, or no such process; 2 wrong or ambiguous
 arguments; 3 this host cannot do it (the reason is printed); 4 not known.
 """
-_COMMANDS = ("ns", "ps", "lookup", "explain", "limits", "watch", "verify", "doctor")
+_COMMANDS = ("ns", "ps", "lookup", "explain", "limits", "watch", "verify", "record", "doctor")
 _NUMBERS = frozenset({"lookup", "explain"})  # take arguments that -- may stand before
 _SIGPIPE_STATUS = 128 + signal.SIGPIPE
 _INSTALL = "install it, as python3-NAME of the distribution or with pip"

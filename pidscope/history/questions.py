@@ -161,6 +161,10 @@ class Window:
         begun = first.head.get("from_ns")
         if isinstance(begun, int) and begun > self.asked.first_ns:
             return self._missing("nothing was recording", last_ns=begun)
+        for before, file in zip(self._files, self._files[1:]):
+            gap = self._between(before, file)
+            if gap is not None and self._touches(gap):
+                return gap
         for file in self._files:
             for it in file.json():
                 gap = _stated(it, self.asked.boot_id)
@@ -176,6 +180,14 @@ class Window:
             return self._missing("the record ends", first_ns=self.until_ns)
         if first.head.get("threads") is False:
             return self._missing("threads are not recorded")
+        return None
+
+    def _between(self, before: SegmentFile, file: SegmentFile) -> Gap | None:
+        """Return the time between two files in which nothing was recording."""
+        begun, ended = file.head.get("from_ns"), before.through.boottime_ns
+        if not isinstance(begun, int) or begun > ended:
+            end = begun if isinstance(begun, int) else None
+            return self._missing("nothing was recording", ended, end)
         return None
 
     def _touches(self, gap: Gap) -> bool:

@@ -161,7 +161,8 @@ def _first(file: SegmentFile) -> tuple[int, int, int]:
 def _on_boot(file: SegmentFile, moment: Moment) -> Stretch | None:
     """Return a time by CLOCK_BOOTTIME of a file's boot; None: it is outside the file.
 
-    Within a file the wall clock makes no step; by how much it was slewed widens the stretch.
+    Within a ring's file the wall clock makes no step; by how much it was slewed, or stepped in a
+    file that is alone, widens the stretch.
     """
     boottime, realtime, monotonic = _first(file)
     through = file.through
@@ -170,12 +171,25 @@ def _on_boot(file: SegmentFile, moment: Moment) -> Stretch | None:
         offsets = [realtime - boottime, (through.realtime_ns or realtime) - through.boottime_ns]
         if not through.realtime_ns:
             offsets = offsets[:1]
+        offsets += _stepped(file)
     elif moment.clock is Clock.MONOTONIC:
         offsets = [monotonic - boottime]
     first, last = moment.first_ns - max(offsets), moment.last_ns - min(offsets)
     if last < boottime or (first > through.boottime_ns and file.contents is not None):
         return None
     return Stretch(str(file.head.get("boot_id")), first, last)
+
+
+def _stepped(file: SegmentFile) -> list[int]:
+    """Return the offsets of the wall clock after its steps."""
+    found = []
+    for it in file.json():
+        clock = it.get("clock") if it.get("type") == "clock" else None
+        if isinstance(clock, dict):
+            wall, boot = clock.get("realtime_ns"), clock.get("boottime_ns")
+            if isinstance(wall, int) and isinstance(boot, int):
+                found.append(wall - boot)
+    return found
 
 
 def _end(life: Life) -> int:

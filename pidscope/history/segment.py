@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pidscope.errors import RecordingError
 from pidscope.history import frames
 from pidscope.history.blocks import (
     PackedRows,
@@ -79,20 +80,7 @@ class SegmentWriter:
 
     def seal(self, path: str) -> None:
         """Write the same, sealed, to ``path``, and remove this file; raises OSError."""
-        private = f"{path}.{os.urandom(8).hex()}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        sealed = os.open(private, flags, _OURS)
-        try:
-            with open(sealed, "wb", closefd=False) as file:
-                file.writelines(_sealed(self._fd, self.size, self.through))
-            os.fsync(sealed)
-            os.rename(private, path)  # noqa: PTH104 (pathlib takes a while to import)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(private)  # noqa: PTH108
-            raise
-        finally:
-            os.close(sealed)
+        _seal(self._fd, self.size, self.through, path)
         if self.path != path:
             os.unlink(self.path)  # noqa: PTH108
         self.close()
@@ -113,6 +101,44 @@ class SegmentWriter:
             os.ftruncate(self._fd, self.size)
             raise
         self.size += len(data)
+
+
+def seal_left(path: str, through: Through, sealed: str) -> None:
+    """Seal a file whose writer has died, and remove it; raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        _seal(fd, os.fstat(fd).st_size, through, sealed)
+    finally:
+        os.close(fd)
+    os.unlink(path)  # noqa: PTH108
+
+
+def _seal(fd: int, size: int, through: Through, path: str) -> None:
+    """Write a sealed file under a private name, to the disk, and then give it its name."""
+    private = f"{path}.{os.urandom(8).hex()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    sealed = os.open(private, flags, _OURS)
+    try:
+        with open(sealed, "wb", closefd=False) as file:
+            file.writelines(_sealed(fd, size, through))
+        os.fsync(sealed)
+        os.rename(private, path)  # noqa: PTH104 (pathlib takes a while to import)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(private)  # noqa: PTH108
+        raise
+    finally:
+        os.close(sealed)
+    _sync_directory(path)
+
+
+def _sync_directory(path: str) -> None:
+    """Bring a new name to the disk."""
+    directory = os.open(path.rpartition("/")[0] or ".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def pack_json(value: Mapping[str, Any]) -> bytes:
@@ -166,11 +192,23 @@ def _sealed(fd: int, size: int, through: Through) -> Iterator[bytes]:
     writer = _Sealing()
     for frame in walk(fd, size):
         if frame.kind == frames.LIVES:
-            yield from writer.add(frame, read_content(fd, frame))
+            try:
+                content = read_content(fd, frame)
+            except RecordingError:
+                yield writer.keep(_lost_block(frame))
+                continue
+            yield from writer.add(frame, content)
         elif frame.kind in (frames.JSON, frames.ALIVE):
             stored = os.pread(fd, frame.stored, frame.data_offset)
             yield writer.keep(pack_frame(frame.kind, frame.codec, frame.meta, stored, frame.raw))
     yield from writer.finish()
+
+
+def _lost_block(frame: Frame) -> bytes:
+    """Return the gap that a damaged block leaves."""
+    about = parse_summary(frame.meta)
+    times = {"first_ns": about.first_end_ns, "last_ns": about.last_end_ns}
+    return pack_json({"type": "gap", **times, "reason": "a block was damaged", "count": about.rows})
 
 
 class _Sealing:

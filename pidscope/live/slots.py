@@ -94,6 +94,10 @@ class Rows(Protocol):
     def lost(self) -> int:
         """Records that were made and will never be taken."""
 
+    @property
+    def unfinished(self) -> int:
+        """Records that have a place and are not written yet."""
+
     def take(self) -> list[bytes]:
         """Every row that came since: runs of whole rows."""
 
@@ -113,6 +117,11 @@ class SlotRows:
     def lost(self) -> int:
         """Places that were overwritten before they were taken, or never finished."""
         return self._reader.lost
+
+    @property
+    def unfinished(self) -> int:
+        """Places that have been given out and not been finished yet."""
+        return self._reader.unfinished
 
     def take(self) -> list[bytes]:
         """Every row that came since."""
@@ -135,6 +144,11 @@ class RingRows:
     def lost(self) -> int:
         """Records for which the ring had no room."""
         return self._program.lost()[self.of.name]
+
+    @property
+    def unfinished(self) -> int:
+        """None is known: a record gets its place once it is filled."""
+        return 0
 
     def take(self) -> list[bytes]:
         """Every row that is written, up to the first that is being written."""
@@ -176,6 +190,11 @@ class LifeReader:
     def lost(self) -> int:
         """Records that were made and will never be taken."""
         return sum(each.lost for each in self.rows)
+
+    @property
+    def unfinished(self) -> int:
+        """Records that have a place and are not written yet."""
+        return sum(each.unfinished for each in self.rows)
 
     def close(self) -> None:
         """Unmap everything."""
