@@ -4,7 +4,9 @@ The second way is datetime with zoneinfo's rules, from an instant to its text; t
 the text to the instant.
 """
 
-from datetime import datetime, timedelta, timezone
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -279,3 +281,74 @@ def test_any_text_is_an_interval_of_the_past_or_one_line(text: str) -> None:
         assert "\n" not in str(error)
     else:
         assert 0 <= moment.first_ns <= moment.last_ns <= NOW.on(moment.clock)
+
+
+class OneJump(tzinfo):
+    """A zone whose clock jumps once, at any second; no real one does so within a minute today."""
+
+    def __init__(self, at: int, before: timedelta, after: timedelta) -> None:
+        self.at = datetime(1970, 1, 1) + timedelta(seconds=at)
+        self.before, self.after = before, after
+
+    def utcoffset(self, wall: datetime | None) -> timedelta:
+        """As PEP 495 has it: fold 0 is the offset before the jump, fold 1 that behind it."""
+        assert wall is not None
+        shown = wall.replace(tzinfo=None)
+        bounds = sorted((self.at + self.before, self.at + self.after))
+        if bounds[0] <= shown < bounds[1]:
+            return self.after if wall.fold else self.before
+        return self.before if shown < bounds[0] else self.after
+
+    def dst(self, wall: datetime | None) -> None:
+        return None
+
+    def tzname(self, wall: datetime | None) -> None:
+        return None
+
+    def fromutc(self, utc: datetime) -> datetime:
+        naive = utc.replace(tzinfo=None)
+        offset = self.before if naive < self.at else self.after
+        second = naive >= self.at and naive < self.at + (self.before - self.after)
+        return (utc + offset).replace(fold=int(second))
+
+
+MIDDAY = 1_764_504_000  # of 30 November 2025, in seconds
+OFFSETS = st.integers(-90, 90).map(lambda quarters: timedelta(minutes=quarters))
+
+
+@given(st.integers(-86_400, 86_400), OFFSETS, OFFSETS, st.integers(-2_000, 2_000))
+def test_a_clock_may_jump_at_any_second(
+    jump: int, before: timedelta, after: timedelta, away: int
+) -> None:
+    zone = OneJump(MIDDAY + jump, before, after)
+    instant = (MIDDAY + jump + away) * SECOND_NS
+    wall = wall_at(instant, zone).replace(tzinfo=None, fold=0)
+    assert instants(wall, zone) == sorted(
+        it
+        for offset in {before, after}
+        for it in [to_ns(wall, offset)]
+        if wall_at(it, zone).replace(tzinfo=None, fold=0) == wall
+    )
+    bounds = day_bounds(wall.date(), zone)
+    assert bounds is not None
+    assert bounds[0] <= instant <= bounds[1]
+    for inside, outside in ((bounds[0], bounds[0] - 1), (bounds[1], bounds[1] + 1)):
+        assert wall_at(inside, zone).date() == wall.date() != wall_at(outside, zone).date()
+
+
+def test_a_minute_of_which_one_half_came_twice_is_refused() -> None:
+    hour = timedelta(hours=1)
+    back = OneJump(MIDDAY + 30, timedelta(0), -hour)  # 12:00:30 becomes 11:00:30
+    with pytest.raises(UsageError, match="came twice"):
+        parse_time("2025-11-30 11:00", NOW, back)
+    forth = OneJump(MIDDAY + 30, timedelta(0), hour)  # and here 13:00:30
+    with pytest.raises(UsageError, match="never showed it"):
+        parse_time("2025-11-30 12:00", NOW, forth)
+    assert parse_time("2025-11-30 12:00:29", NOW, forth).first_ns == (MIDDAY + 29) * SECOND_NS
+
+
+def test_a_day_begins_when_the_clock_leaves_its_midnight_out() -> None:
+    """As Toronto's did in 1919, from 23:30 to 0:30 (tz database, northamerica)."""
+    zone = OneJump(MIDDAY + 41_400, timedelta(0), timedelta(hours=1))
+    bounds = day_bounds(date(2025, 12, 1), zone)
+    assert bounds == ((MIDDAY + 41_400) * SECOND_NS, (MIDDAY + 43_200 + 82_800) * SECOND_NS - 1)
