@@ -84,6 +84,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--to", metavar="WHERE", type=parse_where, help="translate to it (default: this /proc's)"
     )
     parser.add_argument(
+        "--at",
+        metavar="TIME",
+        help="what had it then, from a recording: 14:03:05, -10m, yesterday 14:03, …",
+    )
+    parser.add_argument(
         "-q", "--quiet", action="store_true", help="only the numbers in --to, of living tasks"
     )
     parser.add_argument(
@@ -97,6 +102,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Print what has the numbers; raise UsageError, AmbiguousError, NotFound, HostError."""
     expect_one_form(args)
+    if args.at is not None:
+        from pidscope.commands import lookup_at  # what is asked of now does without
+
+        return lookup_at.run(args)
     columns = list(rendered.DEFAULT)
     if args.output is not None:
         columns = tables.choose_columns(args.output, rendered.COLUMNS, rendered.DEFAULT)

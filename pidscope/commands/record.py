@@ -43,10 +43,9 @@ examples:
   pidscope lookup 17 --at 14:03:05 --in web
                                    and then ask
 
-A ring's files are sealed at 131,072 lives or after an hour, and the oldest are
-removed to stay within --max-bytes and --max-age. If the disk is full, the oldest
-are removed, too. Ctrl-C ends it in order; after kill -9 at most the last second
-is missing.
+A ring's files are sealed at 131,072 lives or after an hour, and the oldest
+are removed to stay within --max-bytes and --max-age, or if the disk is full.
+Ctrl-C ends it in order; after kill -9 at most the last second is missing.
 
 exit status: 0 good; 1 with --check: a part is damaged; 2 wrong usage; 3 this
 host cannot do it, with the reason; 4 there is no such ring.
@@ -57,8 +56,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     parser = subparsers.add_parser(
         "record",
-        usage="pidscope record --ring [DIR] [--max-bytes SIZE] [--max-age AGE] [OPTION…]\n"
-        "       pidscope record FILE [--duration S] [OPTION…] [-- CMD…]\n"
+        usage="pidscope record --ring [DIR] [--max-bytes SIZE] [--max-age AGE] …\n"
+        "       pidscope record FILE [--duration S] … [-- CMD…]\n"
         "       pidscope record --status [DIR] | --check PATH [-J]",
         help="keep the lives of all tasks, to ask about a time afterwards",
         description="Keep a record of every task that ends on this host, and of all that live.",
@@ -114,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
 def _record(args: argparse.Namespace) -> int:
     from pidscope.live.program import expect_root
     from pidscope.sources.own_rules import own_rules
-    from pidscope.sources.recording import recorder
+    from pidscope.sources.recording_host import recorder
 
     expect_root()
     progress = Progress()

@@ -13,7 +13,7 @@ Pure but for the files that are read, through `pidscope.history.segment_file`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from pidscope.history import frames
 from pidscope.history.answer import Answer, Gap, Holder
@@ -77,6 +77,17 @@ class Window:
         if self._after:
             return self._after[0].about.taken_ns
         return max((file.through.boottime_ns for file in self._files), default=0)
+
+    @property
+    def initial_ns(self) -> int | None:
+        """The inum of the initial PID namespace; None: the recording does not say."""
+        found = self._files[0].head.get("initial_ns") if self._files else None
+        return found if isinstance(found, int) else None
+
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """Yield what the files have beside rows: heads, cgroups, containers, gaps."""
+        for file in self._files:
+            yield from file.json()
 
     def holders(self, ns: int, number: int) -> Answer:
         """Return which tasks had a number in the namespace with this inum."""

@@ -53,6 +53,9 @@ class Source(Protocol):
     def lags(self) -> bool:
         """Whether a record may come a moment after it was made."""
 
+    def forget(self) -> None:
+        """Forget what was given beside the rows: a new file begins."""
+
 
 class File(Protocol):
     """A file that is being written: `pidscope.history.segment.SegmentWriter`."""
@@ -141,6 +144,7 @@ class Recorder:
 
     def _begin(self, now: Clocks) -> File:
         """Begin a file with its head and a snapshot."""
+        self._source.forget()
         self._offset_ns = _offset(now)
         clock = {"clock": now._asdict(), "from_ns": self._began.boottime_ns}
         through = Through(now.boottime_ns, now.realtime_ns)

@@ -96,8 +96,8 @@ class LifeSource:
             self._known.popitem(last=False)
         return {"cgroups": found}
 
-    def forget_paths(self) -> None:
-        """Let `paths` return them all once more, as for a new file."""
+    def forget(self) -> None:
+        """Let `paths` return them all once more, for a new file."""
         self._known.clear()
 
     def close(self) -> None:

@@ -169,7 +169,7 @@ def _by_rank(where: Where, there: Membership) -> tuple[list[Chain], list[Chain]]
     """Return the containers that are named, and those of users that therefore are not."""
     found: dict[Chain, None] = {}
     for meaning in meanings(where):
-        chains = [chain for chain in there.of if _is_named(chain[-1], meaning)]
+        chains = [chain for chain in there.of if is_named(chain[-1], meaning)]
         if meaning.kind is Kind.POD and len(meaning.pod) < 3:
             chains = without_sandboxes(chains, {chain: len(there.of[chain]) for chain in chains})
         found.update(dict.fromkeys(chains))
@@ -183,7 +183,8 @@ def roots_first(found: list[Chain]) -> tuple[list[Chain], list[Chain]]:
     return (roots, users) if roots else (users, [])
 
 
-def _is_named(container: Container, where: Where) -> bool:
+def is_named(container: Container, where: Where) -> bool:
+    """Whether a word, in one of its meanings, names a container or a service."""
     if where.kind is Kind.SERVICE:
         return has_unit(container, where.text)
     if where.kind is Kind.ID:
@@ -291,7 +292,7 @@ def _not_found(where: Where, scene: Scene) -> PidscopeError:
 def _stopped(where: Where, scene: Scene) -> Container | None:
     """Return the container that is named, and that an engine knows, but that does not run."""
     known = scene.stopped()
-    named = (it for meaning in meanings(where) for it in known if _is_named(it, meaning))
+    named = (it for meaning in meanings(where) for it in known if is_named(it, meaning))
     return next(named, None)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pidscope import __version__
-from pidscope.containers.container import Chain, Container
+from pidscope.containers.container import Container
 from pidscope.containers.names import name_containers
 from pidscope.containers.rules import Rules, parse_path
 from pidscope.history.recorder import Clocks, Keeper, Recorder, Runs
@@ -99,16 +99,3 @@ def _has_container(chain: Iterable[Container]) -> bool:
 
 def _json(container: Container) -> dict[str, Any]:
     return {name: value for name, value in container._asdict().items() if value not in (None, "")}
-
-
-def to_chain(values: object) -> Chain:
-    """Return the containers of a recording's frame; what is malformed is left out."""
-    found = []
-    for value in values if isinstance(values, list) else []:
-        if isinstance(value, dict):
-            texts = {k: v for k, v in value.items() if k in Container._fields and k != "uid"}
-            uid = value.get("uid")
-            if all(isinstance(it, str) for it in texts.values()) and "runtime" in texts:
-                made = Container(**{"id": "", **texts})
-                found.append(made._replace(uid=uid if isinstance(uid, int) else None))
-    return tuple(found)
