@@ -17,7 +17,6 @@ from collections.abc import Sequence
 
 import pidscope as package
 
-
 _PATIENCE = 20
 _LATE = "it did not answer in time"
 
