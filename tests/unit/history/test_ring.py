@@ -229,10 +229,10 @@ def test_what_has_no_room_waits_and_then_is_a_gap(
 def test_a_file_that_exists_is_never_written_to(tmp_path: Path) -> None:
     path = tmp_path / "web.rec"
     path.write_text("mine")
-    with pytest.raises(UsageError, match=" exists$"):
+    with pytest.raises(UsageError, match=r" exists$"):
         FileKeeper(str(path))
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match=" exists$"):
+    with pytest.raises(UsageError, match=r" exists$"):
         FileKeeper(str(tmp_path / "link"))
 
 

@@ -1,0 +1,152 @@
+"""Recordings of this kernel: what is asked afterwards is what the workload itself has logged."""
+
+from __future__ import annotations
+
+import json
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from pidscope.history.moment import Clock, Moment
+from pidscope.history.past import Past
+from pidscope.history.recording import Recording
+
+REUSED = Path(__file__).with_name("reused.py")
+COUNT, NUMBER, MOMENTS = 40, 42, 1_000
+PIDSCOPE = [sys.executable, "-m", "pidscope"]
+
+
+class Logged(NamedTuple):
+    """What a workload has logged of itself."""
+
+    ns: int
+    init: int
+    had: Sequence[dict[str, int]]
+
+
+def logged(text: str) -> Logged:
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    assert [it["number"] for it in lines[1:]] == [NUMBER] * COUNT
+    return Logged(lines[0]["ns"], lines[0]["init"], lines[1:])
+
+
+def pidscope(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PIDSCOPE, *arguments], capture_output=True, text=True, check=False, timeout=300, **more
+    )
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Logged]:
+    path = str(tmp_path_factory.mktemp("record") / "web.rec")
+    done = pidscope("record", path, "--", sys.executable, str(REUSED), str(COUNT))
+    assert done.returncode == 0, done.stderr
+    return path, logged(done.stderr)
+
+
+def check(recording: Recording, log: Logged, moments: int) -> None:
+    """Ask about random moments, at which the number was certainly had, or certainly not."""
+    rng = random.Random(17)
+    for _ in range(moments):
+        at = rng.randrange(COUNT)
+        one = log.had[at]
+        if rng.random() < 0.7 or at + 1 == COUNT:
+            moment, expected = rng.randrange(one["from_ns"], one["to_ns"]), one["status"]
+        else:
+            moment = rng.randrange(one["after_ns"], log.had[at + 1]["before_ns"])
+            expected = None
+        past = Past(recording, Moment(Clock.BOOTTIME, moment, moment))
+        answer = past.holders(log.ns, NUMBER)
+        assert answer.gap is None
+        found = [None if it.status is None else it.status >> 8 for it in answer.holders]
+        assert found == ([] if expected is None else [expected])
+
+
+def test_a_thousand_moments_of_a_number_that_is_reused(recorded: tuple[str, Logged]) -> None:
+    path, log = recorded
+    with Recording(path) as recording:
+        check(recording, log, MOMENTS)
+
+
+def test_the_number_on_the_host_is_had_by_the_same(recorded: tuple[str, Logged]) -> None:
+    path, log = recorded
+    with Recording(path) as recording:
+        for one in log.had:
+            middle = (one["from_ns"] + one["to_ns"]) // 2
+            past = Past(recording, Moment(Clock.BOOTTIME, middle, middle))
+            (inside,) = past.holders(log.ns, NUMBER).holders
+            host = inside.numbers[0]
+            assert host is not None
+            assert past.holders(past.initial_ns, host).holders == (inside,)
+            assert inside.inums == (past.initial_ns, log.ns)
+
+
+def test_the_command_answers_by_the_wall_clock(recorded: tuple[str, Logged]) -> None:
+    path, log = recorded
+    one = log.had[COUNT // 2]
+    offset = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    middle = (one["from_ns"] + one["to_ns"]) // 2 + offset
+    word = f"@{middle // 10**9}.{middle % 10**9:09d}"
+    asked = ("lookup", "--source", path, "--at", word, "--in", f"ns:{log.ns}", str(NUMBER))
+    done = pidscope(*asked, "-J")
+    assert done.returncode == 0, done.stderr
+    ((holder,),) = [it["holders"] for it in json.loads(done.stdout)["past_lookups"]]
+    assert holder["status"] == one["status"] << 8
+    assert pidscope(*asked, "-q").stdout.strip() == str(holder["levels"][0]["tid"])
+    by_init = ("lookup", "--source", path, "--at", word, "--in", f"pid:{log.init}", str(NUMBER))
+    assert pidscope(*by_init, "-q").stdout.strip() == str(holder["levels"][0]["tid"])
+
+
+def test_before_and_after_nothing_is_known(recorded: tuple[str, Logged]) -> None:
+    path, _ = recorded
+    for word in ("@1764511385", "now"):
+        done = pidscope("lookup", "--source", path, "--at", word, "1")
+        assert (done.returncode, done.stdout) == (4, "")
+        assert "nothing was recording then" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_ring_keeps_what_was_written_however_it_ends(tmp_path: Path, number: int) -> None:
+    """kill -9 costs what came since the last second; the next recorder seals what is left."""
+    ring = str(tmp_path / "ring")
+    command = [*PIDSCOPE, "record", "--ring", ring]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as recorder:
+        assert recorder.stderr is not None
+        while "recording by" not in recorder.stderr.readline():
+            pass
+        worked = subprocess.run(
+            [sys.executable, str(REUSED), str(COUNT)], capture_output=True, text=True, check=True
+        )
+        log = logged(worked.stdout)
+        end_ns = log.had[-1]["after_ns"]
+        while _reaches(ring) < end_ns:
+            assert recorder.poll() is None
+            select.select([], [], [], 0.05)  # it writes once a second
+        recorder.send_signal(number)
+    if number == signal.SIGKILL:
+        again = pidscope("record", "--ring", ring, "--duration", "0.1")
+        assert again.returncode == 0, again.stderr
+    with Recording(ring) as recording:
+        assert all(it.sealed for it in recording.segments)
+        if number == signal.SIGTERM:
+            check(recording, log, 100)
+        else:
+            for one in log.had:
+                past = Past(recording, Moment(Clock.BOOTTIME, one["from_ns"], one["from_ns"]))
+                (holder,) = past.holders(log.ns, NUMBER).holders
+                assert holder.status == one["status"] << 8
+
+
+def _reaches(ring: str) -> int:
+    with Recording(ring) as recording:
+        last = recording.segments[-1]
+        file = recording._opened(last)
+        return 0 if file is None else file.through.boottime_ns
