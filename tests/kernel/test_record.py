@@ -19,6 +19,8 @@ from pidscope.history.moment import Clock, Moment
 from pidscope.history.past import Past
 from pidscope.history.recording import Recording
 
+from .conftest import VALIDATOR
+
 REUSED = Path(__file__).with_name("reused.py")
 COUNT, NUMBER, MOMENTS = 40, 42, 1_000
 PIDSCOPE = [sys.executable, "-m", "pidscope"]
@@ -98,11 +100,30 @@ def test_the_command_answers_by_the_wall_clock(recorded: tuple[str, Logged]) -> 
     asked = ("lookup", "--source", path, "--at", word, "--in", f"ns:{log.ns}", str(NUMBER))
     done = pidscope(*asked, "-J")
     assert done.returncode == 0, done.stderr
-    ((holder,),) = [it["holders"] for it in json.loads(done.stdout)["past_lookups"]]
+    document = json.loads(done.stdout)
+    VALIDATOR.validate(document)
+    ((holder,),) = [it["holders"] for it in document["past_lookups"]]
     assert holder["status"] == one["status"] << 8
     assert pidscope(*asked, "-q").stdout.strip() == str(holder["levels"][0]["tid"])
     by_init = ("lookup", "--source", path, "--at", word, "--in", f"pid:{log.init}", str(NUMBER))
     assert pidscope(*by_init, "-q").stdout.strip() == str(holder["levels"][0]["tid"])
+
+
+def test_what_a_file_has_is_shown_and_checked(recorded: tuple[str, Logged]) -> None:
+    path, _ = recorded
+    shown = pidscope("record", "--status", path, "-J")
+    document = json.loads(shown.stdout)
+    VALIDATOR.validate(document)
+    assert document["lives"] > COUNT
+    assert (document["snapshots"], document["damaged"], document["recording"]) == (2, [], False)
+    assert pidscope("record", "--check", path).returncode == 0
+    data = bytearray(Path(path).read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged = Path(path).with_name("damaged.rec")
+    damaged.write_bytes(data)
+    checked = pidscope("record", "--check", str(damaged))
+    assert checked.returncode == 1
+    assert "damaged: " in checked.stdout
 
 
 def test_before_and_after_nothing_is_known(recorded: tuple[str, Logged]) -> None:
