@@ -70,6 +70,7 @@ class Membership:
             runtime=chain[-1].runtime,
             is_service=chain[-1].is_service,
             around=frozenset(it.ns for it in around if it.ns is not None),
+            hollow=bool(outer) and not around,
             said=self._processes.get(self._said.get(chain, 0)),
             parent_of=self._parent,
         )

@@ -61,8 +61,9 @@ class Question(NamedTuple):
     ``outermost``: inum of the mount's namespace. ``parents``: of each namespace, by inum.
     ``started`` gives the start of a process, in any unit, None if it has gone; only a container
     whose processes are in several namespaces asks for it. ``around``: the inums of the processes
-    directly in a container around it. ``said``: the first process by an engine's word.
-    ``parent_of`` gives the parent of any process by its number, 0 if it has none that is known.
+    directly in a container around it; ``hollow``: there is one, and no process is. ``said``: the
+    first process by an engine's word. ``parent_of`` gives the parent of any process by its number,
+    0 if it has none that is known.
     """
 
     members: Sequence[Member]
@@ -72,6 +73,7 @@ class Question(NamedTuple):
     runtime: str = ""
     is_service: bool = False
     around: frozenset[int] = frozenset()
+    hollow: bool = False
     said: Member | None = None
     parent_of: Callable[[int], int] = lambda number: 0
 
@@ -157,6 +159,8 @@ def _oldest(
 def _agreed(question: Question, found: Sequence[Witness]) -> int | None:
     """Return the namespace for which all that have to speak do; None: they disagree."""
     said = {kind: [it for it in found if it.kind == kind] for kind in _KINDS}
+    if not question.is_service and _has_init_from_elsewhere(question):
+        return None
     firsts, oldest, most = said["number 1"], said["oldest"], said["most"]
     inner = firsts[0] if len(firsts) == 1 else None
     if said["all"]:
@@ -187,7 +191,23 @@ def _is_innermost(ns: int, question: Question) -> bool:
 
 def _is_from_around(ns: int, question: Question) -> bool:
     """Whether a namespace may be that of a container around, whose number 1 was moved in here."""
-    return ns in question.around and any(it.ns != ns for it in question.members)
+    may_be = ns in question.around or question.hollow
+    return may_be and any(it.ns != ns for it in question.members)
+
+
+def _has_init_from_elsewhere(question: Question) -> bool:
+    """Whether a sandbox's number 1 has a parent outside the container.
+
+    Whatever makes a sandbox is in the container, and if it has ended, the parent is the container's
+    number 1 (``find_new_reaper()``, kernel/exit.c). So that is none, but may be the container.
+    """
+    firsts = {it.ns: it for it in question.members if it.inner == 1 and it.ns is not None}
+    inside = {it.number for it in question.members}
+    return any(
+        it.parent not in inside and it.parent > 0
+        for ns, it in firsts.items()
+        if not firsts.keys().isdisjoint(_around(ns, question.parents))
+    )
 
 
 def _is_execution(first: Witness | None, question: Question) -> bool:

@@ -91,7 +91,7 @@ CASES: dict[str, tuple[list[tuple[Process, str]], dict[int, int] | None, Homes]]
     "a namespace that a process made inside is no container's": (
         [
             (process(20, (ONE, 1)), f"/docker/{A}"),
-            (process(21, (ONE, 7), (TWO, 1)), f"/docker/{A}"),
+            (process(21, (ONE, 7), (TWO, 1), ppid=20), f"/docker/{A}"),
         ],
         {20: 5, 21: 6},
         Homes({ONE: docker(A)}, {}),
@@ -156,7 +156,7 @@ CASES: dict[str, tuple[list[tuple[Process, str]], dict[int, int] | None, Homes]]
             (process(30), "/system.slice/b.service"),
             (process(40, (TWO, 1)), "/lxc/c1/init.scope"),
             (process(41, (TWO, 5)), "/lxc/c1/system.slice/b.service"),
-            (process(42, (TWO, 6), (THREE, 1)), "/lxc/c1/system.slice/b.service"),
+            (process(42, (TWO, 6), (THREE, 1), ppid=41), "/lxc/c1/system.slice/b.service"),
         ],
         {40: 1, 41: 2, 42: 3},
         Homes({ONE: SERVICE_A, TWO: C1, THREE: SERVICE_B}, {}),

@@ -21,12 +21,14 @@ POD_B = Container("containerd", "bb" * 32, None, "shop", "u-1", "default", "back
 UNIT = Container("systemd", "", unit="nginx.service")
 
 
-def task(*numbers: int, ns: int | None, ticks: int = 100, tgid: int = 0) -> TaskReading:
+def task(
+    *numbers: int, ns: int | None, ticks: int = 100, tgid: int = 0, ppid: int = 1
+) -> TaskReading:
     """A task; with ``tgid``, a thread of that process."""
     group = (tgid, *numbers[1:]) if tgid else numbers
     return TaskReading(
         numbers[0],
-        Status(b"x", "S", 1, group[0], numbers[0], group, numbers, numbers, numbers),
+        Status(b"x", "S", ppid, group[0], numbers[0], group, numbers, numbers, numbers),
         ticks,
         ns,
     )
@@ -235,7 +237,7 @@ def test_the_init_is_the_oldest_member_whatever_its_number() -> None:
     here = scene(
         task(40, ns=HOST, ticks=13),
         task(41, 1, ns=A, ticks=10),
-        task(43, 5, 1, ns=C, ticks=12),
+        task(43, 5, 1, ns=C, ticks=12, ppid=41),
         containers={41: (WEB,), 43: (WEB,), 40: (WEB,)},
     )
     assert find("web", here) == Place(A, (WEB,))
@@ -267,7 +269,7 @@ def test_a_container_in_a_container() -> None:
     inner = Container("containerd", "cc" * 32)
     here = scene(
         task(41, 1, ns=A, ticks=10),
-        task(43, 5, 1, ns=C, ticks=12),
+        task(43, 5, 1, ns=C, ticks=12, ppid=41),
         containers={41: (WEB,), 43: (WEB, inner)},
     )
     assert find("web", here).ns == A

@@ -86,6 +86,18 @@ CASES: dict[str, tuple[Question, int | None]] = {
         question(FIRST, Member(710, IN_ONE, 1), Member(711, IN_ONE, 5), around=frozenset({ONE})),
         None,
     ),
+    "it was, and nothing is left around": (
+        question(FIRST, Member(710, IN_ONE, 1), Member(711, IN_ONE, 5), hollow=True),
+        None,
+    ),
+    "a sandbox, whose number 1 has a parent in the container": (
+        question(FIRST, APP, Member(710, IN_ONE, 1, APP.number)),
+        ONE,
+    ),
+    "a number 1 inside that something outside has made": (
+        question(FIRST, APP, Member(710, IN_ONE, 1, 690)),
+        None,
+    ),
     "a service of the host that has made a sandbox": (
         question(HOSTS, FIRST, APP, runtime="systemd", is_service=True),
         HOST,
