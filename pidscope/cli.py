@@ -41,8 +41,12 @@ examples:
 exit status: 0 good; 1 a disagreement, or no such process; 2 wrong or ambiguous
 arguments; 3 this host cannot do it (the reason is printed); 4 not known.
 """
-_COMMANDS = ("ns", "ps", "lookup", "explain", "limits", "watch", "verify", "record", "doctor")
+_COMMANDS = (
+    *("ns", "ps", "lookup", "explain", "limits", "watch", "verify"),
+    *("record", "arm", "disarm", "doctor"),
+)
 _NUMBERS = frozenset({"lookup", "explain"})  # take arguments that -- may stand before
+_TIMES = frozenset({"--at"})  # options whose value may begin with a dash
 _SIGPIPE_STATUS = 128 + signal.SIGPIPE
 _INSTALL = "install it, as python3-NAME of the distribution or with pip"
 
@@ -89,11 +93,22 @@ def _likely(arguments: Sequence[str]) -> Sequence[str]:
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
     """Return our own arguments, and the CMD after the first ``--``; None: there is no ``--``."""
-    arguments = list(argv)
+    arguments = _with_times_joined(argv)
     if "--" not in arguments or not _NUMBERS.isdisjoint(arguments[:1]):
         return arguments, None
     at = arguments.index("--")
     return arguments[:at], arguments[at + 1 :]
+
+
+def _with_times_joined(argv: Sequence[str]) -> list[str]:
+    """Return ``--at -10m`` as ``--at=-10m``: argparse would take the time for an option."""
+    found: list[str] = []
+    for word in argv:
+        if found and found[-1] in _TIMES and word[:1] == "-" and word[1:2].isdigit():
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return found
 
 
 def _complain(message: str, hint: str = "") -> None:

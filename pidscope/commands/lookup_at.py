@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -27,6 +29,7 @@ from pidscope.sources.clocks import LocalZone, read_now
 from pidscope.terminal import table_width, warn
 
 RING = "/var/lib/pidscope/ring"
+ARMED = "armed"
 _COLUMNS = ("NUMBER", "TO", "NSPID", "NS", "CONTAINER", "WHAT")
 
 
@@ -47,9 +50,8 @@ def run(args: argparse.Namespace) -> int:
     moment = parse_time(args.at, read_now(), LocalZone())
     given = [None if word == "-" else expect_pid(word) for word in args.pids]
     typed = TypedNumbers(given, None if sys.stdin is None else sys.stdin.buffer)
-    path = RING if args.source in (None, "proc") else args.source
     codes = [0]
-    with Recording(path) as recording:
+    with _recording(args) as recording:
         past = Past(recording, moment)
         ns, to = past.resolve(args.where), past.resolve(args.to)
         batches: Iterable[Sequence[int]] = typed.batches()
@@ -61,6 +63,20 @@ def run(args: argparse.Namespace) -> int:
             codes.append(_warn(asked, ns, recording))
             args.noheadings = True  # there is one heading
     return max(*codes, UsageError.exit_code if typed.refused else 0)
+
+
+def _recording(args: argparse.Namespace) -> AbstractContextManager[Recording]:
+    """Return the recording that is named; else the ring, or what is armed where there is none."""
+    is_named = args.source not in (None, "proc")
+    path = args.source if is_named else RING
+    if path == ARMED or (not is_named and not os.path.isdir(RING)):  # noqa: PTH112
+        from pidscope.live.program import expect_root  # ctypes, the programs' loader
+        from pidscope.sources.armed_host import armed_recording
+        from pidscope.sources.starting import Progress, supply_of
+
+        expect_root()
+        return armed_recording(supply_of(False, Progress()))
+    return Recording(path)
 
 
 class _Printed:
@@ -118,9 +134,9 @@ class _Printed:
         wall_ns = self._recording.wall_ns(it.boot_id, boottime_ns)
         if wall_ns is None:
             return f"{boottime_ns / 1e9:.3f} s after the boot"
-        moment = datetime.fromtimestamp(wall_ns / 1e9, timezone.utc).astimezone()
-        near = abs(wall_ns - self._moment.first_ns) < 12 * 3600 * 10**9
-        return f"{moment:%H:%M:%S}" if near else f"{moment:%Y-%m-%d %H:%M:%S}"
+        moment = datetime.fromtimestamp(wall_ns // 10**9, timezone.utc).astimezone()
+        today = datetime.now(timezone.utc).astimezone().date()
+        return f"{moment:%H:%M:%S}" if moment.date() == today else f"{moment:%Y-%m-%d %H:%M:%S}"
 
     def _document(self, asked: Sequence[_Asked]) -> dict[str, Any]:
         moment = self._moment

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from pidscope.wire.lives import Life
 
 _END = 8 + len(TRAILER)
 _MAX_JSON = 1 << 20
+_KEPT = 4  # blocks, of at most 1 MiB
 
 
 class Damage(NamedTuple):
@@ -42,6 +44,7 @@ class SegmentFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self.damaged: list[Damage] = []
+        self._kept: OrderedDict[int, Rows | None] = OrderedDict()  # by the frame's offset
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             through = parse_head(os.pread(self._fd, frames.HEAD_SIZE, 0))
@@ -115,8 +118,15 @@ class SegmentFile:
         """What holds for the whole file; empty: that is damaged."""
         return next((it for it in self.json() if it.get("type") == "head"), {})
 
-    def json(self) -> Iterator[dict[str, Any]]:
-        """Yield what is no rows, in order."""
+    def json(self) -> Sequence[dict[str, Any]]:
+        """Return what is no rows, in order."""
+        return self._objects
+
+    @cached_property
+    def _objects(self) -> tuple[dict[str, Any], ...]:
+        return tuple(self._parsed())
+
+    def _parsed(self) -> Iterator[dict[str, Any]]:
         for frame in self.frames:
             if frame.kind == frames.JSON:
                 content = self.content(frame)
@@ -134,7 +144,14 @@ class SegmentFile:
                     self._note(frame, str(error))
 
     def rows(self, frame: Frame) -> Rows | None:
-        """Return the rows of a block; None: it is damaged."""
+        """Return the rows of a block; None: it is damaged. The latest few are kept."""
+        if frame.offset not in self._kept:
+            self._kept[frame.offset] = self._rows(frame)
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return self._kept[frame.offset]
+
+    def _rows(self, frame: Frame) -> Rows | None:
         content = self.content(frame)
         try:
             return None if content is None else rows_of(frame, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pidscope.live import bpf_call
@@ -31,6 +32,12 @@ class Attached:
         event = "" if self._kprobe is None else self._kprobe.event
         missed = kretprobe_misses(event) if event else 0
         return missed + (recursion_misses(self._program) or 0)
+
+    def pin(self, path: str) -> None:
+        """Let it stay attached as long as a BPF file system has it by ``path``; raises OSError."""
+        if self._kprobe is not None:
+            raise OSError(errno.EOPNOTSUPP, "a kprobe cannot be pinned")
+        bpf_call.pin(self._link, path)
 
     def close(self) -> None:
         """Detach the program; without a reference, it ends."""

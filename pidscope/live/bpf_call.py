@@ -14,7 +14,7 @@ from pidscope.live.compiled import INSTRUCTION, Map
 
 _NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
 # enum bpf_cmd
-_MAP_CREATE, _MAP_LOOKUP_ELEM, _PROG_LOAD = 0, 1, 5
+_MAP_CREATE, _MAP_LOOKUP_ELEM, _MAP_UPDATE_ELEM, _PROG_LOAD, _OBJ_PIN, _OBJ_GET = 0, 1, 2, 5, 6, 7
 _OBJ_GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN, _LINK_CREATE, _ITER_CREATE = 15, 17, 28, 33
 KPROBE, TRACING = 2, 26  # enum bpf_prog_type
 FENTRY, FEXIT, RAW_TP, ITER = 24, 25, 23, 28  # enum bpf_attach_type, with the prefix BPF_TRACE_
@@ -43,6 +43,14 @@ class _Lookup(ctypes.Structure):
         ("key", ctypes.c_uint64),
         ("value", ctypes.c_uint64),
         ("flags", ctypes.c_uint64),
+    )
+
+
+class _Pin(ctypes.Structure):
+    _fields_ = (
+        ("pathname", ctypes.c_uint64),
+        ("bpf_fd", ctypes.c_uint32),
+        ("file_flags", ctypes.c_uint32),
     )
 
 
@@ -187,6 +195,25 @@ def look_up(fd: int, key: int, values: Any) -> None:
     """Fill a ctypes array with an array map's element, on every possible CPU; raises OSError."""
     index = ctypes.c_uint32(key)
     bpf(_MAP_LOOKUP_ELEM, _Lookup(fd, ctypes.addressof(index), ctypes.addressof(values), 0))
+
+
+def update(fd: int, key: int, value: bytes) -> None:
+    """Set an array map's element; raises OSError."""
+    index, content = ctypes.c_uint32(key), ctypes.create_string_buffer(value, len(value))
+    addresses = ctypes.addressof(index), ctypes.addressof(content)
+    bpf(_MAP_UPDATE_ELEM, _Lookup(fd, *addresses, 0))
+
+
+def pin(fd: int, path: str) -> None:
+    """Give a map or a link a name in a BPF file system, by which it outlives us; raises OSError."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    bpf(_OBJ_PIN, _Pin(pathname=ctypes.addressof(name), bpf_fd=fd))
+
+
+def get(path: str) -> int:
+    """Return a descriptor of what has a name in a BPF file system; raises OSError."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    return bpf(_OBJ_GET, _Pin(pathname=ctypes.addressof(name)))
 
 
 def info(fd: int, data: Any) -> int:

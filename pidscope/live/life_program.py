@@ -112,8 +112,21 @@ class LifeProgram:
         """How many runs of its programs the kernel skipped, so far as it counts them."""
         return sum(each.skipped() for each in self._attached)
 
+    def pin(self, directory: str) -> None:
+        """Let programs and maps outlive this process, as long as their names are there.
+
+        Raises OSError.
+        """
+        for number, each in enumerate(self._attached):
+            each.pin(f"{directory}/link_{number}")
+        for stream in self.streams:
+            name = f"{directory}/{stream.of.name}"
+            bpf_call.pin(stream.fd, name)
+            bpf_call.pin(stream.sequences_fd, f"{name}_sequences")
+            bpf_call.pin(stream.cursor_fd, f"{name}_cursor")
+
     def close(self) -> None:
-        """Detach everything and free the maps."""
+        """Detach everything that is not pinned, and free the maps."""
         while self._attached:
             self._attached.pop().close()
         self._maps.close()

@@ -13,6 +13,7 @@ from pidscope.errors import HostError
 from pidscope.host.proc import ProcFs
 from pidscope.live.alive import Living
 from pidscope.live.cgroup_paths import CgroupPaths
+from pidscope.live.life_program import LIVES as LIVES_KEPT
 from pidscope.live.life_program import LifeProgram
 from pidscope.live.refused import Refused
 from pidscope.live.slots import LifeReader
@@ -26,43 +27,26 @@ _CGROUP = next(it.offset for it in columns_of(LIVES.layout) if it.name == "cgrou
 _KNOWN = 16_384  # cgroups whose paths are kept in mind
 
 
-class LifeSource:
-    """A `pidscope.history.recorder.Source` of this kernel.
+class LifeWalk:
+    """The tasks that live, and the paths of cgroups; raises HostError, BtfError.
 
     Args:
-        way: a probe mode, or ``auto``: the best that works.
-        threads: lives of threads are recorded, too.
-        supply: gives the compiled programs.
-
-    Raises:
-        HostError: the kernel refuses it, or nothing can be compiled.
+        supply: gives the compiled program.
+        threads: tasks that are no process's leader, too.
     """
 
-    def __init__(self, way: str, threads: bool, supply: Supply) -> None:
-        self._program = _program(way, threads, supply)
+    def __init__(self, supply: Supply, threads: bool) -> None:
+        self._threads = threads
+        self._procfs = ProcFs()
+        self._known: OrderedDict[int, None] = OrderedDict()
         with contextlib.ExitStack() as undo:
-            undo.callback(self._program.close)
-            self._reader = LifeReader(self._program)
-            undo.callback(self._reader.close)
             self._living = Living(supply)
             undo.callback(self._living.close)
             self._paths = CgroupPaths()
             undo.callback(self._paths.close)
             self._close = undo.pop_all()
-        self._threads = threads
-        self._procfs = ProcFs()
-        self._known: OrderedDict[int, None] = OrderedDict()
 
-    @property
-    def way(self) -> str:
-        """How it is probed."""
-        return self._program.way
-
-    def take(self) -> Runs:
-        """Return what has ended since the last time."""
-        return self._reader.take()
-
-    def living(self) -> Runs:
+    def rows(self) -> Runs:
         """Return every task that lives; those that the walk leaves out are read from /proc."""
         runs = self._living.rows()
         walked = {number for of, rows in runs for number in _words(of, rows, "tgid")}
@@ -70,18 +54,12 @@ class LifeSource:
         lives = [life for number in others for life in self._left_out(number)]
         return runs + [(of, row) for of, row in map(pack_life, lives)]
 
-    def lost(self) -> int:
-        """Return how many records were lost, and runs of programs were skipped."""
-        return self._reader.lost + self._program.skipped()
-
-    def unfinished(self) -> bool:
-        """Whether records that were begun before the last `take` are not written yet."""
-        return self._reader.unfinished > 0
-
-    @property
-    def lags(self) -> bool:
-        """Whether a record may come a moment after it was filled: a ring gives it a place then."""
-        return not self._program.slots
+    def _left_out(self, number: int) -> Iterator[Life]:
+        """Yield the tasks of a process that the walk does not show."""
+        for tid in self._procfs.threads(number) if self._threads else [number]:
+            task = self._procfs.read(tid)
+            if task is not None and task.start_ticks is not None and task.status.state not in "ZX":
+                yield _life(task, task.start_ticks, self._procfs.ns_chain(tid))
 
     def paths(self, runs: Iterable[tuple[Class, bytes]]) -> Mapping[str, Any]:
         """Return the paths of the cgroups of these rows that were not returned before."""
@@ -104,20 +82,76 @@ class LifeSource:
         """Take everything out of the kernel."""
         self._close.close()
 
-    def _left_out(self, number: int) -> Iterator[Life]:
-        """Yield the tasks of a process that the walk does not show."""
-        for tid in self._procfs.threads(number) if self._threads else [number]:
-            task = self._procfs.read(tid)
-            if task is not None and task.start_ticks is not None and task.status.state not in "ZX":
-                yield _life(task, task.start_ticks, self._procfs.ns_chain(tid))
+
+class LifeSource:
+    """A `pidscope.history.recorder.Source` of this kernel.
+
+    Args:
+        way: a probe mode, or ``auto``: the best that works.
+        threads: lives of threads are recorded, too.
+        supply: gives the compiled programs.
+
+    Raises:
+        HostError: the kernel refuses it, or nothing can be compiled.
+    """
+
+    def __init__(self, way: str, threads: bool, supply: Supply) -> None:
+        self._program = life_program(way, threads, supply)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._program.close)
+            self._reader = LifeReader(self._program)
+            undo.callback(self._reader.close)
+            self._walk = LifeWalk(supply, threads)
+            undo.callback(self._walk.close)
+            self._close = undo.pop_all()
+
+    @property
+    def way(self) -> str:
+        """How it is probed."""
+        return self._program.way
+
+    def take(self) -> Runs:
+        """Return what has ended since the last time."""
+        return self._reader.take()
+
+    def living(self) -> Runs:
+        """Return every task that lives."""
+        return self._walk.rows()
+
+    def lost(self) -> int:
+        """Return how many records were lost, and runs of programs were skipped."""
+        return self._reader.lost + self._program.skipped()
+
+    def unfinished(self) -> bool:
+        """Whether records that were begun before the last `take` are not written yet."""
+        return self._reader.unfinished > 0
+
+    @property
+    def lags(self) -> bool:
+        """Whether a record may come a moment after it was filled: a ring gives it a place then."""
+        return not self._program.slots
+
+    def paths(self, runs: Iterable[tuple[Class, bytes]]) -> Mapping[str, Any]:
+        """Return the paths of the cgroups of these rows that were not returned before."""
+        return self._walk.paths(runs)
+
+    def forget(self) -> None:
+        """Let `paths` return them all once more, for a new file."""
+        self._walk.forget()
+
+    def close(self) -> None:
+        """Take everything out of the kernel."""
+        self._close.close()
 
 
-def _program(way: str, threads: bool, supply: Supply) -> LifeProgram:
+def life_program(
+    way: str, threads: bool, supply: Supply, lives: int = LIVES_KEPT, ways: Sequence[str] = WAYS
+) -> LifeProgram:
     """Return the first probe mode's that works; raises HostError."""
     reasons = []
-    for each in WAYS if way == AUTO else (way,):
+    for each in ways if way == AUTO else (way,):
         try:
-            return LifeProgram(each, threads=threads, supply=supply)
+            return LifeProgram(each, threads=threads, supply=supply, lives=lives)
         except Refused as error:
             reasons.append(f"{each}: {error}")
     raise HostError("this kernel refuses the life stream", "\n".join(reasons))

@@ -106,12 +106,19 @@ class Rows(Protocol):
 
 
 class SlotRows:
-    """Those that come by slots."""
+    """Those that come by slots.
 
-    def __init__(self, stream: Stream) -> None:
+    Args:
+        stream: where they come.
+        all_there: those that were there before, too.
+    """
+
+    def __init__(self, stream: Stream, all_there: bool = False) -> None:
         self.of = stream.of
         self._memory = MappedSlots(stream)
-        self._reader = SlotReader(self._memory, stream.capacity, stream.of.size)
+        first = max(0, self._memory.cursor() - stream.capacity) if all_there else None
+        self.overwritten = first or 0  # before the first that was there
+        self._reader = SlotReader(self._memory, stream.capacity, stream.of.size, first)
 
     @property
     def lost(self) -> int:

@@ -51,20 +51,24 @@ def recorder(
     source = LifeSource(way, threads, supply)
     try:
         names = _Names(source, rules)
-        yield Recorder(source, keeper, read_clocks, _head(source, threads), names.more), source
+        yield (
+            Recorder(source, keeper, read_clocks, host_head(source.way, threads), names.more),
+            source,
+        )
     finally:
         source.close()
 
 
-def _head(source: LifeSource, threads: bool) -> dict[str, Any]:
+def host_head(way: str, threads: bool) -> dict[str, Any]:
+    """Return what holds for every file that is recorded on this host in this boot."""
     system = os.uname()
-    cannot = [*_CANNOT, *(_CANNOT_BY_TRACEPOINT if source.way == TRACEPOINT else [])]
+    cannot = [*_CANNOT, *(_CANNOT_BY_TRACEPOINT if way == TRACEPOINT else [])]
     return {
         "host": system.nodename,
         "boot_id": boot_id(),
         "kernel": f"{system.release} {system.machine}",
         "pidscope": __version__,
-        "mode": source.way,
+        "mode": way,
         "threads": threads,
         "initial_ns": ProcFs().mount().ns,
         "cannot": cannot,
