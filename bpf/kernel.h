@@ -108,6 +108,21 @@ static __always_inline u64 read_upids(u32 *nr, u64 pid, u32 level)
 	return ns;
 }
 
+/* The number of a struct pid at one of the first levels. */
+static __always_inline u32 number_at(u64 pid, u32 level)
+{
+	u32 nr = 0;
+#ifdef TYPED
+	_Pragma("unroll")
+	for (u32 i = 0; i < BIRTH_LEVELS; i++)
+		if (i == level)
+			nr = read_u32(pid, PID_NUMBERS + i * UPID_SIZE + UPID_NR);
+	if (level >= BIRTH_LEVELS)
+#endif
+		nr = peek_u32(pid_upid(pid, level), UPID_NR);
+	return nr;
+}
+
 /* task_struct */
 
 static __always_inline u32 task_nr(u64 task)

@@ -22,21 +22,6 @@ static __always_inline void read_facts(struct life_facts *f)
 	read_pgid_sid(&f->pgid, &f->sid, f->task);
 }
 
-/* The number of a struct pid at one of the first levels. */
-static __always_inline u32 number_at(u64 pid, u32 level)
-{
-	u32 nr = 0;
-#ifdef TYPED
-	_Pragma("unroll")
-	for (u32 i = 0; i < BIRTH_LEVELS; i++)
-		if (i == level)
-			nr = read_u32(pid, PID_NUMBERS + i * UPID_SIZE + UPID_NR);
-	if (level >= BIRTH_LEVELS)
-#endif
-		nr = peek_u32(pid_upid(pid, level), UPID_NR);
-	return nr;
-}
-
 /*
  * Whether the process came from outside: its parent lives further out, and it is no init. (A
  * parent's namespace is the child's or one around it, so the level tells.) The parent's struct pid

@@ -99,7 +99,7 @@ class _Verification:
             self._stop.begin()
             session.tells_all = command is not None  # whose events are counted
             warn_head(self._host.title(session.world.way), session)
-            warn_missing(session)
+            warn_missing(session.world.missing)
             begun_ns = session.world.now_ns()
             if duration is None:
                 duration = self._host.duration_s if command is None else math.inf

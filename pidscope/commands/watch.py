@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pidscope.commands import watch_filters
 from pidscope.commands.watch_filters import Targets, WatchFilter
@@ -23,10 +23,13 @@ from pidscope.session.session import Session
 from pidscope.session.world import World
 from pidscope.sources.command import Stop, seconds, spawned, warn_gaps, warn_head, warn_missing
 from pidscope.sources.options import SEE_SCENARIOS, HelpFormatter, add_option, add_proc, procfs_of
-from pidscope.sources.watch import Host, add_probes, watched_host
+from pidscope.sources.watch import Host, LiveHost, add_probes, watched_host
 from pidscope.sources.where import warn_shared
 from pidscope.terminal import forget_stdout, warn
 from pidscope.wire.hooks import FAILURES_TOLD_BY
+
+if TYPE_CHECKING:
+    from pidscope.commands.watch_counts import CountingWatch
 
 _BY = ("where", "comm")
 _EXAMPLES = f"""\
@@ -145,22 +148,32 @@ def run(args: argparse.Namespace) -> int:
     watch_filters.expect_choice(args)
     with Stop().listening() as stop:
         try:
-            _Watch(args, stop).run()
+            _watch(args, stop).run()
         except BrokenPipeError:
             forget_stdout()
     return 0
 
 
+def _watch(args: argparse.Namespace, stop: Stop) -> _Watch | CountingWatch:
+    host = watched_host(args)
+    if args.by is not None and isinstance(host, LiveHost):
+        from pidscope.commands.watch_counts import CountingWatch, counts_in_kernel
+
+        if counts_in_kernel(args):
+            return CountingWatch(args, stop, host)
+    return _Watch(args, stop, host)
+
+
 class _Watch:
     """One run: what is shown, and until when."""
 
-    def __init__(self, args: argparse.Namespace, stop: Stop) -> None:
+    def __init__(self, args: argparse.Namespace, stop: Stop, host: Host) -> None:
         self._args = args
         self._stop = stop
         self._names = watch_filters.event_names_of(args)
         self._steps = watch_filters.steps_of(args)
         self._attempts = Attempts(self._steps)
-        self._host = watched_host(args)
+        self._host = host
         self._output: Output
         self._cmd: TreeFilter | None = None
         self._filter: WatchFilter | None = None  # until the head is printed
@@ -192,7 +205,7 @@ class _Watch:
 
     def _head(self, session: Session, targets: Targets, narrowed: WatchFilter) -> None:
         tasks = warn_head(self._host.title(session.world.way), session)
-        warn_missing(session)
+        warn_missing(session.world.missing)
         if targets.place is not None:
             warn_shared(targets.place)
         self._output.head(_watching(session, tasks, watch_filters.only_json(self._args, narrowed)))

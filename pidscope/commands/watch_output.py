@@ -172,12 +172,17 @@ class Counted(Output):
 
     def end(self, session: Session) -> None:
         """Print the table."""
-        cells, columns = counts_table(self._document(session)["rows"], self._counts.by)
-        cells = tables.fitted(cells, columns, self._headings, table_width())
-        if cells:
-            print(tables.aligned(cells, columns))
-        if self._counts.others.sum:
-            warn(f"{self._counts.others.sum} more, of too many to be told apart")
+        print_counts(self._document(session), self._counts, self._headings)
+
+
+def print_counts(document: Mapping[str, Any], counts: ByComm | ByNamespace, headings: bool) -> None:
+    """Print the rows of a `counts_json`, and on standard error how many are in none."""
+    cells, columns = counts_table(document["rows"], counts.by)
+    cells = tables.fitted(cells, columns, headings, table_width())
+    if cells:
+        print(tables.aligned(cells, columns))
+    if counts.others.sum:
+        warn(f"{counts.others.sum} more, of too many to be told apart")
 
 
 class CountedObject(Counted):

@@ -11,10 +11,11 @@ container (then it is a sandbox made inside), or the container lives in another 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pidscope.containers.container import Chain, Container
 from pidscope.errors import HostError
+from pidscope.escape import unescape_status_name
 from pidscope.events import Event, PidAttached, TaskExecuted, TaskExited
 from pidscope.host.ticks import shown_ticks
 from pidscope.query.fork_counts import MAX_ROWS, First
@@ -28,12 +29,28 @@ if TYPE_CHECKING:
     from pidscope.sources.watch import Host
 
 
+class StartTimes(Protocol):
+    """How /proc shows the start of a task (`pidscope.host.ticks`)."""
+
+    @property
+    def ns_per_tick(self) -> int:
+        """1e9 / USER_HZ."""
+
+    @property
+    def start_offset_ns(self) -> int:
+        """What /proc adds to each start for this reader."""
+
+
 class _Reading(NamedTuple):
     """What /proc showed at one moment."""
 
     own: Mapping[int, Container | None]  # of every namespace that was there; None: no container
     around: Mapping[int, str]  # the id of the container that the number 1 of a namespace was in
     guests: frozenset[str]  # ids of the containers in a namespace that is not their own
+    comms: Mapping[int, bytes]  # of each number 1, by its number on the host
+
+
+_UNREAD = _Reading({}, {}, frozenset(), {})
 
 
 class _Init:
@@ -55,7 +72,7 @@ class NamespaceOwners:
     def __init__(self, host: Host, names: ContainerNames | None = None) -> None:
         self._host = host
         self._names = names
-        self._before = self._now = _Reading({}, {}, frozenset())
+        self._before = self._now = _UNREAD
         self._inits: dict[First, _Init] = {}
         self._living: dict[int, First] = {}  # by number on the host
         self._current: dict[int, First] = {}  # by inum, who has it now
@@ -64,26 +81,43 @@ class NamespaceOwners:
         """Read the owners of the namespaces that are there."""
         self._before = self._read()
 
+    @property
+    def comms(self) -> Mapping[int, bytes]:
+        """The comm of each number 1 that was there at the beginning, by its number on the host."""
+        return self._before.comms
+
     def observe(self, event: Event, session: Session) -> None:
         """Follow the numbers 1; every event has to come here."""
         if isinstance(event, PidAttached) and event.birth is not None:
-            if event.pid.level and event.pid.numbers[-1] == 1 and len(self._inits) < MAX_ROWS:
+            if event.pid.level and event.pid.numbers[-1] == 1:
                 first = First(event.tid, event.birth.start_ns)
-                self._born(first, event.pid.ns, event.birth.ns_parent)
-                self._look(first, session)
-        elif isinstance(event, (TaskExecuted, TaskExited)) and event.tid in self._living:
-            self._look(self._living[event.tid], session)
-            if isinstance(event, TaskExited):
-                del self._living[event.tid]
+                self.born(first, event.pid.ns, event.birth.ns_parent, session.world)
+        elif isinstance(event, TaskExecuted):
+            self.acted(event.tid, session.world)
+        elif isinstance(event, TaskExited):
+            self.acted(event.tid, session.world, ended=True)
+
+    def born(self, first: First, ns: int, ns_parent: int, starts: StartTimes) -> None:
+        """Follow a new number 1, inside the namespace ``ns_parent``."""
+        if len(self._inits) < MAX_ROWS:
+            self._born(first, ns, ns_parent)
+            self._look(first, starts)
+
+    def acted(self, number: int, starts: StartTimes, ended: bool = False) -> None:
+        """Look again at what may be a number 1, which has executed a program, or exits."""
+        if number in self._living:
+            self._look(self._living[number], starts)
+            if ended:
+                del self._living[number]
 
     def _born(self, first: First, ns: int, parent: int) -> None:
         outer = self._current.get(parent)
         self._inits[first] = _Init(parent if outer is None else self._inits[outer])
         self._living[first.number] = self._current[ns] = first
 
-    def _look(self, first: First, session: Session) -> None:
-        world, init = session.world, self._inits[first]
-        ticks = shown_ticks(first.start_ns, world.ns_per_tick, world.start_offset_ns)
+    def _look(self, first: First, starts: StartTimes) -> None:
+        init = self._inits[first]
+        ticks = shown_ticks(first.start_ns, starts.ns_per_tick, starts.start_offset_ns)
         init.chain = self._host.chain(first.number, ticks) or init.chain
         if self._names is not None:
             self._names.want(init.chain)
@@ -123,7 +157,7 @@ class NamespaceOwners:
         try:
             return _reading(self._host.listed())
         except HostError:  # the counts are worth more than their names
-            return _Reading({}, {}, frozenset())
+            return _UNREAD
 
 
 def _reading(listed: Listed) -> _Reading:
@@ -139,6 +173,11 @@ def _reading(listed: Listed) -> _Reading:
         {it.ns: own.get(it.ns) for it in processes if it.ns is not None},
         around,
         frozenset(container.id for guests in shared.values() for container in guests),
+        {
+            it.number: unescape_status_name(it.status.name)
+            for it in view.reading.snapshot.tasks
+            if it.status.ns_pid[-1] == 1
+        },
     )
 
 

@@ -14,7 +14,8 @@ from pidscope.live.compiled import INSTRUCTION, Map
 
 _NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
 # enum bpf_cmd
-_MAP_CREATE, _MAP_LOOKUP_ELEM, _MAP_UPDATE_ELEM, _PROG_LOAD, _OBJ_PIN, _OBJ_GET = 0, 1, 2, 5, 6, 7
+_MAP_CREATE, _MAP_LOOKUP_ELEM, _MAP_UPDATE_ELEM, _MAP_GET_NEXT_KEY, _PROG_LOAD = 0, 1, 2, 4, 5
+_OBJ_PIN, _OBJ_GET, _MAP_LOOKUP_BATCH = 6, 7, 24
 _OBJ_GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN, _LINK_CREATE, _ITER_CREATE = 15, 17, 28, 33
 KPROBE, TRACING = 2, 26  # enum bpf_prog_type
 FENTRY, FEXIT, RAW_TP, ITER = 24, 25, 23, 28  # enum bpf_attach_type, with the prefix BPF_TRACE_
@@ -42,6 +43,19 @@ class _Lookup(ctypes.Structure):
         ("map_fd", ctypes.c_uint64),
         ("key", ctypes.c_uint64),
         ("value", ctypes.c_uint64),
+        ("flags", ctypes.c_uint64),
+    )
+
+
+class _Batch(ctypes.Structure):
+    _fields_ = (
+        ("in_batch", ctypes.c_uint64),
+        ("out_batch", ctypes.c_uint64),
+        ("keys", ctypes.c_uint64),
+        ("values", ctypes.c_uint64),
+        ("count", ctypes.c_uint32),
+        ("map_fd", ctypes.c_uint32),
+        ("elem_flags", ctypes.c_uint64),
         ("flags", ctypes.c_uint64),
     )
 
@@ -193,8 +207,54 @@ def open_iterator(link: int) -> int:
 
 def look_up(fd: int, key: int, values: Any) -> None:
     """Fill a ctypes array with an array map's element, on every possible CPU; raises OSError."""
-    index = ctypes.c_uint32(key)
-    bpf(_MAP_LOOKUP_ELEM, _Lookup(fd, ctypes.addressof(index), ctypes.addressof(values), 0))
+    look_up_key(fd, ctypes.c_uint32(key), values)
+
+
+def look_up_key(fd: int, key: Any, values: Any) -> None:
+    """Fill a ctypes array with the value of a key, itself a ctypes object; raises OSError."""
+    bpf(_MAP_LOOKUP_ELEM, _Lookup(fd, ctypes.addressof(key), ctypes.addressof(values), 0))
+
+
+def next_key(fd: int, key: Any | None, behind: Any) -> bool:
+    """Fill ``behind`` with the key behind ``key``, or the first; False: there is none.
+
+    Raises OSError.
+    """
+    at = 0 if key is None else ctypes.addressof(key)
+    try:
+        bpf(_MAP_GET_NEXT_KEY, _Lookup(fd, at, ctypes.addressof(behind), 0))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def look_up_batch(
+    fd: int, place: Any | None, behind: Any, keys: Any, values: Any, most: int
+) -> tuple[int, bool]:
+    """Fill ctypes arrays with keys and values; return how many, and whether they were the last.
+
+    BPF_MAP_LOOKUP_BATCH, of hashes since Linux commit 057996380a42 ("bpf: Add batch ops to all htab
+    bpf map", v5.6).
+
+    Args:
+        place: where to begin, as ``behind`` was filled before; None: at the first.
+
+    Raises:
+        OSError: with ENOSPC, so many are too few for what belongs together.
+    """
+    attributes = _Batch(
+        in_batch=0 if place is None else ctypes.addressof(place),
+        out_batch=ctypes.addressof(behind),
+        keys=ctypes.addressof(keys),
+        values=ctypes.addressof(values),
+        count=most,
+        map_fd=fd,
+    )
+    try:
+        bpf(_MAP_LOOKUP_BATCH, attributes)
+    except FileNotFoundError:
+        return int(attributes.count), True
+    return int(attributes.count), False
 
 
 def update(fd: int, key: int, value: bytes) -> None:

@@ -12,10 +12,10 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-# What is compiled beside the programs of probe modes: two task iterators, the life stream, and the
-# iterator that belongs to it.
+# What is compiled beside the programs of probe modes: two task iterators, the life stream, the
+# iterator that belongs to it, and what counts forks.
 ITERATOR, LISTING = ITERATORS = "iterator", "listing"
-LIVES, ALIVE = "lives", "alive"
+LIVES, ALIVE, COUNTS = "lives", "alive", "counts"
 INSTRUCTION = 8  # bytes, struct bpf_insn
 _LENGTH = struct.Struct("<I")
 _MAP_FD = struct.Struct("<i")

@@ -27,6 +27,7 @@ from pidscope.errors import HostError
 from pidscope.live.bcc import load_bcc
 from pidscope.live.compiled import (
     ALIVE,
+    COUNTS,
     ITERATOR,
     LISTING,
     LIVES,
@@ -47,6 +48,7 @@ _SOURCES = {
     LISTING: ("listing.c",),
     LIVES: ("lives.c",),
     ALIVE: ("alive.c",),
+    COUNTS: ("counts.c",),
 }
 _PR_SET_PDEATHSIG = 1
 
@@ -55,7 +57,7 @@ class Job(NamedTuple):
     """What is to be compiled together.
 
     Attributes:
-        mode: a probe mode, `ITERATOR`, `LISTING`, `LIVES` or `ALIVE`.
+        mode: a probe mode, `ITERATOR`, `LISTING`, `LIVES`, `ALIVE` or `COUNTS`.
         constants: the -D constants that depend on the kernel, and ``STEPS``.
         programs: BTF's id of what each program will be attached to, 0: it needs none.
         absent: the hooks that this kernel does not have, and why.

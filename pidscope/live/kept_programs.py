@@ -37,7 +37,7 @@ _NT_GNU_BUILD_ID = 3
 # What the constants, the BTF ids and the names of programs come from.
 _PYTHON = (
     *("live/compiler.py", "live/offsets.py", "live/supply.py", "live/life_job.py"),
-    *("host/btf.py", "wire/hooks.py"),
+    *("live/count_job.py", "host/btf.py", "wire/hooks.py", "wire/counts.py"),
 )
 _DECIDES = (
     "/proc/sys/kernel/random/boot_id",

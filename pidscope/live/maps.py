@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pidscope.live import bpf_call
 from pidscope.live.compiled import Map
 
 _POSSIBLE = Path("/sys/devices/system/cpu/possible")
+_BATCH = 1_024  # keys
+_ENOTSUPP = 524  # include/linux/errno.h
+_NO_BATCHES = (errno.EINVAL, errno.EOPNOTSUPP, _ENOTSUPP)
 
 
 class Maps:
@@ -65,6 +69,73 @@ class PerCpuCounters:
         """Return the sum of one counter over all CPUs."""
         bpf_call.look_up(self._fd, number, self._values)
         return sum(self._values)
+
+
+class PerCpuHash:
+    """A per-CPU hash, read whole, by batches where the kernel has them.
+
+    Args:
+        fd: the map's descriptor, which has to stay open.
+        key, value: bytes of a key, and of a value on one CPU: a multiple of 8.
+        batches: keys are asked for many at a time; None: if the kernel can.
+    """
+
+    def __init__(self, fd: int, key: int, value: int, batches: bool | None = None) -> None:
+        self.cpus = possible_cpus(_POSSIBLE.read_text())
+        self.batches = batches
+        self._fd = fd
+        self._key, self._value = key, value * self.cpus
+        self._most = _BATCH
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield each key and its values, on one CPU after the other; raises OSError.
+
+        A key that comes meanwhile may be left out.
+        """
+        if self.batches is False:
+            return self._one_by_one()
+        try:
+            items = self._by_batches()
+        except OSError as error:
+            if self.batches or error.errno not in _NO_BATCHES:
+                raise
+            self.batches = False
+            return self._one_by_one()
+        self.batches = True
+        return iter(items)
+
+    def _by_batches(self) -> list[tuple[bytes, bytes]]:
+        items: list[tuple[bytes, bytes]] = []
+        place, ended = None, False
+        while not ended:
+            keys = ctypes.create_string_buffer(self._key * self._most)
+            values = ctypes.create_string_buffer(self._value * self._most)
+            behind = ctypes.c_uint64()  # a hash takes 4 bytes
+            try:
+                count, ended = bpf_call.look_up_batch(
+                    self._fd, place, behind, keys, values, self._most
+                )
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                self._most *= 2
+                continue
+            parts = zip(_parts(keys.raw, self._key, count), _parts(values.raw, self._value, count))
+            items += parts
+            place = behind
+        return items
+
+    def _one_by_one(self) -> Iterator[tuple[bytes, bytes]]:
+        key, behind = None, ctypes.create_string_buffer(self._key)
+        values = ctypes.create_string_buffer(self._value)
+        while bpf_call.next_key(self._fd, key, behind):
+            bpf_call.look_up_key(self._fd, behind, values)
+            yield behind.raw, values.raw
+            key, behind = behind, ctypes.create_string_buffer(self._key)
+
+
+def _parts(data: bytes, size: int, count: int) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, size * count, size))
 
 
 def possible_cpus(ranges: str) -> int:

@@ -6,7 +6,7 @@ Nothing here asks for a version.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pidscope.errors import BtfError
 from pidscope.host.btf import Btf
@@ -53,6 +53,12 @@ _OFFSETS_OF_LIVES: dict[str, tuple[int | None, tuple[str, ...]]] = {
     "SIGNAL_FLAGS": (4, ("signal_struct", "flags")),
     "SIGNAL_GROUP_EXIT_CODE": (4, ("signal_struct", "group_exit_code")),
     "SIGNAL_SUM_SCHED_RUNTIME": (8, ("signal_struct", "sum_sched_runtime")),
+}
+
+# What bpf/counts.c reads besides.
+_OFFSETS_OF_COUNTS: dict[str, tuple[int | None, tuple[str, ...]]] = {
+    "TASK_GROUP_LEADER": (8, ("task_struct", "group_leader")),
+    "NS_CHILD_REAPER": (8, ("pid_namespace", "child_reaper")),
 }
 
 _ENUMERATORS = ("PIDTYPE_PID", "PIDTYPE_TGID", "PIDTYPE_PGID", "PIDTYPE_SID")
@@ -117,7 +123,7 @@ def constants(btf: Btf, hooks: Sequence[Hook]) -> dict[str, int]:
     Raises:
         BtfError: a type or a member is not what it is on any known kernel.
     """
-    values = {name: _offset(btf, size, path) for name, (size, path) in _OFFSETS.items()}
+    values = _offsets(btf, _OFFSETS)
     values["UPID_SIZE"] = btf.size("upid")
     values.update((name, btf.enum("pid_type", name)) for name in _ENUMERATORS)
     for name, (function, argument) in _ARGUMENTS.items():
@@ -135,8 +141,12 @@ def constants(btf: Btf, hooks: Sequence[Hook]) -> dict[str, int]:
 
 def constants_of_lives(btf: Btf) -> dict[str, int]:
     """Every -D constant of bpf/lives.c but the sizes of its maps; raises BtfError."""
-    values = {name: _offset(btf, size, path) for name, (size, path) in _OFFSETS_OF_LIVES.items()}
-    return {**constants(btf, ()), **values}
+    return {**constants(btf, ()), **_offsets(btf, _OFFSETS_OF_LIVES)}
+
+
+def constants_of_counts(btf: Btf) -> dict[str, int]:
+    """Every -D constant of bpf/counts.c but the sizes of its maps; raises BtfError."""
+    return {**constants(btf, ()), **_offsets(btf, _OFFSETS_OF_COUNTS)}
 
 
 def tells_group_dead(btf: Btf) -> bool:
@@ -157,6 +167,10 @@ def _state(btf: Btf) -> int:
         return btf.offset("task_struct", "__state")
     except BtfError:
         return btf.offset("task_struct", "state")
+
+
+def _offsets(btf: Btf, wanted: Mapping[str, tuple[int | None, tuple[str, ...]]]) -> dict[str, int]:
+    return {name: _offset(btf, size, path) for name, (size, path) in wanted.items()}
 
 
 def _offset(btf: Btf, size: int | None, path: tuple[str, ...]) -> int:

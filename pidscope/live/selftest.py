@@ -61,7 +61,7 @@ def silent_hooks(stream: Stream, hooks: Iterable[Hook], own: int = 0) -> list[Ho
     wanted = {hook.name for hook in hooks} - _UNTESTED
     if not _exercise_namespaces():
         wanted -= _OF_NAMESPACES
-    if not _exercise_errors() and not any(hook.step for hook in hooks):
+    if not exercise_errors() and not any(hook.step for hook in hooks):
         wanted -= _OF_ERRORS
     _exercise_tasks()
     lost, deadline = stream.lost, time.monotonic() + _LONGEST_S
@@ -108,7 +108,7 @@ def _exercise_namespaces() -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def _exercise_errors() -> bool:
+def exercise_errors() -> bool:
     """Let a fork fail in alloc_pid(), and so in copy_process(); False: clone3() is refused."""
     numbers = (ctypes.c_int * _NR_SET_TID)()
     # struct clone_args (include/uapi/linux/sched.h): what is asked for comes last

@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from pidscope.errors import HostError
 from pidscope.events import TaskSeen
@@ -20,6 +21,8 @@ from pidscope.live.supply import Supply
 from pidscope.session.session import Listener, Session
 from pidscope.session.stream import Stream
 from pidscope.wire.hooks import AUTO, TRACEPOINT, UNSEEN_BY_TRACEPOINTS, WAYS
+
+_Opened = TypeVar("_Opened")
 
 
 class LiveWorld:
@@ -37,7 +40,7 @@ class LiveWorld:
         self._program = program
         self.ring = program.ring
         self.procfs = procfs
-        self.root_ns = _initial_ns(procfs)
+        self.root_ns = initial_ns(procfs)
         if program.way == TRACEPOINT and procfs.mount().inside is not None:
             raise Refused("the task iterator shows only the tasks of this process's PID namespace")
         self.ns_per_tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -98,7 +101,8 @@ class LiveWorld:
         """A host does not."""
 
 
-def _initial_ns(procfs: ProcFs) -> int:
+def initial_ns(procfs: ProcFs) -> int:
+    """Return the inum of the initial PID namespace; raise HostError if this /proc is not its."""
     mount = procfs.mount()
     if mount.ns is None or not mount.initial:
         raise HostError(
@@ -135,7 +139,7 @@ def live_session(
         HostError: this host cannot do it, with the reason.
     """
     expect_root()
-    _initial_ns(procfs)
+    initial_ns(procfs)
     supply = supply or Supply(kept_programs())
 
     def open_in(way: str) -> tuple[Program, Session]:
@@ -144,7 +148,7 @@ def live_session(
         phase(f"testing the hooks ({way})")
         return _open(program, procfs, listener)
 
-    program, session = _open_best(open_in, supply) if probes == AUTO else _open_one(open_in, probes)
+    program, session = open_in_mode(open_in, probes, supply)
     try:
         supply.forget_btf()
         phase("reading all tasks")
@@ -154,9 +158,12 @@ def live_session(
         program.close()
 
 
-def _open_best(
-    open_in: Callable[[str], tuple[Program, Session]], supply: Supply
-) -> tuple[Program, Session]:
+def open_in_mode(open_in: Callable[[str], _Opened], probes: str, supply: Supply) -> _Opened:
+    """Return what ``open_in`` gives for the probe mode that is asked for; raises HostError."""
+    return open_best(open_in, supply) if probes == AUTO else _open_one(open_in, probes)
+
+
+def open_best(open_in: Callable[[str], _Opened], supply: Supply) -> _Opened:
     """Open in the mode that worked last, or else in the first of all that works, and remember it.
 
     A mode is remembered only if the kernel refuses the better ones altogether: what failed because
@@ -181,9 +188,7 @@ def _open_best(
     raise _refused(refusals)
 
 
-def _open_one(
-    open_in: Callable[[str], tuple[Program, Session]], way: str
-) -> tuple[Program, Session]:
+def _open_one(open_in: Callable[[str], _Opened], way: str) -> _Opened:
     try:
         return open_in(way)
     except Refused as refusal:

@@ -107,7 +107,7 @@ class Supply:
         """Compile programs, and the iterators' beside them if they are not known."""
         wanted = {}
         if mode not in ITERATORS:
-            _expect_mode(mode, self._btf)
+            expect_mode(mode, self._btf)
             wanted[mode, steps] = _job(mode, steps, self._btf)
         missing = (it for it in ITERATORS if self._known(it, False) is None)
         wanted.update({(it, False): _iterator_job(it, self._btf) for it in missing})
@@ -185,7 +185,7 @@ def _btf_id(btf: Btf, hook: Hook) -> int:
     return btf.function_id(hook.name)
 
 
-def _expect_mode(mode: str, btf: Btf) -> None:
+def expect_mode(mode: str, btf: Btf) -> None:
     """Attach a program that does nothing to the first hook of a mode; raises Refused."""
     hook = hooks_of(mode)[0]
     try:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pidscope.events import Birth, Event, ForkFailed, PidAttached, TaskExecuted, TaskRenamed
 from pidscope.table.table import Table
 
-MAX_ROWS = 10_000  # a task that changes its comm before each fork fills no memory
+MAX_ROWS = 16_384  # a task that changes its comm before each fork fills no memory
 
 
 class First(NamedTuple):
@@ -93,12 +93,13 @@ class ByComm(ForkCounts):
 
     def _row_of_failed(self, event: ForkFailed, table: Table) -> Counts:
         task = table.task(event.by)
-        return self._row(None if task is None else task.comm)
+        return self.row(None if task is None else task.comm)
 
     def _row_of_birth(self, event: PidAttached, birth: Birth, table: Table) -> Counts:
-        return self._row(birth.comm)
+        return self.row(birth.comm)
 
-    def _row(self, comm: bytes | None) -> Counts:
+    def row(self, comm: bytes | None) -> Counts:
+        """Return the row of a comm, or those of others."""
         row = self._by_comm.get(comm)
         if row is None:
             if len(self._by_comm) == MAX_ROWS:
@@ -152,9 +153,17 @@ class ByNamespace(ForkCounts):
         if len(self._rows) == MAX_ROWS:
             self._current.pop(ns, None)
             return self.others
-        row = self._current[ns] = Row(ns)
+        return self.new_row(Row(ns))
+
+    def new_row(self, row: Row) -> Row:
+        """Add a row, of the namespace that has its inum from now on."""
+        self._current[row.ns] = row
         self._rows.append(row)
         return row
+
+    def first_row(self, ns: int) -> Row | None:
+        """Return the row that an inum had first; None: it has none."""
+        return next((row for row in self._rows if row.ns == ns), None)
 
     def rows(self) -> list[Row]:
         """Return the rows, the one with the most births and failed forks first, then by inum."""

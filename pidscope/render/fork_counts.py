@@ -58,13 +58,22 @@ def _counts_json(counts: Counts) -> dict[str, int]:
 
 
 def counts_json(
-    counts: ByComm | ByNamespace, owner_of: OwnerOf | None, sees_failures: bool
+    counts: ByComm | ByNamespace,
+    owner_of: OwnerOf | None,
+    sees_failures: bool,
+    skipped: int | None = None,
 ) -> dict[str, Any]:
-    """Return the last object of a stream that is counted; failed forks are null if unobserved."""
+    """Return the last object of a stream that is counted; failed forks are null if unobserved.
+
+    Args:
+        skipped: the kernel counted, and skipped so many runs; None: each event was counted.
+    """
     unseen = {} if sees_failures else {"failed_forks": None}
     rows = [{**row, **unseen} for row in rows_json(counts, owner_of)]
     others = {**_counts_json(counts.others), **unseen}
-    return {"type": "counts", "by": counts.by, "rows": rows, "others": others}
+    kernel = {} if skipped is None else {"skipped": skipped}
+    counted = {"counted": "kernel" if kernel else "stream", **kernel}
+    return {"type": "counts", "by": counts.by, **counted, "rows": rows, "others": others}
 
 
 def counts_table(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
-from pidscope.events import Event, ForkFailed, Lost, PidAttached, Repaired
+from pidscope.events import ERESTARTNOINTR, Event, ForkFailed, Lost, PidAttached, Repaired
 from pidscope.limits.failure import errno_name
 
 _OF_STREAM = (Lost, Repaired)
@@ -44,6 +45,16 @@ class WatchSummary:
         """Return the summary; ``lost`` records were never observed."""
         head = f"{self._events} events, {self._shown} shown, {lost} lost"
         return f"{head}; births {self._births}, {self._failures()}"
+
+    def add_counted(self, births: int, failed: Mapping[int, int]) -> None:
+        """Add what the kernel counted; ``failed`` forks are by errno."""
+        self._births += births
+        self._restarted += failed.get(ERESTARTNOINTR, 0)
+        self._failed.update({key: n for key, n in failed.items() if key != ERESTARTNOINTR})
+
+    def text_counted(self) -> str:
+        """Return the summary of what the kernel counted."""
+        return f"counted in the kernel; births {self._births}, {self._failures()}"
 
     def _failures(self) -> str:
         if not self._sees_failures:

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -150,13 +150,18 @@ def warn_head(title: str, session: Session) -> int:
     """Print on standard error how many tasks the watch starts from; return that number."""
     assert session.table is not None
     tasks = sum(1 for _ in session.table.tasks())
-    print(f"pidscope: {title}, from {tasks} tasks on", file=sys.stderr)
+    warn_tasks(title, tasks)
     return tasks
 
 
-def warn_missing(session: Session) -> None:
-    """Print on standard error what this watch cannot observe."""
-    for what in session.world.missing:
+def warn_tasks(title: str, tasks: int) -> None:
+    """Print on standard error what is watched, and how many tasks it starts from."""
+    print(f"pidscope: {title}, from {tasks} tasks on", file=sys.stderr)
+
+
+def warn_missing(missing: Iterable[str]) -> None:
+    """Print on standard error what a watch cannot observe."""
+    for what in missing:
         print(f"pidscope: cannot observe {what}", file=sys.stderr)
 
 

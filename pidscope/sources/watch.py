@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pidscope.containers.rules import Rules
     from pidscope.limits.pids_files import CgroupFiles
     from pidscope.limits.task_counts import TaskCounts
+    from pidscope.live.counting import Counting
     from pidscope.sources.listed import Listed
 
 
@@ -86,6 +87,26 @@ class LiveHost:
             with self._progress.patient():
                 session = stack.enter_context(opened)
             yield session
+
+    @contextlib.contextmanager
+    def count(self, by_namespace: bool) -> Iterator[Counting]:
+        """Let the kernel count forks by PID namespace, or else by comm; raises HostError."""
+        from pidscope.live.counting import live_counting  # as above
+        from pidscope.live.program import expect_root
+
+        expect_root()
+        self._procfs.mount()  # as above
+        counting = live_counting(
+            self._procfs,
+            by_namespace,
+            self._probes,
+            supply=supply_of(self._no_cache, self._progress),
+            phase=self._progress.phase,
+        )
+        with contextlib.ExitStack() as stack:
+            with self._progress.patient():
+                counted = stack.enter_context(counting)
+            yield counted
 
     def title(self, way: str) -> str:
         """``live by fentry``: how the host is watched, for the head of a stream."""

@@ -262,7 +262,7 @@ def bpf(host: pytest.MonkeyPatch) -> Bpf:
 def host(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Root in the initial namespace, a usable BTF, nothing kept: nothing is in the way yet."""
     monkeypatch.setattr(live_module, "expect_root", lambda: None)
-    monkeypatch.setattr(live_module, "_initial_ns", lambda procfs: ROOT)
+    monkeypatch.setattr(live_module, "initial_ns", lambda procfs: ROOT)
     monkeypatch.setattr("pidscope.live.kept_programs.kept_programs", lambda warn: None)
     monkeypatch.setattr(supply_module, "read_btf", FakeBtf)
     return monkeypatch

@@ -67,7 +67,7 @@ class Kernel:
                 raise Refused("attach_pid: attached, but told nothing when it was tried")
             return way
 
-        return str(session._open_best(open_in, made))
+        return str(session.open_best(open_in, made))
 
 
 def _compiled(job: Job) -> Compiled:
