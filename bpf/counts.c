@@ -89,7 +89,7 @@ static __always_inline u32 init_of(const struct count_ns *key)
 BPF_TABLE("hash", u32, struct count_ns, current_keys, NR_KEYS);
 #endif
 
-static __always_inline void read_key(struct count_ns *key, u64 task, u64 pid, u32 level)
+static __always_inline void read_key(struct count_ns *key, u64 pid, u32 level)
 {
 	u64 ns;
 
@@ -136,8 +136,10 @@ static __always_inline struct counted *counted_birth(u64 task)
 	u64 pid = read_u64(task, TASK_THREAD_PID);
 	u32 level = read_u32(pid, PID_LEVEL);
 
-	read_key(&key, task, pid, level);
-	if (level && init_of(&key) == task_nr(task)) {
+	if (!level)
+		return counted_as(&key);
+	read_key(&key, pid, level);
+	if (init_of(&key) == task_nr(task)) {
 #ifdef FAILURES
 		current_keys.update(&key.ns, &key);
 #endif

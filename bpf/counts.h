@@ -8,7 +8,10 @@
 
 #define COUNT_LEVEL_SHIFT	24	/* PID_MAX_LIMIT is 4 million */
 
-/* A PID namespace, told from the next one with its inum by its number 1. */
+/*
+ * A PID namespace, told from the next one with its inum by its number 1. All zeros: the initial one,
+ * in which most tasks are born where nothing is contained.
+ */
 struct count_ns {
 	u32 ns;			/* inum */
 	u32 init;		/* its number 1, and its level above that; 0: not known */

@@ -65,7 +65,7 @@ class CountingWatch:
                 self._count(counting, until)
             self._follow_inits(counting)
             counts, missed = counting.counts(), self._look(counting)
-            self._end(counts, missed, counting.sees_failures)
+            self._end(counts, missed, counting)
 
     def _head(self, counting: Counting) -> None:
         way, missing, tasks = counting.way, counting.missing, counting.tasks()
@@ -135,15 +135,15 @@ class CountingWatch:
             warn("too many to be told apart: what is new from here on is counted without a row")
         return missed
 
-    def _end(self, counts: Counts, missed: Missed, sees_failures: bool) -> None:
+    def _end(self, counts: Counts, missed: Missed, counting: Counting) -> None:
         made: ByComm | ByNamespace
         if self._owners is None:
             made, owner_of = by_comm(counts.by_key, counts.others), None
         else:
-            made = by_namespace(counts.by_key, counts.others, self._inits)
+            made = by_namespace(counts.by_key, counts.others, self._inits, counting.root_ns)
             self._owners.end()
             owner_of = self._owners.of
-        document = counts_json(made, owner_of, sees_failures, missed.skipped)
+        document = counts_json(made, owner_of, counting.sees_failures, missed.skipped)
         if self._args.json:
             print(json.dumps(document))
         else:
@@ -151,7 +151,7 @@ class CountingWatch:
         sys.stdout.flush()
         if missed.skipped:
             warn(f"the kernel skipped {missed.skipped} runs: as many forks may be in no row")
-        summary = WatchSummary(sees_failures)
+        summary = WatchSummary(counting.sees_failures)
         summary.add_counted(_births(counts), counts.errors)
         warn(summary.text_counted())
 

@@ -47,12 +47,14 @@ class Counting:
 
     Attributes:
         begun_ns: CLOCK_BOOTTIME before the programs were attached, by the initial time namespace.
+        root_ns: inum of the initial PID namespace.
         ns_per_tick, start_offset_ns: of start times in /proc (`pidscope.host.ticks`).
     """
 
     def __init__(self, program: CountProgram, procfs: ProcFs, begun_ns: int) -> None:
         self._program = program
         self.procfs = procfs
+        self.root_ns = initial_ns(procfs)
         self.ns_per_tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
         offset_ns, self.start_offset_ns = offsets_of_reader(procfs)
         self.begun_ns = begun_ns - offset_ns

@@ -70,11 +70,17 @@ def by_comm(counted: Mapping[bytes, Counted], others: Counted) -> ByComm:
     return made
 
 
-def by_namespace(counted: Mapping[bytes, Counted], others: Counted, inits: Inits) -> ByNamespace:
-    """Return counts by namespace, given by the bytes of the kernel's keys."""
+def by_namespace(
+    counted: Mapping[bytes, Counted], others: Counted, inits: Inits, root_ns: int
+) -> ByNamespace:
+    """Return counts by namespace, given by the bytes of the kernel's keys.
+
+    ``root_ns`` is the inum of the initial namespace.
+    """
     made = ByNamespace()
     namespaces = sorted(
-        ((decode_ns(key), it) for key, it in counted.items()), key=lambda each: each[0].start_ns
+        ((decode_ns(key, root_ns), it) for key, it in counted.items()),
+        key=lambda each: each[0].start_ns,
     )
     for ns, it in namespaces:
         if ns.init is not None:

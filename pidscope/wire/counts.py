@@ -45,7 +45,7 @@ class CountedNs(NamedTuple):
         level: None: not known, as ``init``.
         init: its number 1 in the initial namespace. None: a fork into it failed, and no number 1 of
             it was born since the start.
-        start_ns: of its number 1, CLOCK_BOOTTIME.
+        start_ns: of its number 1, CLOCK_BOOTTIME; 0: not known, as of the initial namespace.
     """
 
     ns: int
@@ -89,9 +89,11 @@ def decode_comm(key: bytes) -> bytes:
     return key.partition(b"\0")[0]
 
 
-def decode_ns(key: bytes) -> CountedNs:
-    """Return the namespace in a key."""
+def decode_ns(key: bytes, root_ns: int) -> CountedNs:
+    """Return the namespace in a key; ``root_ns`` is the inum of the initial one."""
     ns, init, start_ns = _NS.unpack(key)
+    if ns == 0:
+        return CountedNs(root_ns, 0, 1, 0)
     if init == 0:
         return CountedNs(ns, None, None, 0)
     level, number = divmod(init, 1 << COUNT_LEVEL_SHIFT)

@@ -135,7 +135,7 @@ def check_by_namespace(way: str, shell: Path) -> None:
         session.pump()
         counts = counting.counts()
         assert counting.missed().lost == 0 == session.stream.lost
-    made = by_namespace(counts.by_key, counts.others, inits)
+    made = by_namespace(counts.by_key, counts.others, inits, session.world.root_ns)
     mine, theirs = (
         sorted(
             (row for row in each.rows() if row.comm == shell.name.encode()),

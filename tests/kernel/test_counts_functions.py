@@ -83,7 +83,7 @@ def test_failed_forks_by_namespace(way: str) -> None:
         for init in counting.inits():
             inits.add(init)
         counts = counting.counts()
-    made = by_namespace(counts.by_key, counts.others, inits)
+    made = by_namespace(counts.by_key, counts.others, inits, counting.root_ns)
     [row] = [row for row in made.rows() if row.comm == b"true"]
     assert (row.processes, row.threads, row.failed_forks) == (1, 0, FAILURES)
     assert counts.errors[errno.ENOMEM] >= FAILURES

@@ -29,6 +29,7 @@ USER_LIMIT = 1.05  # of the median ratio of user CPU time
 _CUT = 10  # a spread leaves out one pair in so many at each end
 _CROWD, _CONTAINERS = 3_000, 10
 _LIVE_FORKS = "3000"
+_COUNTED_FORKS = "20000"
 _MS_PER_TICK = 1e3 / os.sysconf("SC_CLK_TCK")
 
 Spend = Callable[[Build], Mapping[str, float]]
@@ -146,6 +147,30 @@ def _collected(build: Build, loops: str) -> dict[str, float]:
     return {CPU: (user + system) * _MS_PER_TICK, USER: user * _MS_PER_TICK}
 
 
+@contextlib.contextmanager
+def _counting() -> Iterator[Spend]:
+    with compiled("loops") as loops:
+        yield lambda build: _counted(build, loops)
+
+
+def _counted(build: Build, loops: str) -> dict[str, float]:
+    """CPU time of a live `watch --by` from its first line to its end."""
+    command = build.command("watch", "-J", "--probes", "tracepoint", "--by", "comm")
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise Unable("it ended before it began")
+        before = _ticks(process.pid)
+        subprocess.run([loops, "fork", _COUNTED_FORKS], check=True, stdout=subprocess.DEVNULL)
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # as above
+        user, system = (now - then for now, then in zip(_ticks(process.pid), before))
+    return {CPU: (user + system) * _MS_PER_TICK, USER: user * _MS_PER_TICK}
+
+
 def _ticks(pid: int) -> tuple[int, int]:
     """User and system time of a process, utime and stime of proc(5)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -179,6 +204,12 @@ MEASURES = (
         _command("verify", "--source", "simulated:random:7"),
     ),
     Measure("live", f"watch --probes tracepoint during {_LIVE_FORKS} forks (as root)", CPU, _live),
+    Measure(
+        "watch-by",
+        f"watch --by comm during {_COUNTED_FORKS} forks, and its table (as root)",
+        CPU,
+        _counting,
+    ),
 )
 
 

@@ -39,11 +39,14 @@ _IDLE_S = 5.0
 _SETTLED_S = 0.3
 
 
-class _Attached(Protocol):
-    def close(self) -> None: ...
+class Attached(Protocol):
+    """Programs in the kernel."""
+
+    def close(self) -> None:
+        """Take them out."""
 
 
-_HOOKS: dict[str, Callable[[], _Attached]] = {
+HOOKS: dict[str, Callable[[], Attached]] = {
     DEFAULT: lambda: Program(TRACEPOINT, steps=False),
     LIFE: LifeProgram,
     WITH_BIRTHS: partial(LifeProgram, births=True),
@@ -54,12 +57,13 @@ _HOOKS: dict[str, Callable[[], _Attached]] = {
 def measure_hooks() -> Taken:
     """Each form of the life stream, and the default stream."""
     with compiled("loops") as loops:
-        return in_turn({name: partial(_hooks_us, name, loops) for name in _HOOKS})
+        return in_turn({name: partial(hooks_us, each, loops) for name, each in HOOKS.items()})
 
 
-def _hooks_us(name: str, loops: str) -> float:
+def hooks_us(attach: Callable[[], Attached], loops: str) -> float:
+    """Return the time in all hooks of a fork, exec and exit; raises Unable."""
     try:
-        attached = _HOOKS[name]()
+        attached = attach()
     except PidscopeError as error:
         raise Unable(str(error)) from error
     with closing(attached), counted():
@@ -92,22 +96,26 @@ def measure_collectors() -> Taken:
     """CPU time of a life, and of ten seconds without any; resident memory."""
     with compiled("loops") as loops:
         contenders: dict[str, TakeFigures] = {
-            LIFE: partial(_collected, _life_collector, loops),
-            WITH_BIRTHS: partial(_collected, partial(_life_collector, "births"), loops),
-            WATCH: partial(_collected, _watch, loops),
+            LIFE: partial(collected, _life_collector, loops),
+            WITH_BIRTHS: partial(collected, partial(_life_collector, "births"), loops),
+            WATCH: partial(collected, partial(watching, *_FOLLOWED), loops),
         }
         return figures_in_turn(contenders, repetitions=3)
 
 
-class _Collector(Protocol):
+class Collector(Protocol):
+    """One that runs."""
+
     pid: int
 
-    def cpu_ns(self) -> int: ...
+    def cpu_ns(self) -> int:
+        """CPU time that it has taken so far."""
 
 
-def _collected(
-    collector: Callable[[], AbstractContextManager[_Collector]], loops: str
+def collected(
+    collector: Callable[[], AbstractContextManager[Collector]], loops: str
 ) -> dict[str, float]:
+    """Return what a collector costs while a loop forks, and while nothing happens."""
     with collector() as one:
         before = one.cpu_ns()
         time.sleep(_IDLE_S)
@@ -162,10 +170,13 @@ class _Watch:
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
 
 
+_FOLLOWED = ("-n", "--", "cat")  # it prints what another command does, and follows all
+
+
 @contextmanager
-def _watch() -> Iterator[_Watch]:
-    """One that follows all and prints nothing of it: it prints what another command does."""
-    command = pidscope("watch", "-n", "--probes", TRACEPOINT, "--", "cat")
+def watching(*arguments: str) -> Iterator[Collector]:
+    """Run `watch` with a CMD that waits, from its first line on; raises Unable."""
+    command = pidscope("watch", "--probes", TRACEPOINT, *arguments)
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
-from pidscope_dev.bench import drain, growth, life_stream, listing, lives, syscalls, watched
+from pidscope_dev.bench import counts, drain, growth, life_stream, listing, lives, syscalls, watched
 from pidscope_dev.bench.taken import Asked, Taken
 
 
@@ -52,6 +52,13 @@ SECTIONS = (
         "the life stream's collector, by the clock",
         life_stream.measure_collectors,
         life_stream.COLLECTOR_ROWS,
+    ),
+    Section("hooks-counts", "the same of watch --by", counts.measure_hooks, counts.HOOK_ROWS),
+    Section(
+        "collector-counts",
+        "watch --by, counted in the kernel, by the clock",
+        counts.measure_collectors,
+        counts.COLLECTOR_ROWS,
     ),
     Section("loop", "fork+exec+wait, tracepoint mode", watched.measure, watched.LOOP_ROWS),
     Section(
