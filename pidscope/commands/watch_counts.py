@@ -132,7 +132,7 @@ class CountingWatch:
                 warn(gap_line(lost))
         if any(missed.others) and not self._full:
             self._full = True
-            warn("too many to be told apart: what is new from here on is counted without a row")
+            warn("too many to be told apart: new ones are counted without a row")
         return missed
 
     def _end(self, counts: Counts, missed: Missed, counting: Counting) -> None:

@@ -11,6 +11,7 @@ from pidscope.errors import BtfError
 from pidscope.live.offsets import (
     absent_functions,
     constants,
+    constants_of_counts,
     constants_of_lives,
     tells_group_dead,
 )
@@ -119,12 +120,13 @@ def test_each_hook_has_its_number() -> None:
 
 def test_the_programs_use_no_constant_that_nobody_gives() -> None:
     """And none is computed for nothing."""
-    given = set(values()) | set(constants_of_lives(FakeBtf()))  # type: ignore[arg-type]
+    btf: Any = FakeBtf()
+    given = {*values(), *constants_of_lives(btf), *constants_of_counts(btf)}
     stripped = re.sub(r"/\*.*?\*/", "", SOURCE, flags=re.DOTALL)
     used = set(re.findall(r"\b[A-Z][A-Z0-9_]{3,}\b", stripped))
     pasted = {name for name in given if name.startswith(("HOOK_", "ARG_", "NR_ARGS_"))}
     assert given - used <= pasted, given - used
-    prefixes = ("TASK_", "SIGNAL_", "PID_", "UPID_", "NS_I", "NS_L", "NSPROXY_", "PIDTYPE_")
+    prefixes = ("TASK_", "SIGNAL_", "PID_", "UPID_", "NS_C", "NS_I", "NS_L", "NSPROXY_", "PIDTYPE_")
     wanted = {name for name in used if name.startswith(prefixes)}
     assert wanted - given <= {"PID_LEVELS", "TASK_COMM_LEN", "SIGNAL_GROUP_EXIT"}, wanted - given
 

@@ -16,6 +16,8 @@ from pidscope.live import compiler, session, supply
 from pidscope.live.cache import Cache
 from pidscope.live.compiled import ITERATORS, Code, Compiled
 from pidscope.live.compiler import Job
+from pidscope.live.count_job import Form as Counting
+from pidscope.live.count_job import count_job
 from pidscope.live.kept_programs import KeptPrograms
 from pidscope.live.life_job import Form, life_job
 from pidscope.live.refused import ModeRefused, Refused
@@ -112,6 +114,28 @@ def test_a_life_stream_is_compiled_alone_and_once_for_each_form(kernel: Kernel) 
     assert [again.others(it.name, partial(life_job, it)) for it in forms] == made
     assert kernel.compiled == [["lives"]] * len(forms)
     assert [*made[1].codes] == ["tp_sched_process_exit", "tp_task_newtask"]
+
+
+def test_what_counts_is_compiled_once_for_each_key_and_mode(kernel: Kernel) -> None:
+    """Failed forks are counted by the return of a function alone, which tracepoints lack."""
+    forms = [Counting(way, by_namespace) for way in WAYS for by_namespace in (False, True)]
+    first, again = kernel.supply(), kernel.supply()
+    made = {it: first.others(it.name, partial(count_job, it)) for it in forms}
+    assert kernel.compiled == [["counts"]] * len(forms)
+    assert [again.others(it.name, partial(count_job, it)) for it in forms] == [*made.values()]
+    assert kernel.compiled == [["counts"]] * len(forms)
+    births, inits = ["tp_task_newtask"], ["tp_sched_process_exec", "tp_sched_process_exit"]
+    for form, compiled in made.items():
+        failures = [] if form.way == "tracepoint" else ["leave_copy_process"]
+        assert [*compiled.codes] == births + (inits if form.by_namespace else []) + failures
+
+
+def test_what_counts_is_not_compiled_for_a_mode_that_is_refused(kernel: Kernel) -> None:
+    kernel.refusing = {"fentry": errno.EPERM}
+    form = Counting("fentry", False)
+    with pytest.raises(ModeRefused, match="attach_pid"):
+        kernel.supply().others(form.name, partial(count_job, form))
+    assert kernel.compiled == []
 
 
 def test_a_mode_that_is_refused_is_not_compiled(kernel: Kernel) -> None:
