@@ -76,10 +76,17 @@ descendants; it does not know earlier orphans. --in and --tree together show
 what is in both. A simulated kernel plays until WHERE or PID exists; watch
 starts there.
 
+--by counts births, and failed forks, in the kernel: no event reaches watch, so
+that it may run for days. What narrows the counts (--in, --tree, --type,
+--failed, -v, or a CMD without --all) needs each event; they are then counted
+from the stream, and JSON has "counted": "stream". The rows are the same, but
+for failed forks: in the kernel they count by the name at that moment, in the
+stream by the name at birth or at the last exec. There are at most 16,384 rows;
+what is new after that, and runs that the kernel skipped, is reported.
+
 --by where prints the container that owns each namespace, or owned it: watch
-knows a container that ended meanwhile if its number 1 lived for the tenth of a
-second between two looks at the stream, and its name if it was running for
-another half second.
+knows a container that ended meanwhile if its number 1 lived for a tenth of a
+second, and its name if it was running for another half second.
 
 For each failed fork, watch prints the errno and the cause. The cause is
 certain if the errno and the stage determine it, "likely" if limits read
