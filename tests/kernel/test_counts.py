@@ -18,7 +18,8 @@ import pytest
 
 from pidscope.events import Event
 from pidscope.host.proc import ProcFs
-from pidscope.live.count_program import CountProgram
+from pidscope.live import maps
+from pidscope.live.count_program import CountProgram, Counts
 from pidscope.live.counting import Counting, self_tested
 from pidscope.live.session import live_session
 from pidscope.query.fork_counts import ByComm, ByNamespace, Row
@@ -93,6 +94,8 @@ def check_by_comm(way: str, batches: bool | None) -> None:
         live_session(ProcFs(), stream.listen, way, steps=False) as session,
         closing(self_tested(CountProgram(way, batches=batches))) as program,
     ):
+        subprocess.run(act(suffix), check=True)  # before the start: not counted
+        session.pump()
         counting = Counting(program, ProcFs(), session.world.now_ns())
         stream.by_comm = ByComm()
         subprocess.run(act(suffix), check=True)
@@ -178,6 +181,12 @@ class SmallProgram(CountProgram):
     def _sizes(self, by_namespace: bool) -> dict[str, int]:
         return {"counts": self._keys}
 
+    def read_by_key(self) -> Counts:
+        """Read as where the kernel has no batches."""
+        assert self.batches
+        self._counts.batches = False
+        return self.read()
+
 
 def test_names_that_do_not_fit_are_counted_as_others() -> None:
     """A map of another size: to fill the real one takes a minute where forks are slow."""
@@ -192,6 +201,19 @@ def test_names_that_do_not_fit_are_counted_as_others() -> None:
     others = counts.others.less(before.others)
     assert len(rows) + others.processes >= fit + more
     assert others.processes >= more
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1_024])
+def test_both_ways_of_reading_give_the_same(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that share a bucket come in one batch, whatever was asked for, or it is too small."""
+    monkeypatch.setattr(maps, "_BATCH", batch)
+    with closing(SmallProgram(97)) as program:
+        subprocess.run([sys.executable, "-ISc", NAMED, "97"], check=True)
+        by_batches, by_key = program.read().by_key, program.read_by_key().by_key
+    assert len(by_batches) == 97 and by_batches.keys() == by_key.keys()
+    mine = [key for key in by_key if decode_comm(key).startswith(b"n")]
+    assert [by_batches[key] for key in mine] == [by_key[key] for key in mine]
+    assert {by_key[key] for key in mine} == {Counted(1, 0, 0)}
 
 
 def watched(*arguments: str) -> tuple[list[Any], str]:
