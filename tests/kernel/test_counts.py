@@ -6,6 +6,7 @@ The modes with function hooks run in test_counts_functions.py.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -158,6 +159,43 @@ def check_by_namespace(way: str, shell: Path) -> None:
 
 def test_births_by_namespace_as_by_the_stream(tmp_path: Path) -> None:
     check_by_namespace("tracepoint", tmp_path / f"sh{os.getpid()}")
+
+
+DEEP = 6  # levels, more than a shallow record has
+
+
+def check_deep_namespaces(way: str, shell: Path) -> None:
+    """Each level has its number 1, all of them executed under one name; the innermost forks."""
+    stream = Stream()
+    shell.symlink_to("/bin/sh")
+    inside = ["unshare", "--fork", "--pid", str(shell), "-c"]
+    command = f"for i in {'x ' * FORKS}; do /bin/true; done; :"
+    for _ in range(DEEP - 1):
+        command = shlex.join([*inside, command]) + "; :"  # so that the shell forks, not executes
+    with (
+        live_session(ProcFs(), stream.listen, way, steps=False) as session,
+        closing(self_tested(CountProgram(way, by_namespace=True))) as program,
+    ):
+        begun_ns = session.world.now_ns()
+        counting, inits = Counting(program, ProcFs(), begun_ns), Inits(begun_ns)
+        stream.by_namespace = ByNamespace()
+        run(counting, inits, [*inside, command])
+        session.pump()
+        counts = counting.counts()
+    made = by_namespace(counts.by_key, counts.others, inits, counting.root_ns)
+    mine, theirs = (
+        {row.level: told(row) for row in each.rows() if row.comm == shell.name.encode()}
+        for each in (made, stream.by_namespace)
+    )
+    assert mine == theirs
+    assert {level: row[-3] for level, row in mine.items()} == {
+        **dict.fromkeys(range(1, DEEP), 2),
+        DEEP: 1 + FORKS,
+    }
+
+
+def test_births_below_the_levels_of_a_shallow_record(tmp_path: Path) -> None:
+    check_deep_namespaces("tracepoint", tmp_path / f"sd{os.getpid()}")
 
 
 # A name of its own before each fork.

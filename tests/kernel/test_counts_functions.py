@@ -18,7 +18,7 @@ from pidscope.live.counting import Counting, self_tested
 from pidscope.query.kernel_counts import Inits, by_comm, by_namespace
 from tests import CHECKOUT
 
-from .test_counts import check_by_comm, check_by_namespace, watched
+from .test_counts import check_by_comm, check_by_namespace, check_deep_namespaces, watched
 
 FAILURES = 23
 # clone3() with a number at more levels than there are: alloc_pid() refuses each (EINVAL).
@@ -59,6 +59,10 @@ def test_births_by_comm_as_by_the_stream(way: str, batches: bool | None) -> None
 
 def test_births_by_namespace_as_by_the_stream(way: str, tmp_path: Path) -> None:
     check_by_namespace(way, tmp_path / f"sh{os.getpid()}")
+
+
+def test_births_below_the_levels_of_a_shallow_record(way: str, tmp_path: Path) -> None:
+    check_deep_namespaces(way, tmp_path / f"sd{os.getpid()}")
 
 
 def test_failed_forks_by_comm(way: str) -> None:

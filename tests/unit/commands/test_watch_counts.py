@@ -8,12 +8,14 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
 from pidscope import cli
 from pidscope.commands.watch_counts import CountingWatch, counts_in_kernel
+from pidscope.containers.container import Container
+from pidscope.errors import HostError
 from pidscope.host.proc import ProcFs
 from pidscope.live.count_program import Counts
 from pidscope.live.counting import Missed
@@ -21,7 +23,7 @@ from pidscope.render.watch_summary import WatchSummary
 from pidscope.sources.command import Stop
 from pidscope.sources.waiting import waiting
 from pidscope.sources.watch import LiveHost
-from pidscope.wire.counts import Counted, Init
+from pidscope.wire.counts import COUNT_LEVEL_SHIFT, NS_LAYOUT, Counted, Init, InitKind
 from tests.unit.commands.asked import objects
 
 
@@ -136,6 +138,40 @@ def test_where_failed_forks_are_not_observed(capfd: Any, monkeypatch: pytest.Mon
     rows = json.loads(out.splitlines()[-1])["rows"]
     assert {row["failed_forks"] for row in rows} == {None}
     assert err[-1] == "counted in the kernel; births 53, failed forks not observed"
+
+
+def test_a_namespace_that_has_ended_keeps_its_container(
+    capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number 1 is looked at when it is born, executes and exits, as in a stream."""
+    inum, did = 4026532177, (InitKind.BORN, InitKind.EXECUTED, InitKind.EXITED)
+    inits = [Init(kind, 1, 50, inum, FakeCounting.root_ns, 7, 7, b"web") for kind in did]
+    looked = iter([(), (Container("docker", "ab" * 32),), ()])
+    key = NS_LAYOUT.compile().pack(inum, 1 << COUNT_LEVEL_SHIFT | 50, 7)
+    host = Host(Missed())
+    monkeypatch.setattr(host, "listed", raises(HostError("no /proc here")))
+    monkeypatch.setattr(host, "chain", lambda number, ticks: next(looked))
+    monkeypatch.setattr(host, "names", lambda chains: chains)
+    monkeypatch.setattr(host._counted, "inits", lambda: iter(taken(inits)))
+    monkeypatch.setattr(host._counted, "counts", lambda: Counts({key: Counted(23)}, Counted(), {}))
+    CountingWatch(parsed("--by", "where", "--duration", "0.001", "-J"), Stop(), host).run()
+    _, counts = objects(capfd.readouterr().out)
+    [row] = counts["rows"]
+    assert (row["ns"], row["init"], row["level"], row["comm"]) == (inum, 50, 1, "web")
+    assert (row["births"], row["container"]["id"]) == (23, "ab" * 32)
+
+
+def taken(inits: list[Init]) -> list[Init]:
+    done = inits.copy()
+    inits.clear()
+    return done
+
+
+def raises(error: Exception) -> Callable[[], Any]:
+    def raising() -> Any:
+        raise error
+
+    return raising
 
 
 def test_a_fork_that_is_restarted_is_not_one_that_failed() -> None:
