@@ -125,7 +125,7 @@ class CountingWatch:
         if missed.lost != self._lost:
             self._lost = missed.lost
             self._inits.doubt()
-            lost = Lost(time.clock_gettime_ns(time.CLOCK_BOOTTIME), missed.lost)
+            lost = Lost(counting.now_ns(), missed.lost)
             if self._args.json:
                 print(json.dumps(event_json(lost)))
             else:

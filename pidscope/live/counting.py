@@ -56,8 +56,8 @@ class Counting:
         self.procfs = procfs
         self.root_ns = initial_ns(procfs)
         self.ns_per_tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-        offset_ns, self.start_offset_ns = offsets_of_reader(procfs)
-        self.begun_ns = begun_ns - offset_ns
+        self._offset_ns, self.start_offset_ns = offsets_of_reader(procfs)
+        self.begun_ns = begun_ns - self._offset_ns
         self._skipped = program.skipped()
         self._before = program.read()
 
@@ -82,6 +82,10 @@ class Counting:
     def ring_fd(self) -> int | None:
         """A descriptor that can be read from when a number 1 has done something."""
         return self._program.ring_fd
+
+    def now_ns(self) -> int:
+        """CLOCK_BOOTTIME of the initial time namespace."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._offset_ns
 
     def tasks(self) -> int:
         """How many tasks /proc lists now, threads too."""

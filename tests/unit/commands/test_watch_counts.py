@@ -67,6 +67,9 @@ class FakeCounting:
     def tasks(self) -> int:
         return 97
 
+    def now_ns(self) -> int:
+        return 7
+
     def counts(self) -> Counts:
         rows = {b"sh": Counted(23, 1, 2), b"id": Counted(29)}
         return Counts(rows, self._missed.others, {11: 2})
