@@ -1,9 +1,10 @@
 """The messages of the kernel that name tasks, and the logs that they stand in.
 
 The numbers are those of the initial PID namespace, and TIDs unless it says otherwise:
-``task_pid_nr()`` or ``->pid``. A comm may imitate a message; it has at most 15 bytes, which is too
-few for what stands on both sides of a number here, so the numbers that are found are the kernel's.
-But root can write any line by /dev/kmsg.
+``task_pid_nr()`` or ``->pid``. A comm may imitate a message, and may end the line. It has at most
+15 bytes, which is too few for what stands on both sides of a number here, so the numbers that are
+found are the kernel's. For the soft lockup's ``[comm:PID]`` 15 would do, so it is left out. But
+root can write any line by /dev/kmsg.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ _MESSAGES = tuple(
     for pattern in (
         # mm/oom_kill.c: __oom_kill_process(), dump_oom_victim(), oom_reap_task()
         _OOM + rb"(?:Kill(?:ed)? process|OOM victim) (?P<tid>\d{1,7}) \(",
-        rb"oom-kill:constraint=.*,pid=(?P<tid>\d{1,7}),uid=\d+$",
+        # here 15 bytes have room for an end of the line, and four digits
+        rb"oom-kill:constraint=.*,pid=(?P<tid>\d{1,7}),uid=\d+(?<!,pid=\d,uid=\d)(?<!,pid=\d\d,uid=\d)"
+        rb"(?<!,pid=\d\d\d,uid=\d)(?<!,pid=\d,uid=\d\d)(?<!,pid=\d\d,uid=\d\d)"
+        rb"(?<!,pid=\d,uid=\d\d\d)$",
         rb"oom_reaper: (?:reaped process |unable to reap pid:)(?P<tid>\d{1,7}) ?\(",
         # mm/oom_kill.c: dump_task(), pid, uid, tgid, total_vm, …, oom_score_adj, comm
         rb"\[ *(?P<tid>\d{1,7})\] +\d+ +(?P<pid>\d{1,7})(?: +\d+){4,8} +-?\d{1,4} \S",
@@ -32,9 +36,8 @@ _MESSAGES = tuple(
         rb"traps: " + _COMM + rb"\[(?P<tid>\d{1,7})\] (?:trap [a-zA-Z0-9 ]+|general protection"
         rb"[a-z ]*) ip:[0-9a-f]+ sp:",
         _COMM + rb"\[(?P<tid>\d{1,7})\]: unhandled exception: ",
-        # kernel/watchdog.c; kernel/hung_task.c; kernel/sched/core.c: sched_show_task();
+        # kernel/hung_task.c; kernel/sched/core.c: sched_show_task();
         # lib/dump_stack.c: dump_stack_print_info()
-        rb"watchdog: BUG: soft lockup - CPU#\d+ stuck for \d+s! \[.*:(?P<tid>\d{1,7})\]$",
         rb"INFO: task .*:(?P<tid>\d{1,7}) blocked [a-zA-Z/ ]*for more than \d+ seconds",
         rb"task:.{15,60}? state:\S +stack: *\d+ +pid: *(?P<tid>\d{1,7}) +"
         rb"(?:tgid: *(?P<pid>\d{1,7}) +)?ppid: *(?P<ppid>\d{1,7}) ",
@@ -42,7 +45,7 @@ _MESSAGES = tuple(
     )
 )
 # A line without one of these is no such message.
-_HINT = re.compile(rb"\[ *T?\d{1,7}\]|[Kk]ill|OOM|oom|pid:|PID: |blocked|watchdog")
+_HINT = re.compile(rb"\[ *T?\d{1,7}\]|[Kk]ill|OOM|oom|pid:|PID: |blocked")
 _CALLER = re.compile(rb"\[ *(?:T(?P<tid>\d{1,7})|C\d+)\] ")  # CONFIG_PRINTK_CALLER
 _STAMP = re.compile(
     rb"(?:<\d+>)?(?:[a-z0-9]+ *:[a-z]+ *: )?\[ *(\d{1,10})\.(\d{6})\](?: |(?=\[))"  # dmesg

@@ -17,10 +17,13 @@ _STRACE = re.compile(
     rb"(?:(\d{9,11})\.(\d{6}|\d{9}) )?"
 )
 _NO_STAMP = "strace wrote no date: it needs -ttt"
-# tools/perf/builtin-script.c: perf_sample__fprintf_start(). A comm has at most 15 bytes, and what
-# follows has at least 20, so the rightmost place among the first 16 bytes is the right one.
+# tools/perf/builtin-script.c: perf_sample__fprintf_start(). A comm has at most 15 bytes, and the
+# two padded numbers behind it at least 20, so they are perf's, and the rightmost ones that begin
+# among the first 16 bytes.
 _PERF = re.compile(
-    rb".{0,16} +(\d{1,7})(?:/(\d{1,7}) *)? +(?:\[\d{3,}\] +)?(\d{1,10})\.(\d{6}|\d{9}): ", re.DOTALL
+    rb".{0,16} (?=[ \d]{5}) *(\d{1,7})(?:/(\d{1,7}))? *(?: \[\d{3,}\])?"
+    rb" (?=[ \d]{5,10}\.) *(\d{1,10})\.(\d{6}|\d{9}): ",
+    re.DOTALL,
 )
 
 
