@@ -1,0 +1,132 @@
+"""What was found for the numbers of a line, as text behind the line. Pure.
+
+The text is `` [pidscope: …]``. A log's own text may hold these words, too. So a line that does is
+always annotated, and the last of them in a line is pidscope's: a name in an annotation is
+escaped, and its brackets as well.
+
+A comm and a container are those of the end of a life, which may have changed since the line was
+written: the text says so.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from datetime import tzinfo
+
+from pidscope.containers.container import Chain
+from pidscope.escape import escape, printable
+from pidscope.history.annotate import Found, Known
+from pidscope.history.answer import Gap, Holder
+from pidscope.history.ask import Recorded
+from pidscope.history.local_times import wall_at
+from pidscope.history.logs.line import Parsed
+from pidscope.history.moment import SECOND_NS, Clock, Moment
+from pidscope.query.labels import describe
+
+MARK = "[pidscope: "
+NO_PID = "no PID was looked up"
+_QUARTER_NS = 900 * SECOND_NS
+_DAY_S = 86_400
+
+
+class Text:
+    """Writes annotations, with times as the wall clock of ``zone`` showed them."""
+
+    def __init__(self, recorded: Recorded, zone: tzinfo) -> None:
+        self._recorded = recorded
+        self._zone = zone
+        self._quarter = -1  # of an hour; most times of a log are in that of the one before
+        self._offset_ns = 0
+
+    def of(self, parsed: Parsed, found: Sequence[Found]) -> str:
+        """Return what is behind a line; "": it has no number."""
+        if not found:
+            return f" {MARK}{parsed.reason}]" if parsed.reason else ""
+        day = self._day_of(parsed.moment)
+        return f" {MARK}{'; '.join(self._found(it, day) for it in found)}]"
+
+    def _found(self, found: Found, day: int | None) -> str:
+        number = found.mention.number
+        holders = " or ".join(self._holder(it, day) for it in found.holders)
+        if found.known is Known.NONE:
+            return f"{number} no {'task' if found.mention.is_thread else 'process'} had it then"
+        if found.known is Known.NOT_KNOWN:
+            reason = found.reason if found.gap is None else self._gap(found.gap, day)
+            return f"{number} not known: {reason}{f'; perhaps {holders}' if holders else ''}"
+        if found.known is Known.AMBIGUOUS:
+            return f"{number} ambiguous: {holders}"
+        is_outermost = found.holders[0].numbers[0] == number
+        return holders if is_outermost else f"{number} is {holders}"
+
+    def _holder(self, it: Holder, day: int | None) -> str:
+        inside = f" ({_known(it.numbers[-1])} inside)" if len(it.numbers) > 1 else ""
+        thread = f", thread of {it.tgid}" if it.is_thread else ""
+        is_of_end = it.facts_ns == it.end_ns
+        when = "at its end" if is_of_end else f"at {self._at(it.boot_id, it.facts_ns, day)}"
+        born = self._at(it.boot_id, it.start_ns, day)
+        return (
+            f"{_known(it.numbers[0])}{inside}{thread}, {when} {_bracketless(escape(it.comm))}"
+            f"{_within(self._recorded.container(it))}, born {born}, {self._end(it, day)}"
+        )
+
+    def _end(self, it: Holder, day: int | None) -> str:
+        if it.end_ns is None:
+            return "not ended"
+        ended = f"ended {self._at(it.boot_id, it.end_ns, day)}"
+        if it.status is None:
+            return f"{ended} status not known"
+        number = it.status & 0x7F
+        return f"{ended} {_signal(number)}" if number else f"{ended} status {it.status >> 8 & 0xFF}"
+
+    def _gap(self, gap: Gap, day: int | None) -> str:
+        first = self._at(gap.boot_id, gap.first_ns, day)
+        last = "its end" if gap.last_ns is None else self._at(gap.boot_id, gap.last_ns, day)
+        return f"{_bracketless(printable(gap.reason))} from {first} to {last}"
+
+    def _at(self, boot_id: str, boottime_ns: int | None, day: int | None) -> str:
+        """Return a time of day, with the date if it is of another day."""
+        instant = None if boottime_ns is None else self._recorded.realtime_ns(boot_id, boottime_ns)
+        if instant is None:
+            return "?"
+        local_s = self._local_s(instant)
+        if local_s // _DAY_S != day:
+            return f"{wall_at(instant, self._zone):%Y-%m-%d %H:%M:%S}"
+        seconds = local_s % _DAY_S
+        return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+    def _day_of(self, moment: Moment | None) -> int | None:
+        if moment is None or moment.clock is not Clock.REALTIME:
+            return None
+        return self._local_s(moment.last_ns) // _DAY_S
+
+    def _local_s(self, instant: int) -> int:
+        """Return what the clock shows as seconds; clocks jump at quarters of an hour."""
+        quarter = instant // _QUARTER_NS
+        if quarter != self._quarter:
+            offset = wall_at(quarter * _QUARTER_NS, self._zone).utcoffset()
+            seconds = 0 if offset is None else offset.days * _DAY_S + offset.seconds
+            self._quarter, self._offset_ns = quarter, seconds * SECOND_NS
+        return (instant + self._offset_ns) // SECOND_NS
+
+
+def _within(chain: Chain | None) -> str:
+    if chain is None:
+        return ", container not known"
+    return f" in {_bracketless(describe(chain))}" if chain else ""
+
+
+def _known(number: int | None) -> str:
+    return "?" if number is None else str(number)
+
+
+def _bracketless(text: str) -> str:
+    """Return an escaped name that cannot end an annotation, or begin another one."""
+    return text.replace("[", r"\x5b").replace("]", r"\x5d")
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal between the first and the last
+        return f"signal {number}"
