@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from datetime import tzinfo
+from datetime import date, tzinfo
+from typing import TypeVar
 
 from pidscope.containers.container import Chain
 from pidscope.escape import escape, printable
@@ -28,6 +29,10 @@ MARK = "[pidscope: "
 NO_PID = "no PID was looked up"
 _QUARTER_NS = 900 * SECOND_NS
 _DAY_S = 86_400
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_KEPT = 4_096
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 class Text:
@@ -36,8 +41,10 @@ class Text:
     def __init__(self, recorded: Recorded, zone: tzinfo) -> None:
         self._recorded = recorded
         self._zone = zone
-        self._quarter = -1  # of an hour; most times of a log are in that of the one before
-        self._offset_ns = 0
+        # Names and times come again and again in a log; each of these is bounded by _KEPT.
+        self._offsets: dict[int, int] = {}  # of the zone, in seconds, by the quarter of an hour
+        self._dates: dict[int, str] = {}
+        self._within: dict[Chain | None, str] = {}
 
     def of(self, parsed: Parsed, found: Sequence[Found]) -> str:
         """Return what is behind a line; "": it has no number."""
@@ -67,7 +74,7 @@ class Text:
         born = self._at(it.boot_id, it.start_ns, day)
         return (
             f"{_known(it.numbers[0])}{inside}{thread}, {when} {_bracketless(escape(it.comm))}"
-            f"{_within(self._recorded.container(it))}, born {born}, {self._end(it, day)}"
+            f"{self._where(it)}, born {born}, {self._end(it, day)}"
         )
 
     def _end(self, it: Holder, day: int | None) -> str:
@@ -89,11 +96,16 @@ class Text:
         instant = None if boottime_ns is None else self._recorded.realtime_ns(boot_id, boottime_ns)
         if instant is None:
             return "?"
-        local_s = self._local_s(instant)
-        if local_s // _DAY_S != day:
-            return f"{wall_at(instant, self._zone):%Y-%m-%d %H:%M:%S}"
-        seconds = local_s % _DAY_S
-        return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        local_day, seconds = divmod(self._local_s(instant), _DAY_S)
+        shown = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        return shown if local_day == day else f"{self._date(local_day)} {shown}"
+
+    def _date(self, day: int) -> str:
+        found = self._dates.get(day)
+        if found is None:
+            found = date.fromordinal(_EPOCH_DAY + day).isoformat()
+            _keep(self._dates, day, found)
+        return found
 
     def _day_of(self, moment: Moment | None) -> int | None:
         if moment is None or moment.clock is not Clock.REALTIME:
@@ -103,11 +115,26 @@ class Text:
     def _local_s(self, instant: int) -> int:
         """Return what the clock shows as seconds; clocks jump at quarters of an hour."""
         quarter = instant // _QUARTER_NS
-        if quarter != self._quarter:
+        offset_s = self._offsets.get(quarter)
+        if offset_s is None:
             offset = wall_at(quarter * _QUARTER_NS, self._zone).utcoffset()
-            seconds = 0 if offset is None else offset.days * _DAY_S + offset.seconds
-            self._quarter, self._offset_ns = quarter, seconds * SECOND_NS
-        return (instant + self._offset_ns) // SECOND_NS
+            offset_s = 0 if offset is None else offset.days * _DAY_S + offset.seconds
+            _keep(self._offsets, quarter, offset_s)
+        return instant // SECOND_NS + offset_s
+
+    def _where(self, holder: Holder) -> str:
+        chain = self._recorded.container(holder)
+        found = self._within.get(chain)
+        if found is None:
+            found = _within(chain)
+            _keep(self._within, chain, found)
+        return found
+
+
+def _keep(kept: dict[_K, _V], key: _K, value: _V) -> None:
+    if len(kept) >= _KEPT:
+        kept.clear()
+    kept[key] = value
 
 
 def _within(chain: Chain | None) -> str:

@@ -3,10 +3,11 @@
 Annotations are values here, not strings: typing.NamedTuple compiles each string by itself.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from pidscope.history.logs.line import Parser
-from pidscope.history.logs.stamps import Stamps
+if TYPE_CHECKING:  # the help of all commands has the formats, and does without the parsers
+    from pidscope.history.logs.line import Parser
+    from pidscope.history.logs.stamps import Stamps
 
 _TEXT_SEARCHED = 8 << 10
 _JSON_SEARCHED = 1 << 20
@@ -34,7 +35,7 @@ JSON_LINES = Format("an object a line, with --field", "self", _JSON_SEARCHED)
 EXPRESSION = Format("any other, with --regex", "self", 2 << 10)
 
 
-def parser_of(name: str, stamps: Stamps) -> Parser:
+def parser_of(name: str, stamps: "Stamps") -> "Parser":
     """Return the parser of one of `FORMATS`; each is imported only if it is used."""
     if name == "audit":
         from pidscope.history.logs.audit import parse as parse_audit

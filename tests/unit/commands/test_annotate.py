@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from pidscope.commands import annotate
 from pidscope.commands.annotate_guard import TOO_LONG, Guard
 from pidscope.commands.annotate_lines import MAX_HELD, Piece, pieces
+from pidscope.commands.annotate_output import Annotated, TextOutput
 from pidscope.errors import NotKnown, UsageError
 from pidscope.history.annotate import find
 from pidscope.history.annotation import MARK, NO_PID, Text
@@ -44,6 +45,7 @@ ENVIRONMENT = {
     **os.environ,
     "TZ": "Europe/Berlin",
     "LC_ALL": "C.UTF-8",
+    "PYTHONUNBUFFERED": "",
     "PYTHONPATH": str(CHECKOUT),
 }
 COMMAND = [sys.executable, "-m", "tests.unit.history.told", "annotate"]
@@ -178,7 +180,7 @@ def test_the_numbers_are_of_the_log_s_own_namespace(
         opened.append(where.word)
         return told().recorded()
 
-    monkeypatch.setattr(annotate, "open_recorded", opens)
+    monkeypatch.setattr("pidscope.sources.recorded.open_recorded", opens)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line)))
     parser = argparse.ArgumentParser()
     annotate.register(parser.add_subparsers())
@@ -204,10 +206,10 @@ def annotated(stream: Any, parse: Any) -> tuple[list[tuple[bytes, str, bytes]], 
     """What is written of a stream, in three parts a piece; and the exit code."""
     written: list[tuple[bytes, str, bytes]] = []
     recorded = told().recorded()
-    output = annotate.TextOutput(
+    output = TextOutput(
         Text(recorded, ZoneInfo("Europe/Berlin")), lambda *parts: written.append(parts)
     )
-    return written, annotate.Annotated(parse, 100, lambda _: recorded, output.put).all_of(stream)
+    return written, Annotated(parse, 100, lambda _: recorded, output.put).all_of(stream)
 
 
 def number_first(line: bytes) -> Parsed:

@@ -116,10 +116,10 @@ def told() -> Told:
 def main() -> int:
     """Run the command line with the recording that `told` makes."""
     from pidscope import cli
-    from pidscope.commands import annotate
+    from pidscope.sources import recorded
 
     cli._COMMANDS = (*cli._COMMANDS, "annotate")  # type: ignore[assignment]
-    annotate.open_recorded = lambda where: told().recorded()
+    recorded.open_recorded = lambda where: told().recorded()
     return cli.main()
 
 
