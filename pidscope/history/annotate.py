@@ -7,10 +7,10 @@ import enum
 from typing import Callable, NamedTuple, Optional
 
 from pidscope.errors import NotFound, NotKnown, UsageError
-from pidscope.history.answer import Answer, Gap, Holder
+from pidscope.history.answer import Gap, Holder
 from pidscope.history.ask import Recorded
 from pidscope.history.logs.line import Mention, Parsed
-from pidscope.history.moment import Moment
+from pidscope.history.moment import Clock, Moment
 
 _OTHER_BOOT = "the line is of a boot, or a host, that was not recorded"
 
@@ -60,13 +60,33 @@ def _find(mention: Mention, moment: Moment, recorded: Recorded) -> Found:
         holders = tuple(it for it in holders if it.boot_id.replace("-", "") == moment.boot_id)
         if not holders and answer.holders:
             return Found(mention, Known.NOT_KNOWN, reason=_OTHER_BOOT)
-    return Found(mention, _known(holders, answer), holders, answer.gap)
+    known = _known(holders, answer.gap is not None, moment, recorded)
+    return Found(mention, known, holders, None if known is Known.PROCESS else answer.gap)
 
 
-def _known(holders: tuple[Holder, ...], answer: Answer) -> Known:
-    """Return what is known: beside a gap, even a single holder may not be the one."""
+def _known(holders: tuple[Holder, ...], has_gap: bool, moment: Moment, recorded: Recorded) -> Known:
+    """Return what is known.
+
+    Beside a gap a single holder is the one only if it lived all the time of the line: else another
+    one, which was not recorded, may have had the number in the rest of it.
+    """
     if len(holders) > 1:
         return Known.AMBIGUOUS
-    if answer.gap is not None:
+    if has_gap and not (holders and _lasted(holders[0], moment, recorded)):
         return Known.NOT_KNOWN
     return Known.PROCESS if holders else Known.NONE
+
+
+def _lasted(holder: Holder, moment: Moment, recorded: Recorded) -> bool:
+    """Tell whether a task lived from the start to the end of a moment, if that can be told."""
+    if moment.clock is Clock.MONOTONIC or holder.start_ns is None:
+        return False
+    lived_ns = holder.facts_ns if holder.end_ns is None else holder.end_ns
+    start: Optional[int] = holder.start_ns
+    last: Optional[int] = lived_ns
+    if moment.clock is Clock.REALTIME:
+        start = recorded.realtime_ns(holder.boot_id, holder.start_ns)
+        last = recorded.realtime_ns(holder.boot_id, lived_ns)
+    if start is None or last is None:
+        return False
+    return start <= moment.first_ns and moment.last_ns <= last

@@ -143,6 +143,31 @@ def test_a_holder_beside_a_gap_is_not_certain() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "facts_s", "expected"),
+    [
+        (AT_S, AT_S + 1, None, Known.PROCESS),
+        (AT_S, None, AT_S + 1, Known.PROCESS),
+        (AT_S, None, AT_S + 0.999, Known.NOT_KNOWN),
+        (AT_S + 0.001, AT_S + 1, None, Known.NOT_KNOWN),
+        (AT_S, AT_S + 0.999, None, Known.NOT_KNOWN),
+        (None, AT_S + 1, None, Known.NOT_KNOWN),
+    ],
+)
+def test_a_holder_that_lived_all_the_time_of_the_line_is_certain_beside_a_gap(
+    start_s: float | None, end_s: float | None, facts_s: float | None, expected: Known
+) -> None:
+    gap = Gap(BOOT, AT_S * SECOND_NS, None, "records were lost")
+    recording = Told([holder((9,), start_s, end_s, facts_s=facts_s)], [gap])
+    assert known(recording, asked(9)) is expected
+    first_ns = AT_S * SECOND_NS
+    bounds = first_ns, first_ns + SECOND_NS - 1
+    assert known(recording, asked(9, moment=Moment(Clock.BOOTTIME, *bounds))) is expected
+    # how the two clocks stand to each other is not known here
+    later = known(recording, asked(9, moment=Moment(Clock.MONOTONIC, *bounds)))
+    assert later is Known.NOT_KNOWN
+
+
 def test_a_line_without_a_time_is_not_asked() -> None:
     recording = Told([LIFE], asked=[])
     parsed = asked(4242, moment=None)
