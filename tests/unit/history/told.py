@@ -118,7 +118,8 @@ def main() -> int:
     from pidscope import cli
     from pidscope.sources import recorded
 
-    cli._COMMANDS = (*cli._COMMANDS, "annotate")  # type: ignore[assignment]
+    if "annotate" not in cli._COMMANDS:
+        cli._COMMANDS = (*cli._COMMANDS, "annotate")  # type: ignore[assignment]
     recorded.open_recorded = lambda where: told().recorded()
     return cli.main()
 
