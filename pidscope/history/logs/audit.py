@@ -21,7 +21,7 @@ _TICK_NS = 10_000_000  # with CONFIG_HZ=100
 _HEAD = re.compile(
     rb"(?:node=\S+ )?(?:audit: )?type=\S+ (?:msg=)?audit\((\d{1,10})\.(\d{3}):\d+\):(?= )"
 )
-_FIELD = re.compile(rb" (?:pid|ppid|opid)=(\d{1,7})(?= |$)")
+_FIELD = re.compile(rb" (?:pid|ppid|opid)=(\d{1,7})(?= |\Z)")
 
 
 def parse(line: bytes) -> Parsed:

@@ -23,14 +23,14 @@ from pidscope.history.logs.line import (
 )
 from pidscope.history.moment import Clock, Moment
 
-_NUMBER = re.compile(rb'"(?:_PID|OBJECT_PID)" ?: ?"(\d{1,7})"')
+_NUMBER = re.compile(rb'(?<=[{, ])"(?:_PID|OBJECT_PID)" ?: ?"(\d{1,7})"')
 _TIMES = (
-    re.compile(rb'"_SOURCE_REALTIME_TIMESTAMP" ?: ?"(\d{1,16})"'),
-    re.compile(rb'"__REALTIME_TIMESTAMP" ?: ?"(\d{1,16})"'),
+    re.compile(rb'(?<=[{, ])"_SOURCE_REALTIME_TIMESTAMP" ?: ?"(\d{1,16})"'),
+    re.compile(rb'(?<=[{, ])"__REALTIME_TIMESTAMP" ?: ?"(\d{1,16})"'),
 )
-_BOOT = re.compile(rb'"_BOOT_ID" ?: ?"([0-9a-f]{32})"')
-_TRANSPORT = re.compile(rb'"_TRANSPORT" ?: ?"(audit|kernel)"')
-_MESSAGE = re.compile(rb'"MESSAGE" ?: ?"([^"\\]*(?:\\.[^"\\]*){0,2000})"')
+_BOOT = re.compile(rb'(?<=[{, ])"_BOOT_ID" ?: ?"([0-9a-f]{32})"')
+_TRANSPORT = re.compile(rb'(?<=[{, ])"_TRANSPORT" ?: ?"(audit|kernel)"')
+_MESSAGE = re.compile(rb'(?<=[{, ])"MESSAGE" ?: ?"([^"\\]*(?:\\.[^"\\]*){0,2000})"')
 
 
 def parse(line: bytes) -> Parsed:

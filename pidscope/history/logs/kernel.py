@@ -26,7 +26,7 @@ _MESSAGES = tuple(
         # here 15 bytes have room for an end of the line, and four digits
         rb"oom-kill:constraint=.*,pid=(?P<tid>\d{1,7}),uid=\d+(?<!,pid=\d,uid=\d)(?<!,pid=\d\d,uid=\d)"
         rb"(?<!,pid=\d\d\d,uid=\d)(?<!,pid=\d,uid=\d\d)(?<!,pid=\d\d,uid=\d\d)"
-        rb"(?<!,pid=\d,uid=\d\d\d)$",
+        rb"(?<!,pid=\d,uid=\d\d\d)\Z",
         rb"oom_reaper: (?:reaped process |unable to reap pid:)(?P<tid>\d{1,7}) ?\(",
         # mm/oom_kill.c: dump_task(), pid, uid, tgid, total_vm, …, oom_score_adj, comm
         rb"\[ *(?P<tid>\d{1,7})\] +\d+ +(?P<pid>\d{1,7})(?: +\d+){4,8} +-?\d{1,4} \S",

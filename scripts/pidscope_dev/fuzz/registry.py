@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from pidscope_dev.fuzz import btf, compiled, containers, escape, proc_parse, procfs, scenario, wire
+from pidscope_dev.fuzz import (
+    btf,
+    compiled,
+    containers,
+    escape,
+    logs,
+    proc_parse,
+    procfs,
+    scenario,
+    wire,
+)
 from pidscope_dev.fuzz.target import Target
 
 TARGETS: dict[str, Target] = {
@@ -18,6 +28,8 @@ TARGETS: dict[str, Target] = {
         escape.ESCAPE,
         containers.CGROUP,
         containers.ENGINE,
+        logs.AUDIT,
+        logs.JOURNAL,
         scenario.SCENARIO,
     )
 }

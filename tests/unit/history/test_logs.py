@@ -305,6 +305,13 @@ def test_an_entry_of_the_journal_has_journald_s_number_and_the_sender_s_time(
     assert read.moment == written("2025-11-30T14:03:06+00:00", 1_000, BOOT)
 
 
+def test_what_only_ends_like_a_key_is_none() -> None:
+    """Found by scripts/fuzz: no quote of a key stands behind a backslash."""
+    line = b'{"\\"_PID":"17","_PID":"18"}'
+    assert json.loads(line) == {'"_PID': "17", "_PID": "18"}
+    assert numbers(parser("journal-json")(line)) == [(18, "pid")]
+
+
 def test_an_entry_of_the_kernel_has_the_kernel_s_numbers() -> None:
     oom = 'Out of memory: Killed process 4242 (my\\" app) total-vm:1kB'
     line = entry(_TRANSPORT="kernel", __REALTIME_TIMESTAMP="1764511385000000", MESSAGE=oom)

@@ -16,6 +16,9 @@ from pidscope_dev.fuzz.registry import TARGETS
 import pidscope.containers.docker
 import pidscope.containers.rules
 import pidscope.escape
+import pidscope.history.logs.audit
+import pidscope.history.logs.journal
+import pidscope.history.logs.line
 import pidscope.host.btf
 import pidscope.host.proc
 import pidscope.host.proc_files
@@ -142,6 +145,18 @@ FAULTS = {
     "engine": [
         (pidscope.containers.docker, "_NAME", re.compile(r"/?(.{1,255})")),
         (pidscope.containers.docker, "_STATUS", re.compile(rb"HTTP/1\.[01] 200")),
+    ],
+    "audit": [
+        (
+            pidscope.history.logs.audit,
+            "_FIELD",
+            re.compile(rb"(?:p|pp|op)id=(\d{1,7})(?= |\Z)"),
+        ),
+        (pidscope.history.logs.audit, "_HEAD", re.compile(rb".*type=.*audit\((\d+)\.(\d+):.*\):")),
+    ],
+    "journal": [
+        (pidscope.history.logs.journal, "_NUMBER", re.compile(rb"_PID\W+(\d{1,7})")),
+        (pidscope.history.logs.line, "MAX_NUMBER", 9_999_999),
     ],
     "scenario": [
         (pidscope.simulated.calls, "comm_bytes", without_a_length),
