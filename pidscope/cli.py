@@ -46,7 +46,7 @@ _COMMANDS = (
     *("record", "arm", "disarm", "doctor"),
 )
 _NUMBERS = frozenset({"lookup", "explain"})  # take arguments that -- may stand before
-_TIMES = frozenset({"--at"})  # options whose value may begin with a dash
+_TIMES = frozenset({"--at", "--since", "--until"})  # options whose value may begin with a dash
 _SIGPIPE_STATUS = 128 + signal.SIGPIPE
 _INSTALL = "install it, as python3-NAME of the distribution or with pip"
 

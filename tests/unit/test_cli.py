@@ -155,6 +155,20 @@ def test_a_command_is_parsed_the_same_whether_or_not_the_others_are_there(
     assert parsed(likely) == parsed(cli._COMMANDS)
 
 
+@pytest.mark.parametrize("arguments", [["--at", "-10m"], ["--at=-10m"]])
+def test_a_time_ago_is_no_option(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Python's argparse takes what begins with a dash, and is no number, for an option."""
+    given = []
+    monkeypatch.setattr("pidscope.commands.lookup.run", lambda args: given.append(args.at) or 0)
+    assert cli.main(["lookup", "1", *arguments]) == 0
+    assert given == ["-10m"]
+    with pytest.raises(SystemExit):
+        cli.main(["lookup", "1", "--at", "--in", "web"])
+    assert "--at: expected one argument" in capsys.readouterr().err
+
+
 START = """
 import sys
 from pidscope.cli import main
