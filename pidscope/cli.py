@@ -33,6 +33,8 @@ examples:
   pidscope limits --in pid:4242    how many forks 4242 has left, or why none
   pidscope watch -- make           what the processes of make do, as it happens
   pidscope verify                  compare with /proc for ten seconds
+  pidscope annotate audit < audit.log
+                                   what had the PIDs in a log at that time
   pidscope doctor                  can this host do live mode, and if not, why
   pidscope verify --source simulated
                                    the same on a kernel in Python, without root
@@ -43,7 +45,7 @@ arguments; 3 this host cannot do it (the reason is printed); 4 not known.
 """
 _COMMANDS = (
     *("ns", "ps", "lookup", "explain", "limits", "watch", "verify"),
-    *("record", "arm", "disarm", "doctor"),
+    *("record", "annotate", "arm", "disarm", "doctor"),
 )
 _NUMBERS = frozenset({"lookup", "explain"})  # take arguments that -- may stand before
 _TIMES = frozenset({"--at", "--since", "--until"})  # options whose value may begin with a dash
