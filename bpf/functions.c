@@ -292,6 +292,12 @@ ENTRY(zap_pid_ns_processes)
 
 TRACEPOINT(sched_process_exec)
 {
-	emit_executed(ctx[0], ctx[1]);
+	struct named r = {};
+
+	hit(HOOK_SCHED_PROCESS_EXEC);
+	begin(&r.head, RECORD_EXECUTED, task_nr(ctx[0]));
+	r.old_tid = ctx[1];
+	read_comm(r.comm, ctx[0]);
+	emit(&r, sizeof(r));
 	return 0;
 }

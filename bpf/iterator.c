@@ -3,7 +3,7 @@
  * Every task of the machine as it is, threads too, by number (kernel/bpf/task_iter.c). Each is
  * read without a lock, as /proc reads it, but with the whole of each struct pid. Head.by is the
  * task itself, or 0 as long as it has not been woken for the first time: task_newtask may not have
- * told of it yet.
+ * told of it yet. As long as nothing of a task changes, its record is the same byte by byte.
  */
 BPF_PERCPU_ARRAY(row, struct birth_deep, 1);
 
@@ -26,6 +26,7 @@ int bpf_iter__task(u64 *ctx)
 
 		fill_shallow(&r, RECORD_SEEN, &l, task);
 		r.birth.head.by = by;
+		r.birth.head.ts_ns = 0;
 		bpf_seq_write(*meta, &r, sizeof(r));
 		return 0;
 	}
@@ -33,6 +34,7 @@ int bpf_iter__task(u64 *ctx)
 	if (deep) {
 		fill_deep(deep, RECORD_SEEN_DEEP, &l, task);
 		deep->birth.head.by = by;
+		deep->birth.head.ts_ns = 0;
 		bpf_seq_write(*meta, deep, sizeof(*deep));
 	}
 	return 0;

@@ -8,8 +8,17 @@
  */
 BPF_PERCPU_ARRAY(looked_at, struct birth_deep, 2);
 
+/* What an exec tells otherwise than a birth. Its task leads its process: de_thread() saw to that. */
+static __always_inline void complete(struct birth_head *b, u8 type, u32 old_tid)
+{
+	if (type != RECORD_EXECUTED_AS)
+		return;
+	b->head.ts_ns = bpf_ktime_get_boot_ns();
+	b->tgid = old_tid;
+}
+
 /* A tracepoint can be preempted in: a reserved record would stall the ring. */
-static __always_inline void emit_task(u32 of_program, u8 type, u64 task)
+static __always_inline void emit_task(u32 of_program, u8 type, u64 task, u32 old_tid)
 {
 	struct lineage l;
 	struct birth_deep *deep;
@@ -19,12 +28,14 @@ static __always_inline void emit_task(u32 of_program, u8 type, u64 task)
 		struct birth r = {};
 
 		fill_shallow(&r, type, &l, task);
+		complete(&r.birth, type, old_tid);
 		emit(&r, sizeof(r));
 		return;
 	}
 	deep = looked_at.lookup(&of_program);
 	if (deep) {	/* the deep type follows the shallow one in enum record_type */
 		fill_deep(deep, type + 1, &l, task);
+		complete(&deep->birth, type, old_tid);
 		emit(deep, sizeof(*deep));
 	}
 }
@@ -49,7 +60,7 @@ TRACEPOINT(task_newtask)
 	if (!task_nr(task))
 		return 0;	/* fork_idle(): a CPU comes up */
 	hit(HOOK_TASK_NEWTASK);
-	emit_task(0, RECORD_BIRTH, task);
+	emit_task(0, RECORD_BIRTH, task, 0);
 #ifdef STEPS
 	hit(HOOK_TASK_NEWTASK);
 	emit_created(task, ctx[1]);
@@ -59,11 +70,8 @@ TRACEPOINT(task_newtask)
 
 TRACEPOINT(sched_process_exec)
 {
-	u64 task = ctx[0];
-
-	emit_executed(task, ctx[1]);
 	hit(HOOK_SCHED_PROCESS_EXEC);
-	emit_task(1, RECORD_SEEN, task);
+	emit_task(1, RECORD_EXECUTED_AS, ctx[0], ctx[1]);
 	return 0;
 }
 

@@ -40,10 +40,12 @@ enum record_type {
 	RECORD_RENAMED,			/* task_rename */
 	RECORD_EXITED,			/* sched_process_exit */
 	RECORD_MOVED,			/* cgroup_attach_task */
-	RECORD_SEEN,			/* a task that was looked at; head.by is 0 if it never ran */
+	RECORD_SEEN,			/* the task iterator's: head.by is 0 if it never ran */
 	RECORD_SEEN_DEEP,
 	RECORD_TASK_FREED,		/* sched_process_free */
 	RECORD_REFUSED,			/* alloc_pid, with an error */
+	RECORD_EXECUTED_AS,		/* sched_process_exec, and the task as it is then */
+	RECORD_EXECUTED_AS_DEEP,
 };
 
 struct record_head {
@@ -52,7 +54,7 @@ struct record_head {
 	u8  pgid_level;		/* births only */
 	u8  sid_level;		/* births only */
 	u32 lost;		/* records that could not be written before this one, modulo 2^32 */
-	u64 ts_ns;
+	u64 ts_ns;		/* of a birth its start; 0 in the task iterator's */
 	u32 by;			/* the task that acted */
 	u32 tid;		/* the task it happened to; 0: none */
 };
@@ -60,7 +62,7 @@ struct record_head {
 struct birth_head {
 	struct record_head head;
 	u64  start_ns;		/* task_struct.start_boottime */
-	u32  tgid;
+	u32  tgid;		/* of executed_as its number before: it leads its process by now */
 	u32  ppid;		/* thread group of real_parent */
 	char comm[COMM_LEN];
 };

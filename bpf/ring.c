@@ -30,16 +30,21 @@ static __always_inline void count_lost(void)
 		__sync_fetch_and_add(count, 1);
 }
 
-static __always_inline void begin(struct record_head *head, u8 type, u32 tid)
+static __always_inline void begin_at(struct record_head *head, u8 type, u32 tid, u64 ts_ns)
 {
 	u32 zero = 0;
 	u64 *count = lost.lookup(&zero);
 
 	head->type = type;
 	head->lost = count ? *count : 0;
-	head->ts_ns = bpf_ktime_get_boot_ns();
+	head->ts_ns = ts_ns;
 	head->by = bpf_get_current_pid_tgid();
 	head->tid = tid;
+}
+
+static __always_inline void begin(struct record_head *head, u8 type, u32 tid)
+{
+	begin_at(head, type, tid, bpf_ktime_get_boot_ns());
 }
 
 /* The reader comes by the clock: waking it for a record would cost more than the record. */

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-/* A task and all its numbers, as one record: a birth, or a task that is looked at. */
+/*
+ * A task and all its numbers, as one record: a birth, an exec, or a task that is looked at. A birth
+ * happens when the task starts, as copy_process() has just read the same clock (start_boottime).
+ */
 
 /* The struct pids of a task. */
 struct lineage {
@@ -21,11 +24,11 @@ static __always_inline void fill_birth(struct birth_head *b, u8 type, const stru
 {
 	struct task_ids ids = task_ids(task);
 
-	begin(&b->head, type, ids.nr);
+	b->start_ns = read_u64(task, TASK_START_BOOTTIME);
+	begin_at(&b->head, type, ids.nr, b->start_ns);
 	b->head.level = l->level;
 	b->head.pgid_level = l->pgid_level;
 	b->head.sid_level = l->sid_level;
-	b->start_ns = read_u64(task, TASK_START_BOOTTIME);
 	b->tgid = ids.tgid;
 	b->ppid = read_u32(read_u64(task, TASK_REAL_PARENT), TASK_TGID);
 	read_comm(b->comm, task);

@@ -2,17 +2,6 @@
 /* The tracepoints that every way of probing has. */
 #define TRACEPOINT(tp) int tp_##tp(u64 *ctx)
 
-static __always_inline void emit_executed(u64 task, u32 old_tid)
-{
-	struct named r = {};
-
-	hit(HOOK_SCHED_PROCESS_EXEC);
-	begin(&r.head, RECORD_EXECUTED, task_nr(task));
-	r.old_tid = old_tid;
-	read_comm(r.comm, task);
-	emit(&r, sizeof(r));
-}
-
 #ifdef STEPS	/* an exec tells its name itself, and a birth its forker's */
 TRACEPOINT(task_rename)
 {

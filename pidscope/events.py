@@ -1,7 +1,8 @@
 """What the kernel does to PIDs, as values.
 
 One class an act, named for what the kernel did; each field is what the hook read when it ran.
-Times are CLOCK_BOOTTIME in nanoseconds. A bare number is always one in the initial PID
+Times are CLOCK_BOOTTIME in nanoseconds; that of a birth is the task's start, which copy_process()
+reads shortly before the hook runs. A bare number is always one in the initial PID
 namespace (level 0); numbers of other levels only come inside `PidNumbers`, with their
 namespace. ``by`` is the task that acted (its number in the initial namespace).
 """
@@ -213,7 +214,8 @@ class TaskMoved(NamedTuple):
 class TaskSeen(NamedTuple):
     """A task as it was when it was read: by the task iterator, or at an exec.
 
-    ``by`` is the task itself, or 0: it is a new one, not woken for the first time yet.
+    ``by`` is the task itself, or 0: it is a new one, not woken for the first time yet. ``ts_ns`` of
+    the iterator's is 0: no clock is read.
     """
 
     ts_ns: int

@@ -65,7 +65,10 @@ class Trace:
         self._report(PidRefused(*self._now(), errno))
 
     def attach_pid(self, task: TaskStruct, pid_type: PidType) -> None:
-        """It is entered: with type PID, once a task, all pointers are set already."""
+        """It is entered: with type PID, once a task, all pointers are set already.
+
+        The time of a birth is the task's start, as the hook has it.
+        """
         if pid_type is not PidType.PID:
             return
         pid = task.thread_pid
@@ -81,7 +84,8 @@ class Trace:
             pgid.pid_numbers,
             sid.pid_numbers,
         )
-        self._report(PidAttached(*self._now(), task.pid, PidType.PID, pid.pid_numbers, birth))
+        ts_ns, (_, by) = task.start_boottime, self._now()
+        self._report(PidAttached(ts_ns, by, task.pid, PidType.PID, pid.pid_numbers, birth))
 
     def change_pid(self, task: TaskStruct, pid_type: PidType, pid: Pid) -> None:
         """It is entered."""

@@ -93,6 +93,7 @@ class FastPath(abc.ABC, Generic[AnyTable]):
         self._links: dict[bytes, tuple[Pid, Pid]] = {}
         self._watched: frozenset[int] = frozenset()
         self._births = 0
+        self._seconds = 0  # events that were the second of their record
         self._named = (b"", b"")
         self._plain: dict[int, tuple[int, str, Handler]] = {
             record_type: (STRUCTS[record_type].size, hooks[kind], handler)
@@ -113,7 +114,7 @@ class FastPath(abc.ABC, Generic[AnyTable]):
             lost: the records that are known to be lost, modulo 2**32.
             watched: the tasks whose births and releases have to be applied one by one.
         """
-        self._watched, self._births = watched, 0
+        self._watched, self._births, self._seconds = watched, 0, 0
         plain, counts = self._plain, [0] * _NR_RECORD_TYPES
         at, end, records = _HEADER, len(memory), 0
         with memory.cast("I") as words:
@@ -137,7 +138,7 @@ class FastPath(abc.ABC, Generic[AnyTable]):
         accounted: Counter[str] = Counter()
         for record_type, (_, hook, _) in plain.items():
             accounted[hook] += counts[record_type]
-        return Applied(at - _HEADER, records, self._births, +accounted)
+        return Applied(at - _HEADER, records + self._seconds, self._births, +accounted)
 
     def _born(self, memory: memoryview, at: int) -> int:
         """A birth: its rule is the table's (`Table.is_plain_birth`), less what is rare."""

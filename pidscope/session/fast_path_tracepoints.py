@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pidscope import events
-from pidscope.session.fast_path import BIRTH, NAMED, TID, FastPath, Handler
+from pidscope.session.fast_path import BIRTH, TID, FastPath, Handler
 from pidscope.table.pid import Pid
 from pidscope.table.tracepoint import TracepointTable
 from pidscope.verify.grammar import Faults
@@ -47,8 +47,7 @@ class TracepointFastPath(FastPath[TracepointTable]):
     def _handlers(self) -> Iterator[tuple[RecordType, type, Handler]]:
         yield from super()._handlers()
         yield RecordType.CREATED, events.TaskCreated, self._created
-        yield RecordType.EXECUTED, events.TaskExecuted, self._executed
-        yield RecordType.SEEN, events.TaskSeen, self._read
+        yield RecordType.EXECUTED_AS, events.TaskExecuted, self._executed_as
         yield RecordType.TASK_FREED, events.TaskFreed, self._freed
 
     def _find_links(self, key: bytes, memory: memoryview, at: int) -> tuple[Pid, Pid] | None:
@@ -60,12 +59,12 @@ class TracepointFastPath(FastPath[TracepointTable]):
         in_use = known.get(pgid_ns.inum) is pgid_ns and known.get(sid_ns.inum) is sid_ns
         return links if in_use else None
 
-    def _read(self, memory: memoryview, at: int) -> int:
-        """A task as it is after an exec; plain if that is how it is in the table."""
+    def _executed_as(self, memory: memoryview, at: int) -> int:
+        """An exec and the task as it is after it; plain if that is how it is in the table."""
         v = BIRTH(memory, at)
-        level, levels, _, tid, start_ns, _, _, comm, inum, _, inums = v[:11]
+        level, levels, by, tid, start_ns, old_tid, _, comm, inum, _, inums = v[:11]
         task = self._table.task(tid)
-        if task is None or max(level, *levels) >= BIRTH_LEVELS:
+        if task is None or old_tid != tid or max(level, *levels) >= BIRTH_LEVELS:
             return 0
         pid, group = task.pid, task.group
         same = pid is not None and pid.numbers == v[11 : 12 + level] and pid.ns.inum == inum
@@ -77,20 +76,13 @@ class TracepointFastPath(FastPath[TracepointTable]):
                 return 0
         task.comm = self._comm(comm)
         self._touched.add(tid)
+        self._table.has_acted(tid)
+        self._table.unsure.discard(by)
+        self._seconds += 1
         return 1
 
     def _created(self, memory: memoryview, at: int) -> int:
         self._touched.update(TID(memory, at))
-        return 1
-
-    def _executed(self, memory: memoryview, at: int) -> int:
-        by, tid, old_tid, comm = NAMED(memory, at)
-        if old_tid != tid:
-            return 0
-        self._touched.add(tid)
-        self._table.has_acted(tid)
-        self._table.unsure.discard(by)
-        self._name(tid, comm)
         return 1
 
     def _freed(self, memory: memoryview, at: int) -> int:

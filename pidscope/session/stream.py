@@ -10,7 +10,7 @@ from pidscope.events import Event, Lost, PidAttached, TaskFreed
 from pidscope.session.fast_path import FastPath
 from pidscope.session.world import World
 from pidscope.verify.hook_counts import accounted
-from pidscope.wire.decode import decode
+from pidscope.wire.decode import Record, decode
 
 _STRETCH = 256 << 10  # bytes
 _LONGEST = 4096  # bytes, more than any record has
@@ -57,12 +57,14 @@ class Stream:
             if 0 < behind < 1 << 31:  # else the map has shown it already
                 self.lost += behind
                 yield Lost(record.event.ts_ns, self.lost)
-            self._count(record.event)
+            self._count(record)
             if self.own and isinstance(record.event, TaskFreed) and record.event.tid in self.own:
                 self.own.discard(record.event.tid)
                 self.events -= 1
                 continue
             yield record.event
+            if record.then is not None:
+                yield record.then
 
     def unrecorded(self) -> Iterator[Event]:
         """Yield the loss that no record has shown yet: the last record may be the lost one."""
@@ -110,8 +112,9 @@ class Stream:
         self.events, self.births = counts
         return {name for name in self.accounted if self.accounted[name] != before[name]}
 
-    def _count(self, event: Event) -> None:
-        self.events += 1
+    def _count(self, record: Record) -> None:
+        event = record.event
+        self.events += 1 if record.then is None else 2
         self.births += isinstance(event, PidAttached) and event.birth is not None
         hook, hits = accounted(event, self._mode)
         self.accounted[hook] += hits

@@ -53,4 +53,4 @@ def _row(kernel: Kernel, task: TaskStruct) -> Reading[TaskSeen | None]:
         pgid.pid_numbers,
         sid.pid_numbers,
     )
-    return TaskSeen(kernel.now_ns, tid, tid, pid.pid_numbers, birth)
+    return TaskSeen(0, tid, tid, pid.pid_numbers, birth)

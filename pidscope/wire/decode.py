@@ -1,4 +1,4 @@
-"""One record's bytes, by the layout of its type, as the event that the kernel reported."""
+"""One record's bytes, by the layout of its type, as what the kernel reported: one event or two."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class Record(NamedTuple):
 
     lost: int  # modulo 2**32
     event: events.Event
+    then: events.Event | None = None  # of the same moment: the task as it is after an exec
 
 
 # A NamedTuple from a tuple of its fields: its own constructor takes three times as long.
@@ -56,8 +57,19 @@ def _decode_birth(v: _Values) -> events.Event:
     return events.PidAttached(v[_TS], v[_BY], v[_TID], events.PidType.PID, *_born(v))
 
 
-def _decode_seen(v: _Values) -> events.Event:
+def _decode_seen(v: _Values) -> events.TaskSeen:
     return _new(events.TaskSeen, (v[_TS], v[_BY], v[_TID], *_born(v)))
+
+
+def _decode_executed_as(v: _Values) -> events.Event:
+    """Where a birth has its thread group there is the number before."""
+    return events.TaskExecuted(v[_TS], v[_BY], v[_TID], v[9], _comm(v[11]))
+
+
+def _decode_as(v: _Values) -> events.Event:
+    """The task of the same record, which leads its process."""
+    seen = _decode_seen(v)
+    return seen._replace(birth=seen.birth._replace(tgid=seen.tid))
 
 
 def to_pid_type(value: int) -> events.PidType:
@@ -99,6 +111,8 @@ _DECODE: dict[RecordType, Callable[[_Values], events.Event]] = {
     RecordType.SEEN_DEEP: _decode_seen,
     RecordType.TASK_FREED: lambda v: events.TaskFreed(v[_TS], v[_BY], v[_TID], v[8], v[9]),
     RecordType.REFUSED: lambda v: events.PidRefused(v[_TS], v[_BY], v[8]),
+    RecordType.EXECUTED_AS: _decode_executed_as,
+    RecordType.EXECUTED_AS_DEEP: _decode_executed_as,
 }
 
 _DECODE[RecordType.CHANGED_DEEP] = _DECODE[RecordType.CHANGED]
@@ -106,6 +120,7 @@ _DECODE[RecordType.ALLOCATED_DEEP] = _DECODE[RecordType.ALLOCATED]
 _DECODE[RecordType.FREED_DEEP] = _DECODE[RecordType.FREED]
 
 _DECODERS = {int(record_type): decoder for record_type, decoder in _DECODE.items()}
+_OF_TWO = (RecordType.EXECUTED_AS, RecordType.EXECUTED_AS_DEEP)
 
 
 def decode(data: bytes | memoryview) -> Record:
@@ -122,7 +137,8 @@ def decode(data: bytes | memoryview) -> Record:
     if layout.size != len(data):
         raise WireError(f"record type {record_type} has {layout.size} bytes, not {len(data)}")
     values = layout.unpack(data)
-    return Record(values[_LOST], _DECODERS[record_type](values))
+    then = _decode_as(values) if record_type in _OF_TWO else None
+    return Record(values[_LOST], _DECODERS[record_type](values), then)
 
 
 # One packer an event, as there is one decoder a record: a simulated kernel waits for each.

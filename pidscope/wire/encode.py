@@ -37,7 +37,10 @@ def _name(comm: bytes) -> bytes:
 
 
 def _pack_born(
-    flat: RecordType, event: events.PidAttached | events.TaskSeen, birth: events.Birth, lost: int
+    flat: RecordType,
+    event: events.PidAttached | events.TaskSeen,
+    birth: events.Birth,
+    lost: int,
 ) -> bytes:
     pid, pgid, sid = event.pid, birth.pgid, birth.sid
     levels = (len(pid.numbers) - 1, len(pgid.numbers) - 1, len(sid.numbers) - 1)
@@ -99,6 +102,7 @@ def _pack_transferred(e: events.PidTransferred, lost: int) -> bytes:
 _DEEP = {
     RecordType.BIRTH: RecordType.BIRTH_DEEP,
     RecordType.SEEN: RecordType.SEEN_DEEP,
+    RecordType.EXECUTED_AS: RecordType.EXECUTED_AS_DEEP,
     RecordType.CHANGED: RecordType.CHANGED_DEEP,
     RecordType.ALLOCATED: RecordType.ALLOCATED_DEEP,
     RecordType.FREED: RecordType.FREED_DEEP,
@@ -128,16 +132,28 @@ _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
 }
 
 
-def encode(event: events.Event, lost: int = 0) -> bytes:
+def _pack_executed_as(event: events.TaskExecuted, then: events.TaskSeen, lost: int) -> bytes:
+    birth = then.birth
+    common = (event.ts_ns, event.by, event.tid, event.tid, event.comm)
+    if common != (then.ts_ns, then.by, then.tid, birth.tgid, birth.comm):
+        raise WireError(f"{then} is not {event.tid} at its exec")
+    return _pack_born(RecordType.EXECUTED_AS, then, birth._replace(tgid=event.old_tid), lost)
+
+
+def encode(event: events.Event, lost: int = 0, then: events.TaskSeen | None = None) -> bytes:
     """The one record that `decode` makes this event of; ``lost`` is taken modulo 2**32.
+
+    ``then`` is the task as it is after an exec, as tracepoint mode reports it with the exec.
 
     Raises:
         WireError: no record reports such an event, or a value of it does not fit.
     """
     encoder = _ENCODERS.get(type(event))
-    if encoder is None:
+    if encoder is None or (then is not None and not isinstance(event, events.TaskExecuted)):
         raise WireError(f"{type(event).__name__} has no record")
     try:
+        if then is not None and isinstance(event, events.TaskExecuted):
+            return _pack_executed_as(event, then, lost & 0xFFFFFFFF)
         return encoder(event, lost & 0xFFFFFFFF)
     except (struct.error, IndexError) as error:
         raise WireError(f"{event} does not fit a record: {error}") from error

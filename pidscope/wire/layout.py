@@ -43,6 +43,8 @@ class RecordType(enum.IntEnum):
     SEEN_DEEP = 21
     TASK_FREED = 22
     REFUSED = 23
+    EXECUTED_AS = 24
+    EXECUTED_AS_DEEP = 25
 
 
 class Layout(NamedTuple):
@@ -169,5 +171,7 @@ LAYOUTS: dict[RecordType, Layout] = {
         "task_freed", ("tgid", "I"), ("pad", "4x"), ("start_ns", "Q"), ("pad2", "16x")
     ),
     RecordType.REFUSED: _of("refused", ("error", "I"), ("pad", "28x")),
+    RecordType.EXECUTED_AS: _BIRTH,
+    RecordType.EXECUTED_AS_DEEP: _BIRTH_DEEP,
 }
 STRUCTS = {int(record_type): layout.compile() for record_type, layout in LAYOUTS.items()}

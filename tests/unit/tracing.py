@@ -42,7 +42,10 @@ class Tracer:
     """
 
     def __init__(
-        self, kernel: Kernel, told: Callable[[events.Event], None], rng: random.Random
+        self,
+        kernel: Kernel,
+        told: Callable[[events.Event, events.TaskSeen | None], None],
+        rng: random.Random,
     ) -> None:
         self.kernel = kernel
         self.told = told
@@ -85,10 +88,14 @@ class Tracer:
             start_ns = self._task(event.tid).start_boottime
             self.freed.append(events.TaskFreed(event.ts_ns, 0, event.tid, event.tgid, start_ns))
         elif isinstance(event, events.TaskExecuted):
-            self._tell(event)
-            self._tell(self._seen(self._task(event.tid), event.ts_ns))
+            self._tell(event, self._executed_as(event))
         elif isinstance(event, (events.TaskRenamed, events.TaskExited, events.TaskMoved)):
             self._tell(event)
+
+    def _executed_as(self, event: events.TaskExecuted) -> events.TaskSeen:
+        seen = self._seen(self._task(event.tid), event.ts_ns)
+        birth = seen.birth._replace(comm=event.comm)  # the name is set before the tracepoint
+        return seen._replace(by=event.by, birth=birth)
 
     def _attaching(self, tid: int) -> TaskStruct:
         """The task whose record came before it is attached as PID."""
@@ -120,7 +127,9 @@ class Tracer:
         task, by = newborn.task, newborn.forker
         seen = self._seen(task, self.kernel.now_ns)
         self._tell(
-            events.PidAttached(seen.ts_ns, by, seen.tid, events.PidType.PID, seen.pid, seen.birth)
+            events.PidAttached(
+                seen.birth.start_ns, by, seen.tid, events.PidType.PID, seen.pid, seen.birth
+            )
         )
         self._tell(events.TaskCreated(seen.ts_ns, by, seen.tid, newborn.flags, task.cgroup.id, 0))
 
@@ -129,10 +138,10 @@ class Tracer:
         assert row is not None
         return row._replace(ts_ns=ts_ns)
 
-    def _tell(self, event: events.Event) -> None:
+    def _tell(self, event: events.Event, then: events.TaskSeen | None = None) -> None:
         changed = self.change(event)
         if changed is not None:
-            self.told(changed)
+            self.told(changed, then)
 
 
 def wrong_number(event: events.Event) -> events.Event:
@@ -176,8 +185,8 @@ class TracedWorld(FaultyWorld):
     def _hooked(self, event: events.Event) -> None:
         self.tracer.hooked(event)
 
-    def _told(self, event: events.Event) -> None:
+    def _told(self, event: events.Event, then: events.TaskSeen | None) -> None:
         hook, hits = accounted(event, TRACEPOINT)
         self._hits[hook] += hits
-        if not self.ring.write(encode(event, self.lost)):
+        if not self.ring.write(encode(event, self.lost, then)):
             self.lost += 1

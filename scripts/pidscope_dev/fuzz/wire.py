@@ -17,13 +17,15 @@ _TID = slice(20, 24)  # of the head; with a struct pid that is no task's, its fi
 def check(data: bytes) -> bool:
     """Decode, and encode again: the same record, its unused bytes zeroed, or a smaller one."""
     try:
-        lost, event = decode(data)
+        record = decode(data)
     except WireError:
         return False
+    lost, event, then = record
     assert isinstance(getattr(event, "pid_type", PidType.PID), PidType)
-    again = encode(event, lost)
-    assert decode(again) == (lost, event), "another event after one more turn"
-    assert decode(memoryview(data)) == (lost, event), "another event from a view"
+    assert then is None or isinstance(then, TaskSeen)
+    again = encode(event, lost, then)
+    assert decode(again) == record, "another event after one more turn"
+    assert decode(memoryview(data)) == record, "another event from a view"
     if isinstance(event, TaskSeen):
         assert decode_batch(data + again) == [event] * 2, "others in a row"
     assert len(again) <= len(data), "a larger record"

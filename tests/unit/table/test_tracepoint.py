@@ -42,8 +42,11 @@ class Watched:
         self.kernel.listener = self.tracer.hooked
         self.start()
 
-    def _told(self, event: events.Event) -> None:
-        self.table.apply(decode(encode(event)).event)
+    def _told(self, event: events.Event, then: events.TaskSeen | None) -> None:
+        record = decode(encode(event, then=then))
+        self.table.apply(record.event)
+        if record.then is not None:
+            self.table.apply(record.then)
 
     def start(self) -> None:
         """Make a table of what there is, after the one before if there was one."""

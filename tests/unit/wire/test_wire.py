@@ -259,6 +259,43 @@ def test_any_bytes_of_the_right_size_too(kind: RecordType, rng: Any) -> None:
     _only_wire_error(bytes([kind]) + small + raw[4:])
 
 
+# An exec and its task, as one record
+
+
+@strategies.composite
+def executed_as(draw: Any) -> tuple[events.TaskExecuted, events.TaskSeen]:
+    seen = draw(EVENTS[events.TaskSeen])
+    birth = seen.birth._replace(tgid=seen.tid)
+    exec_ = events.TaskExecuted(seen.ts_ns, seen.by, seen.tid, draw(U32), birth.comm)
+    return exec_, seen._replace(birth=birth)
+
+
+@settings(max_examples=150)
+@given(executed_as(), U32)
+def test_an_exec_and_its_task_are_one_record(told: Any, lost: int) -> None:
+    executed, seen = told
+    data = encode(executed, lost, seen)
+    deep = max(map(len, (seen.pid[0], seen.birth.pgid[0], seen.birth.sid[0]))) > 4
+    assert len(data) == (504 if deep else 120)
+    assert decode(data) == Record(lost, executed, seen)
+
+
+def test_an_exec_is_one_record_with_its_own_task_only() -> None:
+    executed = events.TaskExecuted(5, 1, 1, 2, b"c")
+    birth = events.Birth(1, 0, 9, b"c", 0, FLAT, FLAT)
+    mine = events.TaskSeen(5, 1, 1, FLAT, birth)
+    assert decode(encode(executed, then=mine)).then == mine
+    others = [
+        *(mine._replace(**{field: 7}) for field in ("ts_ns", "by", "tid")),
+        *(mine._replace(birth=birth._replace(**other)) for other in ({"tgid": 2}, {"comm": b"d"})),
+    ]
+    for other in others:
+        with pytest.raises(WireError):
+            encode(executed, then=other)
+    with pytest.raises(WireError):
+        encode(events.TaskRenamed(5, 1, 1, b"c"), then=mine)
+
+
 def _only_wire_error(data: bytes) -> None:
     try:
         event = decode(data).event
