@@ -87,11 +87,15 @@ class Program:
 
     def tasks(self) -> list[TaskSeen] | None:
         """Return every task from the task iterator, None: there is none; raises OSError."""
-        if self._iterator is None:
+        data = self.task_records()
+        if data is None:
             return None
-        data = self._iterator.read_bytes()
         with gc_paused():
             return decode_batch(data)
+
+    def task_records(self) -> bytes | None:
+        """Return the same, not decoded."""
+        return None if self._iterator is None else self._iterator.read_bytes()
 
     def hits(self) -> dict[str, int]:
         """How many records each hook had to write so far, or calls it stands for, on all CPUs."""

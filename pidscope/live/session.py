@@ -77,6 +77,10 @@ class LiveWorld:
         """Return every task from the task iterator; None: there is none; raises OSError."""
         return self._program.tasks()
 
+    def task_records(self) -> bytes | None:
+        """Return the same as the iterator writes it; None: there is none; raises OSError."""
+        return self._program.task_records()
+
     def sees(self, name: str) -> bool:
         """Whether the hook of this name is attached."""
         return self._program.sees(name)

@@ -11,10 +11,12 @@ its row is 0): all others were reported before.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from pidscope import events
 from pidscope.errors import HostError
+from pidscope.session.believed import Believed
 from pidscope.session.fast_path_tracepoints import TracepointFastPath
 from pidscope.session.session import ATTEMPTS, Listener, Session
 from pidscope.session.world import World
@@ -30,6 +32,8 @@ _SWEEP_NS = 1_000_000_000
 # and before its own record, under the number of a dead leader.
 _ACTS = (events.PidAttached, events.TaskExecuted, events.TaskMoved)
 
+_Read = TypeVar("_Read")
+
 
 class TracepointSession(Session):
     """A table kept by what tracepoints report, and by a reading of all tasks every second."""
@@ -44,6 +48,7 @@ class TracepointSession(Session):
             maxlen=KEPT
         )  # tasks whose birth was not reported
         self._read_ns = 0
+        self._believed = Believed()
 
     def _rebuild(self, lost: int) -> list[events.Event]:
         rows = self._read_tasks()
@@ -57,6 +62,7 @@ class TracepointSession(Session):
         self._tracepoint_table = self.table = table = TracepointTable(
             world.root_ns, world.ns_per_tick, self.table, world.start_offset_ns
         )
+        self._believed = Believed()
         table.start(rows, self._read_hidden({row.tid for row in rows}))
         for event in window:
             table.apply(event)
@@ -64,14 +70,17 @@ class TracepointSession(Session):
 
     def _read_tasks(self) -> list[events.TaskSeen]:
         """Every task, leaders before threads, outer namespaces before inner ones."""
+        return _in_order(self._iterate(self.world.tasks))
+
+    def _iterate(self, read: Callable[[], _Read | None]) -> _Read:
         self._read_ns = self.world.now_ns()
         try:
-            rows = self.world.tasks()
+            tasks = read()
         except OSError as error:
             raise HostError(f"the task iterator failed: {error.strerror}") from error
-        if rows is None:
+        if tasks is None:
             raise HostError("tracepoint mode needs the task iterator")
-        return sorted(rows, key=lambda row: (row.tid != row.birth.tgid, len(row.pid.numbers)))
+        return tasks
 
     def _read_hidden(self, shown: set[int]) -> list[TaskReading]:
         """A kernel may hide processes from iterators (observed: process 1); /proc shows them."""
@@ -113,23 +122,36 @@ class TracepointSession(Session):
     def _sweep(self) -> None:
         """Read all tasks, and believe what no record of the meantime contradicts."""
         super().pump()
-        self._touched.clear()
-        self._tracepoint_table.ended.clear()
-        leaving = self._tracepoint_table.leaving
-        rows = self._read_tasks()
+        table, believed = self._tracepoint_table, self._believed
+        events_since = bool(self._touched or table.ended or table.unlinked)
+        for changed in (self._touched, table.ended, table.unlinked):
+            believed.doubt(changed)
+            changed.clear()
+        leaving = table.leaving
+        written = self._iterate(self.world.task_records)
         super().pump()
         if self.suspect:
             return
-        reported = self._touched | self._tracepoint_table.ended
-        self._tracepoint_table.release_absent(leaving - reported - {row.tid for row in rows})
-        rows = [row for row in rows if not {row.tid, row.birth.tgid} & reported]
+        reported = self._touched | table.ended
+        if not events_since and not reported and believed.are_all(written):
+            return
+        rows = believed.others(written)
+        table.release_absent(leaving - reported - believed.shown)
+        self._take(
+            [row for row in _in_order(rows) if not {row.tid, row.birth.tgid} & reported],
+            self.world.now_ns(),
+        )
+
+    def _take(self, rows: list[events.TaskSeen], now_ns: int) -> None:
+        table = self._tracepoint_table
         for row in rows:
-            if self._tracepoint_table.knows(row) or self._is_unreported(row):
-                self._tracepoint_table.see(row)
+            if table.knows(row) or self._is_unreported(row):
+                table.see(row)
         for row in rows:
-            for pid_type in self._tracepoint_table.see_links(row):
+            for pid_type in table.see_links(row):
                 pid = row.birth.pgid if pid_type is events.PidType.PGID else row.birth.sid
-                self._report(events.PidAttached(row.ts_ns, 0, row.tid, pid_type, pid))
+                self._report(events.PidAttached(now_ns, 0, row.tid, pid_type, pid))
+        self._believed.believe(row for row in rows if table.knows(row))
 
     def _is_unreported(self, row: events.TaskSeen) -> bool:
         """Whether it is a task whose birth no record reported: then that is a fault."""
@@ -189,6 +211,11 @@ class TracepointSession(Session):
 
     def _written(self) -> tuple[Mapping[str, int], int, int]:
         return self.world.hits(), self.stream.position, self.world.lost
+
+
+def _in_order(rows: Iterable[events.TaskSeen]) -> list[events.TaskSeen]:
+    """Leaders before threads, outer namespaces before inner ones."""
+    return sorted(rows, key=lambda row: (row.tid != row.birth.tgid, len(row.pid.numbers)))
 
 
 def _take_back(tally: Tally, known: int) -> None:

@@ -83,6 +83,9 @@ class World(Protocol):
     def tasks(self) -> Sequence[TaskSeen] | None:
         """Every task, threads too, read without a lock like /proc; None: only /proc can be read."""
 
+    def task_records(self) -> bytes | None:
+        """The same, not decoded: of each task a record, one behind the other."""
+
     def sees(self, name: str) -> bool:
         """Whether the hook of this name is attached."""
 

@@ -73,6 +73,11 @@ class SimulatedWorld:
         """Return every task from the model's task iterator."""
         return self._finish(iterate(self.kernel))
 
+    def task_records(self) -> bytes | None:
+        """Return the same as the task iterator's program writes it."""
+        tasks = self.tasks()
+        return None if tasks is None else b"".join(map(encode, tasks))
+
     def sees(self, name: str) -> bool:
         """Whether there is a hook of this name."""
         return any(hook.name == name for hook in hooks_of(self.way, self.steps))

@@ -45,6 +45,7 @@ class TracepointTable(Table):
         self.exited: set[int] = set()  # tasks whose exit was reported, and that were not freed yet
         self.ended: set[int] = set()  # tasks that were taken out since the last sweep
         self.unsure: set[int] = set()  # tasks of the start that have done nothing since
+        self.unlinked: set[int] = set()  # processes that lost their group or session since then
         self._apply = {
             events.PidAttached: self._born,  # type: ignore[dict-item]
             events.TaskSeen: self._reported,  # type: ignore[dict-item]
@@ -185,6 +186,8 @@ class TracepointTable(Table):
         before = (group.pgid, group.sid)
         now = (self._link(birth.pgid), self._link(birth.sid))
         self._relink(group, *now)
+        if None in now:
+            self._note_unlinked(group)
         kinds = (events.PidType.PGID, events.PidType.SID)
         return [kind for kind, new, old in zip(kinds, now, before) if new not in (None, old)]
 
@@ -196,10 +199,16 @@ class TracepointTable(Table):
             self.end_task(pid.task)
         for group in pid.groups:
             group.pgid = None
+            self._note_unlinked(group)
         for group in pid.sessions:
             group.sid = None
+            self._note_unlinked(group)
         pid.groups = pid.sessions = ()
         self._put(pid)
+
+    def _note_unlinked(self, group: ThreadGroup) -> None:
+        if group.tgid is not None:
+            self.unlinked.add(group.tgid.nr)
 
     def end_task(self, task: Task) -> None:
         """Release it; of a leader first the threads, whose ends may be reported later."""

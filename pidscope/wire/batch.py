@@ -24,6 +24,8 @@ _SEEN = LAYOUTS[RecordType.SEEN].pick(
     *("ns", "ns_parent", LINK_INUMS, "pid", LINK_NUMBERS),
 )
 
+_TID_WORD = LAYOUTS[RecordType.SEEN].offset("tid") // 4
+
 _new = tuple.__new__  # a NamedTuple's own constructor takes three times as long
 
 
@@ -49,6 +51,32 @@ def decode_batch(data: bytes) -> list[TaskSeen]:
             tasks.append(event)
             at += size
     return tasks
+
+
+def split_batch(data: bytes) -> tuple[list[int], list[bytes]]:
+    """The task of each record of one reading, and its bytes.
+
+    Raises:
+        WireError: a record is cut off, or is not one of a task that was read.
+    """
+    view, at = memoryview(data), 0
+    tids: list[int] = []
+    records: list[bytes] = []
+    while at < len(data):
+        size = STRUCTS[_type_of_row(view, at)].size
+        end = at + max(_run(view, at), size)
+        if end > len(data):
+            raise WireError("the task iterator's last record is cut off")
+        tids += view[at:end].cast("I")[_TID_WORD :: size >> 2]
+        records += [data[place : place + size] for place in range(at, end, size)]
+        at = end
+    return tids, records
+
+
+def _type_of_row(view: memoryview, at: int) -> int:
+    if view[at] not in (RecordType.SEEN, RecordType.SEEN_DEEP):
+        raise WireError(f"the task iterator wrote a record of type {view[at]}")
+    return view[at]
 
 
 def _run(view: memoryview, at: int) -> int:

@@ -15,7 +15,7 @@ from pidscope.errors import WireError
 from pidscope.live.source_folder import SOURCE_FOLDER
 from pidscope.wire import layout as layout_module
 from pidscope.wire import lives
-from pidscope.wire.batch import decode_batch
+from pidscope.wire.batch import decode_batch, split_batch
 from pidscope.wire.decode import Record, decode
 from pidscope.wire.encode import encode
 from pidscope.wire.layout import LAYOUTS, RecordType
@@ -336,6 +336,7 @@ def seen(
 def test_what_was_written_is_read_in_its_order(tasks: Any) -> None:
     data = b"".join(map(encode, tasks))
     assert decode_batch(data) == tasks == [decode(encode(task)).event for task in tasks]
+    assert split_batch(data) == ([task.tid for task in tasks], [encode(task) for task in tasks])
 
 
 def test_runs_end_at_a_deep_one() -> None:
@@ -359,8 +360,14 @@ def test_links_with_the_same_numbers_elsewhere_are_not_taken_for_each_other() ->
 def test_a_walk_that_was_cut_off_is_refused(pid: events.PidNumbers) -> None:
     data = encode(seen(FLAT)) + encode(seen(pid))
     for cut in (1, 60, 119, 121, len(data) - 1):
-        with pytest.raises(WireError):
-            decode_batch(data[:cut])
+        for read in (decode_batch, split_batch):
+            with pytest.raises(WireError):
+                read(data[:cut])
+
+
+def test_another_record_among_the_iterators_is_refused() -> None:
+    with pytest.raises(WireError, match="wrote a record of type 17"):
+        split_batch(encode(seen(FLAT)) + encode(events.TaskRenamed(0, 0, 1, b"c")))
 
 
 @pytest.mark.parametrize("place", [1, 2, 3], ids=["level", "pgid_level", "sid_level"])
