@@ -51,14 +51,19 @@ class HookFastPath(FastPath[Table]):
 
     def _released(self, memory: memoryview, at: int) -> int:
         tid, tgid = _RELEASED(memory, at)
+        young = self._young.get(tid)
         task = self._table.task(tid)
-        if task is None or tid in self._watched:
+        if (task is None and young is None) or tid in self._watched:
             return 0
-        if task.pid is task.group.tgid and task.group.threaded:
+        if task is not None and task.pid is task.group.tgid and task.group.threaded:
             return 0
         if fault := self._grammar.detached(tid):
             self._faults.append(fault)
-        self._table.release(task)
+        if young is not None:
+            self._forget_young(tid, young)
+        elif task is not None:
+            self._expect_release(task)
+            self._table.release(task)
         return self._process_runs if tgid == tid else 1
 
     def _only_judged(

@@ -272,10 +272,14 @@ class Table:
     def _add_born(self, pid: events.PidNumbers, birth: events.Birth) -> Pid:
         return self.add_pid(pid.numbers, self._namespace(pid, birth.ns_parent))
 
-    def add_pid(self, numbers: tuple[int, ...], ns: Namespace) -> Pid:
-        """A struct pid of the next generation, whose numbers are free."""
-        self.generation += 1
-        pid = Pid(numbers, ns, self.generation)
+    def add_pid(
+        self, numbers: tuple[int, ...], ns: Namespace, generation: int | None = None
+    ) -> Pid:
+        """A struct pid of the next generation, or of one it took before; its numbers are free."""
+        if generation is None:
+            self.generation += 1
+            generation = self.generation
+        pid = Pid(numbers, ns, generation)
         self.enter(pid)
         return pid
 
@@ -298,11 +302,16 @@ class Table:
         was forking. A task that was exiting before the start has no `TaskExited` here, so another
         parent (CLONE_PARENT) may be replaced by a reaper without notice.
         """
-        group = pid.process = ThreadGroup(pid)
-        group.attach(*links)
+        group = self.attach_process(pid, links)
         forker = self.task(by)
         if parent is not None and forker is not None and forker.group is parent:
             group.parent, group.parent_exits = parent, parent.exits
+        return group
+
+    def attach_process(self, pid: Pid, links: tuple[Pid | None, Pid | None]) -> ThreadGroup:
+        """The same of a process whose parent is not known to stay the parent."""
+        group = pid.process = ThreadGroup(pid)
+        group.attach(*links)
         return group
 
     def add_task(self, pid: Pid, group: ThreadGroup, start_ns: int | None, comm: bytes) -> Task:

@@ -216,10 +216,14 @@ class TracepointTable(Table):
             for thread in [other for other in task.group.threads if other is not task]:
                 self.end_task(thread)
         if task.pid is not None:
-            self.exited.discard(task.pid.nr)
-            self.unsure.discard(task.pid.nr)
-            self.ended.add(task.pid.nr)
+            self.note_end(task.pid.nr)
             self.release(task)
+
+    def note_end(self, nr: int) -> None:
+        """The task of this number is released; it may never have been in the table."""
+        self.exited.discard(nr)
+        self.unsure.discard(nr)
+        self.ended.add(nr)
 
     def note_exit(self, nr: int) -> None:
         """Count the exit of a thread, if it is known, and keep in mind that it is leaving."""
