@@ -56,7 +56,7 @@ static __always_inline void emit_birth_deep(u64 task, const struct lineage *l)
 		return;
 	}
 	fill_deep(r, RECORD_BIRTH_DEEP, l, task);
-	events.ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+	events.ringbuf_submit(r, 0);
 }
 
 ENTRY(attach_pid)

@@ -47,9 +47,13 @@ static __always_inline void begin(struct record_head *head, u8 type, u32 tid)
 	begin_at(head, type, tid, bpf_ktime_get_boot_ns());
 }
 
-/* The reader comes by the clock: waking it for a record would cost more than the record. */
+/*
+ * A busy reader comes by the clock: waking it for a record would cost more than the record. One that
+ * found nothing waits for the next record; the kernel wakes it if all before have been read, so
+ * once for each time that it comes, at the most (bpf_ringbuf_commit()).
+ */
 static __always_inline void emit(void *record, u64 size)
 {
-	if (events.ringbuf_output(record, size, BPF_RB_NO_WAKEUP))
+	if (events.ringbuf_output(record, size, 0))
 		count_lost();
 }

@@ -226,7 +226,8 @@ class _Watch:
                 session.repair()
             session.pump()
             sys.stdout.flush()
-            self._host.wait()
+            rest_ns = end_ns - session.world.now_ns()
+            self._host.wait(session, self._stop, rest_ns / 1e9)
 
     def _show(self, event: Event, session: Session) -> None:
         if self._filter is None:

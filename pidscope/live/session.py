@@ -64,6 +64,11 @@ class LiveWorld:
         return [*unseen, *(f"{hook.without} ({hook.name}: {why})" for hook, why in missing)]
 
     @property
+    def ready_fd(self) -> int | None:
+        """The ring's map, which poll(2) waits for."""
+        return self._program.ring_fd
+
+    @property
     def lost(self) -> int:
         """Records that could not be written so far, by the map."""
         return self._program.lost

@@ -45,6 +45,10 @@ class World(Protocol):
         """The stream of records."""
 
     @property
+    def ready_fd(self) -> int | None:
+        """A descriptor that is readable while the ring has a record; None: there is none."""
+
+    @property
     def procfs(self) -> ProcFiles:
         """A /proc of the initial PID namespace."""
 

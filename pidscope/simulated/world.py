@@ -47,6 +47,7 @@ class SimulatedWorld:
     steps = True  # intermediate events are reported; may be changed
     ns_per_tick = NS_PER_TICK
     start_offset_ns = 0
+    ready_fd = None
 
     def __init__(
         self,

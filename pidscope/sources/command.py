@@ -22,6 +22,7 @@ from pidscope.session.session import Session
 
 _GRACE_S = 3  # from SIGTERM to SIGKILL
 POLL_MS = 100  # the ring holds 25,000 lives, and each wake-up finds cold caches
+IDLE_MS = 1000  # where nothing happens; tracepoint mode reads all tasks as often
 
 
 class Stop:
@@ -34,6 +35,7 @@ class Stop:
     def __init__(self) -> None:
         self.asked = False
         self._begun = False
+        self.fd, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def begin(self) -> None:
         """From here on the first signal is only noted."""
@@ -43,6 +45,7 @@ class Stop:
         if self.asked or not self._begun:
             raise KeyboardInterrupt(number)
         self.asked = True
+        os.write(self._writer, b".")  # a poll() goes on after a signal
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Stop]:
@@ -53,6 +56,8 @@ class Stop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            os.close(self.fd)
+            os.close(self._writer)
 
 
 class Reader:
@@ -65,7 +70,21 @@ class Reader:
 
     def wait(self) -> None:
         """Let `POLL_MS` pass; raise BrokenPipeError if no process reads the output any more."""
-        if any(happened & select.POLLERR for _, happened in self._poll.poll(POLL_MS)):
+        self._expect_reader(self._poll.poll(POLL_MS))
+
+    def wait_for(self, fds: Sequence[int], longest_ms: float) -> None:
+        """The same, but until one of these can be read, at the most so long."""
+        for fd in fds:
+            self._poll.register(fd, select.POLLIN)
+        try:
+            happened = self._poll.poll(longest_ms)
+        finally:
+            for fd in fds:
+                self._poll.unregister(fd)
+        self._expect_reader([one for one in happened if one[0] not in fds])
+
+    def _expect_reader(self, happened: Sequence[tuple[int, int]]) -> None:
+        if any(how & select.POLLERR for _, how in happened):
             raise BrokenPipeError
 
 

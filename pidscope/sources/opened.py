@@ -60,7 +60,7 @@ class Source:
                 yield self._reported.popleft()
             if ended:
                 return
-            self._host.wait()
+            self._host.wait(self._session)
 
     def translate(self, number: int, ns: int, to: int | None = None) -> int | None:
         """Return the number in the PID namespace ``to`` of what ``ns`` calls ``number``.

@@ -15,7 +15,7 @@ from pidscope.errors import HostError, UsageError
 from pidscope.host.proc import ProcFs
 from pidscope.limits.tasks_limit import TasksLimit
 from pidscope.session.session import Listener, Session
-from pidscope.sources.command import Reader, expect_command
+from pidscope.sources.command import IDLE_MS, Reader, Stop, expect_command
 from pidscope.sources.options import expect_no_proc, procfs_of, scenario_of, stage_of
 from pidscope.sources.starting import Progress, add_no_cache, supply_of
 from pidscope.terminal import warn
@@ -56,8 +56,8 @@ class LiveHost:
         self._probes = probes
         self._no_cache = no_cache
         self._progress = Progress(quiet)
-        self.wait = Reader().wait
-        """Let time pass until something may have happened; raises BrokenPipeError."""
+        self._reader = Reader()
+        self._consumed = -1  # at the last wait
 
     @contextlib.contextmanager
     def open(self, listener: Listener, judged: bool, steps: bool) -> Iterator[Session]:
@@ -107,6 +107,21 @@ class LiveHost:
             with self._progress.patient():
                 counted = stack.enter_context(counting)
             yield counted
+
+    def wait(self, session: Session, stop: Stop | None = None, rest_s: float = math.inf) -> None:
+        """Let time pass until something may have happened; raises BrokenPipeError.
+
+        If nothing has since the last wait, that is until the next record, ``stop``, or the end of
+        ``rest_s``; so a host at rest wakes this process once a second.
+        """
+        quiet = session.stream.consumed == self._consumed and not session.suspect
+        self._consumed = session.stream.consumed
+        wakers = (session.world.ready_fd, stop.fd if stop is not None else None)
+        fds = [fd for fd in wakers if fd is not None]
+        if quiet and fds:
+            self._reader.wait_for(fds, max(0.0, min(IDLE_MS, rest_s * 1e3)))
+        else:
+            self._reader.wait()
 
     def title(self, way: str) -> str:
         """``live by fentry``: how the host is watched, for the head of a stream."""
@@ -178,7 +193,6 @@ class SimulatedHost:
     def __init__(self, scenario: str) -> None:
         self._stage = stage_of(scenario)
         self._world = self._stage.world
-        self.wait = self._world.step
 
     @contextlib.contextmanager
     def open(self, listener: Listener, judged: bool, steps: bool) -> Iterator[Session]:
@@ -194,6 +208,10 @@ class SimulatedHost:
             self._world.busy = True
         session.begin()
         yield session
+
+    def wait(self, session: Session, stop: Stop | None = None, rest_s: float = math.inf) -> None:
+        """Let the scenario make a step."""
+        self._world.step()
 
     def title(self, way: str) -> str:
         """``simulated (NAME)``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -135,3 +136,17 @@ def test_who_rests_agrees_to_the_last_number(tracing: Host) -> None:
         child.communicate()
     assert len(numbers) > 5
     assert [one for one in judgements if one.verdict is not Verdict.AGREE] == []
+
+
+def test_a_record_wakes_a_reader_that_has_read_all_before(tracing: Host) -> None:
+    """bpf_ringbuf_commit(): only then; a busy reader is left alone and comes by the clock."""
+    poll, session = select.poll(), tracing.session
+    assert session.world.ready_fd is not None
+    poll.register(session.world.ready_fd, select.POLLIN)
+    for _ in range(23):
+        session.pump()
+        waiting = threading.Timer(0, lambda: subprocess.run(["true"], check=True))
+        waiting.start()
+        assert poll.poll(60_000)
+        waiting.join()
+    session.pump()
