@@ -72,8 +72,8 @@ class Reader:
         """Let `POLL_MS` pass; raise BrokenPipeError if no process reads the output any more."""
         self._expect_reader(self._poll.poll(POLL_MS))
 
-    def wait_for(self, fds: Sequence[int], longest_ms: float) -> None:
-        """The same, but until one of these can be read, at the most so long."""
+    def wait_for(self, fds: Sequence[int], longest_ms: float) -> list[int]:
+        """The same, but until one of these can be read, at the most so long; returns which can."""
         for fd in fds:
             self._poll.register(fd, select.POLLIN)
         try:
@@ -82,6 +82,7 @@ class Reader:
             for fd in fds:
                 self._poll.unregister(fd)
         self._expect_reader([one for one in happened if one[0] not in fds])
+        return [fd for fd, _ in happened if fd in fds]
 
     def _expect_reader(self, happened: Sequence[tuple[int, int]]) -> None:
         if any(how & select.POLLERR for _, how in happened):

@@ -57,7 +57,6 @@ class LiveHost:
         self._no_cache = no_cache
         self._progress = Progress(quiet)
         self._reader = Reader()
-        self._consumed = -1  # at the last wait
 
     @contextlib.contextmanager
     def open(self, listener: Listener, judged: bool, steps: bool) -> Iterator[Session]:
@@ -111,16 +110,15 @@ class LiveHost:
     def wait(self, session: Session, stop: Stop | None = None, rest_s: float = math.inf) -> None:
         """Let time pass until something may have happened; raises BrokenPipeError.
 
-        If nothing has since the last wait, that is until the next record, ``stop``, or the end of
-        ``rest_s``; so a host at rest wakes this process once a second.
+        That is `POLL_MS` after the next record, by when others have come, or when ``stop`` is asked
+        or ``rest_s`` over; so a host at rest wakes this process once a second.
         """
-        quiet = session.stream.consumed == self._consumed and not session.suspect
-        self._consumed = session.stream.consumed
-        wakers = (session.world.ready_fd, stop.fd if stop is not None else None)
-        fds = [fd for fd in wakers if fd is not None]
-        if quiet and fds:
-            self._reader.wait_for(fds, max(0.0, min(IDLE_MS, rest_s * 1e3)))
-        else:
+        ready, stopped = session.world.ready_fd, stop.fd if stop is not None else None
+        if ready is None or session.suspect:
+            self._reader.wait()
+            return
+        fds = [ready] if stopped is None else [ready, stopped]
+        if self._reader.wait_for(fds, max(0.0, min(IDLE_MS, rest_s * 1e3))) == [ready]:
             self._reader.wait()
 
     def title(self, way: str) -> str:

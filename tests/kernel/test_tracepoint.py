@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -143,10 +145,19 @@ def test_a_record_wakes_a_reader_that_has_read_all_before(tracing: Host) -> None
     poll, session = select.poll(), tracing.session
     assert session.world.ready_fd is not None
     poll.register(session.world.ready_fd, select.POLLIN)
-    for _ in range(23):
+
+    def read_and_wait() -> None:
         session.pump()
-        waiting = threading.Timer(0, lambda: subprocess.run(["true"], check=True))
+        poll.poll(120_000)
+
+    for _ in range(23):
+        waiting = threading.Thread(target=read_and_wait)
         waiting.start()
-        assert poll.poll(60_000)
-        waiting.join()
+        wchan = Path(f"/proc/self/task/{waiting.native_id}/wchan")
+        with contextlib.suppress(OSError):  # another record has woken it already
+            while "poll" not in wchan.read_text():
+                os.sched_yield()
+        subprocess.run(["true"], check=True)
+        waiting.join(60)  # at the end of its time poll() would find the record all the same
+        assert not waiting.is_alive()
     session.pump()
