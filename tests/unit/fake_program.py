@@ -13,6 +13,7 @@ class FakeProgram:
     """Stands in for `pidscope.live.program.Program`; the world has what it does not say itself."""
 
     hooks = FUNCTION_HOOKS
+    ring_fd = None  # its ring is no map that could be waited for
 
     def __init__(self, world: SteppedWorld, way: str = "fentry") -> None:
         self.way = way
