@@ -67,6 +67,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--regex", metavar="RE", help="of other lines, with (?P<pid>…) or (?P<tid>…), (?P<time>…)"
     )
     add_in(parser)
+    parser.add_argument(
+        "--source", metavar="SOURCE", help="a ring's directory, a recording's file, or armed"
+    )
     parser.add_argument("-J", "--json", action="store_true", help="an object a line")
 
 
@@ -83,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
     zone = LocalZone()
     form, parse = _chosen(args, Stamps(zone, lambda: read_now().realtime_ns))
     where = args.where or parse_where(form.numbers_of)
-    recordings = Recordings(where, recorded.open_recorded)
+    source = () if args.source is None else (args.source,)
+    recordings = Recordings(where, lambda where: recorded.open_recorded(where, *source))
     with ExitStack() as stack:
         if args.regex is not None:
             from pidscope.commands.annotate_guard import Guard  # the other parsers need no limit

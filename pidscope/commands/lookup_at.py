@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -26,10 +24,9 @@ from pidscope.render import tables
 from pidscope.render.json import SCHEMA
 from pidscope.render.text import known
 from pidscope.sources.clocks import LocalZone, read_now
+from pidscope.sources.recorded import of_its_boot, open_recording
 from pidscope.terminal import table_width, warn
 
-RING = "/var/lib/pidscope/ring"
-ARMED = "armed"
 _COLUMNS = ("NUMBER", "TO", "NSPID", "NS", "CONTAINER", "WHAT")
 
 
@@ -51,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     given = [None if word == "-" else expect_pid(word) for word in args.pids]
     typed = TypedNumbers(given, None if sys.stdin is None else sys.stdin.buffer)
     codes = [0]
-    with _recording(args) as recording:
+    with open_recording(args.source) as recording:
+        moment = of_its_boot(moment, recording)
         past = Past(recording, moment)
         ns, to = past.resolve(args.where), past.resolve(args.to)
         batches: Iterable[Sequence[int]] = typed.batches()
@@ -63,20 +61,6 @@ def run(args: argparse.Namespace) -> int:
             codes.append(_warn(asked, ns, recording))
             args.noheadings = True  # there is one heading
     return max(*codes, UsageError.exit_code if typed.refused else 0)
-
-
-def _recording(args: argparse.Namespace) -> AbstractContextManager[Recording]:
-    """Return the recording that is named; else the ring, or what is armed where there is none."""
-    is_named = args.source not in (None, "proc")
-    path = args.source if is_named else RING
-    if path == ARMED or (not is_named and not os.path.isdir(RING)):  # noqa: PTH112
-        from pidscope.live.program import expect_root  # ctypes, the programs' loader
-        from pidscope.sources.armed_host import armed_recording
-        from pidscope.sources.starting import Progress, supply_of
-
-        expect_root()
-        return armed_recording(supply_of(False, Progress()))
-    return Recording(path)
 
 
 class _Printed:

@@ -55,6 +55,10 @@ class Past:
         """Return the containers around a task when its facts were read; none: none is known."""
         return self._containers(holder.boot_id).get(holder.cgroup_id, ())
 
+    def knows_cgroup(self, holder: Holder) -> bool:
+        """Whether it is known which containers are around a task, or that none is."""
+        return holder.cgroup_id in self._containers(holder.boot_id)
+
     def container(self, holder: Holder) -> Container | None:
         """Return the innermost of them."""
         return innermost(self.chain(holder))

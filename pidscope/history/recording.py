@@ -34,7 +34,8 @@ class Recording:
         self.path = path
         self.refused: list[str] = []
         self._files: dict[str, SegmentFile] = {}
-        if os.path.isdir(path):  # noqa: PTH112 (pathlib takes a while to import)
+        self.is_ring = os.path.isdir(path)  # noqa: PTH112 (pathlib takes a while to import)
+        if self.is_ring:
             self.segments = list_segments(path)
             if not self.segments:
                 raise NotKnown(f"nothing was recorded yet: {path} is empty")
@@ -99,7 +100,9 @@ class Recording:
             if moment.clock is Clock.REALTIME and not _overlaps(segment, moment):
                 continue
             file = self._opened(segment)
-            stretch = None if file is None else _on_boot(file, moment)
+            if file is None or not _is_of(file, moment):
+                continue
+            stretch = _on_boot(file, moment)
             if stretch is not None:
                 yield at, stretch
 
@@ -146,6 +149,12 @@ def _alone(path: str) -> Segment:
 def _overlaps(segment: Segment, moment: Moment) -> bool:
     ends = segment.last_ns is None or segment.last_ns >= moment.first_ns
     return ends and segment.first_ns <= moment.last_ns
+
+
+def _is_of(file: SegmentFile, moment: Moment) -> bool:
+    """Whether a file is of the boot that a time is of, if that is known."""
+    boot_id = str(file.head.get("boot_id")).replace("-", "")
+    return moment.boot_id is None or moment.boot_id == boot_id
 
 
 def _first(file: SegmentFile) -> tuple[int, int, int]:

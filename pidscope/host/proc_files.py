@@ -128,6 +128,11 @@ def read_status(task: str, directory: int | None = None) -> Status | None:
     return None if data is None else parse_status(data, path)
 
 
+def read_boot_id() -> str:
+    """Return this boot's random id; empty: it may not be read."""
+    return (read_whole("/proc/sys/kernel/random/boot_id") or b"").decode().strip()
+
+
 def _has_line(data: bytes, key: bytes) -> bool:
     """Return whether the line is there whole; the first line has no line feed before it."""
     start = 0 if data.startswith(key[1:]) else data.find(key)

@@ -1,16 +1,108 @@
-"""The recording of this host, as it is asked about the past."""
+"""The recording of this host, as a log's numbers are asked of it: the ring, or what is armed."""
 
 from __future__ import annotations
 
-from pidscope.errors import NotKnown
+import atexit
+import os
+from collections import OrderedDict
+from contextlib import AbstractContextManager, ExitStack
+
+from pidscope.containers.container import Chain
+from pidscope.errors import NotFound, NotKnown, PidscopeError, UsageError
+from pidscope.history.answer import Answer, Gap, Holder
 from pidscope.history.ask import Recorded
-from pidscope.query.words import Where
+from pidscope.history.moment import Clock, Moment
+from pidscope.history.past import Past
+from pidscope.history.recording import Recording
+from pidscope.host.proc_files import read_boot_id
+from pidscope.query.words import Kind, Where
+
+RING = "/var/lib/pidscope/ring"
+ARMED = "armed"
+_PASTS = 64  # moments that are kept: the lines of a log come in their order
 
 
-def open_recorded(where: Where) -> Recorded:
-    """Open what was recorded, for the numbers of one PID namespace.
+def open_recording(source: str | None) -> AbstractContextManager[Recording]:
+    """Return the recording that is named; else the ring, or what is armed where there is none.
 
-    Raises:
-        NotKnown: nothing was recorded.
+    Raises NotKnown: there is none; HostError, RecordingError.
     """
-    raise NotKnown(f"nothing was recorded on this host that knows numbers of '{where.word}'")
+    if source not in (None, "proc", ARMED):
+        return Recording(str(source))
+    if source != ARMED and (os.path.isdir(RING) or os.geteuid() != 0):  # noqa: PTH112
+        return Recording(RING)
+    from pidscope.live.program import expect_root  # ctypes, the programs' loader
+    from pidscope.sources.armed_host import armed_recording
+    from pidscope.sources.starting import Progress, supply_of
+
+    expect_root()
+    return armed_recording(supply_of(False, Progress()))
+
+
+def open_recorded(where: Where, source: str | None = None) -> Recorded:
+    """Open what was recorded, until the end of this process, for numbers of one PID namespace.
+
+    Raises NotKnown: nothing was recorded; HostError, RecordingError.
+    """
+    stack = ExitStack()
+    recording = stack.enter_context(open_recording(source))
+    atexit.register(stack.close)
+    asker = _Asker(recording, where)
+    return Recorded(asker.ask, recording.wall_ns, asker.container)
+
+
+def of_its_boot(moment: Moment, recording: Recording) -> Moment:
+    """Return a time with its boot: of a ring's, a clock that counts from the boot is this one's."""
+    if moment.clock is Clock.REALTIME or moment.boot_id is not None or not recording.is_ring:
+        return moment
+    return moment._replace(boot_id=read_boot_id().replace("-", ""))
+
+
+class _Asker:
+    """Answers line after line, of which neighbours have the same moment."""
+
+    def __init__(self, recording: Recording, where: Where) -> None:
+        self._recording = recording
+        self._where = where
+        self._own = _own_ns() if where.kind is Kind.SELF else None
+        self._pasts: OrderedDict[Moment, Past | PidscopeError] = OrderedDict()
+
+    def ask(self, number: int, moment: Moment, thread: bool) -> Answer:
+        """Return what had it; of threads the recording has all that it has."""
+        past = self._past(moment)
+        if isinstance(past, PidscopeError):
+            return _unknown(past, moment)
+        try:
+            ns = past.resolve(self._where) if self._own is None else self._own
+        except (NotFound, NotKnown, UsageError) as error:
+            return _unknown(error, moment)
+        answer = past.holders(ns, number)
+        if thread:
+            return answer
+        return answer._replace(holders=tuple(it for it in answer.holders if not it.is_thread))
+
+    def container(self, holder: Holder) -> Chain | None:
+        """Return the containers around a task; None: its cgroup was not recorded."""
+        for past in reversed(self._pasts.values()):
+            if isinstance(past, Past) and past.knows_cgroup(holder):
+                return past.chain(holder)
+        return None
+
+    def _past(self, moment: Moment) -> Past | PidscopeError:
+        if moment not in self._pasts:
+            try:
+                recording = self._recording
+                self._pasts[moment] = Past(recording, of_its_boot(moment, recording))
+            except NotKnown as error:
+                self._pasts[moment] = error
+            if len(self._pasts) > _PASTS:
+                self._pasts.popitem(last=False)
+        return self._pasts[moment]
+
+
+def _own_ns() -> int:
+    return os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 (pathlib takes a while to import)
+
+
+def _unknown(error: PidscopeError, moment: Moment) -> Answer:
+    return Answer((), Gap(moment.boot_id or "", moment.first_ns, moment.last_ns, str(error)))

@@ -14,7 +14,7 @@ from pidscope.containers.names import name_containers
 from pidscope.containers.rules import Rules, parse_path
 from pidscope.history.recorder import Clocks, Keeper, Recorder, Runs
 from pidscope.host.proc import ProcFs
-from pidscope.host.proc_files import read_whole
+from pidscope.host.proc_files import read_boot_id
 from pidscope.wire.hooks import TRACEPOINT
 
 if TYPE_CHECKING:
@@ -34,11 +34,6 @@ def read_clocks() -> Clocks:
     before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     wall, monotonic = time.time_ns(), time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     return Clocks((before + time.clock_gettime_ns(time.CLOCK_BOOTTIME)) // 2, wall, monotonic)
-
-
-def boot_id() -> str:
-    """Return this boot's random id; empty: it may not be read."""
-    return (read_whole("/proc/sys/kernel/random/boot_id") or b"").decode().strip()
 
 
 @contextlib.contextmanager
@@ -65,7 +60,7 @@ def host_head(way: str, threads: bool) -> dict[str, Any]:
     cannot = [*_CANNOT, *(_CANNOT_BY_TRACEPOINT if way == TRACEPOINT else [])]
     return {
         "host": system.nodename,
-        "boot_id": boot_id(),
+        "boot_id": read_boot_id(),
         "kernel": f"{system.release} {system.machine}",
         "pidscope": __version__,
         "mode": way,

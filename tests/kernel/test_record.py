@@ -109,6 +109,38 @@ def test_the_command_answers_by_the_wall_clock(recorded: tuple[str, Logged]) -> 
     assert pidscope(*by_init, "-q").stdout.strip() == str(holder["levels"][0]["tid"])
 
 
+def test_a_log_is_annotated_with_what_had_its_numbers(recorded: tuple[str, Logged]) -> None:
+    """Lines as strace -f -ttt -o writes them, with the host's numbers, which nothing else had.
+
+    What a program stamps may be five seconds old, and so long before the first there is no record:
+    each number is at most perhaps a process's, but never another's.
+    """
+    path, log = recorded
+    offset = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    lines, expected = [], []
+    with Recording(path) as recording:
+        for one in log.had:
+            middle = (one["from_ns"] + one["to_ns"]) // 2
+            past = Past(recording, Moment(Clock.BOOTTIME, middle, middle))
+            (holder,) = past.holders(log.ns, NUMBER).holders
+            stamp = middle + offset
+            lines.append(
+                f"{holder.numbers[0]} {stamp // 10**9}.{stamp % 10**9 // 1000:06d} x = ?\n"
+            )
+            expected.append((list(holder.numbers), one["status"]))
+    done = pidscope(
+        "annotate", "strace", "--source", path, "--in", "host", "-J", input="".join(lines)
+    )
+    assert done.returncode == 4, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [f"{it['line']}\n" for it in found] == lines
+    for it, (numbers, status) in zip(found, expected):
+        VALIDATOR.validate(it)
+        ((holder_json,),) = [number["holders"] for number in it["pids"]]
+        assert [level["tid"] for level in holder_json["levels"]] == numbers
+        assert holder_json["exit_status"] == status
+
+
 def test_what_a_file_has_is_shown_and_checked(recorded: tuple[str, Logged]) -> None:
     path, _ = recorded
     shown = pidscope("record", "--status", path, "-J")

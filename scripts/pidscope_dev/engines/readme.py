@@ -1,7 +1,8 @@
 """README's table "Which command answers", run against a real engine's container.
 
 Each of its commands is run by a shell, with the container for ``web`` and its process 17 for 4242;
-a program other than pidscope is replaced by ``echo``. ``watch`` needs eBPF: tests/kernel has it.
+a program other than pidscope is replaced by ``echo``. ``watch``, and what needs a recording, needs
+eBPF: tests/kernel has those.
 """
 
 from __future__ import annotations
@@ -43,15 +44,16 @@ EXPECTED = {
 }
 _STATUS = {"pidscope lookup 6 --in web": 4}
 _TABLE = re.compile(r"## Which command answers\n(.*?)\n## ", re.DOTALL)
+_WATCHING = re.compile(r"pidscope (?:watch|record|annotate)|--at ")
 _COMMAND = re.compile(r"`([^`]*pidscope [^`]+)`")
 
 
 def commands() -> list[str]:
-    """Return the commands of the table that need no eBPF."""
+    """Return the commands of the table that need no eBPF and no recording."""
     table = _TABLE.search((CHECKOUT / "README.md").read_text())
     rows = table[1].splitlines() if table else []
     found = [command for row in rows for command in _COMMAND.findall(row.rpartition(" | ")[2])]
-    return [command for command in found if not command.startswith("pidscope watch")]
+    return [command for command in found if not _WATCHING.search(command)]
 
 
 def complaints(facts: Facts) -> Iterator[str]:

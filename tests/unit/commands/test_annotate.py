@@ -146,7 +146,7 @@ def test_json_lines_and_an_expression_name_the_number_and_the_time() -> None:
 
 
 def test_nothing_recorded_is_not_known() -> None:
-    with pytest.raises(NotKnown, match="nothing was recorded"):
+    with pytest.raises(NotKnown, match="nothing was recording"):
         open_recorded(parse_where("host"))
     assert NotKnown.exit_code == 4
 
