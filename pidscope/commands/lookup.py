@@ -50,6 +50,8 @@ examples:
   pidscope lookup 4242 --to pid:4242   and what does 4242 call itself?
   strace -p $(pidscope lookup -q 17 --in id:3f2a91)
   grep -o 'pid [0-9]*' log | cut -c5- | pidscope lookup - --in pod:default/db
+  pidscope lookup 17 --in web --at 14:03:05
+                                       which was it then, if it was recorded?
   pidscope lookup 17 --in web --explain
                                        which witnesses say whose it is?
   pidscope lookup 5 --in pid:4 --source simulated:reuse
@@ -73,7 +75,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         run,
         "lookup",
         help="what has a number, and its number elsewhere",
-        description="Translate PIDs and TIDs between PID namespaces, from /proc.",
+        description="Translate PIDs and TIDs between PID namespaces, now or then.",
         epilog=_EXAMPLES,
     )
     parser.add_argument(
@@ -214,13 +216,21 @@ def _print_table(
     text = rendered.answer_table(
         result.answers,
         columns,
-        view.reading.boot_time,
+        _boot_time(world, view, result),
         headings=not args.noheadings,
         width=width_of(args),
         containers=world.container_cells(view, everyone, homes),
     )
     print_text(text, view.notes)
     _warn_elsewhere(world, view, result.namesakes)
+
+
+def _boot_time(world: Listed, view: View, result: LookUp) -> int | None:
+    """Return the time of the boot, if a line has a time, also where it was not read for others."""
+    boot_time = view.reading.boot_time
+    if boot_time is None and any(it.ended for it in result.answers):
+        return world.read_all(False, True, False).boot_time  # rare, and the rest costs little
+    return boot_time
 
 
 def _warn_elsewhere(world: Listed, view: View, found: Sequence[Namesake]) -> None:

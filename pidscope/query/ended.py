@@ -7,7 +7,7 @@ found by each of its numbers, in the namespace as it was then: an inum is given 
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pidscope.events import Event, PidDetached, TaskExited, TidsExchanged
 from pidscope.table.pid import Namespace, Pid, Task
@@ -27,13 +27,15 @@ class Life(NamedTuple):
     comm: bytes
     start_ns: int | None  # CLOCK_BOOTTIME; None: older than the watch
     exited_ns: int  # of a leader: when the last thread did, if that was recorded; else as below
-    released_ns: int  # when it had been waited for, and its number was let go
-    exit_code: int  # as wait() has it: status << 8, or a signal, 0x80 with a core dump
+    # When it had been waited for, and its number was let go; None: not recorded.
+    released_ns: int | None
+    # As wait() has it: status << 8, or a signal, 0x80 with a core dump; None: not known.
+    exit_code: int | None
 
     @property
     def signal(self) -> int:
         """The signal that ended it, 0: none did."""
-        return self.exit_code & 0x7F
+        return (self.exit_code or 0) & 0x7F
 
 
 class Ended:
@@ -102,11 +104,37 @@ class Ended:
         self.dropped += 1
 
 
+class History(Protocol):
+    """What was recorded of the tasks that ended."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it is to be asked only about numbers that no task has now."""
+
+    @property
+    def missing(self) -> str:
+        """Why it may not know what had a number; empty: it knows all."""
+
+    def lives(self, ns: int, number: int) -> tuple[Life, ...]:
+        """The lives that had ``number`` in the namespace with this inum, the latest first."""
+
+
 class Record(NamedTuple):
     """The table of a world that was followed from its boot on, and the lives that ended."""
 
     table: Table
     ended: Ended
+
+    @property
+    def is_slow(self) -> bool:
+        """It is at hand."""
+        return False
+
+    @property
+    def missing(self) -> str:
+        """Why it may not know what had a number; empty: it knows all."""
+        dropped = f"only the last {self.ended.kept} that ended are kept"
+        return dropped if self.ended.dropped else ""
 
     def lives(self, ns: int, number: int) -> tuple[Life, ...]:
         """The lives that had ``number`` in the namespace with this inum, the latest first."""

@@ -15,11 +15,11 @@ from pidscope.query.process import Level, Process, is_complete
 from pidscope.query.view import View
 
 if TYPE_CHECKING:
-    from pidscope.query.ended import Life, Record
+    from pidscope.query.ended import History, Life
 
 _UNRECORDED = """\
 what had it before is not known: nothing was recording
-pidscope watch -J >FILE records from now on"""
+pidscope record --ring records from now on"""
 
 
 class Numbered(NamedTuple):
@@ -214,8 +214,10 @@ def look_up(view: View, numbers: Sequence[int], quiet: bool, elsewhere: bool) ->
     answers = []
     faults: dict[Fault, list[int]] = {}
     for number in numbers:
-        lives = None if record is None else record.lives(ns or 0, number)
-        answer = Answer(ns, view.to.ns, known.what_has(number), lives)
+        taken = known.what_has(number)
+        asked = record is not None and not (record.is_slow and taken.task is not None)
+        lives = record.lives(ns or 0, number) if record is not None and asked else None
+        answer = Answer(ns, view.to.ns, taken, lives)
         answers.append(answer)
         fault = _fault(answer, hidden, record, quiet)
         if fault is not None:
@@ -226,7 +228,7 @@ def look_up(view: View, numbers: Sequence[int], quiet: bool, elsewhere: bool) ->
     return LookUp(processes, answers, faults, namesakes, [] if is_complete(found) else found)
 
 
-def _fault(answer: Answer, hidden: bool, record: Record | None, quiet: bool) -> Fault | None:
+def _fault(answer: Answer, hidden: bool, record: History | None, quiet: bool) -> Fault | None:
     """Return why a number has no answer.
 
     ``hidden``: a task may have it that this user cannot read.
@@ -245,9 +247,8 @@ def _fault(answer: Answer, hidden: bool, record: Record | None, quiet: bool) -> 
         return Fault(NotFound.exit_code, now if quiet else "")
     if record is None:
         return Fault(NotKnown.exit_code, now, _UNRECORDED)
-    if record.ended.dropped:
-        kept = f"only the last {record.ended.kept} that ended are kept"
-        return Fault(NotKnown.exit_code, now, f"what had it before is not known: {kept}")
+    if record.missing:
+        return Fault(NotKnown.exit_code, now, f"what had it before is not known: {record.missing}")
     return Fault(NotFound.exit_code, f"no process has PID {{}} in {where}, and none had it before")
 
 

@@ -14,7 +14,7 @@ from pidscope.snapshot import ProcReading
 if TYPE_CHECKING:
     from pidscope.containers.rules import Rules
     from pidscope.containers.sources import Sources
-    from pidscope.query.ended import Record
+    from pidscope.query.ended import History
     from pidscope.query.namespace_owner import Homes
 
 
@@ -27,7 +27,7 @@ class View(NamedTuple):
     to: Place  # likewise, of --to
     notes: Sequence[str]  # what a text does not show: where it was read, what shares a place
     started: Callable[[int], int | None]  # the start of a process; None: it vanished
-    record: Record | None = None  # of the tasks that ended; None: nothing was recording
+    record: History | None = None  # of the tasks that ended; None: nothing was recording
     said: Mapping[Chain, int] = MappingProxyType({})  # the first process, by an engine's word
     sources: Mapping[Chain, Sources] = MappingProxyType({})  # of names and first processes
     rules: Rules | None = None  # those for cgroup paths that a user has added

@@ -140,8 +140,8 @@ def _lives_json(lives: Iterable[Life], boot_time: int | None, taken: bool) -> li
             "start_ns": None if life.start_ns is None else str(life.start_ns),
             "exited_time": rfc3339(boot_time, life.exited_ns),
             "exited_ns": str(life.exited_ns),
-            "released_ns": str(life.released_ns),
-            "exit_status": None if life.signal else life.exit_code >> 8 & 0xFF,
+            "released_ns": None if life.released_ns is None else str(life.released_ns),
+            "exit_status": _status(life),
             "signal": life.signal or None,
             "given_out_again": taken or place > 0,
             "levels": [
@@ -151,6 +151,12 @@ def _lives_json(lives: Iterable[Life], boot_time: int | None, taken: bool) -> li
         }
         for place, life in enumerate(lives)
     ]
+
+
+def _status(life: Life) -> int | None:
+    if life.signal or life.exit_code is None:
+        return None
+    return life.exit_code >> 8 & 0xFF
 
 
 def pids_json(it: Explained) -> list[dict[str, Any]]:

@@ -114,10 +114,13 @@ def _thread_of(life: Life, ns: int | None) -> str:
 
 
 def _ended(life: Life, boot_time: int | None) -> str:
-    ending = f"signal {life.signal}" if life.signal else f"status {life.exit_code >> 8 & 0xFF}"
+    ending = ", status not known"
+    if life.exit_code is not None:
+        status = life.exit_code >> 8 & 0xFF
+        ending = f", signal {life.signal}" if life.signal else f", status {status}"
     if boot_time is None:
-        return f"ended, {ending}"
+        return f"ended{ending}"
     from datetime import datetime  # what has never ended does without
 
     exited = datetime.fromtimestamp(boot_time + life.exited_ns / 1e9)
-    return f"ended {exited:%H:%M:%S}, {ending}"
+    return f"ended {exited:%H:%M:%S}{ending}"

@@ -31,12 +31,13 @@ if TYPE_CHECKING:
     from pidscope.containers.rules import Rules
     from pidscope.containers.sources import Sources
     from pidscope.limits.bounds import Everyone, Facts
-    from pidscope.query.ended import Record
+    from pidscope.query.ended import History
     from pidscope.query.namespace_owner import Homes
     from pidscope.query.process import Process
     from pidscope.simulated.stage import Stage
 
 
+RING = "/var/lib/pidscope/ring"  # of `pidscope record --ring`
 _IN_CGROUP_NS = "read inside a cgroup namespace: only the containers in it are known"
 # From about here on a walk of the kernel, with what has to be imported for it, takes less time than
 # the files do.
@@ -67,7 +68,7 @@ class Listed(NamedTuple):
     host: str
     read_all: Callable[[bool, bool, bool], ProcReading]  # with threads, starts, cgroups
     fork_facts: Callable[[int, Everyone], Facts | None]  # what bounds the forks of a task
-    record: Record | None = None  # of the tasks that ended; None: nothing was recording
+    record: History | None = None  # of the tasks that ended; None: nothing was recording
 
     def containers(self, cgroups: Mapping[int, bytes] | None) -> Around:
         """Return the containers around each process, given its cgroup by its number here.
@@ -197,13 +198,8 @@ def listed(args: argparse.Namespace, recorded: bool = False) -> Listed:
     scenario = scenario_of(args, "proc", "live")
     if scenario is None:
         proc = procfs_of(args)
-        if args.source == "live":
-            return listed_live(proc)
-        may_be_live = args.source is None and args.proc is None and os.geteuid() == 0
-        if may_be_live and proc.process_count() >= _MANY_PROCESSES:
-            with contextlib.suppress(HostError):
-                return listed_live(proc)
-        return listed_host(proc)
+        history = _recorded() if recorded and args.proc is None else None
+        return _listed_here(args, proc)._replace(record=history)
     expect_no_proc(args)
     stage = stage_of(scenario)
     record = None
@@ -214,6 +210,25 @@ def listed(args: argparse.Namespace, recorded: bool = False) -> Listed:
     while stage.world.step():
         pass
     return listed_stage(stage, record)
+
+
+def _recorded() -> History | None:
+    """Return the ring of this host, if it has one that this user may read."""
+    if not os.access(RING, os.R_OK | os.X_OK):
+        return None
+    from pidscope.sources.ring_record import RingRecord  # most hosts do without
+
+    return RingRecord(RING)
+
+
+def _listed_here(args: argparse.Namespace, proc: ProcFs) -> Listed:
+    if args.source == "live":
+        return listed_live(proc)
+    may_be_live = args.source is None and args.proc is None and os.geteuid() == 0
+    if may_be_live and proc.process_count() >= _MANY_PROCESSES:
+        with contextlib.suppress(HostError):
+            return listed_live(proc)
+    return listed_host(proc)
 
 
 def listed_live(proc: ProcFs) -> Listed:
@@ -242,7 +257,7 @@ def listed_host(
     return Listed(proc, *named, os.uname().nodename, read_all, facts)
 
 
-def listed_stage(stage: Stage, record: Record | None = None) -> Listed:
+def listed_stage(stage: Stage, record: History | None = None) -> Listed:
     """Return the /proc of a simulated kernel as it is now."""
     proc, name = stage.world.procfs, f"{SIMULATED}:{stage.name}"
     return Listed(proc, name, SIMULATED, SIMULATED, proc.read_all, proc.fork_facts, record)

@@ -280,7 +280,7 @@ def test_of_the_dead_nothing_is_known_here() -> None:
     child.wait()
     done = live(str(child.pid))
     assert (done.returncode, done.stdout) == (4, "")
-    assert "nothing was recording" in done.stderr and "pidscope watch" in done.stderr
+    assert "nothing was recording" in done.stderr and "pidscope record" in done.stderr
     assert valid(live("-J", str(child.pid)).stdout)["lookups"][0]["ended"] is None
     quiet = live("-q", str(child.pid))
     assert (quiet.returncode, quiet.stdout) == (1, "")
