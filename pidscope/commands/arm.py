@@ -10,8 +10,8 @@ from pidscope.terminal import warn
 
 _LIVES = 65_536
 _EXAMPLES = """\
-From then on each task that ends leaves its record in memory of the kernel's, of
-which the latest are kept: no process runs, nothing wakes up, nothing is written.
+From then on each task that ends leaves its record in the kernel's memory,
+which keeps the latest: no process runs, nothing wakes up, nothing is written.
 What is armed stays until pidscope disarm, or the host's end.
 
 examples:

@@ -9,7 +9,7 @@ from pidscope.sources.options import add_command
 from pidscope.terminal import warn
 
 _EXAMPLES = """\
-example:
+examples:
   pidscope disarm                  the records that the kernel keeps are gone
 
 exit status: 0 good; 1 this host was not armed; 3 this host cannot do it.
