@@ -14,10 +14,10 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from pidscope.errors import RecordingError
-from pidscope.wire.lives import CLASSES, Class, Life, columns_of, to_life
+from pidscope.wire.lives import CLASSES, Class, Life, columns_of, unpack_life
 
 _WORD = 4
 _MASK = (1 << 64) - 1
@@ -54,6 +54,7 @@ class RowWords(NamedTuple):
 
     size: int  # words of a row
     kept: tuple[int, ...]
+    runs: tuple[tuple[int, int, int], ...]  # of neighbours in these: place, word, how many
     start: int
     end: int
     leader: int
@@ -76,12 +77,21 @@ def row_words(of: Class) -> RowWords:
     return RowWords(
         of.size // _WORD,
         tuple(kept),
+        tuple(_runs(kept)),
         at["start_ns"],
         at["end_ns"],
         at["leader_start_ns"],
         at["nr_0"],
         at["ns_0"],
     )
+
+
+def _runs(kept: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    begin = 0
+    for place in range(1, len(kept) + 1):
+        if place == len(kept) or kept[place] != kept[place - 1] + 1:
+            yield begin, kept[begin], place - begin
+            begin = place
 
 
 def summary(of: Class, rows: bytes, taken_ns: int) -> Summary:
@@ -153,7 +163,7 @@ class Rows:
 
     def life(self, at: int) -> Life:
         """Return a row as a value; raises WireError."""
-        return life_of(self.of, self.row(at))
+        return unpack_life(self.of, self.row(at))
 
     def word(self, word: int) -> memoryview:
         """Return a word of every row."""
@@ -223,16 +233,21 @@ class PackedRows(Rows):
         super().__init__(of, count)
         _expect(len(content) == len(self._where.kept) * _WORD * count, content, self)
         self._content = memoryview(content).cast("I")
+        self._ends: array[int] | None = None  # of all rows, once one is asked for
 
     def row(self, at: int) -> bytes:
         """Return a row as the kernel wrote it, its header 0."""
-        where, count = self._where, self.count
+        if not 0 <= at < self.count:
+            raise IndexError(at)
+        where = self._where
         row = array("I", bytes(where.size * _WORD))
-        for place, word in enumerate(where.kept):
-            row[word] = self._content[place * count + at]
-        longs = memoryview(row).cast("B").cast("Q")
+        kept = self._content[at :: self.count]
+        view = memoryview(row)
+        for place, word, words in where.runs:
+            view[word : word + words] = kept[place : place + words]
+        longs = view.cast("B").cast("Q")
         start, end, leader = where.start // 2, where.end // 2, where.leader // 2
-        longs[end] = sum(self._small(where.end, at + 1)) & _MASK
+        longs[end] = self.ends()[at]
         longs[start] = (longs[end] - longs[start]) & _MASK
         longs[leader] = (longs[start] + longs[leader]) & _MASK
         return row.tobytes()
@@ -249,7 +264,10 @@ class PackedRows(Rows):
 
     def ends(self) -> Sequence[int]:
         """Return the end of each."""
-        return [time & _MASK for time in accumulate(self._small(self._where.end, self.count))]
+        if self._ends is None:
+            sums = accumulate(self._small(self._where.end, self.count))
+            self._ends = array("Q", [time & _MASK for time in sums])
+        return self._ends
 
     def _small(self, word: int, count: int) -> list[int]:
         """Return what stands for a time in the first rows, given the word that it begins at."""
@@ -262,13 +280,3 @@ class PackedRows(Rows):
 def _expect(right: bool, content: bytes, rows: Rows) -> None:
     if not right:
         raise RecordingError(f"{len(content)} bytes are no {rows.count} rows of {rows.of.name}")
-
-
-def life_of(of: Class, row: bytes) -> Life:
-    """Return the value of one row; raises WireError."""
-    columns = columns_of(of.layout)
-    values = {
-        column.name: cast("int", struct.unpack_from("=" + column.code, row, column.offset)[0])
-        for column in columns
-    }
-    return to_life(values)

@@ -13,33 +13,15 @@ Pure but for the files that are read, through `pidscope.history.segment_file`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Optional
 
 from pidscope.history import frames
 from pidscope.history.answer import Answer, Gap, Holder
-from pidscope.history.blocks import Rows, Summary
-from pidscope.history.frames import Frame
 from pidscope.history.segment_file import SegmentFile
+from pidscope.history.span import Span, StatedGap, Stretch
 from pidscope.wire.lives import Life, LifeKind
 
-Choice = Callable[[Rows], Iterable[int]]  # of a block's rows, those that are meant
 _Identity = tuple[tuple[Optional[int], ...], Optional[int]]  # all its numbers, and its start
-
-
-class Stretch(NamedTuple):
-    """The time asked about, on one boot: CLOCK_BOOTTIME in ns, both ends included."""
-
-    boot_id: str
-    first_ns: int
-    last_ns: int
-
-
-class _Taken(NamedTuple):
-    """A block of a snapshot."""
-
-    file: SegmentFile
-    frame: Frame
-    about: Summary
 
 
 class Window:
@@ -48,35 +30,20 @@ class Window:
     Args:
         files: of the boot, in their order, from the one that the stretch begins in.
         asked: the stretch.
+        span: what is known of these files already, of a stretch that it covers.
     """
 
-    def __init__(self, files: Iterable[SegmentFile], asked: Stretch) -> None:
+    def __init__(
+        self, files: Iterable[SegmentFile], asked: Stretch, span: Span | None = None
+    ) -> None:
         self.asked = asked
-        self._files: list[SegmentFile] = []
-        self._before: list[_Taken] = []  # the last snapshot's blocks before it
-        self._after: list[_Taken] = []  # those of the first behind it
-        for file in files:
-            self._files.append(file)
-            if self._has_snapshot_behind(file):
-                break
-
-    def _has_snapshot_behind(self, file: SegmentFile) -> bool:
-        """Look for the blocks of the snapshots around the stretch: each has one for each class."""
-        for frame, about in file.blocks(frames.ALIVE):
-            if about.taken_ns <= self.asked.first_ns:
-                self._before = _with(self._before, _Taken(file, frame, about))
-            elif about.taken_ns >= self.asked.last_ns:
-                if self._after and about.taken_ns != self._after[0].about.taken_ns:
-                    break
-                self._after.append(_Taken(file, frame, about))
-        return bool(self._after)
+        self.span = Span(files, asked) if span is None else span
+        self._files = self.span.files
 
     @property
     def until_ns(self) -> int:
         """When the snapshot behind it was taken, or the record ends."""
-        if self._after:
-            return self._after[0].about.taken_ns
-        return max((file.through.boottime_ns for file in self._files), default=0)
+        return self.span.until_ns
 
     @property
     def initial_ns(self) -> int | None:
@@ -91,13 +58,25 @@ class Window:
 
     def holders(self, ns: int, number: int) -> Answer:
         """Return which tasks had a number in the namespace with this inum."""
-        lives = [life for file in self._files for life in file.having(ns, number)]
-        return self._answer(lives, lambda rows: rows.having(ns, number))
+        lives, living = self.span.having(ns, number)
+        gap = self._gap()
+        if living and self._by_snapshot_before(gap):
+            # A task that has ended since had the number: its life is among these.
+            ended = {_identity(it) for it in lives if self._ended_since(it.end_ns)}
+            living = tuple(it for it in living if _identity(it) not in ended)
+        return self._answer(lives, living if self._has_snapshot(gap) else (), gap)
 
     def alive(self) -> Answer:
         """Return every task that lived."""
         lives = [life for file in self._files for life in self._lives(file)]
-        return self._answer(lives, lambda rows: range(rows.count))
+        gap = self._gap()
+        living: Iterable[Life] = ()
+        if self._has_snapshot(gap):
+            living = self._snapshot()
+            if self._by_snapshot_before(gap):
+                ended = set(map(_identity, self._lives_between()))
+                living = (it for it in living if _identity(it) not in ended)
+        return self._answer(lives, living, gap)
 
     def _lives(self, file: SegmentFile) -> Iterator[Life]:
         """Yield the lives that may have lasted into the stretch."""
@@ -109,60 +88,64 @@ class Window:
                 both = zip(rows.starts(), rows.ends())
                 for at, (start, end) in enumerate(both):
                     if start <= self.asked.last_ns and end >= self.asked.first_ns:
-                        yield rows.life(at)
+                        yield from file.life(frame, rows, at)
 
-    def _answer(self, lives: Iterable[Life], which: Choice) -> Answer:
-        gap = self._gap()
+    def _answer(self, lives: Iterable[Life], living: Iterable[Life], gap: Gap | None) -> Answer:
+        """Return what lasted into the stretch: of lives, and of a snapshot."""
         asked = self.asked
         lasting = [it for it in lives if it.end_ns >= asked.first_ns]
         found: dict[_Identity, Holder] = {}
         # What is said last counts: a leader's exit is not its process's end.
-        for life in (it for it in lasting if it.kind is LifeKind.LEADER):
-            found[_identity(life)] = self._holder(life, life.end_ns)
-        for life in self._snapshot(which, gap):
+        for life in lasting:
+            if life.kind is LifeKind.LEADER:
+                found[_identity(life)] = self._holder(life, life.end_ns)
+        for life in living:
             found[_identity(life)] = self._holder(life, None)
-        for life in (it for it in lasting if it.kind is not LifeKind.LEADER):
-            found[_identity(life)] = self._holder(life, life.end_ns)
+        for life in lasting:
+            if life.kind is not LifeKind.LEADER:
+                found[_identity(life)] = self._holder(life, life.end_ns)
         begun = [it for it in found.values() if (it.start_ns or 0) <= asked.last_ns]
-        known = tuple(it for it in begun if it.start_ns is not None)
+        known = tuple([it for it in begun if it.start_ns is not None])
         gap = gap or self._gap()  # what was read since may have been found damaged
         if len(known) < len(begun) and gap is None:
             gap = self._missing("a thread that called exec had it; since when is not known")
         return Answer(known, gap)
 
-    def _snapshot(self, which: Choice, gap: Gap | None) -> Iterator[Life]:
-        """Yield the tasks of the snapshot behind, or of that before that have not ended since."""
-        ended: set[_Identity] = set()
-        blocks = self._after
-        if not blocks:
-            until = self.until_ns
-            if until < self.asked.first_ns or (gap is not None and gap.first_ns < until):
-                return  # what ended since may not be recorded
-            blocks = self._before
-            ended = self._ended_since(blocks[0].about.taken_ns) if blocks else ended
-        for file, frame, _ in blocks:
+    def _has_snapshot(self, gap: Gap | None) -> bool:
+        """Whether a snapshot tells who lived: that behind it, or that before up to here."""
+        if self.span.after:
+            return True
+        until = self.until_ns
+        # Else what ended since may not be recorded.
+        return until >= self.asked.first_ns and (gap is None or gap.first_ns >= until)
+
+    def _by_snapshot_before(self, gap: Gap | None) -> bool:
+        """Whether it is the one before, of which some tasks have ended since."""
+        return not self.span.after and bool(self.span.before) and self._has_snapshot(gap)
+
+    def _snapshot(self) -> Iterator[Life]:
+        """Yield the tasks of the snapshot behind, or of that before."""
+        for file, frame, _ in self.span.after or self.span.before:
             rows = file.rows(frame)
-            for at in () if rows is None else which(rows):
-                life = rows.life(at) if rows is not None else None
-                if life is not None and _identity(life) not in ended:
-                    yield life
+            if rows is not None:
+                for at in range(rows.count):
+                    yield from file.life(frame, rows, at)
 
-    def _ended_since(self, taken_ns: int) -> set[_Identity]:
-        """Return what has ended from a snapshot to the time asked for."""
-        return {
-            _identity(life)
-            for file in self._files
-            for life in self._lives_between(file, taken_ns, self.asked.first_ns)
-        }
+    def _ended_since(self, end_ns: int) -> bool:
+        """Whether a task ended from the snapshot before to the time asked for."""
+        return self.span.before[0].about.taken_ns <= end_ns < self.asked.first_ns
 
-    def _lives_between(self, file: SegmentFile, first_ns: int, last_ns: int) -> Iterator[Life]:
-        for frame, about in file.blocks(frames.LIVES):
-            if about.last_end_ns >= first_ns and about.first_end_ns <= last_ns:
+    def _lives_between(self) -> Iterator[Life]:
+        """Yield what ended from the snapshot before to the time asked for."""
+        taken_ns = self.span.before[0].about.taken_ns
+        for file in self._files:
+            for frame, about in file.blocks(frames.LIVES):
+                if about.last_end_ns < taken_ns or about.first_end_ns > self.asked.first_ns:
+                    continue
                 rows = file.rows(frame)
-                if rows is not None:
-                    for at, end in enumerate(rows.ends()):
-                        if first_ns <= end < last_ns:
-                            yield rows.life(at)
+                for at, end in enumerate(() if rows is None else rows.ends()):
+                    if self._ended_since(end) and rows is not None:
+                        yield from file.life(frame, rows, at)
 
     def _gap(self) -> Gap | None:
         """Return why the window is not complete; None: it is."""
@@ -172,39 +155,20 @@ class Window:
         begun = first.head.get("from_ns")
         if isinstance(begun, int) and begun > self.asked.first_ns:
             return self._missing("nothing was recording", last_ns=begun)
-        for before, file in zip(self._files, self._files[1:]):
-            gap = self._between(before, file)
-            if gap is not None and self._touches(gap):
-                return gap
-        for file in self._files:
-            for it in file.json():
-                gap = _stated(it, self.asked.boot_id)
-                if gap is not None and self._touches(gap):
-                    return gap
-            for damage in file.damaged:
-                about = damage.about
-                ends = (about.first_end_ns, about.last_end_ns) if about else (0, self.until_ns)
-                gap = Gap(self.asked.boot_id, *ends, f"{damage.path} is damaged at {damage.offset}")
-                if self._touches(gap):
-                    return gap
-        if not self._after:
+        for gap in self.span.gaps():
+            if self._touches(gap):
+                return Gap(self.asked.boot_id, *gap)
+        if not self.span.after:
             return self._missing("the record ends", first_ns=self.until_ns)
         if first.head.get("threads") is False:
             return self._missing("threads are not recorded")
         return None
 
-    def _between(self, before: SegmentFile, file: SegmentFile) -> Gap | None:
-        """Return the time between two files in which nothing was recording."""
-        begun, ended = file.head.get("from_ns"), before.through.boottime_ns
-        if not isinstance(begun, int) or begun > ended:
-            end = begun if isinstance(begun, int) else None
-            return self._missing("nothing was recording", ended, end)
-        return None
-
-    def _touches(self, gap: Gap) -> bool:
+    def _touches(self, gap: StatedGap) -> bool:
         """Whether it lies in what the argument rests on."""
-        begin = self._before[0].about.taken_ns if self._before and not self._after else None
-        begin = self.asked.first_ns if begin is None else begin
+        begin = self.asked.first_ns
+        if self.span.before and not self.span.after:
+            begin = self.span.before[0].about.taken_ns
         return (gap.last_ns is None or gap.last_ns >= begin) and gap.first_ns <= self.until_ns
 
     def _missing(self, reason: str, first_ns: int = 0, last_ns: int | None = None) -> Gap:
@@ -230,21 +194,5 @@ class Window:
         )
 
 
-def _with(blocks: list[_Taken], another: _Taken) -> list[_Taken]:
-    """Return the blocks of the later snapshot."""
-    same = blocks and blocks[0].about.taken_ns == another.about.taken_ns
-    return [*blocks, another] if same else [another]
-
-
 def _identity(life: Life) -> _Identity:
     return life.numbers, life.start_ns
-
-
-def _stated(value: dict[str, object], boot_id: str) -> Gap | None:
-    """Return the gap that a frame of JSON states; None: it is something else."""
-    if value.get("type") != "gap":
-        return None
-    first, last, reason = value.get("first_ns"), value.get("last_ns"), value.get("reason")
-    if not isinstance(first, int) or not isinstance(reason, str):
-        return None
-    return Gap(boot_id, first, last if isinstance(last, int) else None, reason)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from pidscope.errors import NotKnown, RecordingError
 from pidscope.history.moment import Clock, Moment
-from pidscope.history.questions import Stretch, Window
+from pidscope.history.questions import Window
 from pidscope.history.ring import Segment, list_segments
 from pidscope.history.segment_file import SegmentFile
+from pidscope.history.span import Stretch
 from pidscope.wire.lives import Life
 
 

@@ -176,7 +176,7 @@ class SegmentFile:
             rows = self.rows(frame)
             if rows is not None:
                 for at in rows.having(ns, number):
-                    yield from self._life(frame, rows, at)
+                    yield from self.life(frame, rows, at)
 
     def _by_index(self, contents: Contents, ns: int, number: int) -> Iterator[Life]:
         found: dict[int, list[int]] = {}
@@ -192,9 +192,10 @@ class SegmentFile:
             if frame is not None and rows is not None:
                 for row in sorted(found[index]):
                     if row < rows.count:
-                        yield from self._life(frame, rows, row)
+                        yield from self.life(frame, rows, row)
 
-    def _life(self, frame: Frame, rows: Rows, at: int) -> Iterator[Life]:
+    def life(self, frame: Frame, rows: Rows, at: int) -> Iterator[Life]:
+        """Yield a row of a block; none: it is damaged."""
         try:
             yield rows.life(at)
         except WireError as error:

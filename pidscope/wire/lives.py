@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from pidscope.errors import WireError
@@ -180,6 +181,11 @@ class Born(NamedTuple):
 
 
 _NAME = struct.Struct("=2Q")
+_KINDS = {int(kind): kind for kind in LifeKind}
+# As plain numbers: an operation on flags runs Python's code.
+_JOINED, _JOINED_UNKNOWN = int(LifeFlag.JOINED), int(LifeFlag.JOINED_UNKNOWN)
+_BY_THREAD, _STATUS_UNKNOWN = int(LifeFlag.BY_THREAD), int(LifeFlag.STATUS_UNKNOWN)
+_NUMBERS_UNKNOWN = int(LifeFlag.NUMBERS_UNKNOWN)
 _SIZE, _DEEP_SIZE = LIVES.size, LIVES_DEEP.size
 _LEVEL = next(it.offset for it in columns_of(LIVES.layout) if it.name == "level")
 Values = Mapping[str, int]  # of one row, by the names of its columns
@@ -187,34 +193,71 @@ Values = Mapping[str, int]  # of one row, by the names of its columns
 
 def to_life(values: Values) -> Life:
     """The value of a row; raises WireError if the row is no life's."""
+    v = values
     try:
-        kind, flags = LifeKind(values["kind"]), LifeFlag(values["flags"])
-        levels = range(values["level"] + 1)
-        numbers: tuple[int | None, ...] = tuple([values[f"nr_{i}"] for i in levels])
-        inums = tuple([values[f"ns_{i}"] for i in levels])
-    except (KeyError, ValueError) as error:
+        levels = range(v["level"] + 1)
+        numbers = tuple([v[f"nr_{i}"] for i in levels])
+        inums = tuple([v[f"ns_{i}"] for i in levels])
+        times = v["start_ns"], v["end_ns"], v["leader_start_ns"], v["parent_start_ns"]
+        ids = v["tgid"], v["ppid"], v["pgid"], v["sid"], v["uid"], v["status"]
+        name = _NAME.pack(v["comm_0"], v["comm_1"])
+        return _life_of(times, v["cgroup_id"], name, ids, v["kind"], v["flags"], numbers, inums)
+    except KeyError as error:
         raise WireError(f"no life: {error}") from None
-    if flags & LifeFlag.NUMBERS_UNKNOWN:
+
+
+def unpack_life(of: Class, row: bytes) -> Life:
+    """The value of a whole row, as `to_life` makes it; raises WireError if it is no life's."""
+    values = _row_format(of).unpack(row)
+    kind, level, flags = values[13:16]
+    if level >= of.levels:
+        raise WireError(f"no life: {level + 1} levels")
+    numbers = values[16 : 17 + level]
+    inums = values[16 + of.levels : 17 + of.levels + level]
+    return _life_of(values[1:5], values[5], values[6], values[7:13], kind, flags, numbers, inums)
+
+
+@lru_cache(maxsize=len(CLASSES))
+def _row_format(of: Class) -> struct.Struct:
+    return of.layout.compile()
+
+
+def _life_of(
+    times: tuple[int, ...],
+    cgroup_id: int,
+    name: bytes,
+    ids: tuple[int, ...],
+    kind: int,
+    flags: int,
+    numbers: tuple[int | None, ...],
+    inums: tuple[int, ...],
+) -> Life:
+    """The value of fields that stand in this order in a row; raises WireError."""
+    known = _KINDS.get(kind)
+    if known is None:
+        raise WireError(f"no life: {kind} is no kind of one")
+    if flags & _NUMBERS_UNKNOWN:
         numbers = (numbers[0], *[None] * (len(numbers) - 1))
-    v, name = values, _NAME.pack(values["comm_0"], values["comm_1"])
+    start_ns, end_ns, leader_start_ns, parent_start_ns = times
+    tgid, ppid, pgid, sid, uid, status = ids
     return Life(
-        kind=kind,
+        kind=known,
         numbers=numbers,
         inums=inums,
-        start_ns=v["start_ns"] or None,
-        end_ns=v["end_ns"],
-        tgid=v["tgid"],
-        leader_start_ns=v["leader_start_ns"],
-        ppid=v["ppid"],
-        parent_start_ns=v["parent_start_ns"],
-        pgid=v["pgid"],
-        sid=v["sid"],
+        start_ns=start_ns or None,
+        end_ns=end_ns,
+        tgid=tgid,
+        leader_start_ns=leader_start_ns,
+        ppid=ppid,
+        parent_start_ns=parent_start_ns,
+        pgid=pgid,
+        sid=sid,
         comm=name.partition(b"\0")[0],
-        uid=v["uid"],
-        status=None if flags & LifeFlag.STATUS_UNKNOWN else v["status"],
-        cgroup_id=v["cgroup_id"],
-        joined=None if flags & LifeFlag.JOINED_UNKNOWN else bool(flags & LifeFlag.JOINED),
-        by_thread=bool(flags & LifeFlag.BY_THREAD),
+        uid=uid,
+        status=None if flags & _STATUS_UNKNOWN else status,
+        cgroup_id=cgroup_id,
+        joined=None if flags & _JOINED_UNKNOWN else bool(flags & _JOINED),
+        by_thread=bool(flags & _BY_THREAD),
     )
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from pidscope.history.answer import Answer
 from pidscope.history.frames import Through
-from pidscope.history.questions import Stretch, Window
+from pidscope.history.questions import Window
 from pidscope.history.segment import SegmentWriter
 from pidscope.history.segment_file import SegmentFile
+from pidscope.history.span import Stretch
 from pidscope.wire.lives import LIVES, Life
 from tests.unit.history.lives import HOST, life, rows
 
