@@ -11,6 +11,7 @@ from pidscope.escape import printable
 from pidscope.history.answer import Answer, Gap, Holder
 from pidscope.history.moment import Moment
 from pidscope.history.recording import Recording
+from pidscope.history.span import Span
 from pidscope.query.labels import describe, describe_apart
 from pidscope.query.named import without_sandboxes
 from pidscope.query.where import is_named, roots_first
@@ -18,6 +19,8 @@ from pidscope.query.words import Kind, Where, meanings
 
 _INITIAL_NS = 0xEFFFFFFC  # PROC_PID_INIT_INO (include/linux/proc_ns.h)
 _MAX_LISTED = 10
+_KEPT = 4
+Chains = dict[tuple[Span, ...], dict[int, Chain]]  # of each cgroup, by its id
 _TEXTS = frozenset(Container._fields) - {"uid"}
 
 
@@ -27,13 +30,14 @@ class Past:
     Args:
         recording: stays open.
         moment: the time.
+        chains: keeps the containers that files tell of, for other moments.
 
     Raises NotKnown: nothing was recording then.
     """
 
-    def __init__(self, recording: Recording, moment: Moment) -> None:
+    def __init__(self, recording: Recording, moment: Moment, chains: Chains | None = None) -> None:
         self._windows = recording.windows(moment)
-        self._chains: dict[str, dict[int, Chain]] = {}
+        self._chains: Chains = {} if chains is None else chains
         self._alive: Answer | None = None
 
     @property
@@ -126,11 +130,14 @@ class Past:
         return found
 
     def _containers(self, boot_id: str) -> Mapping[int, Chain]:
-        if boot_id not in self._chains:
-            windows = [it for it in self._windows if it.asked.boot_id == boot_id]
-            objects = [it for window in windows for it in window.objects()]
-            self._chains[boot_id] = _chains_in(objects)
-        return self._chains[boot_id]
+        spans = tuple([it.span for it in self._windows if it.asked.boot_id == boot_id])
+        chains = self._chains.get(spans)
+        if chains is None:
+            chains = _chains_in([it for span in spans for it in span.objects()])
+            if len(self._chains) >= _KEPT:
+                self._chains.clear()
+            self._chains[spans] = chains
+        return chains
 
 
 def _namespaces(members: Iterable[Holder]) -> set[int]:

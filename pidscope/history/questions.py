@@ -13,7 +13,7 @@ Pure but for the files that are read, through `pidscope.history.segment_file`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Optional
+from typing import Optional
 
 from pidscope.history import frames
 from pidscope.history.answer import Answer, Gap, Holder
@@ -50,11 +50,6 @@ class Window:
         """The inum of the initial PID namespace; None: the recording does not say."""
         found = self._files[0].head.get("initial_ns") if self._files else None
         return found if isinstance(found, int) else None
-
-    def objects(self) -> Iterator[dict[str, Any]]:
-        """Yield what the files have beside rows: heads, cgroups, containers, gaps."""
-        for file in self._files:
-            yield from file.json()
 
     def holders(self, ns: int, number: int) -> Answer:
         """Return which tasks had a number in the namespace with this inum."""

@@ -8,11 +8,16 @@ from typing import NamedTuple
 
 from pidscope.errors import NotKnown, RecordingError
 from pidscope.history.moment import Clock, Moment
+from pidscope.history.ordered import Overlaps, last_near, last_that
 from pidscope.history.questions import Window
 from pidscope.history.ring import Segment, list_segments
-from pidscope.history.segment_file import SegmentFile
-from pidscope.history.span import Stretch
+from pidscope.history.segment_file import BlockCache, SegmentFile
+from pidscope.history.span import Span, Stretch
 from pidscope.wire.lives import Life
+
+_OPEN = 64  # files at the same time
+_SPANS = 8  # the lines of a log come in their order
+_NEVER = 1 << 64
 
 
 class Reach(NamedTuple):
@@ -20,6 +25,19 @@ class Reach(NamedTuple):
 
     first_ns: int
     last_ns: int
+
+
+class FileClocks(NamedTuple):
+    """What a file says of its time; 0: its head is damaged."""
+
+    boot_id: str  # "None": damaged
+    boottime_ns: int  # of its beginning, as the next two
+    realtime_ns: int
+    monotonic_ns: int
+    least_offset_ns: int  # of the wall clock against the boot's
+    greatest_offset_ns: int
+    through_ns: int  # CLOCK_BOOTTIME
+    sealed: bool
 
 
 class Recording:
@@ -34,7 +52,12 @@ class Recording:
     def __init__(self, path: str) -> None:
         self.path = path
         self.refused: list[str] = []
-        self._files: dict[str, SegmentFile] = {}
+        self._files: dict[str, SegmentFile] = {}  # the latest that was opened is the last
+        self._blocks = BlockCache()
+        self._clocks: dict[int, FileClocks | None] = {}  # by a segment's place
+        self._places: dict[str, int] = {}  # of some segment of a boot
+        self._spans: list[tuple[int, Span]] = []  # by the first segment's place; the latest first
+        self._offsets: list[tuple[str, int, int, int]] = []  # boot, from when, to when, ns
         self.is_ring = os.path.isdir(path)  # noqa: PTH112 (pathlib takes a while to import)
         if self.is_ring:
             self.segments = list_segments(path)
@@ -43,6 +66,7 @@ class Recording:
         else:
             self.segments = [_alone(path)]
             self._opened(self.segments[0], alone=True)
+        self._overlaps = Overlaps(self.segments)
 
     def close(self) -> None:
         """Close every file."""
@@ -59,10 +83,11 @@ class Recording:
 
     def reach(self) -> Reach:
         """Return from when to when it reaches; raises NotKnown: no file of it can be read."""
-        files = [file for it in self.segments if (file := self._opened(it)) is not None]
-        if not files:
+        first = next(filter(None, map(self._opened, self.segments)), None)
+        last = next(filter(None, map(self._opened, reversed(self.segments))), None)
+        if first is None or last is None:
             raise NotKnown(f"no file of {self.path} can be read", "\n".join(self.refused))
-        return Reach(_first(files[0])[1], files[-1].through.realtime_ns)
+        return Reach(_first(first)[1], last.through.realtime_ns)
 
     def windows(self, moment: Moment) -> list[Window]:
         """Return what it has of a time: one window for each boot in which it may have been.
@@ -72,7 +97,10 @@ class Recording:
         found: list[Window] = []
         for at, stretch in self._stretches(moment):
             if not found or found[-1].asked.boot_id != stretch.boot_id:
-                found.append(Window(self._same_boot(at, stretch.boot_id), stretch))
+                found.append(Window((), stretch, self._span(at, stretch)))
+                self._places[stretch.boot_id] = at
+                if moment.boot_id is not None:
+                    break
         if not found:
             raise NotKnown("nothing was recording then", self._reach_text())
         return found
@@ -87,39 +115,122 @@ class Recording:
 
     def wall_ns(self, boot_id: str, boottime_ns: int) -> int | None:
         """Return a time of a boot by the wall clock; None: nothing near it was recorded."""
-        for segment in reversed(self.segments):
-            file = self._opened(segment)
-            if file is None or file.head.get("boot_id") != boot_id:
-                continue
-            first = _first(file)
-            if first[0] <= boottime_ns or segment is self.segments[0]:
-                return boottime_ns + first[1] - first[0]
+        for boot, first_ns, last_ns, offset_ns in self._offsets:
+            if first_ns <= boottime_ns < last_ns and boot == boot_id:
+                return boottime_ns + offset_ns
+        at = self._place_of(boot_id, boottime_ns)
+        clocks = None if at is None else self._seen(at)
+        if at is None or clocks is None:
+            return None
+        offset_ns = clocks.realtime_ns - clocks.boottime_ns
+        following = self._seen(at + 1) if at + 1 < len(self.segments) else None
+        if following is not None and following.boot_id == boot_id:
+            known = (boot_id, clocks.boottime_ns, following.boottime_ns, offset_ns)
+            self._offsets = [known, *self._offsets[: _SPANS - 1]]
+        return boottime_ns + offset_ns
+
+    def _place_of(self, boot_id: str, boottime_ns: int) -> int | None:
+        """Return the place of the last file of a boot that began by then.
+
+        Before the first file of the recording, that takes its place.
+        """
+        near = self._near(boot_id)
+        if near is None:
+            return None
+
+        def has_begun(it: FileClocks) -> bool:
+            return it.boot_id == boot_id and it.boottime_ns <= boottime_ns
+
+        at, clocks = near
+        if has_begun(clocks):
+            return last_near(at, len(self.segments), self._whole, has_begun)
+        # Backwards it is the first that is not still to begin.
+        found = at - last_near(
+            *(0, at + 1),
+            lambda back: self._whole(at - back),
+            lambda it: it.boot_id == boot_id and it.boottime_ns > boottime_ns,
+        )
+        before = next(filter(None, map(self._whole, range(found - 1, -1, -1))), None)
+        if before is None:
+            return 0 if found == 0 else None
+        return found - 1 if self._whole(found - 1) is before and has_begun(before) else None
+
+    def _near(self, boot_id: str) -> tuple[int, FileClocks] | None:
+        """Return some file of a boot: that in which the last moment began, or the latest."""
+        places = [self._places[boot_id]] if boot_id in self._places else []
+        for at in (*places, *reversed(range(len(self.segments)))):
+            clocks = self._seen(at)
+            if clocks is not None and clocks.boot_id == boot_id:
+                self._places[boot_id] = at
+                return at, clocks
         return None
 
     def _stretches(self, moment: Moment) -> Iterator[tuple[int, Stretch]]:
-        for at, segment in enumerate(self.segments):
-            if moment.clock is Clock.REALTIME and not _overlaps(segment, moment):
+        if moment.clock is Clock.REALTIME:
+            places = iter(self._overlaps.of(moment.first_ns, moment.last_ns))
+        else:
+            places = iter(range(self._begin(moment), len(self.segments)))
+        for at in places:
+            clocks = self._seen(at)
+            if clocks is None or not _is_of(clocks, moment):
                 continue
-            file = self._opened(segment)
-            if file is None or not _is_of(file, moment):
-                continue
-            stretch = _on_boot(file, moment)
+            stretch = _on_boot(clocks, moment)
             if stretch is not None:
                 yield at, stretch
+            elif moment.boot_id is not None and _is_before(clocks, moment):
+                return  # and so it is before what comes behind it
+
+    def _begin(self, moment: Moment) -> int:
+        """Return the place from which on a time that counts from a boot may be.
+
+        Boots are in their order, but which order that is, their ids do not say: only if the time
+        is of the last one, what is of another is before it.
+        """
+        last = next(filter(None, map(self._whole, reversed(range(len(self.segments))))), None)
+        if last is None or moment.boot_id is None or not _is_of(last, moment):
+            return 0
+
+        def has_begun(it: FileClocks) -> bool:
+            begun = it.boottime_ns if moment.clock is Clock.BOOTTIME else it.monotonic_ns
+            return not _is_of(it, moment) or begun <= moment.first_ns
+
+        return max(0, last_that(-1, len(self.segments), self._whole, has_begun))
+
+    def _span(self, at: int, stretch: Stretch) -> Span:
+        """Return what is known between the snapshots around a stretch, which may be known yet."""
+        for place, span in self._spans:
+            if place == at and span.covers(stretch):
+                return span
+        made = Span(self._same_boot(at, stretch.boot_id), stretch)
+        self._spans = [(at, made), *self._spans[: _SPANS - 1]]
+        return made
+
+    def _seen(self, at: int) -> FileClocks | None:
+        """Return what a file says of its time; None: it is gone, or refused."""
+        if at not in self._clocks:
+            file = self._opened(self.segments[at])
+            self._clocks[at] = None if file is None else _clocks_of(file, self.is_ring)
+        return self._clocks[at]
+
+    def _whole(self, at: int) -> FileClocks | None:
+        """Return the same; None: its head is damaged, too."""
+        clocks = self._seen(at)
+        return clocks if clocks is not None and clocks.boottime_ns else None
 
     def _same_boot(self, first: int, boot_id: str) -> Iterator[SegmentFile]:
+        """Yield the files of a boot from a place on, up to one that cannot be read: a gap."""
         for segment in self.segments[first:]:
             file = self._opened(segment)
-            if file is not None:
-                if file.head.get("boot_id") != boot_id:
-                    return
-                yield file
+            if file is None or file.head.get("boot_id") != boot_id:
+                return
+            yield file
 
     def _opened(self, segment: Segment, alone: bool = False) -> SegmentFile | None:
         """Return a file; None: it is gone, or refused. Raises RecordingError if it is alone."""
-        if segment.path not in self._files:
+        file = self._files.pop(segment.path, None)
+        if file is None:
             try:
-                self._files[segment.path] = SegmentFile(segment.path)
+                file = SegmentFile(segment.path, self._blocks)
             except FileNotFoundError:
                 if alone:
                     raise
@@ -130,7 +241,10 @@ class Recording:
                 if str(error) not in self.refused:
                     self.refused.append(str(error))
                 return None
-        return self._files[segment.path]
+        self._files[segment.path] = file
+        if len(self._files) > _OPEN:  # it is closed once no window has it any more
+            del self._files[next(iter(self._files))]
+        return file
 
     def _reach_text(self) -> str:
         from datetime import datetime, timezone
@@ -147,15 +261,9 @@ def _alone(path: str) -> Segment:
     return Segment(0, 0, None, path)
 
 
-def _overlaps(segment: Segment, moment: Moment) -> bool:
-    ends = segment.last_ns is None or segment.last_ns >= moment.first_ns
-    return ends and segment.first_ns <= moment.last_ns
-
-
-def _is_of(file: SegmentFile, moment: Moment) -> bool:
+def _is_of(clocks: FileClocks, moment: Moment) -> bool:
     """Whether a file is of the boot that a time is of, if that is known."""
-    boot_id = str(file.head.get("boot_id")).replace("-", "")
-    return moment.boot_id is None or moment.boot_id == boot_id
+    return moment.boot_id is None or moment.boot_id == clocks.boot_id.replace("-", "")
 
 
 def _first(file: SegmentFile) -> tuple[int, int, int]:
@@ -168,26 +276,47 @@ def _first(file: SegmentFile) -> tuple[int, int, int]:
     return first, second, third
 
 
-def _on_boot(file: SegmentFile, moment: Moment) -> Stretch | None:
-    """Return a time by CLOCK_BOOTTIME of a file's boot; None: it is outside the file.
+def _clocks_of(file: SegmentFile, is_of_ring: bool) -> FileClocks:
+    """Return what a file says of its time.
 
     Within a ring's file the wall clock makes no step; by how much it was slewed, or stepped in a
-    file that is alone, widens the stretch.
+    file that is alone, makes two offsets.
     """
     boottime, realtime, monotonic = _first(file)
     through = file.through
-    offsets = [0]
+    offsets = [realtime - boottime]
+    if through.realtime_ns:
+        offsets.append(through.realtime_ns - through.boottime_ns)
+    offsets += [] if is_of_ring else _stepped(file)
+    return FileClocks(
+        str(file.head.get("boot_id")),
+        *(boottime, realtime, monotonic),
+        *(min(offsets), max(offsets)),
+        through.boottime_ns,
+        file.contents is not None,
+    )
+
+
+def _bounds(clocks: FileClocks, moment: Moment) -> tuple[int, int]:
+    """Return a time by CLOCK_BOOTTIME of a file's boot; offsets that differ widen it."""
+    least, greatest = 0, 0
     if moment.clock is Clock.REALTIME:
-        offsets = [realtime - boottime, (through.realtime_ns or realtime) - through.boottime_ns]
-        if not through.realtime_ns:
-            offsets = offsets[:1]
-        offsets += _stepped(file)
+        least, greatest = clocks.least_offset_ns, clocks.greatest_offset_ns
     elif moment.clock is Clock.MONOTONIC:
-        offsets = [monotonic - boottime]
-    first, last = moment.first_ns - max(offsets), moment.last_ns - min(offsets)
-    if last < boottime or (first > through.boottime_ns and file.contents is not None):
+        least = greatest = clocks.monotonic_ns - clocks.boottime_ns
+    return moment.first_ns - greatest, moment.last_ns - least
+
+
+def _is_before(clocks: FileClocks, moment: Moment) -> bool:
+    return _bounds(clocks, moment)[1] < clocks.boottime_ns
+
+
+def _on_boot(clocks: FileClocks, moment: Moment) -> Stretch | None:
+    """Return a time by CLOCK_BOOTTIME of a file's boot; None: it is outside the file."""
+    first, last = _bounds(clocks, moment)
+    if last < clocks.boottime_ns or (first > clocks.through_ns and clocks.sealed):
         return None
-    return Stretch(str(file.head.get("boot_id")), first, last)
+    return Stretch(clocks.boot_id, first, last)
 
 
 def _stepped(file: SegmentFile) -> list[int]:

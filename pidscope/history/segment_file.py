@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -19,7 +19,8 @@ from pidscope.wire.lives import Life
 
 _END = 8 + len(TRAILER)
 _MAX_JSON = 1 << 20
-_KEPT = 4  # blocks, of at most 1 MiB
+_KEPT_BYTES = 12 << 20
+_PAGES = 4  # of the index, of 24 KiB
 
 
 class Damage(NamedTuple):
@@ -31,8 +32,34 @@ class Damage(NamedTuple):
     about: Summary | None  # of what rows it holds; None: other things, or not known
 
 
+class BlockCache:
+    """The blocks of one or several files that were read last, by their bytes."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, int], tuple[Rows | None, int]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, path: str, frame: Frame, read: Callable[[Frame], Rows | None]) -> Rows | None:
+        """Return the rows of a block; None: it is damaged."""
+        key = path, frame.offset
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+            return found[0]
+        rows = read(frame)
+        self._kept[key] = rows, frame.raw
+        self._bytes += frame.raw
+        while self._bytes > _KEPT_BYTES and len(self._kept) > 1:
+            self._bytes -= self._kept.popitem(last=False)[1][1]
+        return rows
+
+
 class SegmentFile:
     """A file of a recording, opened.
+
+    Args:
+        path: the file.
+        blocks: keeps the blocks that were read; several files may share it.
 
     Raises OSError; RecordingError: it is no recording, or a newer pidscope's.
 
@@ -41,26 +68,34 @@ class SegmentFile:
         damaged: what was found damaged so far.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, blocks: BlockCache | None = None) -> None:
         self.path = path
         self.damaged: list[Damage] = []
-        self._kept: OrderedDict[int, Rows | None] = OrderedDict()  # by the frame's offset
+        self._blocks = blocks or BlockCache()
+        self._pages: OrderedDict[int, bytes | None] = OrderedDict()  # by the frame's offset
+        self._fd = -1
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             through = parse_head(os.pread(self._fd, frames.HEAD_SIZE, 0))
             # After the head: a frame that is there now was written before this time or later.
             self._size = os.fstat(self._fd).st_size
         except RecordingError as error:
-            os.close(self._fd)
+            self.close()
             raise RecordingError(f"{path}: {error}", error.hint) from None
         except BaseException:
-            os.close(self._fd)
+            self.close()
             raise
         self.through = through or self._last_taken()
 
     def close(self) -> None:
-        """Close it."""
-        os.close(self._fd)
+        """Close it, once and for all."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        """Close it: of a long recording, files are let go of while windows may have them."""
+        self.close()
 
     def __enter__(self) -> SegmentFile:
         """Return it."""
@@ -116,7 +151,7 @@ class SegmentFile:
     @cached_property
     def head(self) -> dict[str, Any]:
         """What holds for the whole file; empty: that is damaged."""
-        return next((it for it in self.json() if it.get("type") == "head"), {})
+        return next((it for it in self._parsed() if it.get("type") == "head"), {})
 
     def json(self) -> Sequence[dict[str, Any]]:
         """Return what is no rows, in order."""
@@ -145,11 +180,7 @@ class SegmentFile:
 
     def rows(self, frame: Frame) -> Rows | None:
         """Return the rows of a block; None: it is damaged. The latest few are kept."""
-        if frame.offset not in self._kept:
-            self._kept[frame.offset] = self._rows(frame)
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return self._kept[frame.offset]
+        return self._blocks.get(self.path, frame, self._rows)
 
     def _rows(self, frame: Frame) -> Rows | None:
         content = self.content(frame)
@@ -181,8 +212,7 @@ class SegmentFile:
     def _by_index(self, contents: Contents, ns: int, number: int) -> Iterator[Life]:
         found: dict[int, list[int]] = {}
         for at in page_range(contents.firsts, key_of(ns, number)):
-            page = self._frame(contents.pages[at])
-            content = None if page is None else self.content(page)
+            content = self._page(contents.pages[at])
             if content is not None:
                 for place in find_in_page(content, key_of(ns, number)):
                     found.setdefault(place.frame, []).append(place.row)
@@ -193,6 +223,15 @@ class SegmentFile:
                 for row in sorted(found[index]):
                     if row < rows.count:
                         yield from self.life(frame, rows, row)
+
+    def _page(self, offset: int) -> bytes | None:
+        """Return a page of the index; None: it is damaged. Neighbours in a log share some."""
+        if offset not in self._pages:
+            frame = self._frame(offset)
+            self._pages[offset] = None if frame is None else self.content(frame)
+            if len(self._pages) > _PAGES:
+                self._pages.popitem(last=False)
+        return self._pages[offset]
 
     def life(self, frame: Frame, rows: Rows, at: int) -> Iterator[Life]:
         """Yield a row of a block; none: it is damaged."""

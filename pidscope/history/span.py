@@ -8,7 +8,7 @@ they state.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pidscope.history import frames
 from pidscope.history.blocks import Summary
@@ -133,6 +133,11 @@ class Span:
             if rows is not None:
                 for at in rows.having(ns, number):
                     yield from file.life(frame, rows, at)
+
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """Yield what the files have beside rows: heads, cgroups, containers, gaps."""
+        for file in self.files:
+            yield from file.json()
 
     def gaps(self) -> list[StatedGap]:
         """Return what is missing from the files by what they say, and by what is damaged."""

@@ -12,14 +12,14 @@ from pidscope.errors import NotFound, NotKnown, PidscopeError, UsageError
 from pidscope.history.answer import Answer, Gap, Holder
 from pidscope.history.ask import Recorded
 from pidscope.history.moment import Clock, Moment
-from pidscope.history.past import Past
+from pidscope.history.past import Chains, Past
 from pidscope.history.recording import Recording
 from pidscope.host.proc_files import read_boot_id
 from pidscope.query.words import Kind, Where
 
 RING = "/var/lib/pidscope/ring"
 ARMED = "armed"
-_PASTS = 64  # moments that are kept: the lines of a log come in their order
+_PASTS = 16  # moments that are kept: the lines of a log come in their order
 
 
 def open_recording(source: str | None) -> AbstractContextManager[Recording]:
@@ -66,6 +66,7 @@ class _Asker:
         self._where = where
         self._own = _own_ns() if where.kind is Kind.SELF else None
         self._pasts: OrderedDict[Moment, Past | PidscopeError] = OrderedDict()
+        self._chains: Chains = {}
 
     def ask(self, number: int, moment: Moment, thread: bool) -> Answer:
         """Return what had it; of threads the recording has all that it has."""
@@ -92,7 +93,7 @@ class _Asker:
         if moment not in self._pasts:
             try:
                 recording = self._recording
-                self._pasts[moment] = Past(recording, of_its_boot(moment, recording))
+                self._pasts[moment] = Past(recording, of_its_boot(moment, recording), self._chains)
             except NotKnown as error:
                 self._pasts[moment] = error
             if len(self._pasts) > _PASTS:
