@@ -265,8 +265,7 @@ class PackedRows(Rows):
     def ends(self) -> Sequence[int]:
         """Return the end of each."""
         if self._ends is None:
-            sums = accumulate(self._small(self._where.end, self.count))
-            self._ends = array("Q", [time & _MASK for time in sums])
+            self._ends = _sums(self._small(self._where.end, self.count))
         return self._ends
 
     def _small(self, word: int, count: int) -> list[int]:
@@ -275,6 +274,16 @@ class PackedRows(Rows):
         view = memoryview(pairs)
         view[0::2], view[1::2] = self.word(word)[:count], self.word(word + 1)[:count]
         return view.cast("B").cast("Q").tolist()
+
+
+def _sums(differences: Sequence[int]) -> "array[int]":
+    """Return the running sums modulo 2^64, of what `_differences` made."""
+    signed = memoryview(array("Q", differences)).cast("B").cast("q").tolist()
+    try:
+        sums = array("q", accumulate(signed))
+    except OverflowError:
+        return array("Q", [time & _MASK for time in accumulate(differences)])
+    return array("Q", sums.tobytes())
 
 
 def _expect(right: bool, content: bytes, rows: Rows) -> None:

@@ -37,7 +37,9 @@ class Past:
 
     def __init__(self, recording: Recording, moment: Moment, chains: Chains | None = None) -> None:
         self._windows = recording.windows(moment)
+        self.spans = tuple([it.span for it in self._windows])
         self._chains: Chains = {} if chains is None else chains
+        self._of_boots: dict[str, dict[int, Chain]] = {}
         self._alive: Answer | None = None
 
     @property
@@ -130,7 +132,13 @@ class Past:
         return found
 
     def _containers(self, boot_id: str) -> Mapping[int, Chain]:
-        spans = tuple([it.span for it in self._windows if it.asked.boot_id == boot_id])
+        chains = self._of_boots.get(boot_id)
+        if chains is None:
+            chains = self._of_boots[boot_id] = self._read_containers(boot_id)
+        return chains
+
+    def _read_containers(self, boot_id: str) -> dict[int, Chain]:
+        spans = tuple([it for it in self.spans if it.boot_id == boot_id])
         chains = self._chains.get(spans)
         if chains is None:
             chains = _chains_in([it for span in spans for it in span.objects()])

@@ -48,8 +48,7 @@ class Window:
     @property
     def initial_ns(self) -> int | None:
         """The inum of the initial PID namespace; None: the recording does not say."""
-        found = self._files[0].head.get("initial_ns") if self._files else None
-        return found if isinstance(found, int) else None
+        return self.span.initial_ns
 
     def holders(self, ns: int, number: int) -> Answer:
         """Return which tasks had a number in the namespace with this inum."""
@@ -146,16 +145,14 @@ class Window:
         """Return why the window is not complete; None: it is."""
         if not self._files:
             return self._missing("nothing was recording")
-        first = self._files[0]
-        begun = first.head.get("from_ns")
-        if isinstance(begun, int) and begun > self.asked.first_ns:
-            return self._missing("nothing was recording", last_ns=begun)
+        if self.span.begun_ns > self.asked.first_ns:
+            return self._missing("nothing was recording", last_ns=self.span.begun_ns)
         for gap in self.span.gaps():
             if self._touches(gap):
                 return Gap(self.asked.boot_id, *gap)
         if not self.span.after:
             return self._missing("the record ends", first_ns=self.until_ns)
-        if first.head.get("threads") is False:
+        if not self.span.has_threads:
             return self._missing("threads are not recorded")
         return None
 

@@ -62,6 +62,10 @@ class Span:
         files: those up to the snapshot behind the stretch.
         before: the last snapshot's blocks before the stretch.
         after: those of the first behind it.
+        until_ns: when that was taken, or the record ends.
+        begun_ns: since when it was recorded.
+        initial_ns: the inum of the initial PID namespace; None: the recording does not say.
+        has_threads: whether threads are recorded.
     """
 
     def __init__(self, files: Iterable[SegmentFile], asked: Stretch) -> None:
@@ -79,6 +83,11 @@ class Span:
             if self._has_snapshot_behind(file, asked):
                 break
         self.until_ns = self._until_ns()
+        head = self.files[0].head if self.files else {}
+        begun_ns, initial_ns = head.get("from_ns"), head.get("initial_ns")
+        self.begun_ns = begun_ns if isinstance(begun_ns, int) else 0
+        self.initial_ns = initial_ns if isinstance(initial_ns, int) else None
+        self.has_threads = head.get("threads") is not False
 
     def covers(self, asked: Stretch) -> bool:
         """Tell whether a stretch that begins in the same file has the same snapshots."""

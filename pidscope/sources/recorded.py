@@ -19,6 +19,7 @@ from pidscope.query.words import Kind, Where
 
 RING = "/var/lib/pidscope/ring"
 ARMED = "armed"
+_RECENT = 4
 _PASTS = 16  # moments that are kept: the lines of a log come in their order
 
 
@@ -67,6 +68,9 @@ class _Asker:
         self._own = _own_ns() if where.kind is Kind.SELF else None
         self._pasts: OrderedDict[Moment, Past | PidscopeError] = OrderedDict()
         self._chains: Chains = {}
+        self._moment: Moment | None = None  # the last one, and its past
+        self._latest: Past | PidscopeError | None = None
+        self._recent: OrderedDict[object, Past] = OrderedDict()  # one for the same snapshots
 
     def ask(self, number: int, moment: Moment, thread: bool) -> Answer:
         """Return what had it; of threads the recording has all that it has."""
@@ -84,21 +88,32 @@ class _Asker:
 
     def container(self, holder: Holder) -> Chain | None:
         """Return the containers around a task; None: its cgroup was not recorded."""
-        for past in reversed(self._pasts.values()):
-            if isinstance(past, Past) and past.knows_cgroup(holder):
+        for past in reversed(self._recent.values()):
+            if past.knows_cgroup(holder):
                 return past.chain(holder)
         return None
 
     def _past(self, moment: Moment) -> Past | PidscopeError:
-        if moment not in self._pasts:
-            try:
-                recording = self._recording
-                self._pasts[moment] = Past(recording, of_its_boot(moment, recording), self._chains)
-            except NotKnown as error:
-                self._pasts[moment] = error
+        if moment == self._moment and self._latest is not None:  # cheaper than its hash
+            return self._latest
+        past = self._pasts.get(moment)
+        if past is None:
+            past = self._pasts[moment] = self._made(moment)
             if len(self._pasts) > _PASTS:
                 self._pasts.popitem(last=False)
-        return self._pasts[moment]
+        if isinstance(past, Past):
+            self._recent[past.spans] = past
+            self._recent.move_to_end(past.spans)
+            if len(self._recent) > _RECENT:
+                self._recent.popitem(last=False)
+        self._moment, self._latest = moment, past
+        return past
+
+    def _made(self, moment: Moment) -> Past | PidscopeError:
+        try:
+            return Past(self._recording, of_its_boot(moment, self._recording), self._chains)
+        except NotKnown as error:
+            return error
 
 
 def _own_ns() -> int:
