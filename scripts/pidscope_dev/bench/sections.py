@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
-from pidscope_dev.bench import counts, drain, growth, life_stream, listing, lives, syscalls, watched
+from pidscope_dev.bench import (
+    counts,
+    drain,
+    growth,
+    life_stream,
+    listing,
+    lives,
+    recording,
+    syscalls,
+    watched,
+)
 from pidscope_dev.bench.taken import Asked, Taken
 
 
@@ -53,6 +63,14 @@ SECTIONS = (
         life_stream.measure_collectors,
         life_stream.COLLECTOR_ROWS,
     ),
+    Section(
+        "recorder",
+        "keeping a life in a ring, behind the drain",
+        recording.measure_recorder,
+        recording.RECORDER_ROWS,
+    ),
+    Section("lookup-at", "one life of a ring", recording.measure_lookups, recording.LOOKUP_ROWS),
+    Section("annotate", "a log by a ring", recording.measure_annotate, recording.ANNOTATE_ROWS),
     Section("hooks-counts", "the same of watch --by", counts.measure_hooks, counts.HOOK_ROWS),
     Section(
         "collector-counts",
