@@ -8,10 +8,9 @@ start of its leader how much later that is than its own. All of that modulo 2^64
 What works on whole columns runs in the interpreter's C code: no row becomes a Python object.
 """
 
-import operator
 import struct
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
@@ -114,34 +113,50 @@ def summary(of: Class, rows: bytes, taken_ns: int) -> Summary:
     )
 
 
+def merged(summaries: Sequence[Summary]) -> Summary:
+    """Return what is to be said of the rows of several blocks of one class, in their order."""
+    last, columns = summaries[-1], list(zip(*summaries))
+    return Summary(
+        last.of,
+        sum(columns[1]),
+        *(min(columns[2]), min(columns[3]), max(columns[4])),
+        last.taken_ns,
+        *(min(columns[6]), max(columns[7])),
+    )
+
+
 def pack_rows(of: Class, rows: bytes) -> bytes:
     """Return whole rows as a block's content."""
-    where, longs, words = row_words(of), memoryview(rows).cast("Q"), memoryview(rows).cast("I")
+    where, words, longs = row_words(of), array("I", rows), array("Q", rows)
     step = where.size // 2
-    ends = longs[where.end // 2 :: step].tolist()
-    starts = longs[where.start // 2 :: step].tolist()
-    leaders = longs[where.leader // 2 :: step].tolist()
+    ends = longs[where.end // 2 :: step].tobytes()
+    starts = longs[where.start // 2 :: step].tobytes()
+    leaders = longs[where.leader // 2 :: step].tobytes()
     small = {
-        where.end: _differences(ends, [0, *ends[:-1]]),
+        where.end: _differences(ends, bytes(8) + ends[:-8]),
         where.start: _differences(ends, starts),
         where.leader: _differences(leaders, starts),
     }
     parts: list[bytes] = []
     for at in where.kept:
         if at in small:
-            low_high = memoryview(small[at]).cast("B").cast("I")
+            low_high = array("I", small[at])
             parts += (low_high[0::2].tobytes(), low_high[1::2].tobytes())
         elif at - 1 not in small:
             parts.append(words[at :: where.size].tobytes())
     return b"".join(parts)
 
 
-def _differences(these: Sequence[int], others: Iterable[int]) -> "array[int]":
-    """Return each less the other, modulo 2^64."""
-    try:
-        return array("q", map(operator.sub, these, others))
-    except OverflowError:  # more than 292 years: no kernel's times, but they come back as they were
-        return array("Q", [(one - other) & _MASK for one, other in zip(these, others)])
+def _differences(these: bytes, others: bytes) -> bytes:
+    """Return each 64-bit number less the other, modulo 2^64.
+
+    A column is one long integer here. The highest bits are kept out of the subtraction, so that
+    none borrows from its neighbour, and are put in behind it.
+    """
+    signs = int.from_bytes(bytes((0, 0, 0, 0, 0, 0, 0, 0x80)) * (len(these) // 8), "little")
+    one, other = int.from_bytes(these, "little"), int.from_bytes(others, "little")
+    lower = (one | signs) - (other ^ (other & signs))
+    return (lower ^ signs ^ ((one ^ other) & signs)).to_bytes(len(these), "little")
 
 
 class Rows:

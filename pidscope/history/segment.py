@@ -19,6 +19,8 @@ from pidscope.history.blocks import (
     PackedRows,
     PlainRows,
     Rows,
+    Summary,
+    merged,
     pack_rows,
     parse_summary,
     summary,
@@ -218,8 +220,7 @@ class _Sealing:
         self._at = frames.HEAD_SIZE
         self._offsets: list[int] = []
         self._keys = Keys()
-        self._waiting = {of: bytearray() for of in CLASSES}
-        self._taken = dict.fromkeys(CLASSES, 0)
+        self._waiting: dict[Class, list[tuple[Summary, bytes]]] = {of: [] for of in CLASSES}
         self._codec = best()
 
     def keep(self, frame: bytes) -> bytes:
@@ -229,22 +230,33 @@ class _Sealing:
         return frame
 
     def add(self, frame: Frame, content: bytes) -> Iterator[bytes]:
-        """Take the rows of an open file's block; yield what is full."""
+        """Take the rows of an open file's block; yield what is full.
+
+        A block is made of whole ones, as many as fit, whose summaries are known.
+        """
         about = parse_summary(frame.meta)
         of = CLASSES[about.of]
-        waiting, full = self._waiting[of], BLOCK * of.size
         rows = rows_of(frame, content)
-        waiting += content if frame.codec == STORED else b"".join(map(rows.row, range(rows.count)))
-        self._taken[of] = about.taken_ns
-        while len(waiting) >= full:
-            yield self._block(of, bytes(waiting[:full]))
-            del waiting[:full]
+        if frame.codec != STORED:
+            content = b"".join(map(rows.row, range(rows.count)))
+        waiting = self._waiting[of]
+        if waiting and sum(it.rows for it, _ in waiting) + about.rows > BLOCK:
+            yield self._block(of)
+        step = BLOCK * of.size
+        for at in range(0, len(content) - step, step):
+            piece = content[at : at + step]
+            waiting.append((summary(of, piece, about.taken_ns), piece))
+            yield self._block(of)
+        if rows.count > BLOCK:
+            content = content[(rows.count - 1) // BLOCK * step :]
+            about = summary(of, content, about.taken_ns)
+        waiting.append((about, content))
 
     def finish(self) -> Iterator[bytes]:
         """Yield the blocks that are not full, the index, and the table of contents."""
-        for of, rows in self._waiting.items():
-            if rows:
-                yield self._block(of, bytes(rows))
+        for of, waiting in self._waiting.items():
+            if waiting:
+                yield self._block(of)
         where = list(self._offsets)
         firsts, offsets = [], []
         for first, page in self._keys.pages():
@@ -256,9 +268,12 @@ class _Sealing:
         yield self._frame(frames.END, b"", Contents(where, firsts, offsets).pack())
         yield last.to_bytes(8, "little") + TRAILER
 
-    def _block(self, of: Class, rows: bytes) -> bytes:
+    def _block(self, of: Class) -> bytes:
+        summaries, pieces = zip(*self._waiting[of])
+        self._waiting[of].clear()
+        rows = b"".join(pieces)
         self._keys.add(of, rows, len(self._offsets))
-        meta = summary(of, rows, self._taken[of]).pack()
+        meta = merged(summaries).pack()
         return self.keep(self._frame(frames.LIVES, meta, pack_rows(of, rows)))
 
     def _frame(self, kind: int, meta: bytes, content: bytes) -> bytes:
