@@ -80,9 +80,9 @@ class _Printed:
         sys.stdout.flush()
 
     def _show_numbers(self, asked: Sequence[_Asked]) -> None:
-        """Print the number in ``to`` of each that is the only one."""
+        """Print the number in ``to`` of each that is certainly the only one."""
         for it in asked:
-            if len(it.answer.holders) == 1:
+            if len(it.answer.holders) == 1 and it.answer.gap is None:
                 number = _number_in(it.answer.holders[0], self._to)
                 if number:
                     print(number)
@@ -135,7 +135,7 @@ class _Printed:
         }
 
     def _answer_json(self, it: _Asked) -> dict[str, Any]:
-        gap = it.answer.gap if not it.answer.holders else None
+        gap = it.answer.gap
         return {
             "number": it.number,
             "ns": self._ns,
@@ -196,8 +196,9 @@ def _warn(asked: Iterable[_Asked], ns: int, recording: Recording) -> int:
         if len(it.answer.holders) > 1:
             warn(f"{where}: several had it in that time")
             codes.append(AmbiguousError.exit_code)
-        elif not it.answer.holders and it.answer.gap is not None:
-            warn(f"{where}: not known: {printable(it.answer.gap.reason)}")
+        elif it.answer.gap is not None:
+            also = ", so that another may have had it, too" if it.answer.holders else ""
+            warn(f"{where}: not known: {printable(it.answer.gap.reason)}{also}")
             codes.append(NotKnown.exit_code)
         elif not it.answer.holders:
             warn(f"{where}: no task had it then")

@@ -92,7 +92,8 @@ class Window:
     def holders(self, ns: int, number: int) -> Answer:
         """Return which tasks had a number in the namespace with this inum."""
         lives = [life for file in self._files for life in file.having(ns, number)]
-        return self._answer(lives, lambda rows: rows.having(ns, number))
+        answer = self._answer(lives, lambda rows: rows.having(ns, number))
+        return answer._replace(gap=None) if any(map(self._lasted, answer.holders)) else answer
 
     def alive(self) -> Answer:
         """Return every task that lived."""
@@ -129,6 +130,12 @@ class Window:
         if len(known) < len(begun) and gap is None:
             gap = self._missing("a thread that called exec had it; since when is not known")
         return Answer(known, gap)
+
+    def _lasted(self, it: Holder) -> bool:
+        """Whether a task lived all the time asked about, so that no other had its numbers."""
+        last = self.until_ns if it.end_ns is None else it.end_ns
+        begun = it.start_ns is not None and it.start_ns <= self.asked.first_ns
+        return begun and last >= self.asked.last_ns
 
     def _snapshot(self, which: Choice, gap: Gap | None) -> Iterator[Life]:
         """Yield the tasks of the snapshot behind, or of that before that have not ended since."""
