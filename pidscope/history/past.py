@@ -146,13 +146,14 @@ def _namespaces(members: Iterable[Holder]) -> set[int]:
 
 
 def _joined(answers: Iterable[Answer]) -> Answer:
-    """Return what several boots have as one answer."""
-    holders: list[Holder] = []
+    """Return what several boots have, or times that the clock showed twice, as one answer."""
+    holders: dict[tuple[object, ...], Holder] = {}
     gap: Gap | None = None
     for answer in answers:
-        holders += answer.holders
+        for it in answer.holders:
+            holders[it.boot_id, it.numbers, it.start_ns] = it
         gap = gap or answer.gap
-    return Answer(tuple(holders), gap)
+    return Answer(tuple(holders.values()), gap)
 
 
 def _chains_in(objects: Iterable[Mapping[str, Any]]) -> dict[int, Chain]:

@@ -24,6 +24,9 @@ from pidscope.wire.lives import Life, LifeKind
 
 Choice = Callable[[Rows], Iterable[int]]  # of a block's rows, those that are meant
 _Identity = tuple[tuple[Optional[int], ...], Optional[int]]  # all its numbers, and its start
+_TICK_NS = (
+    10_000_000  # in which /proc/N/stat has a start: USER_HZ is 100 (uapi/asm-generic/param.h)
+)
 
 
 class Stretch(NamedTuple):
@@ -93,7 +96,23 @@ class Window:
         """Return which tasks had a number in the namespace with this inum."""
         lives = [life for file in self._files for life in file.having(ns, number)]
         answer = self._answer(lives, lambda rows: rows.having(ns, number))
-        return answer._replace(gap=None) if any(map(self._lasted, answer.holders)) else answer
+        if any(map(self._lasted, answer.holders)):
+            return answer._replace(gap=None)
+        if answer.gap is None and self._has_unknown_numbers(ns):
+            gap = self._missing("a thread that called exec had a number there that is not known")
+            return answer._replace(gap=gap)
+        return answer
+
+    def _has_unknown_numbers(self, ns: int) -> bool:
+        """Whether a number in the namespace is not known of some task; its record has 0 there.
+
+        Tracepoint mode alone has such records, of threads that called exec.
+        """
+        from pidscope.wire.hooks import TRACEPOINT  # all the hooks, which look-ups do without
+
+        files = (it for it in self._files if it.head.get("mode") == TRACEPOINT)
+        zeros = (life for file in files for life in file.having(ns, 0))
+        return any(it.end_ns >= self.asked.first_ns for it in zeros)
 
     def alive(self) -> Answer:
         """Return every task that lived."""
@@ -116,12 +135,14 @@ class Window:
         gap = self._gap()
         asked = self.asked
         lasting = [it for it in lives if it.end_ns >= asked.first_ns]
+        exact = {_as_in_proc(it): _identity(it) for it in lasting}
         found: dict[_Identity, Holder] = {}
         # What is said last counts: a leader's exit is not its process's end.
         for life in (it for it in lasting if it.kind is LifeKind.LEADER):
             found[_identity(life)] = self._holder(life, life.end_ns)
-        for life in self._snapshot(which, gap):
-            found[_identity(life)] = self._holder(life, None)
+        for life in self._snapshot(which):
+            known_as = _identity(life)
+            found[exact.get(known_as, known_as)] = self._holder(life, None)
         for life in (it for it in lasting if it.kind is not LifeKind.LEADER):
             found[_identity(life)] = self._holder(life, life.end_ns)
         begun = [it for it in found.values() if (it.start_ns or 0) <= asked.last_ns]
@@ -137,16 +158,16 @@ class Window:
         begun = it.start_ns is not None and it.start_ns <= self.asked.first_ns
         return begun and last >= self.asked.last_ns
 
-    def _snapshot(self, which: Choice, gap: Gap | None) -> Iterator[Life]:
+    def _snapshot(self, which: Choice) -> Iterator[Life]:
         """Yield the tasks of the snapshot behind, or of that before that have not ended since."""
         ended: set[_Identity] = set()
         blocks = self._after
         if not blocks:
-            until = self.until_ns
+            until, blocks = self.until_ns, self._before
+            ended = self._ended_since(blocks[0].about.taken_ns) if blocks else ended
+            gap = self._gap()  # behind what has just been read, which may be damaged
             if until < self.asked.first_ns or (gap is not None and gap.first_ns < until):
                 return  # what ended since may not be recorded
-            blocks = self._before
-            ended = self._ended_since(blocks[0].about.taken_ns) if blocks else ended
         for file, frame, _ in blocks:
             rows = file.rows(frame)
             for at in () if rows is None else which(rows):
@@ -157,9 +178,10 @@ class Window:
     def _ended_since(self, taken_ns: int) -> set[_Identity]:
         """Return what has ended from a snapshot to the time asked for."""
         return {
-            _identity(life)
+            identity
             for file in self._files
             for life in self._lives_between(file, taken_ns, self.asked.first_ns)
+            for identity in (_identity(life), _as_in_proc(life))
         }
 
     def _lives_between(self, file: SegmentFile, first_ns: int, last_ns: int) -> Iterator[Life]:
@@ -176,9 +198,9 @@ class Window:
         if not self._files:
             return self._missing("nothing was recording")
         first = self._files[0]
-        begun = first.head.get("from_ns")
-        if isinstance(begun, int) and begun > self.asked.first_ns:
-            return self._missing("nothing was recording", last_ns=begun)
+        begun = _begun(first.head)
+        if begun is None or begun > self.asked.first_ns:
+            return self._missing("nothing was recording, or its file is gone", last_ns=begun)
         for before, file in zip(self._files, self._files[1:]):
             gap = self._between(before, file)
             if gap is not None and self._touches(gap):
@@ -190,13 +212,13 @@ class Window:
                     return gap
             for damage in file.damaged:
                 about = damage.about
-                ends = (about.first_end_ns, about.last_end_ns) if about else (0, self.until_ns)
+                ends = _damaged(about) if about else (0, self.until_ns)
                 gap = Gap(self.asked.boot_id, *ends, f"{damage.path} is damaged at {damage.offset}")
                 if self._touches(gap):
                     return gap
         if not self._after:
             return self._missing("the record ends", first_ns=self.until_ns)
-        if first.head.get("threads") is False:
+        if any(file.head.get("threads") is False for file in self._files):
             return self._missing("threads are not recorded")
         return None
 
@@ -245,6 +267,28 @@ def _with(blocks: list[_Taken], another: _Taken) -> list[_Taken]:
 
 def _identity(life: Life) -> _Identity:
     return life.numbers, life.start_ns
+
+
+def _as_in_proc(life: Life) -> _Identity:
+    """Return the identity that it has in a snapshot for which it was read from /proc."""
+    start = life.start_ns
+    return life.numbers, None if start is None else start - start % _TICK_NS
+
+
+def _begun(head: dict[str, Any]) -> int | None:
+    """Return from when on a file and those behind it have everything; None: it does not say.
+
+    Files of the same recorder may have stood before it, and have been removed.
+    """
+    clock = head.get("clock")
+    begins = clock.get("boottime_ns") if isinstance(clock, dict) else 0
+    since = head.get("from_ns")
+    return max(since, begins) if isinstance(since, int) and isinstance(begins, int) else None
+
+
+def _damaged(about: Summary) -> tuple[int, int]:
+    """Return between which times a block's rows count: those of a snapshot are of its time."""
+    return min(about.first_end_ns, about.taken_ns), about.last_end_ns
 
 
 def _stated(value: dict[str, object], boot_id: str) -> Gap | None:

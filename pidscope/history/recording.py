@@ -68,13 +68,16 @@ class Recording:
 
         Raises NotKnown: nothing was recording then.
         """
-        found: list[Window] = []
+        found: list[tuple[int, Stretch]] = []
         for at, stretch in self._stretches(moment):
-            if not found or found[-1].asked.boot_id != stretch.boot_id:
-                found.append(Window(self._same_boot(at, stretch.boot_id), stretch))
+            if found and _meet(found[-1][1], stretch):
+                begun, before = found[-1]
+                found[-1] = begun, before._replace(last_ns=max(before.last_ns, stretch.last_ns))
+            else:
+                found.append((at, stretch))
         if not found:
             raise NotKnown("nothing was recording then", self._reach_text())
-        return found
+        return [Window(self._same_boot(at, it), it) for at, it in found]
 
     def having(self, ns: int, number: int) -> Iterator[tuple[str, Life]]:
         """Yield what ended and had a number, by boot id, the latest first."""
@@ -102,17 +105,28 @@ class Recording:
             file = self._opened(segment)
             if file is None or not _is_of(file, moment):
                 continue
-            stretch = _on_boot(file, moment)
+            stretch = _on_boot(file, moment, segment is self.segments[-1])
             if stretch is not None:
                 yield at, stretch
 
-    def _same_boot(self, first: int, boot_id: str) -> Iterator[SegmentFile]:
-        for segment in self.segments[first:]:
+    def _same_boot(self, at: int, asked: Stretch) -> Iterator[SegmentFile]:
+        """Yield the files from the one that a stretch begins in, up to the first that is missing.
+
+        Where it begins before the file does, that of its recorder which was written before comes
+        first: it says up to when it was complete.
+        """
+        file = self._opened(self.segments[at])
+        if at and file is not None and _first(file)[0] > asked.first_ns:
+            before = self._opened(self.segments[at - 1])
+            is_next = self.segments[at - 1].sequence + 1 == self.segments[at].sequence
+            at -= is_next and before is not None and before.head.get("boot_id") == asked.boot_id
+        for place, segment in enumerate(self.segments[at:]):
             file = self._opened(segment)
-            if file is not None:
-                if file.head.get("boot_id") != boot_id:
-                    return
-                yield file
+            if file is None or file.head.get("boot_id") != asked.boot_id:
+                return
+            if segment.sequence != self.segments[at].sequence + place:
+                return
+            yield file
 
     def _opened(self, segment: Segment, alone: bool = False) -> SegmentFile | None:
         """Return a file; None: it is gone, or refused. Raises RecordingError if it is alone."""
@@ -122,7 +136,8 @@ class Recording:
             except FileNotFoundError:
                 if alone:
                     raise
-                return None
+                sealed = self._sealed(segment)
+                return None if sealed is None else self._opened(sealed)
             except RecordingError as error:
                 if alone:
                     raise
@@ -130,6 +145,12 @@ class Recording:
                     self.refused.append(str(error))
                 return None
         return self._files[segment.path]
+
+    def _sealed(self, segment: Segment) -> Segment | None:
+        """Return what has taken the place of a file since it was listed; None: it was removed."""
+        there = (it for it in list_segments(self.path) if it.sequence == segment.sequence)
+        found = next(there, None)
+        return None if found is None or found.path == segment.path else found
 
     def _reach_text(self) -> str:
         from datetime import datetime, timezone
@@ -151,6 +172,13 @@ def _overlaps(segment: Segment, moment: Moment) -> bool:
     return ends and segment.first_ns <= moment.last_ns
 
 
+def _meet(before: Stretch, stretch: Stretch) -> bool:
+    """Whether two are one: a step of the wall clock back makes two of a time."""
+    return (
+        before.boot_id == stretch.boot_id and before.first_ns <= stretch.first_ns <= before.last_ns
+    )
+
+
 def _is_of(file: SegmentFile, moment: Moment) -> bool:
     """Whether a file is of the boot that a time is of, if that is known."""
     boot_id = str(file.head.get("boot_id")).replace("-", "")
@@ -167,7 +195,7 @@ def _first(file: SegmentFile) -> tuple[int, int, int]:
     return first, second, third
 
 
-def _on_boot(file: SegmentFile, moment: Moment) -> Stretch | None:
+def _on_boot(file: SegmentFile, moment: Moment, is_last: bool) -> Stretch | None:
     """Return a time by CLOCK_BOOTTIME of a file's boot; None: it is outside the file.
 
     Within a ring's file the wall clock makes no step; by how much it was slewed, or stepped in a
@@ -184,7 +212,8 @@ def _on_boot(file: SegmentFile, moment: Moment) -> Stretch | None:
     elif moment.clock is Clock.MONOTONIC:
         offsets = [monotonic - boottime]
     first, last = moment.first_ns - max(offsets), moment.last_ns - min(offsets)
-    if last < boottime or (first > through.boottime_ns and file.contents is not None):
+    goes_on = is_last and file.contents is None
+    if last < boottime or (first > through.boottime_ns and not goes_on):
         return None
     return Stretch(str(file.head.get("boot_id")), first, last)
 

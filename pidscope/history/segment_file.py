@@ -107,7 +107,7 @@ class SegmentFile:
         for offset in self.contents.frames:
             found = self._frame(offset)
             if found is None:
-                self.damaged.append(Damage(self.path, offset, "no frame begins here", None))
+                self._note_none(offset)
             yield found or Frame(offset, 0, 0, b"", 0, 0, 0)  # the index counts frames
 
     def _frame(self, offset: int) -> Frame | None:
@@ -182,7 +182,10 @@ class SegmentFile:
         found: dict[int, list[int]] = {}
         for at in page_range(contents.firsts, key_of(ns, number)):
             page = self._frame(contents.pages[at])
-            content = None if page is None else self.content(page)
+            if page is None:
+                self._note_none(contents.pages[at])
+                continue
+            content = self.content(page)
             if content is not None:
                 for place in find_in_page(content, key_of(ns, number)):
                     found.setdefault(place.frame, []).append(place.row)
@@ -208,6 +211,11 @@ class SegmentFile:
             for _, about in self.blocks(kind)
         ]
         return Through(max(taken, default=0), 0)
+
+    def _note_none(self, offset: int) -> None:
+        damage = Damage(self.path, offset, "no frame begins here", None)
+        if damage not in self.damaged:
+            self.damaged.append(damage)
 
     def _note(self, frame: Frame, reason: str) -> None:
         try:
