@@ -157,6 +157,7 @@ class Recorder:
         self._write(now)
         for of, rows in living:
             self._file.add_rows(of, rows, now.boottime_ns, alive=True)
+        self._file.reached(self._file.through)  # once more: now it is there, and not half
         self._keep_more(living)
         self._snapshot_ns = now.boottime_ns
 

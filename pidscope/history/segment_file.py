@@ -37,17 +37,17 @@ class SegmentFile:
     Raises OSError; RecordingError: it is no recording, or a newer pidscope's.
 
     Attributes:
-        through: up to when it has everything.
         damaged: what was found damaged so far.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.damaged: list[Damage] = []
+        self._is_cut = False
         self._kept: OrderedDict[int, Rows | None] = OrderedDict()  # by the frame's offset
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            through = parse_head(os.pread(self._fd, frames.HEAD_SIZE, 0))
+            self._claimed = parse_head(os.pread(self._fd, frames.HEAD_SIZE, 0))
             # After the head: a frame that is there now was written before this time or later.
             self._size = os.fstat(self._fd).st_size
         except RecordingError as error:
@@ -56,7 +56,15 @@ class SegmentFile:
         except BaseException:
             os.close(self._fd)
             raise
-        self.through = through or self._last_taken()
+
+    @cached_property
+    def through(self) -> Through:
+        """Up to when it has everything; less than its head says if its end is missing."""
+        if self._claimed is None:
+            return self._last_taken()
+        if self.contents is None:
+            self.frames  # noqa: B018 - which finds out
+        return min(self._last_taken(), self._claimed[0]) if self._is_cut else self._claimed[0]
 
     def close(self) -> None:
         """Close it."""
@@ -94,21 +102,33 @@ class SegmentFile:
         return tuple(self._frames())
 
     def _frames(self) -> Iterator[Frame]:
-        kept = (frames.JSON, frames.LIVES, frames.ALIVE)
         if self.contents is None:
-            at = frames.HEAD_SIZE
-            for frame in walk(self._fd, self._size):
-                if frame.offset != at:
-                    self.damaged.append(Damage(self.path, at, "no frame begins here", None))
-                at = frame.end
-                if frame.kind in kept:
-                    yield frame
+            yield from self._walked()
             return
         for offset in self.contents.frames:
             found = self._frame(offset)
             if found is None:
                 self._note_none(offset)
             yield found or Frame(offset, 0, 0, b"", 0, 0, 0)  # the index counts frames
+
+    def _walked(self) -> Iterator[Frame]:
+        """Yield the frames of a file that is not sealed, or whose table of contents is damaged."""
+        kept = (frames.JSON, frames.LIVES, frames.ALIVE)
+        through, size = self._claimed or (Through(0, 0), 0)
+        at, taken_ns = frames.HEAD_SIZE, 0
+        for frame in walk(self._fd, self._size):
+            if frame.offset != at:
+                self._note_none(at)
+            at = frame.end
+            is_half = frame.kind == frames.ALIVE and 0 < size < at  # of a snapshot, perhaps
+            if frame.kind in kept and not is_half:
+                taken_ns = max(taken_ns, _taken_ns(frame))
+                yield frame
+        if at < size:
+            self._is_cut = size != frames.SEALED
+            lost = Summary(0, 0, 0, taken_ns + 1, through.boottime_ns, through.boottime_ns, 0, 0)
+            about = lost if self._is_cut else None  # a sealed file has its lives last
+            self.damaged.append(Damage(self.path, at, "its end is missing", about))
 
     def _frame(self, offset: int) -> Frame | None:
         return parse_frame(os.pread(self._fd, frames.FRAME_SIZE + frames.MAX_META, offset), offset)
@@ -225,6 +245,13 @@ class SegmentFile:
         damage = Damage(self.path, frame.offset, reason, about)
         if damage not in self.damaged:
             self.damaged.append(damage)
+
+
+def _taken_ns(frame: Frame) -> int:
+    try:
+        return 0 if frame.kind == frames.JSON else parse_summary(frame.meta).taken_ns
+    except RecordingError:
+        return 0
 
 
 def _parsed(content: bytes) -> object:

@@ -149,6 +149,7 @@ def test_a_task_that_was_read_from_proc_is_the_one_that_ended(tmp_path: Path) ->
     alive(made, 98, task(1, 1, 0))
     alive(made, 100, task(1, 1, 0), exact._replace(start_ns=start // 10_000_000 * 10_000_000))
     ended(made, 102, exact)
+    reached(made, 102)
     made.close()
     (holder,) = ask(path.with_name("two"), 8, 99, 99.999).holders
     assert (holder.start_ns, holder.end_ns) == (start, 101 * S)
@@ -243,3 +244,65 @@ def test_a_time_that_the_clock_showed_twice_is_looked_for_in_both(tmp_path: Path
         past = Past(recording, Moment(Clock.REALTIME, at, at))
         assert [it.start_ns for it in past.holders(HOST, 8).holders] == [90 * S, 165 * S]
         assert [it.start_ns for it in past.holders(HOST, 1).holders] == [1 * S]
+
+
+def test_a_damaged_part_is_still_a_gap_once_the_file_is_sealed(tmp_path: Path) -> None:
+    """Sealing copies what it finds, and gave a damaged snapshot a checksum that was right."""
+    for number, which in enumerate(
+        [
+            block(frames.LIVES, 0, header=True),
+            block(frames.LIVES, 0),
+            block(frames.ALIVE, 1),
+            block(frames.ALIVE, 1, header=True),
+            block(frames.JSON, 1),
+        ]
+    ):
+        path = tmp_path / str(number)
+        made = a_minute(path)
+        if number == 4:
+            lost = {"type": "gap", "first_ns": 100 * S, "last_ns": 130 * S, "reason": "lost"}
+            made.add_json(lost)
+            reached(made, 176)
+        damage(path, which)
+        made.seal(str(path))
+        assert ask(path, 3, 120).gap is not None, number
+
+
+def test_a_file_that_was_cut_does_not_claim_what_it_lost(tmp_path: Path) -> None:
+    """A power cut, or a copy that ended early: the head said more than was there."""
+    path = tmp_path / "one"
+    a_minute(path).close()
+    data = path.read_bytes()
+    with SegmentFile(str(path)) as file:
+        last = [it for it in file.frames if it.kind == frames.LIVES][-1]
+    for size in range(last.offset, last.end):
+        path.write_bytes(data[:size])
+        assert ask(path, 9, 172).holders == ()  # it had ended
+        assert ask(path, 8, 120).gap is None
+        with SegmentFile(str(path)) as file:
+            assert file.through.boottime_ns <= 160 * S
+            assert len(file.damaged) == 1
+
+
+def test_a_sealed_file_that_was_cut_is_a_gap(tmp_path: Path) -> None:
+    """Its lives stand behind its snapshots."""
+    path = tmp_path / "one"
+    a_minute(path).seal(str(path))
+    data = path.read_bytes()
+    assert ask(path, 3, 120).gap is None
+    for size in range(len(data) - 1, len(data) // 2, -7):
+        path.write_bytes(data[:size])
+        assert ask(path, 3, 120).gap is not None, size
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_half_a_snapshot_is_none(tmp_path: Path, sealed: bool) -> None:
+    """Its writer was killed between the blocks of two classes, or is read there."""
+    path = tmp_path / "one"
+    made = begin(path, 100)
+    alive(made, 100, task(1, 1, 0))
+    reached(made, 160)
+    alive(made, 160, task(1, 1, 0))  # 4, five namespaces deep, is still to come
+    if sealed:
+        made.seal(str(path))
+    assert ask(path, 4, 120).gap is not None
