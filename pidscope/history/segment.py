@@ -60,8 +60,13 @@ class SegmentWriter:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(path, flags, _OURS)
         self.size = 0
-        self._append(pack_head(through, frames.HEAD_SIZE))
-        self.add_json(head)
+        try:
+            self._append(pack_head(through, frames.HEAD_SIZE))
+            self.add_json(head)
+        except BaseException:  # on a full disk: another attempt finds no file in its way
+            self.close()
+            os.unlink(path)  # noqa: PTH108
+            raise
 
     def add_rows(self, of: Class, rows: bytes, taken_ns: int, alive: bool = False) -> None:
         """Append whole rows of lives, or of the tasks that were alive at ``taken_ns``."""

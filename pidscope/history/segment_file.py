@@ -153,6 +153,8 @@ class SegmentFile:
                 value = _parsed(content) if content is not None else None
                 if isinstance(value, dict):
                     yield value
+                elif content is not None:
+                    self._note(frame, "no JSON object, or too long")
 
     def blocks(self, kind: int) -> Iterator[tuple[Frame, Summary]]:
         """Yield the blocks of rows of one kind, LIVES or ALIVE, with what each says of itself."""
@@ -256,6 +258,6 @@ def _taken_ns(frame: Frame) -> int:
 
 def _parsed(content: bytes) -> object:
     try:
-        return json.loads(content[:_MAX_JSON])
+        return json.loads(content) if len(content) <= _MAX_JSON else None
     except (ValueError, RecursionError):
         return None
