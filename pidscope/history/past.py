@@ -18,6 +18,7 @@ from pidscope.query.words import Kind, Where, meanings
 
 _INITIAL_NS = 0xEFFFFFFC  # PROC_PID_INIT_INO (include/linux/proc_ns.h)
 _MAX_LISTED = 10
+_U64_DIGITS = 20
 _TEXTS = frozenset(Container._fields) - {"uid"}
 
 
@@ -100,6 +101,10 @@ class Past:
         gap = self.alive().gap
         if gap is not None:
             return NotKnown(f"'{printable(where.word)}' is not known then: {gap.reason}")
+        if where.kind is not Kind.PID and not all(map(self.knows_cgroup, self.alive().holders)):
+            return NotKnown(
+                f"'{printable(where.word)}' is not known then: some tasks' cgroups are not"
+            )
         return NotFound(f"no place '{printable(where.word)}' then")
 
     def _named(self, where: Where) -> dict[int, str]:
@@ -164,7 +169,7 @@ def _chains_in(objects: Iterable[Mapping[str, Any]]) -> dict[int, Chain]:
     for it in objects:
         values = it.get(str(it.get("type")))
         for number, value in values.items() if isinstance(values, dict) else ():
-            if not (number.isascii() and number.isdigit()):
+            if not (number.isascii() and number.isdigit() and len(number) <= _U64_DIGITS):
                 continue
             if it.get("type") == "cgroups" and isinstance(value, str):
                 found.setdefault(int(number), parse_path(value))

@@ -41,7 +41,13 @@ class Recording:
                 raise NotKnown(f"nothing was recorded yet: {path} is empty")
         else:
             self.segments = [_alone(path)]
-            self._opened(self.segments[0], alone=True)
+            try:
+                self._opened(self.segments[0], alone=True)
+            except FileNotFoundError:
+                raise NotKnown(
+                    f"nothing was recording: there is no {path}",
+                    "record from now on, as root: pidscope record",
+                ) from None
 
     def close(self) -> None:
         """Close every file."""
@@ -156,10 +162,13 @@ class Recording:
         from datetime import datetime, timezone
 
         reach = self.reach()
-        times = [
-            datetime.fromtimestamp(ns // 1_000_000_000, timezone.utc).isoformat()
-            for ns in (reach.first_ns, reach.last_ns)
-        ]
+        try:
+            times = [
+                datetime.fromtimestamp(ns // 1_000_000_000, timezone.utc).isoformat()
+                for ns in (reach.first_ns, reach.last_ns)
+            ]
+        except (OverflowError, ValueError, OSError):  # no year that there is
+            return f"{self.path} does not say when it was recorded"
         return f"{self.path} reaches from {times[0]} to {times[1]}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -47,6 +48,8 @@ class SegmentFile:
         self._kept: OrderedDict[int, Rows | None] = OrderedDict()  # by the frame's offset
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
+            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+                raise RecordingError("not a recording of pidscope")
             self._claimed = parse_head(os.pread(self._fd, frames.HEAD_SIZE, 0))
             # After the head: a frame that is there now was written before this time or later.
             self._size = os.fstat(self._fd).st_size
