@@ -20,7 +20,7 @@ from pidscope.history.answer import Answer, Gap, Holder
 from pidscope.history.blocks import Rows, Summary
 from pidscope.history.frames import Frame
 from pidscope.history.segment_file import SegmentFile
-from pidscope.wire.lives import Life, LifeKind
+from pidscope.wire.lives import UID_UNKNOWN, Life, LifeKind
 
 Choice = Callable[[Rows], Iterable[int]]  # of a block's rows, those that are meant
 _Identity = tuple[tuple[Optional[int], ...], Optional[int]]  # all its numbers, and its start
@@ -254,7 +254,7 @@ class Window:
             ppid=life.ppid,
             pgid=life.pgid,
             sid=life.sid,
-            uid=life.uid,
+            uid=None if life.uid == UID_UNKNOWN else life.uid,
             cgroup_id=life.cgroup_id,
         )
 

@@ -19,7 +19,7 @@ from pidscope.history.recording import Recording
 from pidscope.history.ring import segment_name
 from pidscope.history.segment import SegmentWriter
 from pidscope.history.segment_file import SegmentFile
-from pidscope.wire.lives import LIVES, Life, LifeKind
+from pidscope.wire.lives import LIVES, UID_UNKNOWN, Life, LifeKind
 from tests.unit.history.lives import HOST, life, rows
 
 S = 1_000_000_000
@@ -139,7 +139,11 @@ def test_a_task_that_was_read_from_proc_is_the_one_that_ended(tmp_path: Path) ->
     start = 99 * S + 9_994_321
     exact = task(8, 0, 101)._replace(start_ns=start)
     made = begin(path, 100)
-    alive(made, 100, task(1, 1, 0), exact._replace(start_ns=start // 10_000_000 * 10_000_000))
+    of_proc = exact._replace(start_ns=start // 10_000_000 * 10_000_000, uid=UID_UNKNOWN)
+    alive(made, 100, task(1, 1, 0), of_proc)
+    reached(made, 100)
+    (holder,) = ask(path, 8, 100).holders
+    assert holder.uid is None  # /proc was not asked for it: it is not root's
     ended(made, 102, exact)
     reached(made, 130)
     made.close()
@@ -147,7 +151,7 @@ def test_a_task_that_was_read_from_proc_is_the_one_that_ended(tmp_path: Path) ->
     # and in the time of both it is one task
     made = begin(path.with_name("two"), 98)
     alive(made, 98, task(1, 1, 0))
-    alive(made, 100, task(1, 1, 0), exact._replace(start_ns=start // 10_000_000 * 10_000_000))
+    alive(made, 100, task(1, 1, 0), of_proc)
     ended(made, 102, exact)
     reached(made, 102)
     made.close()
