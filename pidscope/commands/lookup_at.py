@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
             asked = [_Asked(it, past.holders(ns, it)) for it in batch]
             _Printed(recording, past, moment, ns, to).show(asked, args)
             codes.append(_warn(asked, ns, recording))
+            codes += [_warn_unnumbered(asked, to)] if args.quiet else []
             args.noheadings = True  # there is one heading
     return max(*codes, UsageError.exit_code if typed.refused else 0)
 
@@ -80,9 +81,9 @@ class _Printed:
         sys.stdout.flush()
 
     def _show_numbers(self, asked: Sequence[_Asked]) -> None:
-        """Print the number in ``to`` of each that is the only one."""
+        """Print the number in ``to`` of each that is certainly the only one."""
         for it in asked:
-            if len(it.answer.holders) == 1:
+            if len(it.answer.holders) == 1 and it.answer.gap is None:
                 number = _number_in(it.answer.holders[0], self._to)
                 if number:
                     print(number)
@@ -94,15 +95,20 @@ class _Printed:
             print(tables.aligned(rows, _COLUMNS))
 
     def _row(self, number: int, it: Holder) -> list[str]:
-        container = self._past.container(it)
         return [
             str(number),
             known(_number_in(it, self._to)),
             " ".join(known(one) for one in it.numbers),
             str(it.inums[-1]),
-            "-" if container is None else printable(display_name(container)),
+            self._name(it),
             self._what(it),
         ]
+
+    def _name(self, it: Holder) -> str:
+        container = self._past.container(it)
+        if container is None:
+            return "-" if self._past.knows_cgroup(it) else "?"
+        return printable(display_name(container))
 
     def _what(self, it: Holder) -> str:
         """Return ``process, born 14:02:59, ended 14:03:05, status 1; at its end sh``."""
@@ -116,9 +122,12 @@ class _Printed:
 
     def _time(self, it: Holder, boottime_ns: int) -> str:
         wall_ns = self._recording.wall_ns(it.boot_id, boottime_ns)
+        try:
+            moment = datetime.fromtimestamp((wall_ns or 0) // 10**9, timezone.utc).astimezone()
+        except (OverflowError, ValueError, OSError):  # no year that there is
+            wall_ns = None
         if wall_ns is None:
             return f"{boottime_ns / 1e9:.3f} s after the boot"
-        moment = datetime.fromtimestamp(wall_ns // 10**9, timezone.utc).astimezone()
         today = datetime.now(timezone.utc).astimezone().date()
         return f"{moment:%H:%M:%S}" if moment.date() == today else f"{moment:%Y-%m-%d %H:%M:%S}"
 
@@ -135,7 +144,7 @@ class _Printed:
         }
 
     def _answer_json(self, it: _Asked) -> dict[str, Any]:
-        gap = it.answer.gap if not it.answer.holders else None
+        gap = it.answer.gap
         return {
             "number": it.number,
             "ns": self._ns,
@@ -188,6 +197,21 @@ def _gap_json(gap: Gap) -> dict[str, Any]:
     return {"first_ns": str(gap.first_ns), "last_ns": last, "reason": printable(gap.reason)}
 
 
+def _warn_unnumbered(asked: Iterable[_Asked], to: int) -> int:
+    """Print for which no number could be printed, and return the exit code of the gravest."""
+    codes = [0]
+    for it in asked:
+        if len(it.answer.holders) == 1 and it.answer.gap is None:
+            number = _number_in(it.answer.holders[0], to)
+            if number is None:
+                warn(f"{it.number}: its number in {bracketed(to)} is not known")
+                codes.append(NotKnown.exit_code)
+            elif not number:
+                warn(f"{it.number}: it had no number in {bracketed(to)}")
+                codes.append(NotFound.exit_code)
+    return max(codes)
+
+
 def _warn(asked: Iterable[_Asked], ns: int, recording: Recording) -> int:
     """Print on standard error what is not known, and return the exit code of the gravest."""
     codes = [0]
@@ -196,8 +220,9 @@ def _warn(asked: Iterable[_Asked], ns: int, recording: Recording) -> int:
         if len(it.answer.holders) > 1:
             warn(f"{where}: several had it in that time")
             codes.append(AmbiguousError.exit_code)
-        elif not it.answer.holders and it.answer.gap is not None:
-            warn(f"{where}: not known: {printable(it.answer.gap.reason)}")
+        elif it.answer.gap is not None:
+            also = ", so that another may have had it, too" if it.answer.holders else ""
+            warn(f"{where}: not known: {printable(it.answer.gap.reason)}{also}")
             codes.append(NotKnown.exit_code)
         elif not it.answer.holders:
             warn(f"{where}: no task had it then")

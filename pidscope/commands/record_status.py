@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
@@ -62,13 +63,14 @@ def _look(path: str, checked: bool) -> _Found:
                 for frame in file.frames:
                     file.content(frame)
             objects = list(file.json())
-            clock = file.head.get("clock", {})
+            clock = file.head.get("clock")
+            first_ns = clock.get("realtime_ns") if isinstance(clock, dict) else 0
             return _Found(
                 path,
                 size,
                 sum(it.rows for it in blocks),
                 len(taken),
-                clock.get("realtime_ns", 0),
+                first_ns if isinstance(first_ns, int) else 0,
                 file.through.realtime_ns,
                 file.head,
                 [it for it in objects if it.get("type") == "gap"],
@@ -90,13 +92,19 @@ def _document(path: str, found: list[_Found], written: bool) -> dict[str, Any]:
         "from": _time(whole[0].first_ns) if whole else None,
         "to": _time(last.last_ns) if last else None,
         "recording": written,
-        "host": last.head.get("host") if last else None,
-        "mode": last.head.get("mode") if last else None,
-        "threads": last.head.get("threads") if last else None,
-        "cannot": last.head.get("cannot", []) if last else [],
+        "host": _said(last, "host", str),
+        "mode": _said(last, "mode", str),
+        "threads": _said(last, "threads", bool),
+        "cannot": [it for it in _said(last, "cannot", list) or [] if isinstance(it, str)],
         "gaps": [gap for it in found for gap in it.gaps],
         "damaged": [line for it in found for line in it.damaged],
     }
+
+
+def _said(found: _Found | None, name: str, kind: type) -> Any:
+    """Return what a head says, if it has the type that a recorder gives it."""
+    value = None if found is None else found.head.get(name)
+    return value if isinstance(value, kind) else None
 
 
 def _is_written(path: str) -> bool:
@@ -141,4 +149,6 @@ def _gap(gap: dict[str, Any]) -> str:
 def _time(ns: int) -> str | None:
     if not ns:
         return None
-    return datetime.fromtimestamp(ns // 1_000_000_000, timezone.utc).astimezone().isoformat()
+    with contextlib.suppress(OverflowError, ValueError, OSError):  # no year that there is
+        return datetime.fromtimestamp(ns // 1_000_000_000, timezone.utc).astimezone().isoformat()
+    return None

@@ -50,8 +50,8 @@ class Gap(NamedTuple):
 class Answer(NamedTuple):
     """All that may have had the number at some moment of the time asked for.
 
-    One holder is the answer, and several are ambiguous. Without any, a ``gap`` is why that is not
-    known, and without a gap no task had the number then.
+    One holder is the answer, several are ambiguous, and without any no task had the number then;
+    unless there is a ``gap``, which is why that is not known: there may be another holder.
     """
 
     holders: tuple[Holder, ...]

@@ -25,7 +25,8 @@ MAX_RAW = 16 << 20
 JSON, LIVES, ALIVE, KEYS, END = 1, 2, 3, 4, 5  # kinds of frames
 
 _HEAD = struct.Struct("<8sHHI")  # magic, version, zero, CRC-32 of those
-_THROUGH = struct.Struct("<QQI")  # boottime ns, realtime ns, CRC-32 of those
+_THROUGH = struct.Struct("<QQQI")  # boottime ns, realtime ns, size, CRC-32 of those
+SEALED = (1 << 64) - 1  # instead of a size
 _THROUGH_AT = 16
 _FRAME_MAGIC = 0x7246DCC7  # its first byte begins no UTF-8 text: none in a name or a path
 _FRAME = struct.Struct("<IBBHIII")  # and behind it the CRC-32 of these and the meta
@@ -60,21 +61,27 @@ class Frame(NamedTuple):
         return self.data_offset + self.stored
 
 
-def pack_head(through: Through) -> bytes:
-    """Return the head of a file."""
+def pack_head(through: Through, size: int) -> bytes:
+    """Return the head of a file; ``size`` as for `pack_through`."""
     start = struct.pack("<8sHH", MAGIC, VERSION, 0)
-    head = start + struct.pack("<I", zlib.crc32(start)) + pack_through(through)[1]
+    head = start + struct.pack("<I", zlib.crc32(start)) + pack_through(through, size)[1]
     return head.ljust(HEAD_SIZE, b"\0")
 
 
-def pack_through(through: Through) -> tuple[int, bytes]:
-    """Return the offset and the bytes by which a file says up to when it is complete."""
-    words = struct.pack("<QQ", *through)
+def pack_through(through: Through, size: int) -> tuple[int, bytes]:
+    """Return the offset and the bytes by which a file says up to when it is complete.
+
+    ``size`` is how many bytes it needs for that, or SEALED: then it needs its trailer.
+    """
+    words = struct.pack("<QQQ", *through, size)
     return _THROUGH_AT, words + struct.pack("<I", zlib.crc32(words))
 
 
-def parse_head(head: bytes) -> Optional[Through]:
-    """Return up to when a file is complete; None: that is damaged. Raises RecordingError."""
+def parse_head(head: bytes) -> Optional[tuple[Through, int]]:
+    """Return up to when a file is complete, and the size that it needs for that.
+
+    None: that is damaged. Raises RecordingError.
+    """
     if len(head) < HEAD_SIZE or head[:8] != MAGIC:
         raise RecordingError("not a recording of pidscope")
     _, version, _, crc = _HEAD.unpack_from(head)
@@ -85,10 +92,10 @@ def parse_head(head: bytes) -> Optional[Through]:
             f"a recording of version {version}; this pidscope reads version {VERSION}",
             "read it with the pidscope that wrote it" if version > VERSION else "",
         )
-    boottime_ns, realtime_ns, crc = _THROUGH.unpack_from(head, _THROUGH_AT)
-    if crc != zlib.crc32(head[_THROUGH_AT : _THROUGH_AT + 16]):
+    boottime_ns, realtime_ns, size, crc = _THROUGH.unpack_from(head, _THROUGH_AT)
+    if crc != zlib.crc32(head[_THROUGH_AT : _THROUGH_AT + _THROUGH.size - 4]):
         return None
-    return Through(boottime_ns, realtime_ns)
+    return Through(boottime_ns, realtime_ns), size
 
 
 def pack_frame(kind: int, codec: int, meta: bytes, data: bytes, raw: int) -> bytes:

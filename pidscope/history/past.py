@@ -21,6 +21,7 @@ _INITIAL_NS = 0xEFFFFFFC  # PROC_PID_INIT_INO (include/linux/proc_ns.h)
 _MAX_LISTED = 10
 _KEPT = 4
 Chains = dict[tuple[Span, ...], dict[int, Chain]]  # of each cgroup, by its id
+_U64_DIGITS = 20
 _TEXTS = frozenset(Container._fields) - {"uid"}
 
 
@@ -106,6 +107,10 @@ class Past:
         gap = self.alive().gap
         if gap is not None:
             return NotKnown(f"'{printable(where.word)}' is not known then: {gap.reason}")
+        if where.kind is not Kind.PID and not all(map(self.knows_cgroup, self.alive().holders)):
+            return NotKnown(
+                f"'{printable(where.word)}' is not known then: some tasks' cgroups are not"
+            )
         return NotFound(f"no place '{printable(where.word)}' then")
 
     def _named(self, where: Where) -> dict[int, str]:
@@ -161,13 +166,14 @@ def _namespaces(members: Iterable[Holder]) -> set[int]:
 
 
 def _joined(answers: Iterable[Answer]) -> Answer:
-    """Return what several boots have as one answer."""
-    holders: list[Holder] = []
+    """Return what several boots have, or times that the clock showed twice, as one answer."""
+    holders: dict[tuple[object, ...], Holder] = {}
     gap: Gap | None = None
     for answer in answers:
-        holders += answer.holders
+        for it in answer.holders:
+            holders[it.boot_id, it.numbers, it.start_ns] = it
         gap = gap or answer.gap
-    return Answer(tuple(holders), gap)
+    return Answer(tuple(holders.values()), gap)
 
 
 def _chains_in(objects: Iterable[Mapping[str, Any]]) -> dict[int, Chain]:
@@ -178,7 +184,7 @@ def _chains_in(objects: Iterable[Mapping[str, Any]]) -> dict[int, Chain]:
     for it in objects:
         values = it.get(str(it.get("type")))
         for number, value in values.items() if isinstance(values, dict) else ():
-            if not (number.isascii() and number.isdigit()):
+            if not (number.isascii() and number.isdigit() and len(number) <= _U64_DIGITS):
                 continue
             if it.get("type") == "cgroups" and isinstance(value, str):
                 found.setdefault(int(number), parse_path(value))

@@ -19,9 +19,12 @@ from pidscope.history import frames
 from pidscope.history.answer import Answer, Gap, Holder
 from pidscope.history.segment_file import SegmentFile
 from pidscope.history.span import Span, StatedGap, Stretch
-from pidscope.wire.lives import Life, LifeKind
+from pidscope.wire.lives import UID_UNKNOWN, Life, LifeKind
 
 _Identity = tuple[tuple[Optional[int], ...], Optional[int]]  # all its numbers, and its start
+_TICK_NS = (
+    10_000_000  # in which /proc/N/stat has a start: USER_HZ is 100 (uapi/asm-generic/param.h)
+)
 
 
 class Window:
@@ -56,20 +59,38 @@ class Window:
         gap = self._gap()
         if living and self._by_snapshot_before(gap):
             # A task that has ended since had the number: its life is among these.
-            ended = {_identity(it) for it in lives if self._ended_since(it.end_ns)}
+            ended = _identities(it for it in lives if self._ended_since(it.end_ns))
             living = tuple(it for it in living if _identity(it) not in ended)
-        return self._answer(lives, living if self._has_snapshot(gap) else (), gap)
+        answer = self._answer(lives, living if self._has_snapshot(gap) else (), gap)
+        if any(map(self._lasted, answer.holders)):
+            return answer._replace(gap=None)
+        if answer.gap is None and self._has_unknown_numbers(ns):
+            gap = self._missing("a thread that called exec had a number there that is not known")
+            return answer._replace(gap=gap)
+        return answer
+
+    def _has_unknown_numbers(self, ns: int) -> bool:
+        """Whether a number in the namespace is not known of some task; its record has 0 there.
+
+        Tracepoint mode alone has such records, of threads that called exec.
+        """
+        from pidscope.wire.hooks import TRACEPOINT  # all the hooks, which look-ups do without
+
+        files = (it for it in self._files if it.head.get("mode") == TRACEPOINT)
+        zeros = (life for file in files for life in file.having(ns, 0))
+        return any(it.end_ns >= self.asked.first_ns for it in zeros)
 
     def alive(self) -> Answer:
         """Return every task that lived."""
         lives = [life for file in self._files for life in self._lives(file)]
         gap = self._gap()
         living: Iterable[Life] = ()
+        ended: set[_Identity] = set()
+        if self._by_snapshot_before(gap):
+            ended = _identities(self._lives_between())
+            gap = self._gap()  # behind what has just been read, which may be damaged
         if self._has_snapshot(gap):
-            living = self._snapshot()
-            if self._by_snapshot_before(gap):
-                ended = set(map(_identity, self._lives_between()))
-                living = (it for it in living if _identity(it) not in ended)
+            living = (it for it in self._snapshot() if _identity(it) not in ended)
         return self._answer(lives, living, gap)
 
     def _lives(self, file: SegmentFile) -> Iterator[Life]:
@@ -88,13 +109,15 @@ class Window:
         """Return what lasted into the stretch: of lives, and of a snapshot."""
         asked = self.asked
         lasting = [it for it in lives if it.end_ns >= asked.first_ns]
+        exact = {_as_in_proc(it): _identity(it) for it in lasting}
         found: dict[_Identity, Holder] = {}
         # What is said last counts: a leader's exit is not its process's end.
         for life in lasting:
             if life.kind is LifeKind.LEADER:
                 found[_identity(life)] = self._holder(life, life.end_ns)
         for life in living:
-            found[_identity(life)] = self._holder(life, None)
+            known_as = _identity(life)
+            found[exact.get(known_as, known_as)] = self._holder(life, None)
         for life in lasting:
             if life.kind is not LifeKind.LEADER:
                 found[_identity(life)] = self._holder(life, life.end_ns)
@@ -104,6 +127,12 @@ class Window:
         if len(known) < len(begun) and gap is None:
             gap = self._missing("a thread that called exec had it; since when is not known")
         return Answer(known, gap)
+
+    def _lasted(self, it: Holder) -> bool:
+        """Whether a task lived all the time asked about, so that no other had its numbers."""
+        last = self.until_ns if it.end_ns is None else it.end_ns
+        begun = it.start_ns is not None and it.start_ns <= self.asked.first_ns
+        return begun and last >= self.asked.last_ns
 
     def _has_snapshot(self, gap: Gap | None) -> bool:
         """Whether a snapshot tells who lived: that behind it, or that before up to here."""
@@ -145,8 +174,9 @@ class Window:
         """Return why the window is not complete; None: it is."""
         if not self._files:
             return self._missing("nothing was recording")
-        if self.span.begun_ns > self.asked.first_ns:
-            return self._missing("nothing was recording", last_ns=self.span.begun_ns)
+        begun = self.span.begun_ns
+        if begun is None or begun > self.asked.first_ns:
+            return self._missing("nothing was recording, or its file is gone", last_ns=begun)
         for gap in self.span.gaps():
             if self._touches(gap):
                 return Gap(self.asked.boot_id, *gap)
@@ -181,10 +211,20 @@ class Window:
             ppid=life.ppid,
             pgid=life.pgid,
             sid=life.sid,
-            uid=life.uid,
+            uid=None if life.uid == UID_UNKNOWN else life.uid,
             cgroup_id=life.cgroup_id,
         )
 
 
 def _identity(life: Life) -> _Identity:
     return life.numbers, life.start_ns
+
+
+def _identities(lives: Iterable[Life]) -> set[_Identity]:
+    return {each for it in lives for each in (_identity(it), _as_in_proc(it))}
+
+
+def _as_in_proc(life: Life) -> _Identity:
+    """Return the identity that it has in a snapshot for which it was read from /proc."""
+    start = life.start_ns
+    return life.numbers, None if start is None else start - start % _TICK_NS

@@ -12,7 +12,8 @@ before what it rests on was taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from pidscope.history.frames import Through
@@ -21,6 +22,8 @@ from pidscope.wire.lives import Class
 SNAPSHOT_NS = 60_000_000_000
 _STEP_NS = 100_000_000  # of the wall clock against the boot's: more is no slewing
 FULL = 131_072  # lives of a file
+LARGE = 20 << 20  # bytes of a file: with many tasks its snapshots are most of it
+_JSON = 1 << 19  # characters of one object: a reader takes 1 MiB
 _OLD_NS = 3_600_000_000_000  # of a file
 
 Runs = list[tuple[Class, bytes]]  # whole rows, with their class
@@ -72,6 +75,10 @@ class File(Protocol):
     def rows(self) -> int:
         """How many lives it has."""
 
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+
     def add_rows(self, of: Class, rows: bytes, taken_ns: int, alive: bool = False) -> None:
         """Append rows."""
 
@@ -116,6 +123,7 @@ class Recorder:
         self._source, self._keeper, self._clocks = source, keeper, clocks
         self._head, self._more = head, more
         self._began = self._previous = clocks()
+        self._sure_ns = self._began.boottime_ns  # up to when all that was not lost is written
         self._lost = source.lost()
         self._offset_ns = _offset(self._began)
         self._snapshot_ns = 0
@@ -127,12 +135,20 @@ class Recorder:
         now = self._clocks()
         stepped = abs(_offset(now) - self._offset_ns) > _STEP_NS
         if stepped or (self._keeper.rotates and self._is_full(now)):
-            self._write(now)
+            self._write(self._before_step(now))
+            self._previous = now
             self._file = self._begin(now)
         elif now.boottime_ns - self._snapshot_ns >= SNAPSHOT_NS:
             self._snapshot(now)
         else:
             self._write(now)
+
+    def _before_step(self, now: Clocks) -> Clocks:
+        """Return a time as the wall clock of the file shows it, if that has made a step since."""
+        offset_ns = _offset(self._previous)
+        if abs(_offset(now) - offset_ns) <= _STEP_NS:
+            return now
+        return now._replace(realtime_ns=now.boottime_ns + offset_ns)
 
     def finish(self) -> None:
         """Write what has come, and a last snapshot, so that all is known up to now."""
@@ -140,7 +156,7 @@ class Recorder:
 
     def _is_full(self, now: Clocks) -> bool:
         age_ns = now.boottime_ns - self._file.first.boottime_ns
-        return age_ns >= _OLD_NS or self._file.rows >= FULL
+        return age_ns >= _OLD_NS or self._file.rows >= FULL or self._file.size >= LARGE
 
     def _begin(self, now: Clocks) -> File:
         """Begin a file with its head and a snapshot."""
@@ -157,6 +173,7 @@ class Recorder:
         self._write(now)
         for of, rows in living:
             self._file.add_rows(of, rows, now.boottime_ns, alive=True)
+        self._file.reached(self._file.through)  # once more: now it is there, and not half
         self._keep_more(living)
         self._snapshot_ns = now.boottime_ns
 
@@ -169,19 +186,36 @@ class Recorder:
         self._keep_more(ended)
         lost = self._source.lost()
         if lost > self._lost:
-            gap = {"first_ns": self._file.through.boottime_ns, "last_ns": now.boottime_ns}
+            first_ns = min(self._file.through.boottime_ns, self._sure_ns)
+            gap = {"first_ns": first_ns, "last_ns": self._clocks().boottime_ns}
             reason = {"reason": "records were lost", "count": lost - self._lost}
             self._file.add_json({"type": "gap", **gap, **reason})
             self._lost = lost
         done = self._previous if self._source.lags else now
         if not self._source.unfinished() and done.boottime_ns >= self._file.through.boottime_ns:
             self._file.reached(Through(done.boottime_ns, done.realtime_ns))
+            self._sure_ns = done.boottime_ns
         self._previous = now
 
     def _keep_more(self, rows: Runs) -> None:
         more = {name: value for name, value in self._more(rows).items() if value}
         for name, value in more.items():
-            self._file.add_json({"type": name, name: value})
+            for piece in _pieces(value) if isinstance(value, Mapping) else [value]:
+                self._file.add_json({"type": name, name: piece})
+
+
+def _pieces(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the same as objects that a reader takes."""
+    piece: dict[str, Any] = {}
+    size = 0
+    for key, value in values.items():
+        more = len(key) + len(json.dumps(value))
+        if piece and size + more > _JSON:
+            yield piece
+            piece, size = {}, 0
+        piece[key] = value
+        size += more
+    yield piece
 
 
 def _offset(clocks: Clocks) -> int:

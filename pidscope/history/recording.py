@@ -65,7 +65,13 @@ class Recording:
                 raise NotKnown(f"nothing was recorded yet: {path} is empty")
         else:
             self.segments = [_alone(path)]
-            self._opened(self.segments[0], alone=True)
+            try:
+                self._opened(self.segments[0], alone=True)
+            except FileNotFoundError:
+                raise NotKnown(
+                    f"nothing was recording: there is no {path}",
+                    "record from now on, as root: pidscope record",
+                ) from None
         self._overlaps = Overlaps(self.segments)
 
     def close(self) -> None:
@@ -94,16 +100,17 @@ class Recording:
 
         Raises NotKnown: nothing was recording then.
         """
-        found: list[Window] = []
+        found: list[tuple[int, Stretch]] = []
         for at, stretch in self._stretches(moment):
-            if not found or found[-1].asked.boot_id != stretch.boot_id:
-                found.append(Window((), stretch, self._span(at, stretch)))
+            if found and _meet(found[-1][1], stretch):
+                begun, before = found[-1]
+                found[-1] = begun, before._replace(last_ns=max(before.last_ns, stretch.last_ns))
+            else:
+                found.append((at, stretch))
                 self._places[stretch.boot_id] = at
-                if moment.boot_id is not None:
-                    break
         if not found:
             raise NotKnown("nothing was recording then", self._reach_text())
-        return found
+        return [Window((), it, self._span(at, it)) for at, it in found]
 
     def having(self, ns: int, number: int) -> Iterator[tuple[str, Life]]:
         """Yield what ended and had a number, by boot id, the latest first."""
@@ -174,7 +181,7 @@ class Recording:
             clocks = self._seen(at)
             if clocks is None or not _is_of(clocks, moment):
                 continue
-            stretch = _on_boot(clocks, moment)
+            stretch = _on_boot(clocks, moment, at == len(self.segments) - 1)
             if stretch is not None:
                 yield at, stretch
             elif moment.boot_id is not None and _is_before(clocks, moment):
@@ -201,7 +208,7 @@ class Recording:
         for place, span in self._spans:
             if place == at and span.covers(stretch):
                 return span
-        made = Span(self._same_boot(at, stretch.boot_id), stretch)
+        made = Span(self._same_boot(at, stretch), stretch)
         self._spans = [(at, made), *self._spans[: _SPANS - 1]]
         return made
 
@@ -217,11 +224,22 @@ class Recording:
         clocks = self._seen(at)
         return clocks if clocks is not None and clocks.boottime_ns else None
 
-    def _same_boot(self, first: int, boot_id: str) -> Iterator[SegmentFile]:
-        """Yield the files of a boot from a place on, up to one that cannot be read: a gap."""
-        for segment in self.segments[first:]:
+    def _same_boot(self, at: int, asked: Stretch) -> Iterator[SegmentFile]:
+        """Yield the files from the one that a stretch begins in, up to the first that is missing.
+
+        Where it begins before the file does, that of its recorder which was written before comes
+        first: it says up to when it was complete.
+        """
+        file = self._opened(self.segments[at])
+        if at and file is not None and _first(file)[0] > asked.first_ns:
+            before = self._opened(self.segments[at - 1])
+            is_next = self.segments[at - 1].sequence + 1 == self.segments[at].sequence
+            at -= is_next and before is not None and before.head.get("boot_id") == asked.boot_id
+        for place, segment in enumerate(self.segments[at:]):
             file = self._opened(segment)
-            if file is None or file.head.get("boot_id") != boot_id:
+            if file is None or file.head.get("boot_id") != asked.boot_id:
+                return
+            if segment.sequence != self.segments[at].sequence + place:
                 return
             yield file
 
@@ -234,7 +252,8 @@ class Recording:
             except FileNotFoundError:
                 if alone:
                     raise
-                return None
+                sealed = self._sealed(segment)
+                return None if sealed is None else self._opened(sealed)
             except RecordingError as error:
                 if alone:
                     raise
@@ -246,19 +265,35 @@ class Recording:
             del self._files[next(iter(self._files))]
         return file
 
+    def _sealed(self, segment: Segment) -> Segment | None:
+        """Return what has taken the place of a file since it was listed; None: it was removed."""
+        there = (it for it in list_segments(self.path) if it.sequence == segment.sequence)
+        found = next(there, None)
+        return None if found is None or found.path == segment.path else found
+
     def _reach_text(self) -> str:
         from datetime import datetime, timezone
 
         reach = self.reach()
-        times = [
-            datetime.fromtimestamp(ns // 1_000_000_000, timezone.utc).isoformat()
-            for ns in (reach.first_ns, reach.last_ns)
-        ]
+        try:
+            times = [
+                datetime.fromtimestamp(ns // 1_000_000_000, timezone.utc).isoformat()
+                for ns in (reach.first_ns, reach.last_ns)
+            ]
+        except (OverflowError, ValueError, OSError):  # no year that there is
+            return f"{self.path} does not say when it was recorded"
         return f"{self.path} reaches from {times[0]} to {times[1]}"
 
 
 def _alone(path: str) -> Segment:
     return Segment(0, 0, None, path)
+
+
+def _meet(before: Stretch, stretch: Stretch) -> bool:
+    """Whether two are one: a step of the wall clock back makes two of a time."""
+    return (
+        before.boot_id == stretch.boot_id and before.first_ns <= stretch.first_ns <= before.last_ns
+    )
 
 
 def _is_of(clocks: FileClocks, moment: Moment) -> bool:
@@ -311,10 +346,11 @@ def _is_before(clocks: FileClocks, moment: Moment) -> bool:
     return _bounds(clocks, moment)[1] < clocks.boottime_ns
 
 
-def _on_boot(clocks: FileClocks, moment: Moment) -> Stretch | None:
+def _on_boot(clocks: FileClocks, moment: Moment, is_last: bool) -> Stretch | None:
     """Return a time by CLOCK_BOOTTIME of a file's boot; None: it is outside the file."""
     first, last = _bounds(clocks, moment)
-    if last < clocks.boottime_ns or (first > clocks.through_ns and clocks.sealed):
+    goes_on = is_last and not clocks.sealed
+    if last < clocks.boottime_ns or (first > clocks.through_ns and not goes_on):
         return None
     return Stretch(clocks.boot_id, first, last)
 

@@ -64,6 +64,21 @@ def list_segments(directory: str) -> list[Segment]:
     return [found[sequence] for sequence in sorted(found)]
 
 
+def list_leftovers(directory: str) -> list[str]:
+    """Return the paths of what a writer left that died while it sealed a file; raises OSError.
+
+    That is what it had of the sealed file, under a private name, or the open file beside it.
+    """
+    found = []
+    sealed = {it.sequence for it in list_segments(directory) if it.sealed}
+    for name in os.listdir(directory):  # noqa: PTH208
+        segment = _parsed(directory, name)
+        is_twice = segment is not None and not segment.sealed and segment.sequence in sealed
+        if is_twice or re.fullmatch(rf"{_NAME}\.[0-9a-f]{{16}}", name):
+            found.append(f"{directory}/{name}")
+    return found
+
+
 def _parsed(directory: str, name: str) -> Segment | None:
     match = re.fullmatch(_NAME, name)
     if match is None:

@@ -10,11 +10,11 @@ import errno
 import fcntl
 import os
 from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, TypeVar
 
 from pidscope.errors import HostError, RecordingError, UsageError
 from pidscope.history.frames import Through
-from pidscope.history.ring import Segment, list_segments, segment_name
+from pidscope.history.ring import Segment, list_leftovers, list_segments, segment_name
 from pidscope.history.segment import SegmentWriter, seal_left
 from pidscope.history.segment_file import SegmentFile
 from pidscope.wire.lives import Class
@@ -22,6 +22,8 @@ from pidscope.wire.lives import Class
 LEAST_BYTES = 64 << 20
 _OPEN_BYTES = 24 << 20  # of the file that is being written, at most
 _WAITING_BYTES = 8 << 20  # what is kept in memory while the disk is full
+_NO_ROOM = "the disk was full"
+_T = TypeVar("_T")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -63,13 +65,21 @@ class RingWriter:
         self._file: RingFile | None = None
 
     def begin(self, head: Mapping[str, Any], through: Through) -> RingFile:
-        """Begin a file, and seal the one before."""
+        """Begin a file, and seal the one before; if there is no room for it, that one goes on."""
+        path = f"{self.directory}/{segment_name(self._sequence + 1, through.realtime_ns)}"
+        before = self._file
+        try:
+            writer = self._with_room(lambda: SegmentWriter(path, head, through))
+        except OSError as error:
+            if before is None or error.errno not in _FULL:
+                raise
+            before.go_on(through)
+            before.add_json({"type": "clock", "clock": head.get("clock")})
+            return before
         self._seal()
         self._sequence += 1
+        self._file = RingFile(writer, self, None if before is None else before.unwritten(through))
         self.drop_old(through.realtime_ns)
-        path = f"{self.directory}/{segment_name(self._sequence, through.realtime_ns)}"
-        writer = self._with_room(lambda: SegmentWriter(path, head, through))
-        self._file = RingFile(writer, self)
         return self._file
 
     def close(self) -> None:
@@ -80,11 +90,15 @@ class RingWriter:
             os.close(self._fd)
 
     def drop_old(self, now_ns: int) -> None:
-        """Remove the oldest sealed files that are beyond the limits; ``now_ns``: wall clock."""
-        sealed = [it for it in self._segments() if it.last_ns is not None]
-        sizes = {it: _size(it) for it in sealed}
+        """Remove the oldest files that are beyond the limits; ``now_ns``: wall clock.
+
+        Files that could not be sealed count, too, but the one that is being written does not.
+        """
+        written = None if self._file is None else self._file.writer.path
+        others = [it for it in self._segments() if it.path != written]
+        sizes = {it: _size(it) for it in others}
         room = self._limits.max_bytes - _OPEN_BYTES - sum(sizes.values())
-        for it in sealed:
+        for it in others:
             age = self._limits.max_age_ns
             old = age is not None and it.last_ns is not None and now_ns - it.last_ns > age
             if room >= 0 and not old:
@@ -101,7 +115,7 @@ class RingWriter:
                 return True
         return False
 
-    def _with_room(self, make: Callable[[], SegmentWriter]) -> SegmentWriter:
+    def _with_room(self, make: Callable[[], _T]) -> _T:
         while True:
             try:
                 return make()
@@ -117,13 +131,15 @@ class RingWriter:
         name = segment_name(self._sequence, writer.first.realtime_ns, writer.through.realtime_ns)
         try:
             file.flush()
-            writer.seal(f"{self.directory}/{name}")
+            self._with_room(lambda: writer.seal(f"{self.directory}/{name}"))
         except OSError as error:  # it stays as it is, and can be read
             writer.close()
             self._note(f"{writer.path} was not sealed: {error.strerror}")
 
     def _seal_left(self) -> None:
-        """Seal the files of a writer that has died."""
+        """Seal the files of a writer that has died, and remove what is beside them."""
+        for path in list_leftovers(self.directory):
+            _remove(path)
         for it in self._segments():
             if it.sealed:
                 continue
@@ -159,17 +175,32 @@ class RingFile:
     not claim to be complete. What is beyond that is a gap.
     """
 
-    def __init__(self, writer: SegmentWriter, ring: RingWriter) -> None:
+    def __init__(
+        self, writer: SegmentWriter, ring: RingWriter, gap: dict[str, Any] | None = None
+    ) -> None:
         self.writer = writer
+        self._first, self._rows_before, self._size_before = writer.first, 0, 0
         self._ring = ring
         self._waiting: list[Callable[[], None]] = []
         self._waiting_bytes = 0
-        self._gap: dict[str, Any] | None = None
+        self._gap = gap
+
+    def go_on(self, first: Through) -> None:
+        """Count anew from here, since no other file could be begun."""
+        self._first = first
+        self._rows_before, self._size_before = self.writer.rows, self.writer.size
+
+    def unwritten(self, end: Through) -> dict[str, Any] | None:
+        """Return the gap that the file leaves to the next, which begins at ``end``."""
+        if not self._waiting and self._gap is None:
+            return None
+        times = {"first_ns": self.through.boottime_ns, "last_ns": end.boottime_ns}
+        return {"type": "gap", **times, "reason": _NO_ROOM}
 
     @property
     def first(self) -> Through:
         """When it begins."""
-        return self.writer.first
+        return self._first
 
     @property
     def through(self) -> Through:
@@ -179,7 +210,12 @@ class RingFile:
     @property
     def rows(self) -> int:
         """How many lives it has."""
-        return self.writer.rows
+        return self.writer.rows - self._rows_before
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self.writer.size - self._size_before
 
     def add_rows(self, of: Class, rows: bytes, taken_ns: int, alive: bool = False) -> None:
         """Append rows."""
@@ -215,7 +251,7 @@ class RingFile:
             self._waiting_bytes += size
             return
         begin = self.writer.through.boottime_ns
-        gap = self._gap or {"type": "gap", "first_ns": begin, "reason": "the disk was full"}
+        gap = self._gap or {"type": "gap", "first_ns": begin, "reason": _NO_ROOM}
         self._gap = {**gap, "last_ns": max(taken_ns, gap.get("last_ns", begin))}
 
     def _written(self, write: Callable[[], None]) -> bool:

@@ -26,7 +26,15 @@ from pidscope.history.blocks import (
     summary,
 )
 from pidscope.history.compression import STORED, best, compress, expand
-from pidscope.history.frames import Frame, Through, next_frame, pack_frame, pack_head, parse_frame
+from pidscope.history.frames import (
+    Frame,
+    Through,
+    next_frame,
+    pack_frame,
+    pack_head,
+    parse_frame,
+    parse_head,
+)
 from pidscope.history.keys import Contents, Keys
 from pidscope.history.lives import BLOCK
 from pidscope.wire.lives import CLASSES, Class
@@ -54,8 +62,13 @@ class SegmentWriter:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(path, flags, _OURS)
         self.size = 0
-        self._append(pack_head(through))
-        self.add_json(head)
+        try:
+            self._append(pack_head(through, frames.HEAD_SIZE))
+            self.add_json(head)
+        except BaseException:  # on a full disk: another attempt finds no file in its way
+            self.close()
+            os.unlink(path)  # noqa: PTH108
+            raise
 
     def add_rows(self, of: Class, rows: bytes, taken_ns: int, alive: bool = False) -> None:
         """Append whole rows of lives, or of the tasks that were alive at ``taken_ns``."""
@@ -75,8 +88,8 @@ class SegmentWriter:
         self._append(pack_json(value))
 
     def reached(self, through: Through) -> None:
-        """Say that the file has everything up to this time."""
-        offset, data = frames.pack_through(through)
+        """Say that the file has everything up to this time, and that no snapshot is half there."""
+        offset, data = frames.pack_through(through, self.size)
         os.pwrite(self._fd, data, offset)
         self.through = through
 
@@ -189,28 +202,49 @@ def rows_of(frame: Frame, content: bytes) -> Rows:
 
 
 def _sealed(fd: int, size: int, through: Through) -> Iterator[bytes]:
-    """Yield the bytes of the sealed file."""
-    yield pack_head(through)
-    writer = _Sealing()
+    """Yield the bytes of the sealed file; what is damaged becomes a gap in it."""
+    claimed = parse_head(os.pread(fd, frames.HEAD_SIZE, 0))
+    complete = size if claimed is None else claimed[1]
+    yield pack_head(through, frames.SEALED)
+    writer, at = _Sealing(), frames.HEAD_SIZE
     for frame in walk(fd, size):
-        if frame.kind == frames.LIVES:
-            try:
+        if frame.offset != at:
+            yield writer.keep(_gap(0, through.boottime_ns))
+        at = frame.end
+        if frame.kind == frames.ALIVE and frame.end > complete:
+            continue  # half a snapshot
+        try:
+            if frame.kind == frames.LIVES:
                 content = read_content(fd, frame)
-            except RecordingError:
-                yield writer.keep(_lost_block(frame))
-                continue
-            yield from writer.add(frame, content)
-        elif frame.kind in (frames.JSON, frames.ALIVE):
-            stored = os.pread(fd, frame.stored, frame.data_offset)
-            yield writer.keep(pack_frame(frame.kind, frame.codec, frame.meta, stored, frame.raw))
+                rows = rows_of(frame, content)
+                yield from writer.add(frame, rows, content)
+            elif frame.kind in (frames.JSON, frames.ALIVE):
+                yield writer.keep(_copied(fd, frame))
+        except RecordingError:
+            yield writer.keep(_lost_block(frame, through))
     yield from writer.finish()
 
 
-def _lost_block(frame: Frame) -> bytes:
-    """Return the gap that a damaged block leaves."""
-    about = parse_summary(frame.meta)
-    times = {"first_ns": about.first_end_ns, "last_ns": about.last_end_ns}
-    return pack_json({"type": "gap", **times, "reason": "a block was damaged", "count": about.rows})
+def _copied(fd: int, frame: Frame) -> bytes:
+    """Return a frame as it is; raises RecordingError: it is damaged."""
+    read_content(fd, frame)
+    stored = os.pread(fd, frame.stored, frame.data_offset)
+    return pack_frame(frame.kind, frame.codec, frame.meta, stored, frame.raw)
+
+
+def _lost_block(frame: Frame, through: Through) -> bytes:
+    """Return the gap that a damaged frame leaves."""
+    try:
+        about = parse_summary(frame.meta)
+    except RecordingError:
+        return _gap(0, through.boottime_ns)
+    first_ns = min(about.first_end_ns, about.taken_ns)  # a snapshot's rows are behind its time
+    return _gap(first_ns, about.last_end_ns, count=about.rows)
+
+
+def _gap(first_ns: int, last_ns: int, **more: int) -> bytes:
+    times = {"first_ns": first_ns, "last_ns": last_ns}
+    return pack_json({"type": "gap", **times, "reason": "a block was damaged", **more})
 
 
 class _Sealing:
@@ -229,14 +263,13 @@ class _Sealing:
         self._at += len(frame)
         return frame
 
-    def add(self, frame: Frame, content: bytes) -> Iterator[bytes]:
+    def add(self, frame: Frame, rows: Rows, content: bytes) -> Iterator[bytes]:
         """Take the rows of an open file's block; yield what is full.
 
         A block is made of whole ones, as many as fit, whose summaries are known.
         """
         about = parse_summary(frame.meta)
-        of = CLASSES[about.of]
-        rows = rows_of(frame, content)
+        of = rows.of
         if frame.codec != STORED:
             content = b"".join(map(rows.row, range(rows.count)))
         waiting = self._waiting[of]

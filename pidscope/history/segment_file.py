@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -36,7 +37,7 @@ class BlockCache:
     """The blocks of one or several files that were read last, by their bytes."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, int], tuple[Rows | None, int]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], tuple[Rows, int]] = OrderedDict()
         self._bytes = 0
 
     def get(self, path: str, frame: Frame, read: Callable[[Frame], Rows | None]) -> Rows | None:
@@ -47,6 +48,8 @@ class BlockCache:
             self._kept.move_to_end(key)
             return found[0]
         rows = read(frame)
+        if rows is None:
+            return None  # a file that is opened again has to note it, too
         self._kept[key] = rows, frame.raw
         self._bytes += frame.raw
         while self._bytes > _KEPT_BYTES and len(self._kept) > 1:
@@ -64,19 +67,21 @@ class SegmentFile:
     Raises OSError; RecordingError: it is no recording, or a newer pidscope's.
 
     Attributes:
-        through: up to when it has everything.
         damaged: what was found damaged so far.
     """
 
     def __init__(self, path: str, blocks: BlockCache | None = None) -> None:
         self.path = path
         self.damaged: list[Damage] = []
+        self._is_cut = False
         self._blocks = blocks or BlockCache()
         self._pages: OrderedDict[int, bytes | None] = OrderedDict()  # by the frame's offset
         self._fd = -1
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            through = parse_head(os.pread(self._fd, frames.HEAD_SIZE, 0))
+            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+                raise RecordingError("not a recording of pidscope")
+            self._claimed = parse_head(os.pread(self._fd, frames.HEAD_SIZE, 0))
             # After the head: a frame that is there now was written before this time or later.
             self._size = os.fstat(self._fd).st_size
         except RecordingError as error:
@@ -85,7 +90,15 @@ class SegmentFile:
         except BaseException:
             self.close()
             raise
-        self.through = through or self._last_taken()
+
+    @cached_property
+    def through(self) -> Through:
+        """Up to when it has everything; less than its head says if its end is missing."""
+        if self._claimed is None:
+            return self._last_taken()
+        if self.contents is None:
+            self.frames  # noqa: B018 - which finds out
+        return min(self._last_taken(), self._claimed[0]) if self._is_cut else self._claimed[0]
 
     def close(self) -> None:
         """Close it, once and for all."""
@@ -129,21 +142,33 @@ class SegmentFile:
         return tuple(self._frames())
 
     def _frames(self) -> Iterator[Frame]:
-        kept = (frames.JSON, frames.LIVES, frames.ALIVE)
         if self.contents is None:
-            at = frames.HEAD_SIZE
-            for frame in walk(self._fd, self._size):
-                if frame.offset != at:
-                    self.damaged.append(Damage(self.path, at, "no frame begins here", None))
-                at = frame.end
-                if frame.kind in kept:
-                    yield frame
+            yield from self._walked()
             return
         for offset in self.contents.frames:
             found = self._frame(offset)
             if found is None:
-                self.damaged.append(Damage(self.path, offset, "no frame begins here", None))
+                self._note_none(offset)
             yield found or Frame(offset, 0, 0, b"", 0, 0, 0)  # the index counts frames
+
+    def _walked(self) -> Iterator[Frame]:
+        """Yield the frames of a file that is not sealed, or whose table of contents is damaged."""
+        kept = (frames.JSON, frames.LIVES, frames.ALIVE)
+        through, size = self._claimed or (Through(0, 0), 0)
+        at, taken_ns = frames.HEAD_SIZE, 0
+        for frame in walk(self._fd, self._size):
+            if frame.offset != at:
+                self._note_none(at)
+            at = frame.end
+            is_half = frame.kind == frames.ALIVE and 0 < size < at  # of a snapshot, perhaps
+            if frame.kind in kept and not is_half:
+                taken_ns = max(taken_ns, _taken_ns(frame))
+                yield frame
+        if at < size:
+            self._is_cut = size != frames.SEALED
+            lost = Summary(0, 0, 0, taken_ns + 1, through.boottime_ns, through.boottime_ns, 0, 0)
+            about = lost if self._is_cut else None  # a sealed file has its lives last
+            self.damaged.append(Damage(self.path, at, "its end is missing", about))
 
     def _frame(self, offset: int) -> Frame | None:
         return parse_frame(os.pread(self._fd, frames.FRAME_SIZE + frames.MAX_META, offset), offset)
@@ -168,6 +193,8 @@ class SegmentFile:
                 value = _parsed(content) if content is not None else None
                 if isinstance(value, dict):
                     yield value
+                elif content is not None:
+                    self._note(frame, "no JSON object, or too long")
 
     def blocks(self, kind: int) -> Iterator[tuple[Frame, Summary]]:
         """Yield the blocks of rows of one kind, LIVES or ALIVE, with what each says of itself."""
@@ -228,6 +255,8 @@ class SegmentFile:
         """Return a page of the index; None: it is damaged. Neighbours in a log share some."""
         if offset not in self._pages:
             frame = self._frame(offset)
+            if frame is None:
+                self._note_none(offset)
             self._pages[offset] = None if frame is None else self.content(frame)
             if len(self._pages) > _PAGES:
                 self._pages.popitem(last=False)
@@ -249,6 +278,11 @@ class SegmentFile:
         ]
         return Through(max(taken, default=0), 0)
 
+    def _note_none(self, offset: int) -> None:
+        damage = Damage(self.path, offset, "no frame begins here", None)
+        if damage not in self.damaged:
+            self.damaged.append(damage)
+
     def _note(self, frame: Frame, reason: str) -> None:
         try:
             about = parse_summary(frame.meta)
@@ -259,8 +293,15 @@ class SegmentFile:
             self.damaged.append(damage)
 
 
+def _taken_ns(frame: Frame) -> int:
+    try:
+        return 0 if frame.kind == frames.JSON else parse_summary(frame.meta).taken_ns
+    except RecordingError:
+        return 0
+
+
 def _parsed(content: bytes) -> object:
     try:
-        return json.loads(content[:_MAX_JSON])
+        return json.loads(content) if len(content) <= _MAX_JSON else None
     except (ValueError, RecursionError):
         return None

@@ -63,7 +63,7 @@ class Span:
         before: the last snapshot's blocks before the stretch.
         after: those of the first behind it.
         until_ns: when that was taken, or the record ends.
-        begun_ns: since when it was recorded.
+        begun_ns: since when it was recorded; None: it does not say.
         initial_ns: the inum of the initial PID namespace; None: the recording does not say.
         has_threads: whether threads are recorded.
     """
@@ -84,10 +84,10 @@ class Span:
                 break
         self.until_ns = self._until_ns()
         head = self.files[0].head if self.files else {}
-        begun_ns, initial_ns = head.get("from_ns"), head.get("initial_ns")
-        self.begun_ns = begun_ns if isinstance(begun_ns, int) else 0
+        initial_ns = head.get("initial_ns")
+        self.begun_ns = _begun(head)
         self.initial_ns = initial_ns if isinstance(initial_ns, int) else None
-        self.has_threads = head.get("threads") is not False
+        self.has_threads = all(it.head.get("threads") is not False for it in self.files)
 
     def covers(self, asked: Stretch) -> bool:
         """Tell whether a stretch that begins in the same file has the same snapshots."""
@@ -168,7 +168,7 @@ class Span:
                     yield gap
             for damage in file.damaged:
                 about = damage.about
-                ends = (about.first_end_ns, about.last_end_ns) if about else (0, self.until_ns)
+                ends = _damaged(about) if about else (0, self.until_ns)
                 yield StatedGap(*ends, f"{damage.path} is damaged at {damage.offset}")
 
 
@@ -176,6 +176,22 @@ def _with(blocks: list[Taken], another: Taken) -> list[Taken]:
     """Return the blocks of the later snapshot."""
     same = blocks and blocks[0].about.taken_ns == another.about.taken_ns
     return [*blocks, another] if same else [another]
+
+
+def _begun(head: dict[str, Any]) -> int | None:
+    """Return from when on a file and those behind it have everything; None: it does not say.
+
+    Files of the same recorder may have stood before it, and have been removed.
+    """
+    clock = head.get("clock")
+    begins = clock.get("boottime_ns") if isinstance(clock, dict) else 0
+    since = head.get("from_ns")
+    return max(since, begins) if isinstance(since, int) and isinstance(begins, int) else None
+
+
+def _damaged(about: Summary) -> tuple[int, int]:
+    """Return between which times a block's rows count: those of a snapshot are of its time."""
+    return min(about.first_end_ns, about.taken_ns), about.last_end_ns
 
 
 def _stated(value: dict[str, object]) -> StatedGap | None:

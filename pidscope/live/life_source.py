@@ -20,7 +20,7 @@ from pidscope.live.slots import LifeReader
 from pidscope.live.supply import Supply
 from pidscope.snapshot import TaskReading
 from pidscope.wire.hooks import AUTO, WAYS
-from pidscope.wire.lives import LIVES, Class, Life, LifeKind, columns_of, pack_life
+from pidscope.wire.lives import LIVES, UID_UNKNOWN, Class, Life, LifeKind, columns_of, pack_life
 
 Runs = list[tuple[Class, bytes]]
 _CGROUP = next(it.offset for it in columns_of(LIVES.layout) if it.name == "cgroup_id")
@@ -48,11 +48,14 @@ class LifeWalk:
 
     def rows(self) -> Runs:
         """Return every task that lives; those that the walk leaves out are read from /proc."""
+        begun_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         runs = self._living.rows()
         walked = {number for of, rows in runs for number in _words(of, rows, "tgid")}
         others = (number for number in self._procfs.numbers() if number not in walked)
         lives = [life for number in others for life in self._left_out(number)]
-        return runs + [(of, row) for of, row in map(pack_life, lives)]
+        # What was born during the walk did not live at the time that it is of.
+        there = (it for it in lives if it.start_ns is not None and it.start_ns <= begun_ns)
+        return runs + [(of, row) for of, row in map(pack_life, there)]
 
     def _left_out(self, number: int) -> Iterator[Life]:
         """Yield the tasks of a process that the walk does not show."""
@@ -174,7 +177,7 @@ def _life(task: TaskReading, start_ticks: int, chain: Sequence[tuple[int, int]])
         pgid=status.ns_pgid[0],
         sid=status.ns_sid[0],
         comm=status.name[:15],
-        uid=0,
+        uid=UID_UNKNOWN,
         status=0,
         cgroup_id=0,
         joined=None,

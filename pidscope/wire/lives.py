@@ -17,6 +17,7 @@ from pidscope.errors import WireError
 from pidscope.wire.layout import BIRTH_LEVELS, COMM_LEN, NR_LEVELS, Layout
 
 LIFE_LAYOUT = 1  # the number of these layouts; whatever keeps lives keeps it, too
+UID_UNKNOWN = (1 << 32) - 1  # INVALID_UID (include/linux/uidgid.h): no task has it
 LIFE_WRITING = (1 << 64) - 1  # the sequence of a slot that is being written
 
 

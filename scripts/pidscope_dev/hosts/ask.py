@@ -167,8 +167,8 @@ def _meant(host: Host, word: str, place: Place) -> Sequence[Box] | None:
     boxes = [box for box in host.boxes if word in words(box)]
     boxes = [box for box in boxes if box.user is None] or boxes
     pods = word.startswith("pod:") or any(box.pod and box.pod[0] == word for box in boxes)
-    if pods and len({box.pod for box in boxes}) == 1:
-        boxes = [box for box in boxes if box.member is not None] or boxes
+    if pods:  # the word may also be another container's name
+        boxes = [box for box in boxes if box.pod is None or box.member is not None] or boxes
     return None if any(box.lost for box in boxes) else boxes
 
 

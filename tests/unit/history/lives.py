@@ -52,12 +52,13 @@ def any_lives(draw: st.DrawFn, deep: bool = False) -> Life:
     """Any row that a kernel could write, and some that none does."""
     levels = draw(st.integers(5, 32) if deep else st.integers(1, 4))
     u32, u64 = st.integers(0, (1 << 32) - 1), st.integers(0, _MAX)
+    inums = st.integers(1, (1 << 32) - 1)  # 0 is no namespace
     times = st.one_of(st.integers(0, 1 << 50), u64)
     numbers = draw(st.lists(u32, min_size=levels, max_size=levels))
     return Life(
         kind=draw(st.sampled_from(LifeKind)),
         numbers=tuple(numbers),
-        inums=tuple(draw(st.lists(u32, min_size=levels, max_size=levels))),
+        inums=tuple(draw(st.lists(inums, min_size=levels, max_size=levels))),
         start_ns=draw(times) or None,
         end_ns=draw(times),
         tgid=draw(u32),

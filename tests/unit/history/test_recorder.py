@@ -172,3 +172,55 @@ def test_what_belongs_to_the_rows_is_kept_once(kernel: Kernel) -> None:
     kernel.now_s += 1
     made.step()
     assert kernel.frames()[-1] == ("cgroups", {"type": "cgroups", "cgroups": {"7": "/web"}})
+
+
+def test_a_file_ends_by_the_clock_that_it_had_before_a_step(kernel: Kernel) -> None:
+    """Else its name says that it ended before it began, and no time falls into it."""
+    made = recorder(kernel)
+    kernel.now_s, kernel.step_s = 1_002, -3_600
+    made.step()
+    before, after = kernel.files
+    assert before.through == Through(1_002 * S, 6_002 * S)
+    assert after.first == after.through == Through(1_002 * S, 2_402 * S)
+
+
+def test_a_loss_reaches_to_when_it_was_noticed(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The walk and the taking last a while, in which tasks end, too."""
+    made = recorder(kernel)
+    kernel.now_s = 1_001
+
+    def lost() -> int:
+        kernel.now_s = 1_003
+        return 5
+
+    monkeypatch.setattr(kernel, "lost", lost)
+    made.step()
+    gap = kernel.frames()[-1][1]
+    assert (gap["first_ns"], gap["last_ns"]) == (1_000 * S, 1_003 * S)
+
+
+def test_many_paths_are_kept_in_pieces_that_a_reader_takes(kernel: Kernel) -> None:
+    """Of 10,000 pods, the paths alone are 2 MB; a reader takes 1 MiB of JSON."""
+    paths = {str(number): f"/kubepods/{'x' * 200}/{number}" for number in range(10_000)}
+    more = iter([{}, {"cgroups": paths}])
+    made = recorder(kernel, more=lambda runs: next(more, {}))
+    kernel.now_s += 1
+    made.step()
+    pieces = [it["cgroups"] for kind, it in kernel.frames() if kind == "cgroups"]
+    assert {key: path for piece in pieces for key, path in piece.items()} == paths
+
+
+def test_a_large_file_is_followed_by_another(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its snapshots: a ring keeps 24 MiB for the file that is being written."""
+    monkeypatch.setattr("pidscope.history.recorder.LARGE", 1_000)
+    made = recorder(kernel)
+    kernel.now_s, kernel.ended = 1_001, [*range(100)]
+    made.step()
+    assert len(kernel.files) == 1
+    kernel.now_s = 1_002
+    made.step()
+    assert len(kernel.files) == 2

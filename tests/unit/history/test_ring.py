@@ -17,6 +17,7 @@ from pidscope.history.frames import LIVES as LIVES_FRAME
 from pidscope.history.frames import Through
 from pidscope.history.ring import list_segments, segment_name
 from pidscope.history.ring_writer import LEAST_BYTES, Limits, RingWriter
+from pidscope.history.segment import SegmentWriter
 from pidscope.history.segment_file import SegmentFile
 from pidscope.wire.lives import LIVES
 from tests.unit.history.lives import life, rows
@@ -244,3 +245,83 @@ def test_one_file_keeps_what_the_clocks_showed_after_a_step(tmp_path: Path) -> N
     keeper.close()
     with SegmentFile(str(tmp_path / "web.rec")) as found:
         assert [it["type"] for it in found.json()] == ["head", "clock"]
+
+
+class Full:
+    """A disk without room: nothing is written, and no file is made longer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.full = True
+        self._pwrite = os.pwrite
+        monkeypatch.setattr("os.pwrite", self._written)
+
+    def _written(self, fd: int, data: Any, offset: int) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._pwrite(fd, data, offset)
+
+
+def test_where_no_file_can_be_begun_the_one_before_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = RingWriter(str(tmp_path), Limits(LEAST_BYTES))
+    head = {**HEAD, "clock": {"boottime_ns": 0, "realtime_ns": WALL}}
+    file = ring.begin(head, at(0))
+    file.add_rows(LIVES, rows(life((1,))), S)
+    disk = Full(monkeypatch)
+    assert ring.begin(head, at(9)) is file
+    assert (file.first, file.rows) == (at(9), 0)  # it is not full again at once
+    assert len(names(tmp_path)) == 1  # and no empty file is left
+    disk.full = False
+    assert ring.begin(head, at(99)) is not file
+    ring.close()
+    assert [it.sequence for it in list_segments(str(tmp_path))] == [1, 2]
+
+
+def test_what_had_no_room_when_its_file_ended_is_a_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other files have room again, this one's blocks had not: what waited is gone with it."""
+    ring = RingWriter(str(tmp_path), Limits(LEAST_BYTES))
+    file = ring.begin(HEAD, at(0))
+    monkeypatch.setattr(file, "_written", lambda write: False)
+    file.add_rows(LIVES, rows(life((1,))), 3 * S)
+    file.reached(at(3))
+    ring.begin(HEAD, at(5)).reached(at(6))
+    ring.close()
+    before, after = list_segments(str(tmp_path))
+    with SegmentFile(before.path) as found:
+        assert found.through == at(0)
+    with SegmentFile(after.path) as found:
+        gaps = [it for it in found.json() if it["type"] == "gap"]
+    assert [(it["first_ns"], it["last_ns"]) for it in gaps] == [(0, 5 * S)]
+
+
+def test_what_a_writer_left_that_died_while_it_sealed_is_removed(tmp_path: Path) -> None:
+    ring = RingWriter(str(tmp_path), Limits(LEAST_BYTES))
+    fill(ring, 2)
+    sealed, _ = list_segments(str(tmp_path))
+    ring.close()
+    twice = Path(sealed.path).name.split("-")
+    (tmp_path / f"{twice[0]}-{twice[1]}.open").write_bytes(b"x")
+    (tmp_path / f"{Path(sealed.path).name}.0123456789abcdef").write_bytes(b"x")
+    (tmp_path / "notes.seg.0123456789abcdef").write_bytes(b"x")
+    RingWriter(str(tmp_path), Limits(LEAST_BYTES)).close()
+    kept = {it for it in names(tmp_path) if it.endswith(".seg")}
+    assert set(names(tmp_path)) - kept == {"notes.seg.0123456789abcdef"}
+    assert len(kept) == 2
+
+
+def test_files_that_could_not_be_sealed_count_for_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ring_writer, "_size", lambda segment: 10 << 20)
+    monkeypatch.setattr(SegmentWriter, "seal", _unsealable)
+    ring = RingWriter(str(tmp_path), Limits(LEAST_BYTES))
+    fill(ring, 9)
+    ring.close()
+    assert [it.sequence for it in list_segments(str(tmp_path))] == [5, 6, 7, 8, 9]
+
+
+def _unsealable(*_: object) -> None:
+    raise OSError(errno.EIO, "Input/output error")

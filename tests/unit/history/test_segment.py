@@ -41,17 +41,18 @@ def write(path: Path, count: int, step: int = 23) -> SegmentWriter:
         made.reached(Through(4_000 + 10 * at, 0))
     made.add_rows(LIVES_DEEP, rows(DEEP), 9_000_000)
     made.add_rows(LIVES, rows(web(count)), 9_000_000, alive=True)
+    made.reached(made.through)
     return made
 
 
-def lives_of(path: Path) -> list[Life]:
+def lives_of(path: Path, cut: bool = False) -> list[Life]:
     with SegmentFile(str(path)) as file:
         found = []
         for frame, _ in file.blocks(frames.LIVES):
             block = file.rows(frame)
             assert block is not None
             found += [block.life(at) for at in range(block.count)]
-        assert not file.damaged
+        assert cut or not file.damaged
         return found
 
 
@@ -105,7 +106,7 @@ def test_a_file_that_is_cut_anywhere_keeps_what_was_before(tmp_path: Path) -> No
     for size in range(frames.HEAD_SIZE, len(data)):
         path.write_bytes(data[:size])
         whole = [*(4 * [3]), 1][: sum(end <= size for end in ends)]
-        assert len(lives_of(path)) == sum(whole)
+        assert len(lives_of(path, cut=True)) == sum(whole)
 
 
 def test_a_damaged_block_costs_that_block_alone(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_a_sealed_file_without_its_end_is_read_from_the_front(tmp_path: Path) ->
     data = path.read_bytes()
     for size in (len(data) - 1, len(data) - 30, len(data) - 200):
         path.write_bytes(data[:size])
-        assert len(lives_of(path)) == 501
+        assert len(lives_of(path, cut=True)) == 501
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,133 @@
+"""``lookup --at`` and ``record --status`` of a file, whole, hostile, or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pidscope import cli
+from pidscope.history.frames import Through
+from pidscope.history.segment import SegmentWriter
+from pidscope.wire.lives import LIVES
+from tests.unit.history.lives import HOST, life, rows
+
+S = 1_000_000_000
+BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+NAMED = {"runtime": "docker", "id": "a\nb", "name": "\x1b[31mx"}
+
+
+def write(path: Path, *more: dict[str, Any], **head: Any) -> Path:
+    """Ten minutes up to now: 42 lived in the middle, and 43, in a namespace of its own."""
+    wall = time.time_ns()
+    begin = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - 600 * S
+    clock = {"boottime_ns": begin, "realtime_ns": wall - 600 * S, "monotonic_ns": begin}
+    first = {"type": "head", "boot_id": BOOT, "threads": True, "from_ns": begin, "clock": clock}
+    made = SegmentWriter(
+        str(path), {**first, "initial_ns": HOST, **head}, Through(begin, wall - 600 * S)
+    )
+    init = life((1,), start_ns=1, end_ns=begin + 1)
+    made.add_rows(LIVES, rows(init), begin, alive=True)
+    lived = {"start_ns": begin + 10 * S, "end_ns": begin + 400 * S}
+    inner = life((43, 7), (HOST, HOST + 1), **lived, cgroup_id=9)  # type: ignore[arg-type]
+    made.add_rows(LIVES, rows(life((42,), **lived), inner), begin + 401 * S)  # type: ignore[arg-type]
+    made.add_rows(LIVES, rows(init._replace(end_ns=begin + 500 * S + 1)), begin + 500 * S, True)
+    for it in more:
+        made.add_json(it)
+    made.reached(Through(begin + 550 * S, wall - 50 * S))
+    made.close()
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = cli.main(list(words))
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    return code, out, err
+
+
+HUGE = {"boottime_ns": 1, "realtime_ns": 10**60, "monotonic_ns": 1}
+
+
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [
+        ({"clock": [1, 2]}, []),
+        ({"clock": {"boottime_ns": "x", "realtime_ns": "y"}}, []),
+        ({"clock": HUGE}, []),
+        ({"clock": {**HUGE, "realtime_ns": -(10**30)}}, []),
+        ({"from_ns": "12"}, []),
+        ({"boot_id": [1]}, []),
+        ({"cannot": 5, "host": {"a": 1}, "mode": [1], "threads": "x"}, []),
+        ({"cannot": ["\x1b[31mred", 7], "host": "\x1b]0;x"}, []),
+        ({}, [{"type": "cgroups", "cgroups": {"9" * 5_000: "/x"}}]),
+        ({}, [{"type": ["gap"]}, {"type": "gap", "first_ns": 10**40, "reason": "\x1b[31m"}]),
+        ({}, [{"type": "gap", "first_ns": None, "reason": 5, "count": {"a": 1}}]),
+        ({}, [{"type": "containers", "containers": {"9": [NAMED, 5, {"runtime": 5}]}}]),
+    ],
+)
+def test_a_hostile_recording_is_answered_in_order(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    head: dict[str, Any],
+    more: list[dict[str, Any]],
+) -> None:
+    """Heads of the wrong types, times of no year, keys of 5,000 digits: no traceback, no escape."""
+    path = str(write(tmp_path / "one", *more, **head))
+    at = f"@{time.time_ns() // S - 300}"
+    for words in (
+        ["42", "43", "--at", "-5m"],
+        ["42", "--at", at],
+        ["7", "--at", "-5m", "--in", "x"],
+    ):
+        assert run(capsys, "lookup", *words, "--source", path)[0] in (0, 1, 4)
+        run(capsys, "lookup", *words, "--source", path, "-J")
+    for option in ("--status", "--check"):
+        assert run(capsys, "record", option, path)[0] == 0
+        document = json.loads(run(capsys, "record", option, path, "-J")[1])
+        assert isinstance(document["host"], (str, type(None)))
+
+
+def test_what_is_not_there_was_not_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """4, not known, as record --status has it."""
+    code, _, err = run(capsys, "lookup", "42", "--at", "-5m", "--source", str(tmp_path / "none"))
+    assert (code, "nothing was recording: there is no" in err) == (4, True)
+
+
+def test_what_is_no_file_is_no_recording(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    code, _, err = run(capsys, "lookup", "42", "--at", "-5m", "--source", str(tmp_path / "pipe"))
+    assert (code, err) == (3, f"pidscope: {tmp_path / 'pipe'}: not a recording of pidscope\n")
+
+
+def test_a_cgroup_that_was_not_recorded_is_not_no_container(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was gone within the second before its path was asked for."""
+    known = {"type": "cgroups", "cgroups": {"1": "/"}}
+    path = str(write(tmp_path / "one", known))
+    out = run(capsys, "lookup", "42", "43", "--at", "-5m", "-n", "--source", path)[1]
+    assert [line.split("  process")[0].split()[-1] for line in out.splitlines()] == ["-", "?"]
+    code, _, err = run(capsys, "lookup", "7", "--at", "-5m", "--in", "web", "--source", path)
+    assert (code, "not known" in err) == (4, True)
+    both = {"type": "cgroups", "cgroups": {"1": "/", "9": "/b"}}
+    path = str(write(tmp_path / "two", both))
+    assert run(capsys, "lookup", "7", "--at", "-5m", "--in", "web", "--source", path)[0] == 1
+
+
+def test_a_number_that_is_not_there_is_told_with_q(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(write(tmp_path / "one"))
+    words = ["lookup", "42", "43", "--at", "-5m", "-q", "--to", f"ns:{HOST + 1}", "--source", path]
+    code, out, err = run(capsys, *words)
+    assert (code, out) == (1, "7\n")
+    assert "42" in err
