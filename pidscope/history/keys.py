@@ -64,8 +64,8 @@ class Keys:
         order = sorted(range(len(keys)), key=keys.__getitem__)
         for at in range(0, len(order), PAGE):
             these = order[at : at + PAGE]
-            page = memoryview(array("Q", [keys[it] for it in these])).cast("B").cast("I")
-            places = array("I", [self._places[it] for it in these])
+            page = memoryview(array("Q", map(keys.__getitem__, these))).cast("B").cast("I")
+            places = array("I", map(self._places.__getitem__, these))
             yield (
                 keys[these[0]],
                 page[0::2].tobytes() + page[1::2].tobytes() + places.tobytes(),

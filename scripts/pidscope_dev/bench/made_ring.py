@@ -30,6 +30,7 @@ EPOCH_NS = 1_764_500_000 * 10**9  # the wall clock at that time
 HOST, FIRST_INSIDE = 4_026_531_836, 4_026_532_200
 _CONTAINER = 2_000  # lives of each
 _DAEMONS = 299
+_BEFORE_NS = 10**10  # a line of a log may be true up to five seconds before it was written
 _COMMS = (b"sh", b"sleep", b"git", b"cc1")
 
 
@@ -156,6 +157,6 @@ def _head(by_ns: int) -> dict[str, object]:
     through = _through(by_ns)
     clock = {"boottime_ns": through.boottime_ns, "realtime_ns": through.realtime_ns}
     return {
-        **{"type": "head", "boot_id": "made", "from_ns": BEGIN_NS, "threads": True},
+        **{"type": "head", "boot_id": "made", "from_ns": BEGIN_NS - _BEFORE_NS, "threads": True},
         **{"initial_ns": HOST, "clock": {**clock, "monotonic_ns": through.boottime_ns}},
     }
