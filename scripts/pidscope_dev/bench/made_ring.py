@@ -101,7 +101,7 @@ def _later(first: Path, by_ns: int, span_ns: int) -> Iterator[bytes]:
         old.seek(pages[0])
         index = old.read()
     index = index[: int.from_bytes(index[-24:-16], "little") - pages[0]]
-    yield pack_head(_through(by_ns + span_ns))
+    yield pack_head(_through(by_ns + span_ns), frames.SEALED)
     offsets, at = [], frames.HEAD_SIZE
     for frame in made:
         offsets.append(at)
