@@ -20,6 +20,7 @@ from pidscope.live import bpf_call
 from pidscope.live.compiled import Map
 from pidscope.live.life_job import DEEP
 from pidscope.live.life_program import LifeProgram, Stream
+from pidscope.live.misses import recursion_misses
 from pidscope.live.refused import explain
 from pidscope.live.slots import SlotRows
 from pidscope.wire.lives import CLASSES, LIFE_LAYOUT, Class
@@ -104,6 +105,7 @@ class ArmedLives:
                 "pidscope disarm takes it away; the version that armed it can read it before",
             )
         self.about = about
+        self._place = place
         lives = about.get("lives")
         self._rows: list[SlotRows] = []
         with contextlib.ExitStack() as undo:
@@ -122,6 +124,12 @@ class ArmedLives:
     def overwritten(self) -> list[Class]:
         """The classes of which some are not there any more."""
         return [each.of for each in self._rows if each.overwritten]
+
+    def skipped(self) -> int:
+        """Return how many runs of its programs the kernel skipped; raises HostError."""
+        directory = f"{self._place}/pidscope"
+        names = (it for it in sorted(os.listdir(directory)) if it.endswith("_program"))  # noqa: PTH208
+        return sum(_misses(f"{directory}/{name}") for name in names)
 
     def close(self) -> None:
         """Unmap everything; the kernel goes on."""
@@ -150,6 +158,17 @@ def _descriptors(directory: str, of: Class) -> Iterator[list[int]]:
     finally:
         for fd in found:
             os.close(fd)
+
+
+def _misses(path: str) -> int:
+    try:
+        fd = bpf_call.get(path)
+    except OSError as error:
+        raise HostError(f"{path}: {explain(error)}") from error
+    try:
+        return recursion_misses(fd) or 0
+    finally:
+        os.close(fd)
 
 
 def _pin_about(path: str, about: Mapping[str, Any]) -> None:

@@ -38,6 +38,7 @@ class Attached:
         if self._kprobe is not None:
             raise OSError(errno.EOPNOTSUPP, "a kprobe cannot be pinned")
         bpf_call.pin(self._link, path)
+        bpf_call.pin(self._program, f"{path}_program")  # which knows what runs were skipped
 
     def close(self) -> None:
         """Detach the program; without a reference, it ends."""

@@ -60,6 +60,11 @@ def armed_recording(supply: Supply, place: str | None = None) -> Iterator[Record
         for of, rows in living:
             writer.add_rows(of, rows, now.boottime_ns, alive=True)
         writer.add_json({"type": "cgroups", **paths})
+        skipped = armed.skipped()
+        if skipped:
+            gap = {"first_ns": begun_ns, "last_ns": now.boottime_ns, "count": skipped}
+            reason = "the kernel skipped runs of a program"
+            writer.add_json({"type": "gap", **gap, "reason": reason})
         writer.reached(Through(now.boottime_ns, now.realtime_ns))
         writer.close()
         with Recording(path) as recording:

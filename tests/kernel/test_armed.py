@@ -24,7 +24,7 @@ from pidscope.sources.armed_host import about_armed, armed_recording
 from pidscope.wire.hooks import TRACEPOINT
 from pidscope.wire.lives import LIVES
 
-from .test_record import COUNT, MOMENTS, REUSED, check, logged
+from .test_record import COUNT, MOMENTS, NUMBER, REUSED, check, logged
 
 SMALL = 1024
 FORKS = 3 * SMALL
@@ -76,6 +76,22 @@ def test_what_was_overwritten_is_not_known(place: str, supply: Supply) -> None:
         rows = sum(len(run) // of.size for of, run in lives.take() if of is LIVES)
         assert rows == SMALL
         assert lives.overwritten == [LIVES]
+
+
+def test_runs_that_the_kernel_skipped_are_a_gap(
+    place: str, supply: Supply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm_it(place, supply)
+    log = logged(work())
+    monkeypatch.setattr(armed, "recursion_misses", lambda fd: 3)
+    one, other = log.had[0], log.had[1]
+    with armed_recording(supply, place) as recording:
+        had = Past(recording, Moment(Clock.BOOTTIME, one["from_ns"], one["from_ns"]))
+        assert [it.end_ns for it in had.holders(log.ns, NUMBER).holders] != []
+        free_ns = (one["after_ns"] + other["before_ns"]) // 2
+        free = Past(recording, Moment(Clock.BOOTTIME, free_ns, free_ns)).holders(log.ns, NUMBER)
+        assert not free.holders
+        assert free.gap is not None and free.gap.reason == "the kernel skipped runs of a program"
 
 
 def test_it_is_armed_once_and_ends_with_disarm(place: str, supply: Supply) -> None:
