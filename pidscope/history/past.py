@@ -14,6 +14,7 @@ from pidscope.history.recording import Recording
 from pidscope.history.span import Span
 from pidscope.query.labels import describe, describe_apart
 from pidscope.query.named import without_sandboxes
+from pidscope.query.place import bracketed
 from pidscope.query.where import is_named, roots_first
 from pidscope.query.words import Kind, Where, meanings
 
@@ -74,11 +75,28 @@ class Past:
         """Return the inum of the namespace that a word named then; None: the initial one.
 
         Raises:
-            AmbiguousError: it named several. NotFound: none. NotKnown: the record has a gap.
-            UsageError: it means nothing in a recording, or a container without its own namespace.
+            AmbiguousError: it named several, also one after the other with the same inum. NotFound:
+            none. NotKnown: the record has a gap. UsageError: it means nothing in a recording, or a
+            container without its own namespace.
         """
         if where is None or where.kind is Kind.HOST:
             return self.initial_ns
+        ns = self._resolved(where)
+        self._expect_one(ns)
+        return ns
+
+    def _expect_one(self, ns: int) -> None:
+        """Raise AmbiguousError if several namespaces had the inum: each had a number 1 of its own.
+
+        An inum is given out again at once (observed: two containers in a row).
+        """
+        inits = () if ns == self.initial_ns else self.holders(ns, 1).holders
+        if len(inits) > 1:
+            listed = [f"that of process {it.numbers[0]}" for it in inits[:_MAX_LISTED]]
+            text = f"{bracketed(ns)} was {len(inits)} namespaces in that time: give one more exact"
+            raise AmbiguousError(text, listed)
+
+    def _resolved(self, where: Where) -> int:
         if where.kind is Kind.SELF:
             raise UsageError("self is pidscope, which did not live then", "name the place itself")
         if where.kind is Kind.NS:

@@ -131,3 +131,36 @@ def test_a_number_that_is_not_there_is_told_with_q(
     code, out, err = run(capsys, *words)
     assert (code, out) == (1, "7\n")
     assert "42" in err
+
+
+def test_an_inum_that_was_given_out_again_is_no_one_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Within the time asked about another container got the inum: its 17 is not the other's."""
+    wall, now = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    begin = now - 600 * S
+    clock = {"boottime_ns": begin, "realtime_ns": wall - 600 * S, "monotonic_ns": begin}
+    head = {"type": "head", "boot_id": BOOT, "threads": True, "from_ns": begin, "clock": clock}
+    path = tmp_path / "one"
+    made = SegmentWriter(str(path), {**head, "initial_ns": HOST}, Through(begin, wall - 600 * S))
+    first = life((50, 1), (HOST, HOST + 1), begin + 10 * S, begin + 100 * S)
+    second = life((60, 1), (HOST, HOST + 1), begin + 101 * S, begin + 200 * S)
+    its_17 = life((61, 17), (HOST, HOST + 1), begin + 102 * S, begin + 199 * S)
+    made.add_rows(LIVES, rows(first, second, its_17), begin + 300 * S)
+    made.add_rows(
+        LIVES, rows(life((2,), start_ns=1, end_ns=begin + 300 * S)), begin + 300 * S, True
+    )
+    made.reached(Through(begin + 300 * S, wall - 300 * S))
+    made.close()
+
+    def ask(at: str) -> tuple[int, str, str]:
+        words = ("lookup", "--source", str(path), "--at", at, "--in", f"ns:{HOST + 1}", "17")
+        return run(capsys, *words, "-q")
+
+    code, out, err = ask("-10m")  # a minute: the first alone
+    assert (code, out) == (1, "")
+    code, out, err = ask(f"@{(wall - 450 * S) // S}")  # a second: the second alone
+    assert (code, out) == (0, "61\n")
+    code, out, err = ask("-1h")  # an hour: both
+    assert (code, out) == (2, "")
+    assert "was 2 namespaces in that time" in " ".join(err.split())
