@@ -70,7 +70,7 @@ class Recording:
             except FileNotFoundError:
                 raise NotKnown(
                     f"nothing was recording: there is no {path}",
-                    "record from now on, as root: pidscope record",
+                    "record from now on, as root: pidscope record --ring",
                 ) from None
         self._overlaps = Overlaps(self.segments)
 

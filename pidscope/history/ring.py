@@ -52,7 +52,7 @@ def list_segments(directory: str) -> list[Segment]:
     except FileNotFoundError:
         raise NotKnown(
             f"nothing was recording: there is no {directory}",
-            "record from now on, as root: pidscope record --ring DIR",
+            "record from now on, as root: pidscope record --ring",
         ) from None
     except OSError as error:
         raise HostError(f"{directory}: {error.strerror}") from None

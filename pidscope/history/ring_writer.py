@@ -53,6 +53,8 @@ class RingWriter:
         self, directory: str, limits: Limits, note: Callable[[str], None] = lambda _: None
     ) -> None:
         self.directory, self._limits, self._note = directory, limits, note
+        if limits.max_bytes < LEAST_BYTES:
+            raise UsageError(f"a ring needs {LEAST_BYTES >> 20} MiB at least")
         self._fd = _made(directory)
         try:
             _lock(self._fd, directory)
@@ -154,8 +156,6 @@ class RingWriter:
 
     def _expect_room(self) -> None:
         limit = self._limits.max_bytes
-        if limit < LEAST_BYTES:
-            raise UsageError(f"a ring needs {LEAST_BYTES >> 20} MiB at least")
         disk = os.fstatvfs(self._fd)
         there = sum(map(_size, self._segments())) + disk.f_bavail * disk.f_frsize
         if limit > there:

@@ -146,7 +146,8 @@ def test_it_may_not_hold_more_than_the_disk(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="more than there is"):
         RingWriter(str(tmp_path), Limits(1 << 60))
     with pytest.raises(UsageError, match="64 MiB at least"):
-        RingWriter(str(tmp_path), Limits(1 << 20))
+        RingWriter(str(tmp_path / "new"), Limits(1 << 20))
+    assert not (tmp_path / "new").exists()
 
 
 def test_it_is_its_owners_alone(tmp_path: Path) -> None:
