@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import os
-import select
 import signal
 import time
 from collections.abc import Iterator
@@ -14,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from pidscope.errors import UsageError
 from pidscope.sources.command import Stop, expect_command, seconds, spawned, status
-from pidscope.sources.options import HelpFormatter
+from pidscope.sources.options import RING, HelpFormatter
 from pidscope.sources.starting import Progress, add_no_cache, supply_of
+from pidscope.sources.waiting import waiting
 from pidscope.terminal import warn
 from pidscope.wire.hooks import AUTO, WAYS
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from pidscope.history.recorder import Recorder
     from pidscope.history.ring_writer import RingWriter
 
-RING = "/var/lib/pidscope/ring"
 _EVERY_S = 1.0
 _MAX_BYTES = 1 << 30
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -156,11 +154,12 @@ def _go_on(args: argparse.Namespace, made: Recorder, stop: Stop) -> int:
     end_s = time.monotonic() + (math.inf if args.duration is None else args.duration)
     with contextlib.ExitStack() as stack:
         child = None if args.command is None else stack.enter_context(spawned(args.command))
-        pause = stack.enter_context(_Pause())
+        until = stack.enter_context(waiting(is_printed=False))
+        stack.enter_context(_waking_children())
         while not stop.asked and time.monotonic() < end_s:
             if child is not None and child.poll() is not None:
                 break
-            pause.wait(min(_EVERY_S, max(0.0, end_s - time.monotonic())))
+            until.wait(min(_EVERY_S, end_s - time.monotonic()))
             made.step()
     made.finish()
     if child is not None and child.returncode is not None and child.returncode:
@@ -168,25 +167,14 @@ def _go_on(args: argparse.Namespace, made: Recorder, stop: Stop) -> int:
     return 0
 
 
-class _Pause:
-    """Waits that a signal ends, a child's end among them."""
-
-    def __enter__(self) -> _Pause:
-        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._handler = signal.signal(signal.SIGCHLD, lambda *_: None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGCHLD, self._handler)
-        signal.set_wakeup_fd(self._before)
-        os.close(self._reader)
-        os.close(self._writer)
-
-    def wait(self, seconds: float) -> None:
-        """Wait so long, or until a signal comes."""
-        if select.select([self._reader], [], [], seconds)[0]:
-            os.read(self._reader, 4096)
+@contextlib.contextmanager
+def _waking_children() -> Iterator[None]:
+    """Let a child's end be a signal that has a handler."""
+    before = signal.signal(signal.SIGCHLD, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def _size(text: str) -> int:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pidscope.live.armed import ArmedLives
     from pidscope.live.supply import Supply
 
-ARMED = "armed"
 # A record has its place before its end is read, so one that was overwritten may have ended after
 # the first that is left, by as long as an interrupt takes.
 _MARGIN_NS = 10_000_000

@@ -18,6 +18,7 @@ from pidscope.render.container_cells import ContainerCells
 from pidscope.render.json import envelope
 from pidscope.snapshot import ProcFiles, ProcReading, Snapshot
 from pidscope.sources.options import (
+    RING,
     SIMULATED,
     expect_no_proc,
     procfs_of,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from pidscope.simulated.stage import Stage
 
 
-RING = "/var/lib/pidscope/ring"  # of `pidscope record --ring`
 _IN_CGROUP_NS = "read inside a cgroup namespace: only the containers in it are known"
 # From about here on a walk of the kernel, with what has to be imported for it, takes less time than
 # the files do.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pidscope.simulated.stage import Stage
 
 SIMULATED = "simulated"
+RING = "/var/lib/pidscope/ring"  # of ``pidscope record --ring``
 SCENARIOS = """\
 scenarios, for --source simulated[:SCENARIO], which needs no privilege:
   containers     two containers, each with its own PID 17 (the default)

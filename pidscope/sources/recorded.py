@@ -16,8 +16,8 @@ from pidscope.history.past import Chains, Past
 from pidscope.history.recording import Recording
 from pidscope.host.proc_files import read_boot_id
 from pidscope.query.words import Kind, Where
+from pidscope.sources.options import RING
 
-RING = "/var/lib/pidscope/ring"
 ARMED = "armed"
 _RECENT = 4
 _PASTS = 16  # moments that are kept: the lines of a log come in their order

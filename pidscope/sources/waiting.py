@@ -13,14 +13,15 @@ from collections.abc import Iterator
 class Waiting:
     """Until a descriptor can be read from, a signal was handled, or time passes."""
 
-    def __init__(self, woken: int) -> None:
+    def __init__(self, woken: int, is_printed: bool = True) -> None:
         self._poll = select.poll()
         self._woken = woken
         self._poll.register(woken, select.POLLIN)
         self._output = -1
-        with contextlib.suppress(ValueError, OSError):  # closed, or not a file
-            self._output = sys.stdout.fileno()
-            self._poll.register(self._output, 0)  # POLLERR and POLLHUP come unasked
+        if is_printed:
+            with contextlib.suppress(ValueError, OSError):  # closed, or not a file
+                self._output = sys.stdout.fileno()
+                self._poll.register(self._output, 0)  # POLLERR and POLLHUP come unasked
 
     def add(self, fd: int) -> None:
         """Also wait until this one can be read from."""
@@ -37,12 +38,15 @@ class Waiting:
 
 
 @contextlib.contextmanager
-def waiting() -> Iterator[Waiting]:
-    """Let each signal that has a handler end a wait, until left."""
+def waiting(is_printed: bool = True) -> Iterator[Waiting]:
+    """Let each signal that has a handler end a wait, until left.
+
+    Without ``is_printed``, it does not matter whether standard output is read.
+    """
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
-        yield Waiting(reader)
+        yield Waiting(reader, is_printed)
     finally:
         signal.set_wakeup_fd(before)
         os.close(reader)
