@@ -20,10 +20,10 @@ from pidscope.live.slots import LifeReader
 from pidscope.live.supply import Supply
 from pidscope.snapshot import TaskReading
 from pidscope.wire.hooks import AUTO, WAYS
-from pidscope.wire.lives import LIVES, UID_UNKNOWN, Class, Life, LifeKind, columns_of, pack_life
+from pidscope.wire.lives import LIVES, UID_UNKNOWN, Class, Life, LifeKind, offset_of, pack_life
 
 Runs = list[tuple[Class, bytes]]
-_CGROUP = next(it.offset for it in columns_of(LIVES.layout) if it.name == "cgroup_id")
+_CGROUP = offset_of(LIVES, "cgroup_id")
 _KNOWN = 16_384  # cgroups whose paths are kept in mind
 
 
@@ -185,8 +185,7 @@ def _life(task: TaskReading, start_ticks: int, chain: Sequence[tuple[int, int]])
 
 
 def _words(of: Class, rows: bytes, name: str) -> list[int]:
-    offset = next(it.offset for it in columns_of(of.layout) if it.name == name)
-    return memoryview(rows).cast("I")[offset // 4 :: of.size // 4].tolist()
+    return memoryview(rows).cast("I")[offset_of(of, name) // 4 :: of.size // 4].tolist()
 
 
 def _cgroups(of: Class, rows: bytes) -> list[int]:

@@ -11,7 +11,7 @@ from pidscope.history.frames import Through
 from pidscope.history.recording import Recording
 from pidscope.history.segment import SegmentWriter
 from pidscope.sources.recording_host import host_head, read_clocks
-from pidscope.wire.lives import Class, columns_of
+from pidscope.wire.lives import Class, offset_of
 
 if TYPE_CHECKING:
     from pidscope.live.armed import ArmedLives
@@ -83,5 +83,5 @@ def _begun(armed: ArmedLives, ended: list[tuple[Class, bytes]]) -> int:
 
 
 def _end(of: Class, rows: bytes) -> int:
-    offset = next(it.offset for it in columns_of(of.layout) if it.name == "end_ns")
+    offset = offset_of(of, "end_ns")
     return int.from_bytes(rows[offset : offset + 8], "little")

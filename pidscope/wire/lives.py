@@ -138,6 +138,11 @@ def columns_of(layout: Layout) -> tuple[Column, ...]:
     return tuple(columns)
 
 
+def offset_of(of: Class, name: str) -> int:
+    """Return where a column of a class stands in its rows, in bytes."""
+    return next(it.offset for it in columns_of(of.layout) if it.name == name)
+
+
 class Life(NamedTuple):
     """One row of lives: what ended, and all that was known of it when it did.
 
@@ -188,7 +193,7 @@ _JOINED, _JOINED_UNKNOWN = int(LifeFlag.JOINED), int(LifeFlag.JOINED_UNKNOWN)
 _BY_THREAD, _STATUS_UNKNOWN = int(LifeFlag.BY_THREAD), int(LifeFlag.STATUS_UNKNOWN)
 _NUMBERS_UNKNOWN = int(LifeFlag.NUMBERS_UNKNOWN)
 _SIZE, _DEEP_SIZE = LIVES.size, LIVES_DEEP.size
-_LEVEL = next(it.offset for it in columns_of(LIVES.layout) if it.name == "level")
+_LEVEL = offset_of(LIVES, "level")
 Values = Mapping[str, int]  # of one row, by the names of its columns
 
 
