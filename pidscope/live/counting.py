@@ -19,10 +19,10 @@ from pidscope.live.kept_programs import kept_programs
 from pidscope.live.program import expect_root
 from pidscope.live.refused import Refused
 from pidscope.live.selftest import exercise_errors
-from pidscope.live.session import initial_ns, open_in_mode
+from pidscope.live.session import initial_ns, open_in_mode, unobserved
 from pidscope.live.supply import Supply
 from pidscope.wire.counts import Counted, Init
-from pidscope.wire.hooks import AUTO, TRACEPOINT, UNSEEN_BY_TRACEPOINTS
+from pidscope.wire.hooks import AUTO
 
 _SILENT = "attached, but told nothing when it was tried"
 
@@ -74,9 +74,7 @@ class Counting:
     @property
     def missing(self) -> list[str]:
         """What it cannot observe, in the words of a watch that streams."""
-        missing = self._program.missing.items()
-        unseen = UNSEEN_BY_TRACEPOINTS if self.way == TRACEPOINT else ()
-        return [*unseen, *(f"{hook.without} ({hook.name}: {why})" for hook, why in missing)]
+        return unobserved(self.way, self._program.missing)
 
     @property
     def ring_fd(self) -> int | None:

@@ -20,7 +20,7 @@ from pidscope.live.selftest import silent_hooks
 from pidscope.live.supply import Supply
 from pidscope.session.session import Listener, Session
 from pidscope.session.stream import Stream
-from pidscope.wire.hooks import AUTO, TRACEPOINT, UNSEEN_BY_TRACEPOINTS, WAYS
+from pidscope.wire.hooks import AUTO, TRACEPOINT, UNSEEN_BY_TRACEPOINTS, WAYS, Hook
 
 _Opened = TypeVar("_Opened")
 
@@ -59,9 +59,7 @@ class LiveWorld:
     @property
     def missing(self) -> list[str]:
         """What the watch cannot observe, since a hook is missing."""
-        missing = self._program.missing.items()
-        unseen = UNSEEN_BY_TRACEPOINTS if self.way == TRACEPOINT else ()
-        return [*unseen, *(f"{hook.without} ({hook.name}: {why})" for hook, why in missing)]
+        return unobserved(self.way, self._program.missing)
 
     @property
     def ready_fd(self) -> int | None:
@@ -108,6 +106,12 @@ class LiveWorld:
 
     def rest(self) -> None:
         """A host does not."""
+
+
+def unobserved(way: str, missing: Mapping[Hook, str]) -> list[str]:
+    """Return in words what a probe mode cannot observe, given why its hooks are missing."""
+    unseen = UNSEEN_BY_TRACEPOINTS if way == TRACEPOINT else ()
+    return [*unseen, *(f"{hook.without} ({hook.name}: {why})" for hook, why in missing.items())]
 
 
 def initial_ns(procfs: ProcFs) -> int:
