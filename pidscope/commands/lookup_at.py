@@ -188,8 +188,7 @@ def _number_in(it: Holder, ns: int) -> int | None:
 def _status(it: Holder) -> str:
     if it.status is None:
         return ""
-    signal = it.status & 0x7F
-    return f", signal {signal}" if signal else f", status {it.status >> 8 & 0xFF}"
+    return f", signal {it.signal}" if it.signal else f", status {it.exit_status}"
 
 
 def _gap_json(gap: Gap) -> dict[str, Any]:

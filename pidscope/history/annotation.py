@@ -83,8 +83,7 @@ class Text:
         ended = f"ended {self._at(it.boot_id, it.end_ns, day)}"
         if it.status is None:
             return f"{ended} status not known"
-        number = it.status & 0x7F
-        return f"{ended} {_signal(number)}" if number else f"{ended} status {it.status >> 8 & 0xFF}"
+        return f"{ended} {_signal(it.signal)}" if it.signal else f"{ended} status {it.exit_status}"
 
     def _gap(self, gap: Gap, day: int | None) -> str:
         first = self._at(gap.boot_id, gap.first_ns, day)

@@ -58,8 +58,6 @@ class Objects:
         }
 
     def _holder(self, it: Holder) -> dict[str, Any]:
-        ended_by = None if it.status is None else it.status & 0x7F
-        exited = None if it.status is None or ended_by else it.status >> 8 & 0xFF
         return {
             "boot_id": it.boot_id,
             "pid": it.tgid,
@@ -67,8 +65,8 @@ class Objects:
             "levels": [{"ns": ns, "tid": number} for ns, number in zip(it.inums, it.numbers)],
             **self._time("start", it.boot_id, it.start_ns),
             **self._time("exited", it.boot_id, it.end_ns),
-            "exit_status": exited,
-            "signal": ended_by or None,
+            "exit_status": it.exit_status,
+            "signal": it.signal or None,
             "facts": self._facts(it),
         }
 

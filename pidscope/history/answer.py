@@ -37,6 +37,16 @@ class Holder(NamedTuple):
         """Whether it is no process's leader."""
         return self.numbers[0] != self.tgid
 
+    @property
+    def signal(self) -> int:
+        """The signal that ended it; 0: none did, or it is not known."""
+        return (self.status or 0) & 0x7F
+
+    @property
+    def exit_status(self) -> Optional[int]:
+        """What exit() was given; None: a signal ended it, or it is not known."""
+        return None if self.status is None or self.signal else self.status >> 8 & 0xFF
+
 
 class Gap(NamedTuple):
     """A stretch of time of which the recording does not know everything."""

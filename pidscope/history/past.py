@@ -32,7 +32,7 @@ class Past:
     Args:
         recording: stays open.
         moment: the time.
-        chains: keeps the containers that files tell of, for other moments.
+        chains: keeps the containers that files report, for other moments.
 
     Raises NotKnown: nothing was recording then.
     """

@@ -1,8 +1,8 @@
 """Keeping a life stream: what is written when. The parts that read and write are given to it.
 
 Once a second, what has ended since is written, and up to when the file has everything. Once a
-minute, and at the beginning of each file, a snapshot of the tasks that live is written: so whoever
-asks about a time finds each task in one or the other (`pidscope.history.questions`).
+minute, and at the beginning of each file, a snapshot of the tasks that live is written: so a
+question about a time finds each task in one or the other (`pidscope.history.questions`).
 
 The order matters. A snapshot is of the time before its walk began, and what has ended is taken and
 written after the walk: a task that lived at that time either is in the walk or ended before the
