@@ -55,7 +55,8 @@ def _run(*arguments: str, **options: Any) -> dict[str, float]:
     child = subprocess.Popen([*_PIDSCOPE, *arguments], stdout=subprocess.DEVNULL, **options)
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    assert child.returncode == 0, (arguments, child.returncode)
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, ["pidscope", *arguments])
     return {CPU: (used.ru_utime + used.ru_stime) * 1e3, MEMORY: used.ru_maxrss / 1e3}
 
 
@@ -90,10 +91,13 @@ def measure_annotate() -> Taken:
 
 
 def _lines(ring: Made) -> Iterator[str]:
-    """Yield the lines; behind the last snapshot not all is known, so none is of the last file."""
-    each, step = _LINES // _LIVES, LIVES_A_FILE * (ring.files - 1) // _LIVES
+    """Yield the lines, of files amid the ring.
+
+    A line of the first may be of a time before it, and behind the last snapshot not all is known.
+    """
+    each, step = _LINES // _LIVES, LIVES_A_FILE * (ring.files - 2) // _LIVES
     for at in range(_LIVES):
-        file, place = divmod(at * step, LIVES_A_FILE)
+        file, place = divmod(LIVES_A_FILE + at * step, LIVES_A_FILE)
         number, start, end = ring.lives[place]
         for line in range(each):
             ns = ring.wall_ns(file, start + (end - start) * line // each)
