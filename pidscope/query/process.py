@@ -199,7 +199,7 @@ def rfc3339(boot_time: int | None, since_boot_ns: int) -> str | None:
     from datetime import datetime, timezone  # most tables show no time
 
     time = datetime.fromtimestamp(boot_time + since_boot_ns // 1_000_000_000, timezone.utc)
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{time.isoformat()[:19]}Z"  # strftime() takes four times as long, for each process
 
 
 def _innermost(chain: Chain) -> Container | None:

@@ -48,7 +48,7 @@ def _main(arguments: Sequence[str]) -> int:
     from pidscope.cli import main
     from pidscope.containers import engines
 
-    engines.TIMEOUT_S = engines.TOTAL_S = _PATIENCE_S
+    vars(engines).update(TIMEOUT_S=_PATIENCE_S, TOTAL_S=_PATIENCE_S)
     try:
         status = main(list(arguments))
     except SystemExit as end:  # argparse's
