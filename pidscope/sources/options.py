@@ -6,10 +6,10 @@ import argparse
 from typing import TYPE_CHECKING, Callable
 
 from pidscope.errors import UsageError
-from pidscope.host.proc import ProcFs
 from pidscope.terminal import help_width
 
 if TYPE_CHECKING:
+    from pidscope.host.proc import ProcFs
     from pidscope.simulated.stage import Stage
 
 SIMULATED = "simulated"
@@ -74,6 +74,8 @@ def add_proc(parser: argparse.ArgumentParser) -> None:
 
 def procfs_of(args: argparse.Namespace) -> ProcFs:
     """Return the /proc that ``--proc`` names."""
+    from pidscope.host.proc import ProcFs  # which a recording's questions do without
+
     if args.proc is None:
         return ProcFs("/proc")
     from pathlib import Path  # takes a while to import

@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 
 import pidscope
+import pidscope.host.proc as proc_module
 import pidscope.live.bcc as bcc_module
 import pidscope.live.bpf_call as bpf_call_module
 import pidscope.live.session as live_module
 import pidscope.live.supply as supply_module
-import pidscope.sources.options as sources_module
 from pidscope import cli
 from pidscope.errors import HostError, ProcError, UsageError
 from pidscope.events import PidAttached, PidDetached
@@ -245,7 +245,7 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     def interrupted(path: Any = None) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pidscope.sources.options.ProcFs", interrupted)
+    monkeypatch.setattr("pidscope.host.proc.ProcFs", interrupted)
     assert cli.main(["ps"]) == 128 + signal.SIGINT
     assert capsys.readouterr().err == ""
 
@@ -372,7 +372,7 @@ def world(host: pytest.MonkeyPatch) -> SteppedWorld:
     host.setattr(live_module, "Program", lambda way, ring_bytes, steps, supply: FakeProgram(world))
     host.setattr(live_module, "silent_hooks", lambda stream, hooks, own: [])
     host.setattr("pidscope.sources.command.POLL_MS", 0)
-    host.setattr(sources_module, "ProcFs", lambda root: world.procfs)
+    host.setattr(proc_module, "ProcFs", lambda root: world.procfs)
     return world
 
 
