@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pidscope_dev.lives.full_stream import FullStream
+from pidscope_dev.lives.puppets import Score
 
 from pidscope.history.lives import Block, Columns
 from pidscope.live.life_program import LIVES, LifeProgram
@@ -21,6 +22,7 @@ from .conftest import Host
 
 _UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers")
 _ATTEMPTS = 5
+PUPPETS = 400  # lives: enough for some of each kind, by the seed of their worlds
 Key = tuple[int, int]  # the number in the initial namespace, and the start
 
 
@@ -145,6 +147,14 @@ def check_whole(tree: Tree) -> None:
     assert ends == Counter(processes)  # each process's end is told once
     led = Counter((life.tgid, life.leader_start_ns) for life in tree.of(LifeKind.LEADER))
     assert set(led.values()) <= {1} and set(led) >= again
+
+
+def check_puppets(score: Score) -> None:
+    """Every life is equal, and there were some of each kind."""
+    for count in score.modes.values():
+        assert count.shown == [] and count.lost == 0
+        assert count.equal == count.lives + count.births and count.lives >= PUPPETS
+    assert {kind.name for kind in LifeKind} <= set(score.kinds)
 
 
 def compare_with_full(lived: Lived, host: Host, command: Sequence[str]) -> tuple[Tree, list[str]]:

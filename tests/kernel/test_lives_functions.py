@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pidscope_dev.lives.puppets import play
 
 from pidscope.wire.lives import LifeKind
 
 from .conftest import Host
-from .lived import Lived, compare_with_full, life_stream
+from .lived import PUPPETS, Lived, check_puppets, compare_with_full, life_stream
 from .test_lives import (
     WAYS_TO_END,
     check_dying_init,
@@ -40,6 +41,11 @@ def test_lives_equal_those_of_the_full_stream(lived: Lived, host: Host, name: st
     tree, differences = compare_with_full(lived, host, workload(name))
     assert tree.status == 0 and len(tree.lives) >= len(tree.births)
     assert differences == []
+
+
+def test_lives_of_random_puppets_equal_those_of_the_full_stream() -> None:
+    """By both hooks of functions at once."""
+    check_puppets(play(PUPPETS, ways=["fentry", "kprobe"]))
 
 
 @pytest.mark.parametrize("how", WAYS_TO_END)

@@ -25,21 +25,29 @@ _OTHERS: dict[str, float] = {
     "subreaper": 3,
     "sysctl": 2,
 }
+_MOST = 100  # tasks: each has a channel (puppets.SLOTS)
 _EDGES = (-1, 0, 1, 2, 3, 4, 5, 7, 299, 300, 301, 302, 32767, 4194303, 4194304, -2, 2**31 - 1)
 _FLAGS = ("NEWPID", "THREAD", "PARENT")
 
 
 class Chaos:
-    """Makes up steps for a play that goes on meanwhile."""
+    """Makes up steps for a play that goes on meanwhile.
 
-    def __init__(self, play: Play, rng: random.Random) -> None:
+    Args:
+        play: whose tasks act.
+        rng: of everything random.
+        haste: so much likelier are births, and execs, and so many more tasks may be alive.
+    """
+
+    def __init__(self, play: Play, rng: random.Random, haste: int = 1) -> None:
         self._play = play
         self._rng = rng
         self._born = 0
-        self._most = rng.choice((3, 6, 10, 16, 24))
+        self._most = haste * rng.choice((3, 6, 10, 16, 24))
         self._flags = rng.choice((_FLAGS, ("THREAD",), ("NEWPID",), ("NEWPID", "PARENT"), _FLAGS))
         self._weights = {call: w * rng.choice((0, 1, 1, 2, 4)) for call, w in _OTHERS.items()}
-        self._births = {call: w * rng.choice((1, 1, 3)) for call, w in _BIRTHS.items()}
+        self._weights["exec"] *= haste
+        self._births = {call: haste * w * rng.choice((1, 1, 3)) for call, w in _BIRTHS.items()}
         self._deaths = {call: w * rng.choice((1, 1, 3)) for call, w in _DEATHS.items()}
         self._edgy = rng.choice((0.05, 0.2, 0.5))
         self._tight = rng.random() < 0.3  # few numbers, so that they wrap and run out
@@ -51,13 +59,14 @@ class Chaos:
         if self._tight:
             yield Step(0, "one", "sysctl", ("pid_max", str(self._rng.choice((301, 303, 310, 330)))))
             yield Step(0, "one", "sysctl", ("ns_last_pid", str(self._rng.choice((298, 299, 300)))))
+        names = play.names
         while True:
-            here = [n for n, task in play.names.items() if n not in ("init", "kthreadd")]
-            actors = [name for name in here if not play.names[name].blocked]
+            here = [name for name in names if name not in ("init", "kthreadd")]
+            actors = [name for name in here if not names[name].blocked]
             if not actors:
                 return
-            known = [n for n in here if play.names[n].thread_pid is not None] or here
-            gone = [n for n in here[-40:] if play.names[n].thread_pid is None]
+            known = [n for n in here if names[n].thread_pid is not None] or here
+            gone = [n for n in here[-40:] if names[n].thread_pid is None]
             yield self._step(actors, known + gone[-3:])
 
     def _step(self, actors: list[str], known: list[str]) -> Step:
@@ -65,9 +74,8 @@ class Chaos:
         actor = rng.choice(actors)
         crowded = len(known) / self._most
         weights = dict(self._weights)
-        weights.update(
-            {call: w * (2 if crowded < 0.7 else 0.4) for call, w in self._births.items()}
-        )
+        births = 0 if len(known) > _MOST else 2 if crowded < 0.7 else 0.4
+        weights.update({call: w * births for call, w in self._births.items()})
         weights.update({call: w * (0.3 + crowded) for call, w in self._deaths.items()})
         call = rng.choices(list(weights), list(weights.values()))[0]
         if actor == "one" and self._spares_init and call in ("exit", "exit_group"):

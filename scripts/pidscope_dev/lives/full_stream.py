@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pidscope import events
 from pidscope.wire.lives import Born, Life, LifeKind
@@ -24,9 +25,19 @@ class Process:
     pgid: int
     sid: int
     comm: bytes
+    parent: Process | None = None  # at its birth; None: it is not known
+    parent_exits: int = 0  # at its birth
     cgroup_id: int = 0
     alive: int = 0
+    exits: int = 0  # of its threads
+    code: int | None = None  # from its leader's exit
     status: int | None = None  # from its leader's release
+
+    @property
+    def sure_parent(self) -> Process | None:
+        """The one at birth, as long as no thread of it exits: none else gives a child away."""
+        parent = self.parent
+        return parent if parent is not None and parent.exits == self.parent_exits else None
 
 
 @dataclass
@@ -47,8 +58,11 @@ class FullStream:
     lives: list[Life] = field(default_factory=list)
     births: list[Born] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)  # of each of the lives
+    parents: list[Process | None] = field(default_factory=list)  # of each, where it is sure
+    names: dict[int, bytes] = field(default_factory=dict)  # by life, which an exec gave its thread
     tasks: dict[int, Task] = field(default_factory=dict)
     ns_parent: dict[int, int] = field(default_factory=dict)
+    exchanged: dict[tuple[int, int], int] = field(default_factory=dict)  # lives, by both numbers
 
     def adopt(self, seen: Iterable[events.TaskSeen], cgroup_id: int) -> None:
         """The tasks that were there before, all in one cgroup."""
@@ -72,6 +86,9 @@ class FullStream:
                 *(tid, birth.start_ns, pid.numbers, birth.ppid, birth.pgid.nr, birth.sid.nr),
                 birth.comm,
             )
+            if birth.ppid in self.tasks:
+                process.parent = self.tasks[birth.ppid].process
+                process.parent_exits = process.parent.exits
         else:
             process = self.tasks[birth.tgid].process
         process.alive += 1
@@ -117,16 +134,33 @@ class FullStream:
         self.tasks[e.tid].comm = e.comm
 
     def _TidsExchanged(self, e: events.TidsExchanged) -> None:
-        task, leader = self.tasks.pop(e.tid), self.tasks[e.leader]
-        self._end(LifeKind.EXECED, task, e.ts_ns, None, task.process.status)
-        task.numbers, task.inums, task.start_ns = leader.numbers, leader.inums, leader.start_ns
-        self.tasks[e.leader] = task
+        leader = self.tasks[e.leader]
+        self._exchange(e.tid, e.leader, e.ts_ns)
         self.tasks[e.tid] = leader
+
+    def _TaskExecuted(self, e: events.TaskExecuted) -> None:
+        """By tracepoints it is the first that is heard of an exchange."""
+        if e.old_tid == e.tid:
+            return
+        if (e.old_tid, e.tid) not in self.exchanged:
+            self._exchange(e.old_tid, e.tid, e.ts_ns)
+        self.tasks[e.tid].comm = e.comm
+        self.names[self.exchanged.pop((e.old_tid, e.tid))] = e.comm
+
+    def _exchange(self, tid: int, leader_tid: int, ts_ns: int) -> None:
+        """The task is known by its leader's number from here on."""
+        task, leader = self.tasks.pop(tid), self.tasks[leader_tid]
+        self._end(LifeKind.EXECED, task, ts_ns, None, None)
+        self.exchanged[tid, leader_tid] = len(self.lives) - 1
+        task.numbers, task.inums, task.start_ns = leader.numbers, leader.inums, leader.start_ns
+        self.tasks[leader_tid] = task
 
     def _TaskExited(self, e: events.TaskExited) -> None:
         task = self.tasks[e.tid]
         process, code = task.process, e.exit_code
         process.alive -= 1
+        process.exits += 1
+        process.code = code if e.tid == e.tgid else process.code
         if e.tid != e.tgid:
             self._end(LifeKind.THREAD, task, e.ts_ns, task.start_ns, code)
         elif process.alive:
@@ -147,6 +181,7 @@ class FullStream:
     ) -> None:
         process = task.process
         self.processes.append(process)
+        self.parents.append(process.sure_parent)
         self.lives.append(
             Life(
                 kind=kind,
@@ -167,3 +202,58 @@ class FullStream:
                 joined=None,
             )
         )
+
+
+class FamilyStream(FullStream):
+    """Of those that were adopted, and of their descendants, by who forked whom."""
+
+    def add(self, event: events.Event) -> None:
+        """One event; of all others' tasks nothing is known."""
+        if (
+            isinstance(event, events.PidAttached)
+            and event.birth is not None
+            and event.by not in self.tasks
+        ):
+            self.tasks.pop(event.tid, None)  # a number that is another's now
+            return
+        super().add(event)
+
+    def renewed(self, tgid: int) -> FamilyStream:
+        """Without what has ended; of the family, one process goes on."""
+        return FamilyStream(
+            tasks={tid: task for tid, task in self.tasks.items() if task.process.tgid == tgid}
+        )
+
+    def family(self) -> Family:
+        """Who belongs to it, of all whose birth or end was told."""
+        keys = {(process.tgid, process.start_ns) for process in self.processes}
+        births = {(born.numbers[0], born.start_ns) for born in self.births}
+        inums: dict[int, tuple[int, int]] = {}
+        for born in self.births:
+            if len(born.numbers) > 1:
+                first, last = inums.get(born.ns, (born.start_ns, born.start_ns))
+                inums[born.ns] = min(first, born.start_ns), max(last, born.start_ns)
+        return Family(keys, births, inums)
+
+
+class Family(NamedTuple):
+    """What tells its lives and births from those of others, on the same host and meanwhile."""
+
+    processes: set[tuple[int, int]]  # number and start
+    births: set[tuple[int, int]]
+    inums: dict[int, tuple[int, int]]  # of its namespaces: when births were first and last told
+
+    def has_life(self, life: Life) -> bool:
+        """Whether it is one of the family's."""
+        process = life.tgid, life.leader_start_ns
+        return process in self.processes or self._has(life.inums[-1], life.leader_start_ns)
+
+    def has_birth(self, born: Born) -> bool:
+        """Whether it is one of the family's."""
+        task = born.numbers[0], born.start_ns
+        return task in self.births or self._has(born.ns, born.start_ns)
+
+    def _has(self, ns: int, start_ns: int) -> bool:
+        """Nobody else is in its namespaces; before and later the inum may be another's."""
+        first_ns, last_ns = self.inums.get(ns, (1, 0))
+        return first_ns <= start_ns <= last_ns

@@ -13,6 +13,7 @@ HELP = {
     "bench": [f"  {section.name} " for section in SECTIONS],
     "docs": ["examples:"],
     "engines": ["examples:"],
+    "lives": ["puppets", "--modes", "examples:"],
     "matrix": ["examples:"],
     "vm": ["--idle", "124", "125", "examples:", "--kernel newest"],
 }
@@ -35,6 +36,7 @@ WRONG = {
         ["--replay", "x"],
         ["--target", "wire", "--replay", "/nonexistent"],
     ],
+    "lives": [[], ["forks", "0"], ["puppets", "--modes", "fentry,none"]],
     "matrix": [["--sideways"]],
     "workload": [
         [],
