@@ -48,6 +48,7 @@ CALLS_PER_WORLD = 200
 HASTE = 8
 SHOWN = 5  # differences that are printed of a mode
 _PROGRESS_S = 30.0
+_TOO_MANY = 100  # worlds that are set aside, if they are most
 _UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers")
 
 
@@ -202,11 +203,17 @@ class Comparison:
         taken = {way: stream.take() for way, stream in self._lives.items()}
         before, self._skipped = self._skipped, self._skips()
         if self._skipped != before:
-            self.score.set_aside += 1
+            self._set_aside()
             return
         self._count_kinds(full)
         for way, (lives, births) in taken.items():
             self._compare(way, lives, births, full)
+
+    def _set_aside(self) -> None:
+        """A record is missing, and it is not known whose."""
+        self.score.set_aside += 1
+        if self.score.set_aside >= _TOO_MANY and 2 * self.score.set_aside > self.score.worlds:
+            raise HostError("the kernel skips runs of programs in most worlds")
 
     def _compare(self, way: str, lives: list[Life], births: list[Born], full: FamilyStream) -> None:
         count, family = self.score.modes[way], full.family()
@@ -247,8 +254,9 @@ def play(
         theatre = stack.enter_context(Theatre(puppet))
         features = find_features(theatre)
         comparison.forget()
-        score, begun = comparison.score, time.monotonic()
-        noted = begun
+        score = comparison.score
+        note(f"life streams by {', '.join(score.modes)} and the full stream by {score.full}")
+        noted = begun = time.monotonic()
         while score.lives < lives:
             _play_world(theatre, features, f"{seed}.{score.worlds}", score)
             comparison.compare()
