@@ -30,7 +30,7 @@ class Process:
     cgroup_id: int = 0
     alive: int = 0
     exits: int = 0  # of its threads
-    code: int | None = None  # from its leader's exit
+    code: int | None = None  # of the last thread that has exited
     status: int | None = None  # from its leader's release
 
     @property
@@ -160,7 +160,7 @@ class FullStream:
         process, code = task.process, e.exit_code
         process.alive -= 1
         process.exits += 1
-        process.code = code if e.tid == e.tgid else process.code
+        process.code = code
         if e.tid != e.tgid:
             self._end(LifeKind.THREAD, task, e.ts_ns, task.start_ns, code)
         elif process.alive:
