@@ -48,7 +48,8 @@ class DockerInDocker(Docker):
         try:
             awaited("docker in docker", self._is_up)
         except EngineFailed as error:
-            raise EngineFailed(f"{error}: {self._outer.log(_OUTER)}") from error
+            last = self._outer.log(_OUTER).splitlines()[-1:]
+            raise EngineFailed(f"{error}: {''.join(last)}") from error
         self._build()
 
     def _is_up(self) -> bool | None:
