@@ -77,6 +77,14 @@ def pack_through(through: Through, size: int) -> tuple[int, bytes]:
     return _THROUGH_AT, words + struct.pack("<I", zlib.crc32(words))
 
 
+def version_of(head: bytes) -> Optional[int]:
+    """Return the version that a file's head states; None: it is none, or damaged."""
+    if len(head) < _HEAD.size or head[:8] != MAGIC:
+        return None
+    version, _, crc = _HEAD.unpack_from(head)[1:]
+    return int(version) if crc == zlib.crc32(head[:12]) else None
+
+
 def parse_head(head: bytes) -> Optional[tuple[Through, int]]:
     """Return up to when a file is complete, and the size that it needs for that.
 

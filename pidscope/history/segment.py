@@ -37,6 +37,7 @@ from pidscope.history.frames import (
 )
 from pidscope.history.keys import Contents, Keys
 from pidscope.history.lives import BLOCK
+from pidscope.history.older import open_current
 from pidscope.wire.lives import CLASSES, Class
 
 TRAILER = b"pidscope:sealed\n"
@@ -120,7 +121,7 @@ class SegmentWriter:
 
 def seal_left(path: str, through: Through, sealed: str) -> None:
     """Seal a file whose writer has died, and remove it; raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fd = open_current(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         _seal(fd, os.fstat(fd).st_size, through, sealed)
     finally:

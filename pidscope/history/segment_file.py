@@ -15,6 +15,7 @@ from pidscope.history import frames
 from pidscope.history.blocks import Rows, Summary, parse_summary
 from pidscope.history.frames import Frame, Through, parse_frame, parse_head
 from pidscope.history.keys import Contents, find_in_page, key_of, page_range, parse_contents
+from pidscope.history.older import open_current
 from pidscope.history.segment import TRAILER, read_content, rows_of, walk
 from pidscope.wire.lives import Life
 
@@ -77,7 +78,7 @@ class SegmentFile:
         self._blocks = blocks or BlockCache()
         self._pages: OrderedDict[int, bytes | None] = OrderedDict()  # by the frame's offset
         self._fd = -1
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self._fd = open_current(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             if not stat.S_ISREG(os.fstat(self._fd).st_mode):
                 raise RecordingError("not a recording of pidscope")
