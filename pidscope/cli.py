@@ -35,6 +35,7 @@ examples:
   pidscope verify                  compare with /proc for ten seconds
   pidscope annotate audit < audit.log
                                    what had the PIDs in a log at that time
+  pidscope export --ndjson         every task that was recorded, as JSON lines
   pidscope doctor                  can this host do live mode, and if not, why
   pidscope verify --source simulated
                                    the same on a kernel in Python, without root
@@ -45,7 +46,7 @@ arguments; 3 this host cannot do it (the reason is printed); 4 not known.
 """
 _COMMANDS = (
     *("ns", "ps", "lookup", "explain", "limits", "watch", "verify"),
-    *("record", "annotate", "arm", "disarm", "doctor"),
+    *("record", "annotate", "export", "arm", "disarm", "doctor"),
 )
 _NUMBERS = frozenset({"lookup", "explain"})  # take arguments that -- may stand before
 _TIMES = frozenset({"--at", "--since", "--until"})  # options whose value may begin with a dash

@@ -163,6 +163,7 @@ class _Printed:
         return {
             "boot_id": it.boot_id,
             "pid": it.tgid,
+            "cpid": None if it.is_thread else _cpid(it),
             "levels": [{"ns": ns, "tid": number} for ns, number in zip(it.inums, it.numbers)],
             "translated": _number_in(it, self._to),
             "start_ns": None if it.start_ns is None else str(it.start_ns),
@@ -178,6 +179,12 @@ class _Printed:
                 "container": named,
             },
         }
+
+
+def _cpid(it: Holder) -> str | None:
+    from pidscope.history.cpid import cpid_of  # text does without
+
+    return cpid_of(it.boot_id, it.numbers, it.inums, it.tgid, it.start_ns)
 
 
 def _number_in(it: Holder, ns: int) -> int | None:

@@ -164,7 +164,7 @@ class Past:
         spans = tuple([it for it in self.spans if it.boot_id == boot_id])
         chains = self._chains.get(spans)
         if chains is None:
-            chains = _chains_in([it for span in spans for it in span.objects()])
+            chains = chains_in([it for span in spans for it in span.objects()])
             if len(self._chains) >= _KEPT:
                 self._chains.clear()
             self._chains[spans] = chains
@@ -194,7 +194,7 @@ def _joined(answers: Iterable[Answer]) -> Answer:
     return Answer(tuple(holders.values()), gap)
 
 
-def _chains_in(objects: Iterable[Mapping[str, Any]]) -> dict[int, Chain]:
+def chains_in(objects: Iterable[Mapping[str, Any]]) -> dict[int, Chain]:
     """Return the containers of each cgroup, by its id; what is malformed is left out."""
     from pidscope.containers.rules import parse_path
 

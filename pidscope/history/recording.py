@@ -100,6 +100,13 @@ class Recording:
 
         Raises NotKnown: nothing was recording then.
         """
+        return [Window((), it, self._span(at, it)) for at, it in self.stretches(moment)]
+
+    def stretches(self, moment: Moment) -> list[tuple[int, Stretch]]:
+        """Return when a time was, on each boot, and the place of the first file that has any of it.
+
+        Raises NotKnown: nothing was recording then.
+        """
         found: list[tuple[int, Stretch]] = []
         for at, stretch in self._stretches(moment):
             if found and _meet(found[-1][1], stretch):
@@ -110,7 +117,15 @@ class Recording:
                 self._places[stretch.boot_id] = at
         if not found:
             raise NotKnown("nothing was recording then", self._reach_text())
-        return [Window((), it, self._span(at, it)) for at, it in found]
+        return found
+
+    def file(self, at: int) -> SegmentFile | None:
+        """Return the file at a place; None: it is gone, or refused."""
+        return self._opened(self.segments[at])
+
+    def clocks(self, at: int) -> FileClocks | None:
+        """Return what the file at a place says of its time; None: it is gone, or refused."""
+        return self._seen(at)
 
     def having(self, ns: int, number: int) -> Iterator[tuple[str, Life]]:
         """Yield what ended and had a number, by boot id, the latest first."""
