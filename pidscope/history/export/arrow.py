@@ -48,6 +48,7 @@ SCHEMA = pa.schema(
         ("cgroup_id", pa.uint64()),
         ("cgroup", pa.string()),
         ("containers", pa.list_(_CONTAINER)),
+        ("containers_known", pa.bool_()),  # ClickHouse has no null instead of a list
     ]
 )
 
@@ -70,6 +71,7 @@ def _row(task: Task) -> tuple[Any, ...]:
         *(task.comm, task.ppid, _time(task.parent_start)[0], task.pgid, task.sid, task.uid),
         *(task.cgroup_id, task.cgroup),
         None if containers is None else list(map(_container, containers)),
+        containers is not None,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Callable, NamedTuple
 
 from pidscope.escape import printable
@@ -12,6 +13,7 @@ from pidscope.history.past import chains_in
 from pidscope.query.process import escaped
 
 _U64_DIGITS = 20
+_PARENTS = 1_024
 
 
 class Offsets(NamedTuple):
@@ -39,6 +41,7 @@ def place_of(
         before: gives the wall clock's time of what was before the file.
     """
     offsets = offsets_of(objects)
+    before = lru_cache(maxsize=_PARENTS)(before)  # many tasks have the same parent
 
     def wall_ns(boottime_ns: int) -> int | None:
         offset = offsets.at(boottime_ns)
