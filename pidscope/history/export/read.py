@@ -108,6 +108,8 @@ class Exported:
             if before is None:
                 self._check_begin(piece, place, asked)
             elif not piece.follows(before):
+                if self._known_ns >= asked.last_ns:
+                    break
                 is_next = piece.sequence == before.sequence + 1
                 why = _NOTHING if is_next else _GONE
                 self._gap(asked, place, self._known_ns, piece.begun_ns, why)

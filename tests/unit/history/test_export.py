@@ -27,6 +27,7 @@ UNIT = 100_000_000  # ns of a unit of a made history: more than a tick, in which
 WALL = 1_764_500_000_000_000_000
 BOOT = "2899dae4-4fa4-4eef-95b6-6bc95325f61a"
 TICK = 10_000_000
+S = 10**9
 
 
 def scaled(truth: Truth) -> Truth:
@@ -320,3 +321,67 @@ def test_a_snapshot_has_no_more_tasks_than_a_kernel(
     with pytest.raises(RecordingError, match="more than 2 tasks"):
         export(one(tmp_path / "one", alive, []))
     assert list(Living().left()) == []
+
+
+def filed(path: Path, begin_s: int, through_s: int, *lives: Life, **more: object) -> SegmentWriter:
+    """A file of a recorder that runs since 5 s, and has everything up to its end."""
+    times = {"boottime_ns": begin_s * S, "monotonic_ns": begin_s * S}
+    clock = {**times, "realtime_ns": WALL + begin_s * S}
+    said = {"type": "head", "boot_id": BOOT, "from_ns": 5 * S, "threads": True, "clock": clock}
+    through = Through(begin_s * S, WALL + begin_s * S)
+    made = SegmentWriter(str(path), {**said, **more}, through)
+    if lives:
+        made.add_rows(LIVES, rows(*lives), through_s * S + S)
+    made.reached(Through(through_s * S, WALL + through_s * S))
+    return made
+
+
+def test_who_ended_in_a_gap_before_a_time_did_not_live_then(tmp_path: Path) -> None:
+    """From 20 s to 30 s nothing was recording: who lived at 20 s is not known to live at 31 s."""
+    ring = tmp_path / "ring"
+    ring.mkdir()
+    both = [life((it,), start_ns=it * S, end_ns=20 * S) for it in (1, 2)]
+    for number, (begin, alive) in enumerate([(10, both), (30, both[:1])], start=1):
+        path = ring / segment_name(number, WALL + begin * S)
+        made = filed(path, begin, begin + 10, from_ns=begin * S)
+        made.add_rows(LIVES, rows(*alive), (begin + 10) * S, alive=True)
+        made.reached(made.through)
+        made.close()
+    exported, found = export(ring, Moment(Clock.REALTIME, WALL + 31 * S, FOREVER))
+    assert [it.tid for it in found] == [1] and exported.gaps == []
+    exported, found = export(ring, Moment(Clock.REALTIME, WALL + 12 * S, WALL + 15 * S))
+    assert [it.tid for it in found] == [1, 2] and exported.gaps == []  # by the snapshot at 20 s
+    exported, found = export(ring, Moment(Clock.REALTIME, WALL + 15 * S, FOREVER))
+    assert sorted(it.tid for it in found) == [1, 2]
+    assert [it.reason for it in exported.gaps] == ["nothing was recording"]
+
+
+def test_a_life_may_stand_in_the_file_before(tmp_path: Path) -> None:
+    """What was read in the second in which a file is full is behind the time that it claims."""
+    ring = tmp_path / "ring"
+    ring.mkdir()
+    late = life((7,), start_ns=9 * S, end_ns=10 * S + S // 2)
+    first = filed(ring / segment_name(1, WALL + 5 * S), 5, 10, late)
+    first.seal(str(ring / segment_name(1, WALL + 5 * S, WALL + 10 * S)))
+    second = filed(ring / segment_name(2, WALL + 11 * S), 11, 12, from_ns=5 * S)
+    second.add_rows(LIVES, rows(life((1,), start_ns=S, end_ns=11 * S)), 11 * S, alive=True)
+    second.reached(second.through)
+    second.close()
+    _, found = export(ring, Moment(Clock.REALTIME, WALL + 10 * S + S // 4, FOREVER))
+    assert [it.tid for it in found] == [7, 1]
+
+
+def test_a_file_without_its_head_costs_no_other(tmp_path: Path) -> None:
+    ring = tmp_path / "ring"
+    ring.mkdir()
+    for number in (1, 2, 3):
+        lived = life((number,), start_ns=number * S, end_ns=(10 * number + 5) * S)
+        path = ring / segment_name(number, WALL + 10 * number * S)
+        filed(path, 10 * number, 10 * number + 10, lived).close()
+        if number == 2:
+            data = bytearray(path.read_bytes())
+            data[80] ^= 0xFF
+            path.write_bytes(data)
+    exported, found = export(ring)
+    assert {(it.tid, it.boot_id) for it in found} == {(1, BOOT), (2, None), (3, BOOT)}
+    assert {it.boot_id for it in exported.gaps} == {BOOT, None}
