@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from pidscope import cli
+from pidscope.history.cpid import cpid
 from pidscope.history.frames import Through
 from pidscope.history.segment import SegmentWriter
 from pidscope.wire.lives import LIVES
+from tests.unit.commands.asked import VALIDATOR
 from tests.unit.history.lives import HOST, life, rows
 
 S = 1_000_000_000
@@ -164,3 +166,14 @@ def test_an_inum_that_was_given_out_again_is_no_one_place(
     code, out, err = ask("-1h")  # an hour: both
     assert (code, out) == (2, "")
     assert "was 2 namespaces in that time" in " ".join(err.split())
+
+
+def test_a_holder_has_the_common_process_id(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its innermost number and namespace, wherever it was asked for."""
+    path = str(write(tmp_path / "one"))
+    out = run(capsys, "lookup", "43", "--at", "-5m", "--source", path, "-J")[1]
+    VALIDATOR.validate(json.loads(out))
+    (holder,) = json.loads(out)["past_lookups"][0]["holders"]
+    assert holder["cpid"] == cpid(BOOT, HOST + 1, int(holder["start_ns"]), 7)
