@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Callable, NamedTuple
 
 from pidscope.containers.container import Chain, Container, display_name
+from pidscope.containers.rules import UNKNOWN
 from pidscope.errors import (
     AmbiguousError,
     HostError,
@@ -284,7 +285,10 @@ def _not_found(where: Where, scene: Scene) -> PidscopeError:
     unnamed = sorted({display_name(it) for it in _nameless(where, scene)})
     if unnamed:
         others = f" and {len(unnamed) - 1} more" if len(unnamed) > 1 else ""
-        hint = f"no name is known of {printable(unnamed[0])}{others}: id:ID, or pid:N, names one"
+        others = f"{printable(unnamed[0])}{others}"
+        hint = f"no name is known of {others}: id:ID, or pid:N, names one"
+        if where.kind is Kind.ID:
+            hint = f"the runtime's own id is not known of {others}: pid:N names one"
         return HostError(f"no {what} that is known", hint)
     return NotFound(f"no {what}", "pidscope ns lists the namespaces, and their containers")
 
@@ -300,10 +304,15 @@ def _nameless(where: Where, scene: Scene) -> Iterator[Container]:
     """Yield the containers that may be meant, as their names are not known."""
     named = where.kind in (Kind.NAME, Kind.BARE)
     pod_meant = where.kind in (Kind.POD, Kind.BARE)
+    any_meant = named or pod_meant or where.kind is Kind.ID
     for chain in set((scene.containers or {}).values()):
         for it in chain:
+            if it.is_service:
+                continue
             may_be = (named and it.name is None) or (pod_meant and it.pod_uid is not None)
-            if may_be and it.pod is None and not it.is_service:
+            # One of an unknown runtime goes by its cgroup here: whoever made it calls it otherwise
+            # (rootless Podman 4.3 with cgroups v1 makes none for a container).
+            if (may_be and it.pod is None) or (any_meant and it.runtime == UNKNOWN):
                 yield it
 
 

@@ -313,6 +313,25 @@ def test_a_name_is_not_absent_while_a_container_has_told_none(
     assert ("abababababab" in found.hint) == (error is HostError)
 
 
+@pytest.mark.parametrize(
+    ("word", "error"),
+    [
+        *(("name:web", HostError), ("web", HostError), ("id:77", HostError), ("pod:p", HostError)),
+        *(("service:web", NotFound), ("pid:77", NotFound)),
+    ],
+)
+def test_nothing_is_absent_while_a_container_is_of_an_unknown_runtime(
+    word: str, error: type[Exception]
+) -> None:
+    """Podman 4.3, rootless, cgroups v1: its container has no cgroup but Podman's own scope."""
+    scope = "/user.slice/user-1001.slice/user@1001.service/user.slice/podman-3385.scope"
+    unknown = Container("?", scope, "podman-3385.scope", uid=1001)
+    here = scene(task(1, ns=HOST), task(5, ns=A), containers={5: (unknown,)})
+    found = refusal(word, here)
+    assert type(found) is error
+    assert ("podman-3385.scope" in found.hint) == (error is HostError)
+
+
 def test_a_pod_is_not_absent_while_one_has_told_no_name() -> None:
     silent = Container("containerd", "ab" * 32, pod_uid="0f7c1a52")
     here = scene(task(1, ns=HOST), task(5, ns=A), containers={5: (silent,)})
