@@ -20,14 +20,13 @@ from pidscope.escape import escape, printable
 from pidscope.history.annotate import Found, Known
 from pidscope.history.answer import Gap, Holder
 from pidscope.history.ask import Recorded
-from pidscope.history.local_times import wall_at
+from pidscope.history.local_times import Offsets
 from pidscope.history.logs.line import Parsed
 from pidscope.history.moment import SECOND_NS, Clock, Moment
 from pidscope.query.labels import describe
 
 MARK = "[pidscope: "
 NO_PID = "no PID was looked up"
-_QUARTER_NS = 900 * SECOND_NS
 _DAY_S = 86_400
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _KEPT = 4_096
@@ -40,9 +39,8 @@ class Text:
 
     def __init__(self, recorded: Recorded, zone: tzinfo) -> None:
         self._recorded = recorded
-        self._zone = zone
         # Names and times come again and again in a log; each of these is bounded by _KEPT.
-        self._offsets: dict[int, int] = {}  # of the zone, in seconds, by the quarter of an hour
+        self._offsets = Offsets(zone)
         self._dates: dict[int, str] = {}
         self._within: dict[Chain | None, str] = {}
 
@@ -112,14 +110,8 @@ class Text:
         return self._local_s(moment.last_ns) // _DAY_S
 
     def _local_s(self, instant: int) -> int:
-        """Return what the clock shows as seconds; clocks jump at quarters of an hour."""
-        quarter = instant // _QUARTER_NS
-        offset_s = self._offsets.get(quarter)
-        if offset_s is None:
-            offset = wall_at(quarter * _QUARTER_NS, self._zone).utcoffset()
-            offset_s = 0 if offset is None else offset.days * _DAY_S + offset.seconds
-            _keep(self._offsets, quarter, offset_s)
-        return instant // SECOND_NS + offset_s
+        """Return what the clock shows as seconds."""
+        return instant // SECOND_NS + self._offsets.at(instant)
 
     def _where(self, holder: Holder) -> str:
         chain = self._recorded.container(holder)

@@ -42,7 +42,7 @@ class Past:
         self.spans = tuple([it.span for it in self._windows])
         self._chains: Chains = {} if chains is None else chains
         self._of_boots: dict[str, dict[int, Chain]] = {}
-        self._alive: Answer | None = None
+        self._alive: dict[bool, Answer] = {}
 
     @property
     def initial_ns(self) -> int:
@@ -53,11 +53,11 @@ class Past:
         """Return which tasks had a number in a namespace."""
         return _joined(window.holders(ns, number) for window in self._windows)
 
-    def alive(self) -> Answer:
-        """Return every task that lived."""
-        if self._alive is None:
-            self._alive = _joined(window.alive() for window in self._windows)
-        return self._alive
+    def alive(self, threads: bool = True) -> Answer:
+        """Return every task that lived; without ``threads`` every process."""
+        if threads not in self._alive:
+            self._alive[threads] = _joined(window.alive(threads) for window in self._windows)
+        return self._alive[threads]
 
     def chain(self, holder: Holder) -> Chain:
         """Return the containers around a task when its facts were read; none: none is known."""
@@ -66,6 +66,10 @@ class Past:
     def knows_cgroup(self, holder: Holder) -> bool:
         """Whether it is known which containers are around a task, or that none is."""
         return holder.cgroup_id in self._containers(holder.boot_id)
+
+    def known_chain(self, holder: Holder) -> Chain | None:
+        """Return the containers around a task when its facts were read; None: not known."""
+        return self._containers(holder.boot_id).get(holder.cgroup_id)
 
     def container(self, holder: Holder) -> Container | None:
         """Return the innermost of them."""

@@ -15,12 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Optional
 
+from pidscope.errors import UsageError
 from pidscope.history import frames
 from pidscope.history.answer import Answer, Gap, Holder
+from pidscope.history.blocks import Summary
+from pidscope.history.frames import Frame
 from pidscope.history.segment_file import SegmentFile
 from pidscope.history.span import Span, StatedGap, Stretch
 from pidscope.wire.lives import UID_UNKNOWN, Life, LifeKind
 
+_MOST = 1_000_000  # tasks of one answer
 _Identity = tuple[tuple[Optional[int], ...], Optional[int]]  # all its numbers, and its start
 _TICK_NS = (
     10_000_000  # in which /proc/N/stat has a start: USER_HZ is 100 (uapi/asm-generic/param.h)
@@ -80,24 +84,40 @@ class Window:
         zeros = (life for file in files for life in file.having(ns, 0))
         return any(it.end_ns >= self.asked.first_ns for it in zeros)
 
-    def alive(self) -> Answer:
-        """Return every task that lived."""
-        lives = [life for file in self._files for life in self._lives(file)]
-        gap = self._gap()
+    def alive(self, threads: bool = True) -> Answer:
+        """Return every task that lived; without ``threads`` every process.
+
+        Raises UsageError: they are too many.
+        """
+        self._expect_few()
+        lives: Iterable[Life] = [life for file in self._files for life in self._lives(file)]
+        gap = self._gap(threads)
         living: Iterable[Life] = ()
         ended: set[_Identity] = set()
         if self._by_snapshot_before(gap):
             ended = _identities(self._lives_between())
-            gap = self._gap()  # behind what has just been read, which may be damaged
+            gap = self._gap(threads)  # behind what has just been read, which may be damaged
         if self._has_snapshot(gap):
             living = (it for it in self._snapshot() if _identity(it) not in ended)
-        return self._answer(lives, living, gap)
+        if not threads:
+            lives, living = filter(is_of_process, lives), filter(is_of_process, living)
+        return self._answer(lives, living, gap, threads)
+
+    def _expect_few(self) -> None:
+        """Raise UsageError for a stretch with so many lives that they are no answer."""
+        if sum(about.rows for file in self._files for _, about in self._blocks(file)) > _MOST:
+            raise UsageError(f"more than {_MOST:,} tasks ended in that time", "give one more exact")
+
+    def _blocks(self, file: SegmentFile) -> Iterator[tuple[Frame, Summary]]:
+        """Yield the blocks of lives that may have lasted into the stretch."""
+        asked = self.asked
+        for frame, about in file.blocks(frames.LIVES):
+            if about.last_end_ns >= asked.first_ns and about.first_start_ns <= asked.last_ns:
+                yield frame, about
 
     def _lives(self, file: SegmentFile) -> Iterator[Life]:
         """Yield the lives that may have lasted into the stretch."""
-        for frame, about in file.blocks(frames.LIVES):
-            if about.last_end_ns < self.asked.first_ns or about.first_start_ns > self.asked.last_ns:
-                continue
+        for frame, _ in self._blocks(file):
             rows = file.rows(frame)
             if rows is not None:
                 both = zip(rows.starts(), rows.ends())
@@ -105,7 +125,13 @@ class Window:
                     if start <= self.asked.last_ns and end >= self.asked.first_ns:
                         yield from file.life(frame, rows, at)
 
-    def _answer(self, lives: Iterable[Life], living: Iterable[Life], gap: Gap | None) -> Answer:
+    def _answer(
+        self,
+        lives: Iterable[Life],
+        living: Iterable[Life],
+        gap: Gap | None,
+        threads: bool = True,
+    ) -> Answer:
         """Return what lasted into the stretch: of lives, and of a snapshot."""
         asked = self.asked
         lasting = [it for it in lives if it.end_ns >= asked.first_ns]
@@ -114,16 +140,17 @@ class Window:
         # What is said last counts: a leader's exit is not its process's end.
         for life in lasting:
             if life.kind is LifeKind.LEADER:
-                found[_identity(life)] = self._holder(life, life.end_ns)
+                end_ns = life.end_ns if threads else None  # of the task, not of the process
+                found[_identity(life)] = to_holder(asked.boot_id, life, end_ns)
         for life in living:
             known_as = _identity(life)
-            found[exact.get(known_as, known_as)] = self._holder(life, None)
+            found[exact.get(known_as, known_as)] = to_holder(asked.boot_id, life, None)
         for life in lasting:
             if life.kind is not LifeKind.LEADER:
-                found[_identity(life)] = self._holder(life, life.end_ns)
+                found[_identity(life)] = to_holder(asked.boot_id, life, life.end_ns)
         begun = [it for it in found.values() if (it.start_ns or 0) <= asked.last_ns]
         known = tuple([it for it in begun if it.start_ns is not None])
-        gap = gap or self._gap()  # what was read since may have been found damaged
+        gap = gap or self._gap(threads)  # what was read since may have been found damaged
         if len(known) < len(begun) and gap is None:
             gap = self._missing("a thread that called exec had it; since when is not known")
         return Answer(known, gap)
@@ -170,8 +197,8 @@ class Window:
                     if self._ended_since(end) and rows is not None:
                         yield from file.life(frame, rows, at)
 
-    def _gap(self) -> Gap | None:
-        """Return why the window is not complete; None: it is."""
+    def _gap(self, threads: bool = True) -> Gap | None:
+        """Return why the window is not complete, without ``threads`` of processes; None: it is."""
         if not self._files:
             return self._missing("nothing was recording")
         begun = self.span.begun_ns
@@ -182,7 +209,7 @@ class Window:
                 return Gap(self.asked.boot_id, *gap)
         if not self.span.after:
             return self._missing("the record ends", first_ns=self.until_ns)
-        if not self.span.has_threads:
+        if threads and not self.span.has_threads:
             return self._missing("threads are not recorded")
         return None
 
@@ -196,24 +223,31 @@ class Window:
     def _missing(self, reason: str, first_ns: int = 0, last_ns: int | None = None) -> Gap:
         return Gap(self.asked.boot_id, first_ns, last_ns, reason)
 
-    def _holder(self, life: Life, end_ns: int | None) -> Holder:
-        ended = end_ns is not None
-        return Holder(
-            boot_id=self.asked.boot_id,
-            numbers=life.numbers,
-            inums=life.inums,
-            tgid=life.tgid,
-            start_ns=life.start_ns,
-            end_ns=end_ns,
-            status=life.status if ended and life.kind is not LifeKind.LEADER else None,
-            facts_ns=life.end_ns,
-            comm=life.comm,
-            ppid=life.ppid,
-            pgid=life.pgid,
-            sid=life.sid,
-            uid=None if life.uid == UID_UNKNOWN else life.uid,
-            cgroup_id=life.cgroup_id,
-        )
+
+def to_holder(boot_id: str, life: Life, end_ns: int | None) -> Holder:
+    """Return a life as the answer to a question; ``end_ns`` None: it has not ended."""
+    ended = end_ns is not None
+    return Holder(
+        boot_id=boot_id,
+        numbers=life.numbers,
+        inums=life.inums,
+        tgid=life.tgid,
+        start_ns=life.start_ns,
+        end_ns=end_ns,
+        status=life.status if ended and life.kind is not LifeKind.LEADER else None,
+        facts_ns=life.end_ns,
+        comm=life.comm,
+        ppid=life.ppid,
+        pgid=life.pgid,
+        sid=life.sid,
+        uid=None if life.uid == UID_UNKNOWN else life.uid,
+        cgroup_id=life.cgroup_id,
+    )
+
+
+def is_of_process(life: Life) -> bool:
+    """Whether it is a process's, or its leader's, and not another thread's."""
+    return life.kind in (LifeKind.PROCESS, LifeKind.LEADER)
 
 
 def _identity(life: Life) -> _Identity:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 
 from pidscope.history.moment import Now
 
@@ -13,6 +13,11 @@ def read_now() -> Now:
     monotonic_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     return Now(time.clock_gettime_ns(time.CLOCK_REALTIME), boottime_ns, monotonic_ns)
+
+
+def local_day(zone: tzinfo) -> date:
+    """Return which day it is."""
+    return datetime.now(timezone.utc).astimezone(zone).date()
 
 
 class LocalZone(tzinfo):

@@ -53,8 +53,15 @@ def open_recorded(where: Where, source: str | None = None) -> Recorded:
 
 
 def of_its_boot(moment: Moment, recording: Recording) -> Moment:
-    """Return a time with its boot: of a ring's, a clock that counts from the boot is this one's."""
-    if moment.clock is Clock.REALTIME or moment.boot_id is not None or not recording.is_ring:
+    """Return a time with its boot.
+
+    So long ago (``-10m``) is of this boot; what dmesg printed (``[12345.678]``) is that of a file,
+    which may be of another boot and host, but of a ring it is this one's.
+    """
+    is_dmesg = moment.clock is Clock.MONOTONIC
+    if moment.clock is Clock.REALTIME or moment.boot_id is not None:
+        return moment
+    if is_dmesg and not recording.is_ring:
         return moment
     return moment._replace(boot_id=read_boot_id().replace("-", ""))
 

@@ -149,5 +149,5 @@ def test_the_commands(tmp_path: Path) -> None:
     assert said == ["2", "0", "1"], done.stderr  # in an hour 40 had it
     documents = [json.loads(line) for line in done.stdout.splitlines()]
     hour, now = (document["past_lookups"][0]["holders"] for document in documents)
-    assert [holder["status"] >> 8 for holder in hour] == [*range(COUNT)]
+    assert [holder["exit_status"] for holder in hour] == [*range(COUNT)]
     assert [holder["facts"]["comm"] for holder in now] == ["kthreadd"]

@@ -103,7 +103,7 @@ def test_the_command_answers_by_the_wall_clock(recorded: tuple[str, Logged]) -> 
     document = json.loads(done.stdout)
     VALIDATOR.validate(document)
     ((holder,),) = [it["holders"] for it in document["past_lookups"]]
-    assert holder["status"] == one["status"] << 8
+    assert holder["exit_status"] == one["status"]
     assert pidscope(*asked, "-q").stdout.strip() == str(holder["levels"][0]["tid"])
     by_init = ("lookup", "--source", path, "--at", word, "--in", f"pid:{log.init}", str(NUMBER))
     assert pidscope(*by_init, "-q").stdout.strip() == str(holder["levels"][0]["tid"])

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pidscope.history.local_times import instants, to_ns, wall_at
+from pidscope.history.local_times import Offsets, instants, rfc3339, to_ns, wall_at
 from pidscope.history.moment import SECOND_NS, Clock
 from pidscope.sources.clocks import LocalZone, read_now
 
@@ -43,3 +43,15 @@ def test_the_clocks_are_read_together() -> None:
     now = read_now()
     assert now.monotonic_ns <= now.boottime_ns < now.realtime_ns
     assert now.on(Clock.MONOTONIC) == now.monotonic_ns
+
+
+def test_what_is_kept_of_a_zone_is_what_it_is(zone: ZoneInfo) -> None:
+    """Around every jump of a year, and with offsets behind UTC."""
+    offsets = Offsets(LocalZone())
+    begin = 1_767_225_600 * SECOND_NS + 1_234_567_891  # 2026
+    for minutes in range(0, 365 * 24 * 60, 137):
+        instant = begin + minutes * 60 * SECOND_NS
+        assert offsets.rfc3339(instant, 9) == rfc3339(instant, zone, 9)
+        wall = wall_at(instant, zone)
+        day, time_of_day, _ = offsets.wall(instant)
+        assert (day, time_of_day) == (wall.date(), f"{wall:%H:%M:%S}")
