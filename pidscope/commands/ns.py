@@ -40,15 +40,26 @@ born there: before 6.19 (listns) as far as the first 1000 descriptors show it.
 In a container these are the namespaces inside it; a note on standard error
 reports that, and "outermost" in JSON. --proc names another /proc.
 
+--at: what was recorded of the namespaces in which a task lived at any moment
+of TIME (pidscope ps --help). BORN and ENDED are those of INIT; READ-CONTAINER
+and READ-COMM are as they were read at READ-AT. INIT is ? if it had ended
+before, or is not known. An inum that was given out again within TIME is
+several namespaces.
+
 examples:
   pidscope ns                       the tree
   pidscope ns -n -o INIT            the inits, for a script
   pidscope ns -J | jq '.namespaces[] | select(.zombies > 0)'
   pidscope ps --in ns:4026532146    the processes in one of them
   pidscope ns --proc /host/proc     the host's, where that is mounted
+  pidscope ns --at 14:03:05         those of then, if it was recorded
   pidscope ns --source simulated    of a scenario, on a kernel in Python
 
 {SEE_SCENARIOS}
+
+exit status: 0; 2 wrong usage, or with --at an inum that several namespaces
+had; 3 this /proc cannot be read; 4 with --at: the recording has a gap, and
+there may have been others.
 """
 
 
@@ -65,6 +76,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--kept", action="store_true", help="look at all descriptors for what keeps a namespace"
     )
+    parser.add_argument(
+        "--at",
+        metavar="TIME",
+        help="those in which tasks lived then, from a recording: 14:03:05, -10m, …",
+    )
     add_options(parser)
 
 
@@ -72,6 +88,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Print the namespaces; raise UsageError for a column, HostError for no /proc to read."""
     expect_one_form(args)
+    if args.at is not None:
+        from pidscope.commands import ns_at  # what is asked of now does without
+
+        return ns_at.run(args)
     columns = list(tables.NS_DEFAULT)
     if args.output is not None:
         every = [*tables.NS_COLUMNS, "COMM"]

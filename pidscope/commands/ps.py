@@ -36,6 +36,13 @@ In a container these are its own processes in its own numbers; a note on
 standard error reports that, and "outermost" in JSON. --proc names another
 /proc.
 
+--at: what was recorded (pidscope record, pidscope arm) of the processes that
+lived at any moment of TIME, which is as wide as its last digit. --source names
+a ring, a recording or armed. The columns are PID, TID, NSPID, NS, LEVEL, BORN,
+ENDED (-: not, when that was last recorded) and READ-AT with READ-PPID,
+READ-PGID, READ-SID, READ-UID, READ-CONTAINER, READ-COMM: what may have changed
+is not of TIME, but as it was read at READ-AT. States are not recorded.
+
 examples:
   pidscope ps                   everything, in the numbers of every level
   pidscope ps --in pid:4242     its namespace, and those inside that one
@@ -46,9 +53,15 @@ examples:
   pidscope ps --in name:web     a container's; see pidscope lookup --help
   pidscope ps --zombies         dead, not waited for; REAPER does not wait
   pidscope ps -J | jq '.processes[] | select(.levels[-1].pid == 17) | .pid'
+  pidscope ps --in web --at 14:03:05
+                                which lived then, if it was recorded?
   pidscope ps --source simulated    two containers, on a kernel in Python
 
 {SEE_SCENARIOS}
+
+exit status: 0; 1 no such place; 2 wrong usage, a WHERE that is several, or
+with --at a number that several had; 3 this user may not see it; 4 with --at:
+the recording has a gap, and others may have lived then.
 """
 
 
@@ -66,6 +79,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--exact", action="store_true", help="not the namespaces inside WHERE")
     parser.add_argument("--threads", action="store_true", help="one line a thread")
     parser.add_argument("--zombies", action="store_true", help="only those not waited for")
+    parser.add_argument(
+        "--at",
+        metavar="TIME",
+        help="those that lived then, from a recording: 14:03:05, -10m, yesterday 14:03, …",
+    )
     add_options(parser)
 
 
@@ -81,6 +99,10 @@ def _columns(args: argparse.Namespace) -> list[str]:
 def run(args: argparse.Namespace) -> int:
     """Print the processes; raise UsageError, HostError, or NotFound for no such WHERE."""
     expect_one_form(args)
+    if args.at is not None:
+        from pidscope.commands import ps_at  # what is asked of now does without
+
+        return ps_at.run(args)
     columns = _columns(args)
     shows_containers = not tables.CONTAINERS.isdisjoint(columns)
     world = listed(args)

@@ -72,7 +72,8 @@ NS_COLUMNS: Mapping[str, Callable[[Namespace], str]] = {
 }
 NS_DEFAULT = ("NS", "LEVEL", "INIT", "PROCS", "THREADS", "ZOMBIES", "COMM")
 
-_NAMES = ("REAPER", "COMM", "WHAT", "CONTAINER")  # of any length, the first is shortened first
+# Of any length; the first is shortened first.
+_NAMES = ("REAPER", "COMM", "WHAT", "CONTAINER", "READ-COMM", "READ-CONTAINER")
 _LEFT = frozenset(
     {
         "NS",
@@ -89,6 +90,7 @@ _LEFT = frozenset(
         "OF",
         "ERRNO",
         "PIDS.EVENTS",
+        *("BORN", "ENDED", "READ-AT"),
         *_NAMES,
     }
 )
@@ -228,7 +230,7 @@ def _fit(rows: list[list[str]], columns: Sequence[str], width: int) -> None:
         if excess > 0 and widths.get(column, 0) > _MIN_COMM:
             room, index = max(_MIN_COMM, widths[column] - excess), columns.index(column)
             how = cut
-            if column == "CONTAINER":
+            if column.endswith("CONTAINER"):
                 room, how = _telling(room, {row[index] for row in rows}), cut_inside
             excess -= widths[column] - _shorten(rows, index, how, room)
 
