@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 from datetime import datetime, timezone
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 from pidscope.errors import NotKnown, RecordingError
 from pidscope.escape import printable
 from pidscope.history import frames
-from pidscope.history.ring import list_segments
+from pidscope.history.ring import is_written, list_segments
 from pidscope.history.segment_file import SegmentFile
 
 
@@ -38,7 +37,7 @@ def show(args: argparse.Namespace) -> int:
     found = [_look(it, checked) for it in _paths(path)]
     if not found:
         raise NotKnown(f"nothing was recorded yet: {path} is empty")
-    document = _document(path, found, _is_written(path))
+    document = _document(path, found, is_written(path))
     if args.json:
         print(json.dumps(document))
     else:
@@ -105,21 +104,6 @@ def _said(found: _Found | None, name: str, kind: type) -> Any:
     """Return what a head says, if it has the type that a recorder gives it."""
     value = None if found is None else found.head.get(name)
     return value if isinstance(value, kind) else None
-
-
-def _is_written(path: str) -> bool:
-    """Whether a process records into a ring now."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def _lines(document: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pidscope.commands import watch_filters
 from pidscope.commands.watch_filters import Targets, WatchFilter
 from pidscope.commands.watch_output import Counted, CountedObject, Objects, Output, Text
+from pidscope.errors import UsageError
 from pidscope.events import Event, ForkFailed
 from pidscope.limits.failure import Reason, reason
 from pidscope.limits.fork_stage import Attempts
@@ -96,6 +97,16 @@ after a signal (ERESTARTNOINTR) is shown, but counted as "restarted".
 Tracepoint mode reports no failed fork: FAILED is ? there, and --failed, or a
 --type that it never reports, is refused.
 
+--since prints what was recorded (pidscope record, pidscope arm): a line for
+each task that ended from then on, at the time of its end, with its birth, and
+comm and container as they were then. What it did in between is not recorded.
+GAP: from here on something is not known, and the exit status will be 4. With a
+container's name --in shows the tasks that were in it, by their cgroup at the
+end. Without --until it goes as far as is recorded. --by counts the tasks that
+were born then, by namespace, or by the comm at their end (READ-COMM), and no
+failed forks; without --until it counts up to the last snapshot, which is at
+most a minute old.
+
 examples:
   pidscope watch                        everything on this host
   pidscope watch --duration 5 -J        five seconds of it, an object a line
@@ -104,13 +115,16 @@ examples:
   pidscope watch --tree 4242 --type exec,exit
   pidscope watch --by where --duration 60     which container forks most
   pidscope watch --by comm --in ns:4026532160
+  pidscope watch --since 14:03 --until 14:05 --in web
+  pidscope watch --by where --since -1h
   pidscope watch --source simulated:fork-bomb --failed
   pidscope watch -J | jq -r 'select(.type == "ForkFailed").reason.text'
 
 {SEE_SCENARIOS}
 
 exit status: 0; 1 no such process or place; 2 wrong usage, a WHERE that names
-several places, or a CMD that could not be run; 3 this host cannot do it.
+several places, or a CMD that could not be run; 3 this host cannot do it; 4
+with --since: the recording has a gap there.
 """
 
 
@@ -121,7 +135,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         usage="pidscope watch [-h] [--in WHERE] [--tree PID] [--type TYPE[,TYPE]]\n"
         "                      [--failed] [--by where|comm] [-v] [-J] [-n]\n"
         "                      [--duration S] [--all] [--source SOURCE]\n"
-        "                      [--probes WAY] [--no-cache] [--proc PATH] [-- CMD…]",
+        "                      [--probes WAY] [--no-cache] [--proc PATH] [-- CMD…]\n"
+        "       pidscope watch --since TIME [--until TIME] [--in WHERE]\n"
+        "                      [--by where|comm] [-J] [-n] [--source RING|FILE|armed]",
         help="what the kernel does to PIDs, as it happens",
         description="Show what the kernel does to PIDs, as it happens.",
         epilog=_EXAMPLES,
@@ -139,6 +155,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("-n", "--noheadings", action="store_true", help="no headings")
     parser.add_argument("--duration", type=seconds, metavar="S", help="seconds, then end")
     parser.add_argument(
+        "--since",
+        metavar="TIME",
+        help="the past, from a recording: 14:03, -10m, yesterday 14:03, …",
+    )
+    parser.add_argument("--until", metavar="TIME", help="with --since: up to then")
+    parser.add_argument(
         "--all", action="store_true", help="with CMD: all processes, not just those of CMD"
     )
     add_option(parser, "live")
@@ -152,6 +174,12 @@ def run(args: argparse.Namespace) -> int:
 
     Raises UsageError, AmbiguousError, NotFound, HostError, ScenarioError.
     """
+    if args.since is not None:
+        from pidscope.commands import watch_since  # what is live does without
+
+        return watch_since.run(args)
+    if args.until is not None:
+        raise UsageError("--until goes with --since")
     watch_filters.expect_choice(args)
     with Stop().listening() as stop:
         try:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pidscope.commands.watch_owners import NamespaceOwners
 
 _REASONS_MAX = 64
+_FACTS = ("COMM", "CONTAINER")
 
 Clock = Callable[[int], datetime]
 
@@ -175,9 +176,15 @@ class Counted(Output):
         print_counts(self._document(session), self._counts, self._headings)
 
 
-def print_counts(document: Mapping[str, Any], counts: ByComm | ByNamespace, headings: bool) -> None:
-    """Print the rows of a `counts_json`, and on standard error how many are in none."""
+def print_counts(
+    document: Mapping[str, Any], counts: ByComm | ByNamespace, headings: bool, facts: str = ""
+) -> None:
+    """Print the rows of a `counts_json`, and on standard error how many are in none.
+
+    ``facts`` stands before the columns of what can change.
+    """
     cells, columns = counts_table(document["rows"], counts.by)
+    columns = [f"{facts if it in _FACTS else ''}{it}" for it in columns]
     cells = tables.fitted(cells, columns, headings, table_width())
     if cells:
         print(tables.aligned(cells, columns))

@@ -194,17 +194,29 @@ class Rows:
 
     def having(self, ns: int, number: int) -> Iterator[int]:
         """Yield the rows that have a number in the namespace with this inum."""
-        wanted = number.to_bytes(_WORD, "little")
         for level in range(self.of.levels):
             inums = self.word(self._where.inums + level)
             if level and not any(inums):
                 return
-            numbers = self.word(self._where.numbers + level).tobytes()
-            at = numbers.find(wanted)
-            while at >= 0:
-                if not at % _WORD and inums[at // _WORD] == ns:
-                    yield at // _WORD
-                at = numbers.find(wanted, at + 1)
+            yield from (at for at in self._numbered(level, number) if inums[at] == ns)
+
+    def first_inside(self) -> Iterator[int]:
+        """Yield the rows that are number 1 of a namespace inside the initial one."""
+        for level in range(1, self.of.levels):
+            inums = self.word(self._where.inums + level)
+            if not any(inums):
+                return
+            yield from (at for at in self._numbered(level, 1) if inums[at])
+
+    def _numbered(self, level: int, number: int) -> Iterator[int]:
+        """Yield the rows that have a number at a level."""
+        wanted = number.to_bytes(_WORD, "little")
+        numbers = self.word(self._where.numbers + level).tobytes()
+        at = numbers.find(wanted)
+        while at >= 0:
+            if not at % _WORD:
+                yield at // _WORD
+            at = numbers.find(wanted, at + 1)
 
 
 class PlainRows(Rows):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pidscope.errors import NotKnown, RecordingError
@@ -116,7 +116,7 @@ class Recording:
                 found.append((at, stretch))
                 self._places[stretch.boot_id] = at
         if not found:
-            raise NotKnown("nothing was recording then", self._reach_text())
+            raise NotKnown("nothing was recording then", self.reach_text())
         return found
 
     def file(self, at: int) -> SegmentFile | None:
@@ -146,8 +146,11 @@ class Recording:
             return None
         offset_ns = clocks.realtime_ns - clocks.boottime_ns
         following = self._seen(at + 1) if at + 1 < len(self.segments) else None
-        if following is not None and following.boot_id == boot_id:
-            known = (boot_id, clocks.boottime_ns, following.boottime_ns, offset_ns)
+        until_ns = _NEVER if at + 1 == len(self.segments) else 0  # of the last file
+        if following is not None:
+            until_ns = following.boottime_ns if following.boot_id == boot_id else _NEVER
+        if until_ns and clocks.boottime_ns <= boottime_ns:
+            known = (boot_id, clocks.boottime_ns, until_ns, offset_ns)
             self._offsets = [known, *self._offsets[: _SPANS - 1]]
         return boottime_ns + offset_ns
 
@@ -194,7 +197,7 @@ class Recording:
             places = iter(range(self._begin(moment), len(self.segments)))
         for at in places:
             clocks = self._seen(at)
-            if clocks is None or not _is_of(clocks, moment):
+            if clocks is None or not is_of(clocks, moment):
                 continue
             stretch = _on_boot(clocks, moment, at == len(self.segments) - 1)
             if stretch is not None:
@@ -209,12 +212,12 @@ class Recording:
         is of the last one, what is of another is before it.
         """
         last = next(filter(None, map(self._whole, reversed(range(len(self.segments))))), None)
-        if last is None or moment.boot_id is None or not _is_of(last, moment):
+        if last is None or moment.boot_id is None or not is_of(last, moment):
             return 0
 
         def has_begun(it: FileClocks) -> bool:
             begun = it.boottime_ns if moment.clock is Clock.BOOTTIME else it.monotonic_ns
-            return not _is_of(it, moment) or begun <= moment.first_ns
+            return not is_of(it, moment) or begun <= moment.first_ns
 
         return max(0, last_that(-1, len(self.segments), self._whole, has_begun))
 
@@ -227,10 +230,21 @@ class Recording:
         self._spans = [(at, made), *self._spans[: _SPANS - 1]]
         return made
 
+    def places(self, since: Moment, until: Moment) -> Iterable[int]:
+        """Return where files may be that have any of a time, in order; none else has.
+
+        Its beginning and its end may be by different clocks.
+        """
+        last_ns = until.last_ns if until.clock is Clock.REALTIME else _NEVER
+        if since.clock is Clock.REALTIME:
+            return self._overlaps.of(since.first_ns, last_ns)
+        places = range(self._begin(since), len(self.segments))
+        return [at for at in places if self.segments[at].first_ns <= last_ns]
+
     def _seen(self, at: int) -> FileClocks | None:
         """Return what a file says of its time; None: it is gone, or refused."""
         if at not in self._clocks:
-            file = self._opened(self.segments[at])
+            file = self.file(at)
             self._clocks[at] = None if file is None else _clocks_of(file, self.is_ring)
         return self._clocks[at]
 
@@ -286,7 +300,8 @@ class Recording:
         found = next(there, None)
         return None if found is None or found.path == segment.path else found
 
-    def _reach_text(self) -> str:
+    def reach_text(self) -> str:
+        """Return from when to when it reaches, as a sentence; raises NotKnown."""
         from datetime import datetime, timezone
 
         reach = self.reach()
@@ -311,7 +326,7 @@ def _meet(before: Stretch, stretch: Stretch) -> bool:
     )
 
 
-def _is_of(clocks: FileClocks, moment: Moment) -> bool:
+def is_of(clocks: FileClocks, moment: Moment) -> bool:
     """Whether a file is of the boot that a time is of, if that is known."""
     return moment.boot_id is None or moment.boot_id == clocks.boot_id.replace("-", "")
 
@@ -347,7 +362,7 @@ def _clocks_of(file: SegmentFile, is_of_ring: bool) -> FileClocks:
     )
 
 
-def _bounds(clocks: FileClocks, moment: Moment) -> tuple[int, int]:
+def bounds_on(clocks: FileClocks, moment: Moment) -> tuple[int, int]:
     """Return a time by CLOCK_BOOTTIME of a file's boot; offsets that differ widen it."""
     least, greatest = 0, 0
     if moment.clock is Clock.REALTIME:
@@ -358,12 +373,12 @@ def _bounds(clocks: FileClocks, moment: Moment) -> tuple[int, int]:
 
 
 def _is_before(clocks: FileClocks, moment: Moment) -> bool:
-    return _bounds(clocks, moment)[1] < clocks.boottime_ns
+    return bounds_on(clocks, moment)[1] < clocks.boottime_ns
 
 
 def _on_boot(clocks: FileClocks, moment: Moment, is_last: bool) -> Stretch | None:
     """Return a time by CLOCK_BOOTTIME of a file's boot; None: it is outside the file."""
-    first, last = _bounds(clocks, moment)
+    first, last = bounds_on(clocks, moment)
     goes_on = is_last and not clocks.sealed
     if last < clocks.boottime_ns or (first > clocks.through_ns and not goes_on):
         return None

@@ -64,6 +64,23 @@ def list_segments(directory: str) -> list[Segment]:
     return [found[sequence] for sequence in sorted(found)]
 
 
+def is_written(directory: str) -> bool:
+    """Whether a process records into a ring now."""
+    import fcntl  # which look-ups do without
+
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def list_leftovers(directory: str) -> list[str]:
     """Return the paths of what a writer left that died while it sealed a file; raises OSError.
 

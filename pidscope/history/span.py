@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pidscope.history import frames
 from pidscope.history.blocks import Summary
 from pidscope.history.frames import Frame
-from pidscope.history.segment_file import SegmentFile
+from pidscope.history.segment_file import Damage, SegmentFile
 from pidscope.wire.lives import Life
 
 _KEPT = 1_024  # numbers of which the lives are kept, a few hundred bytes each
@@ -85,7 +85,7 @@ class Span:
         self.until_ns = self._until_ns()
         head = self.files[0].head if self.files else {}
         initial_ns = head.get("initial_ns")
-        self.begun_ns = _begun(head)
+        self.begun_ns = begun_ns(head)
         self.initial_ns = initial_ns if isinstance(initial_ns, int) else None
         self.has_threads = all(it.head.get("threads") is not False for it in self.files)
 
@@ -163,13 +163,11 @@ class Span:
                 yield StatedGap(ended, end, "nothing was recording")
         for file in self.files:
             for it in file.json():
-                gap = _stated(it)
+                gap = stated_gap(it)
                 if gap is not None:
                     yield gap
             for damage in file.damaged:
-                about = damage.about
-                ends = _damaged(about) if about else (0, self.until_ns)
-                yield StatedGap(*ends, f"{damage.path} is damaged at {damage.offset}")
+                yield damage_gap(damage, self.until_ns)
 
 
 def _with(blocks: list[Taken], another: Taken) -> list[Taken]:
@@ -178,7 +176,7 @@ def _with(blocks: list[Taken], another: Taken) -> list[Taken]:
     return [*blocks, another] if same else [another]
 
 
-def _begun(head: dict[str, Any]) -> int | None:
+def begun_ns(head: dict[str, Any]) -> int | None:
     """Return from when on a file and those behind it have everything; None: it does not say.
 
     Files of the same recorder may have stood before it, and have been removed.
@@ -189,12 +187,19 @@ def _begun(head: dict[str, Any]) -> int | None:
     return max(since, begins) if isinstance(since, int) and isinstance(begins, int) else None
 
 
-def _damaged(about: Summary) -> tuple[int, int]:
-    """Return between which times a block's rows count: those of a snapshot are of its time."""
-    return min(about.first_end_ns, about.taken_ns), about.last_end_ns
+def damage_gap(damage: Damage, until_ns: int) -> StatedGap:
+    """Return between which times something is missing by a damage.
+
+    The rows of a snapshot count from its time. Of what is not known, it may be any up to
+    ``until_ns``.
+    """
+    about, first_ns, last_ns = damage.about, 0, until_ns
+    if about is not None:
+        first_ns, last_ns = min(about.first_end_ns, about.taken_ns), about.last_end_ns
+    return StatedGap(first_ns, last_ns, f"{damage.path} is damaged at {damage.offset}")
 
 
-def _stated(value: dict[str, object]) -> StatedGap | None:
+def stated_gap(value: dict[str, object]) -> StatedGap | None:
     """Return the gap that a frame of JSON states; None: it is something else."""
     if value.get("type") != "gap":
         return None

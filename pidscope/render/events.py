@@ -151,11 +151,12 @@ _DETAILS: Mapping[type, Callable[[Any, LabelOf], str]] = {
 def _exit_detail(event: events.TaskExited, is_last: bool | None) -> str:
     """What ends with an exit: a thread, or with its last thread the process."""
     if event.tid == event.tgid:
-        return "main thread only" if is_last is False else _ending(event.exit_code)
-    return _ending(event.exit_code) + (f", ends {event.tgid}" if is_last else "")
+        return "main thread only" if is_last is False else ending(event.exit_code)
+    return ending(event.exit_code) + (f", ends {event.tgid}" if is_last else "")
 
 
-def _ending(code: int) -> str:
+def ending(code: int) -> str:
+    """How a task ended, by its exit code."""
     number = code & 0x7F
     if not number:
         return f"status {code >> 8 & 0xFF}"
