@@ -37,6 +37,7 @@ examples:
   pidscope record --ring DIR --max-bytes 4G --max-age 7d
   pidscope record web.rec -- make  into a file to share, until make ends
   pidscope record --status         what a ring has, and since when
+  pidscope record --gaps           which times it does not know all of
   pidscope record --check web.rec  is it whole?
   pidscope lookup 17 --at 14:03:05 --in web
                                    and then ask
@@ -56,7 +57,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "record",
         usage="pidscope record --ring [DIR] [--max-bytes SIZE] [--max-age AGE] …\n"
         "       pidscope record FILE [--duration S] … [-- CMD…]\n"
-        "       pidscope record --status [DIR] | --check PATH [-J]",
+        "       pidscope record --status [DIR] | --gaps [DIR] | --check PATH [-J]",
         help="keep the lives of all tasks, to ask about a time afterwards",
         description="Keep a record of every task that ends on this host, and of all that live.",
         epilog=_EXAMPLES,
@@ -79,8 +80,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--status", nargs="?", const=RING, metavar="DIR", help="show what a ring or a file has"
     )
+    parser.add_argument(
+        "--gaps",
+        nargs="?",
+        const=RING,
+        metavar="DIR",
+        help="list the times that a ring or a file does not know all of",
+    )
     parser.add_argument("--check", metavar="PATH", help="read all of a ring or a file")
-    parser.add_argument("-J", "--json", action="store_true", help="JSON, for --status and --check")
+    parser.add_argument(
+        "-J", "--json", action="store_true", help="JSON, for --status, --gaps and --check"
+    )
     parser.add_argument(
         "--probes", default=AUTO, choices=(AUTO, *WAYS), help="the best that works, or one"
     )
@@ -90,15 +100,21 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Record; raise UsageError, HostError, OSError."""
-    asked = [it for it in (args.file, args.ring, args.status, args.check) if it is not None]
-    if len(asked) != 1:
-        raise UsageError("one of FILE, --ring, --status and --check", "pidscope record --help")
+    forms = args.file, args.ring, args.status, args.gaps, args.check
+    if sum(it is not None for it in forms) != 1:
+        raise UsageError(
+            "one of FILE, --ring, --status, --gaps and --check", "pidscope record --help"
+        )
+    if args.gaps is not None:
+        from pidscope.commands import record_gaps  # what records does without
+
+        return record_gaps.show(args)
     if args.status is not None or args.check is not None:
         from pidscope.commands.record_status import show  # what records does without
 
         return show(args)
     if args.json:
-        raise UsageError("-J is for --status and --check")
+        raise UsageError("-J is for --status, --gaps and --check")
     if args.file is not None and (args.max_bytes is not None or args.max_age is not None):
         raise UsageError("--max-bytes and --max-age are for --ring")
     if args.ring is not None and args.command is not None:

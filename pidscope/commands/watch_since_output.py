@@ -137,7 +137,7 @@ class JsonForm:
         """Print a life."""
         self._chain = chain
         task = self._made.holder(to_holder(boot_id, life, life.end_ns))
-        print(json.dumps({"type": "life", "kind": life.kind.name, "task": task}))
+        print(json.dumps({"type": "life", "kind": life.kind.name.lower(), "task": task}))
 
     def counts(self, document: Mapping[str, Any], counts: ByComm | ByNamespace) -> None:
         """Print the counts."""

@@ -17,6 +17,7 @@ import pytest
 
 from pidscope.history.moment import Clock, Moment
 from pidscope.history.past import Past
+from pidscope.history.past_namespaces import namespaces
 from pidscope.history.recording import Recording
 
 from .conftest import VALIDATOR
@@ -107,6 +108,103 @@ def test_the_command_answers_by_the_wall_clock(recorded: tuple[str, Logged]) -> 
     assert pidscope(*asked, "-q").stdout.strip() == str(holder["levels"][0]["tid"])
     by_init = ("lookup", "--source", path, "--at", word, "--in", f"pid:{log.init}", str(NUMBER))
     assert pidscope(*by_init, "-q").stdout.strip() == str(holder["levels"][0]["tid"])
+
+
+def typed(boottime_ns: int) -> str:
+    """A time of CLOCK_BOOTTIME as the wall clock shows it, to the ns."""
+    wall = boottime_ns + time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    return f"@{wall // 10**9}.{wall % 10**9:09d}"
+
+
+def test_the_processes_of_random_moments_are_those_of_the_log(
+    recorded: tuple[str, Logged],
+) -> None:
+    """Number 1 lived all the time; the number 42 was one process's, or no task's."""
+    path, log = recorded
+    rng = random.Random(18)
+    with Recording(path) as recording:
+        for _ in range(MOMENTS // 10):
+            at = rng.randrange(COUNT)
+            one = log.had[at]
+            moment, expected = rng.randrange(one["from_ns"], one["to_ns"]), [one["status"]]
+            if rng.random() < 0.3 and at + 1 < COUNT:
+                moment = rng.randrange(one["after_ns"], log.had[at + 1]["before_ns"])
+                expected = []
+            answer = Past(recording, Moment(Clock.BOOTTIME, moment, moment)).alive(threads=False)
+            assert answer.gap is None
+            inside = {it.numbers[-1]: it for it in answer.holders if it.inums[-1] == log.ns}
+            init = inside.pop(1)
+            assert init.numbers[0] == log.init
+            assert [(number, it.exit_status) for number, it in inside.items()] == [
+                (NUMBER, status) for status in expected
+            ]
+            (space,) = [it for it in namespaces(answer.holders) if it.ns == log.ns]
+            assert (space.init, space.processes) == (init, 1 + len(expected))
+
+
+def test_ps_and_ns_answer_by_the_wall_clock(recorded: tuple[str, Logged]) -> None:
+    path, log = recorded
+    one = log.had[COUNT // 3]
+    at = ("--source", path, "--at", typed((one["from_ns"] + one["to_ns"]) // 2), "-J")
+    done = pidscope("ps", *at, "--in", f"pid:{log.init}")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    VALIDATOR.validate(document)
+    assert [it["levels"][-1]["tid"] for it in document["past_processes"]] == [1, NUMBER]
+    assert document["past_processes"][1]["exit_status"] == one["status"]
+    document = json.loads(pidscope("ns", *at).stdout)
+    VALIDATOR.validate(document)
+    (space,) = [it for it in document["past_namespaces"] if it["ns"] == log.ns]
+    assert (space["init"], space["processes"], space["threads"]) == (log.init, 2, 2)
+
+
+def test_what_ended_and_what_was_born_is_the_log(recorded: tuple[str, Logged]) -> None:
+    path, log = recorded
+    since, until = typed(log.had[0]["before_ns"]), typed(log.had[-1]["after_ns"])
+    asked = ("watch", "--source", path, "--since", since, "--until", until, "-J")
+    done = pidscope(*asked, "--in", f"ns:{log.ns}")
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    for it in found:
+        VALIDATOR.validate(it)
+    lives = [it["task"] for it in found if it["type"] == "life"]
+    assert [it["levels"][-1]["tid"] for it in lives] == [NUMBER] * COUNT
+    assert [it["exit_status"] for it in lives] == [one["status"] for one in log.had]
+    for it, one in zip(lives, log.had):
+        assert one["before_ns"] <= int(it["start_ns"]) <= one["from_ns"]
+        assert one["to_ns"] <= int(it["exited_ns"]) <= one["after_ns"]
+    done = pidscope(*asked, "--by", "where")
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout.splitlines()[1])
+    (row,) = [it for it in counts["rows"] if it["ns"] == log.ns]
+    assert (row["births"], row["processes"], row["init"]) == (COUNT, COUNT, log.init)
+
+
+CHANGES = """
+import os, sys, time
+print(os.getpid(), time.clock_gettime_ns(time.CLOCK_BOOTTIME), file=sys.stderr, flush=True)
+os.setsid()
+os.execvp("sleep", ["sleep", "0.01"])
+"""
+
+
+def test_what_changes_later_is_not_said_of_the_time(tmp_path: Path) -> None:
+    """Issue 17: at T it was Python in another session; an exec and a setsid came after."""
+    path = str(tmp_path / "one.rec")
+    script = f"{sys.executable} -c '{CHANGES}'; true"
+    done = pidscope("record", path, "--", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    pid, at_ns = next(
+        map(int, line.split())
+        for line in done.stderr.splitlines()
+        if line.replace(" ", "").isdigit()
+    )
+    answer = pidscope("ps", "--source", path, "--at", typed(at_ns), "-J")
+    assert answer.returncode == 0, answer.stderr
+    (task,) = [it for it in json.loads(answer.stdout)["past_processes"] if it["pid"] == pid]
+    facts = task["facts"]
+    assert (facts["comm"], facts["sid"]) == ("sleep", pid)
+    assert facts["at_ns"] == task["exited_ns"] and int(facts["at_ns"]) > at_ns
 
 
 def test_a_log_is_annotated_with_what_had_its_numbers(recorded: tuple[str, Logged]) -> None:
