@@ -88,6 +88,19 @@ def test_a_hostile_recording_is_answered_in_order(
     ):
         assert run(capsys, "lookup", *words, "--source", path)[0] in (0, 1, 4)
         run(capsys, "lookup", *words, "--source", path, "-J")
+    for words in (
+        ["ps", "--at", "-5m"],
+        ["ps", "--threads", "--at", at, "--in", f"ns:{HOST + 1}"],
+        ["ns", "--at", at],
+        ["watch", "--since", "-5m"],
+        ["watch", "--since", at, "--until", "now", "--in", "x"],
+        ["watch", "--since", "@1", "--by", "where"],
+    ):
+        for form in ([], ["-J"]):
+            code, out, _ = run(capsys, *words, *form, "--source", path)
+            assert code in (0, 1, 2, 4)
+            assert all(map(json.loads, out.splitlines() if form else ()))
+    assert run(capsys, "record", "--gaps", path)[0] in (0, 4)
     for option in ("--status", "--check"):
         assert run(capsys, "record", option, path)[0] == 0
         document = json.loads(run(capsys, "record", option, path, "-J")[1])
