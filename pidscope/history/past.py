@@ -15,7 +15,7 @@ from pidscope.history.span import Span
 from pidscope.query.labels import describe, describe_apart
 from pidscope.query.named import without_sandboxes
 from pidscope.query.place import bracketed
-from pidscope.query.where import is_named, roots_first
+from pidscope.query.where import is_named, may_be_named, roots_first
 from pidscope.query.words import Kind, Where, meanings
 
 _INITIAL_NS = 0xEFFFFFFC  # PROC_PID_INIT_INO (include/linux/proc_ns.h)
@@ -132,6 +132,11 @@ class Past:
         if where.kind is not Kind.PID and not all(map(self.knows_cgroup, self.alive().holders)):
             return NotKnown(
                 f"'{printable(where.word)}' is not known then: some tasks' cgroups are not"
+            )
+        chains = {self.chain(it) for it in self.alive().holders}
+        if any(may_be_named(it, where) for chain in chains for it in chain):
+            return NotKnown(
+                f"'{printable(where.word)}' is not known then: not all containers' names are"
             )
         return NotFound(f"no place '{printable(where.word)}' then")
 

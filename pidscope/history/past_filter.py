@@ -19,7 +19,7 @@ from pidscope.history.past import chains_in
 from pidscope.history.segment_file import SegmentFile
 from pidscope.query.labels import describe_apart
 from pidscope.query.place import bracketed
-from pidscope.query.where import is_named, roots_first
+from pidscope.query.where import is_named, may_be_named, roots_first
 from pidscope.query.words import Kind, Where, meanings
 from pidscope.wire.lives import Life, LifeKind
 
@@ -181,6 +181,8 @@ class InContainer:
             if chain[:at] in self._chosen:
                 self._met[chain[:at]] = None
                 return True
+        if not self.is_known:
+            self.unknown += any(may_be_named(it, self._where) for it in chain)
         return False
 
     def several(self) -> list[str]:

@@ -302,18 +302,21 @@ def _stopped(where: Where, scene: Scene) -> Container | None:
 
 def _nameless(where: Where, scene: Scene) -> Iterator[Container]:
     """Yield the containers that may be meant, as their names are not known."""
+    for chain in set((scene.containers or {}).values()):
+        yield from (it for it in chain if may_be_named(it, where))
+
+
+def may_be_named(container: Container, where: Where) -> bool:
+    """Whether a word may name a container of which not all names are known."""
+    if container.is_service:
+        return False
     named = where.kind in (Kind.NAME, Kind.BARE)
     pod_meant = where.kind in (Kind.POD, Kind.BARE)
     any_meant = named or pod_meant or where.kind is Kind.ID
-    for chain in set((scene.containers or {}).values()):
-        for it in chain:
-            if it.is_service:
-                continue
-            may_be = (named and it.name is None) or (pod_meant and it.pod_uid is not None)
-            # One of an unknown runtime goes by its cgroup here: whoever made it calls it otherwise
-            # (rootless Podman 4.3 with cgroups v1 makes none for a container).
-            if (may_be and it.pod is None) or (any_meant and it.runtime == UNKNOWN):
-                yield it
+    may_be = (named and container.name is None) or (pod_meant and container.pod_uid is not None)
+    # One of an unknown runtime goes by its cgroup here: whoever made it calls it otherwise
+    # (rootless Podman 4.3 with cgroups v1 makes none for a container).
+    return (may_be and container.pod is None) or (any_meant and container.runtime == UNKNOWN)
 
 
 def shared_by(place: Place) -> list[str]:

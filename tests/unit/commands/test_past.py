@@ -397,6 +397,21 @@ def test_a_place_that_was_several_is_ambiguous(tmp_path: Path, capsys: Any) -> N
     assert "'web' was more than one place in that time" in err
 
 
+def test_a_container_without_a_name_may_be_the_one(tmp_path: Path, capsys: Any) -> None:
+    """Its engine did not answer while it was recorded: "not known" is never "no place"."""
+    made = Recorded(tmp_path / "one")
+    made.containers(c9=[{"runtime": "docker", "id": WEB["id"]}])
+    made.ended(101, made.task((50,), 10, 100, cgroup_id=9))
+    made.living([], 200)
+    path = made.close()
+    code, _, err = run(capsys, "ps", "--at", made.at(50), "--source", path, "--in", "web")
+    assert code == 4 and "not all containers' names are" in err
+    words = ["watch", "-n", "--source", path, "--since", made.at(1), "--in", "web"]
+    code, out, err = run(capsys, *words)
+    assert (code, out) == (4, "") and "of 1 tasks it is not known" in err
+    assert run(capsys, *words[:-1], f"id:{WEB['id'][:6]}")[0] == 0
+
+
 def test_a_users_container_does_not_take_the_name_of_roots(tmp_path: Path, capsys: Any) -> None:
     made = Recorded(tmp_path / "one")
     made.containers(c9=[WEB], c8=[USERS])
