@@ -15,14 +15,15 @@ from typing import NamedTuple, Optional
 
 from pidscope.errors import RecordingError
 
-VERSION = 1
+VERSION = 1  # of lives
+EVENTS_VERSION = 2
 MAGIC = b"pidscope"
 HEAD_SIZE = 48
 FRAME_SIZE = 24
 MAX_META = 64
 MAX_STORED = 16 << 20
 MAX_RAW = 16 << 20
-JSON, LIVES, ALIVE, KEYS, END = 1, 2, 3, 4, 5  # kinds of frames
+JSON, LIVES, ALIVE, KEYS, END, EVENTS = 1, 2, 3, 4, 5, 6  # kinds of frames
 
 _HEAD = struct.Struct("<8sHHI")  # magic, version, zero, CRC-32 of those
 _THROUGH = struct.Struct("<QQQI")  # boottime ns, realtime ns, size, CRC-32 of those
@@ -61,9 +62,9 @@ class Frame(NamedTuple):
         return self.data_offset + self.stored
 
 
-def pack_head(through: Through, size: int) -> bytes:
+def pack_head(through: Through, size: int, version: int = VERSION) -> bytes:
     """Return the head of a file; ``size`` as for `pack_through`."""
-    start = struct.pack("<8sHH", MAGIC, VERSION, 0)
+    start = struct.pack("<8sHH", MAGIC, version, 0)
     head = start + struct.pack("<I", zlib.crc32(start)) + pack_through(through, size)[1]
     return head.ljust(HEAD_SIZE, b"\0")
 
@@ -85,8 +86,10 @@ def version_of(head: bytes) -> Optional[int]:
     return int(version) if crc == zlib.crc32(head[:12]) else None
 
 
-def parse_head(head: bytes) -> Optional[tuple[Through, int]]:
+def parse_head(head: bytes, wanted: int = VERSION) -> Optional[tuple[Through, int]]:
     """Return up to when a file is complete, and the size that it needs for that.
+
+    ``wanted``: the version that it has to be of, which is also whether it is of lives or of events.
 
     None: that is damaged. Raises RecordingError.
     """
@@ -95,15 +98,31 @@ def parse_head(head: bytes) -> Optional[tuple[Through, int]]:
     _, version, _, crc = _HEAD.unpack_from(head)
     if crc != zlib.crc32(head[:12]):
         raise RecordingError("the head of the recording is damaged")
-    if version != VERSION:
-        raise RecordingError(
-            f"a recording of version {version}; this pidscope reads version {VERSION}",
-            "read it with the pidscope that wrote it" if version > VERSION else "",
-        )
+    if version != wanted:
+        raise _refusal(version)
     boottime_ns, realtime_ns, size, crc = _THROUGH.unpack_from(head, _THROUGH_AT)
     if crc != zlib.crc32(head[_THROUGH_AT : _THROUGH_AT + _THROUGH.size - 4]):
         return None
     return Through(boottime_ns, realtime_ns), size
+
+
+def _refusal(version: int) -> RecordingError:
+    """Return why a file of another version than the wanted one is refused."""
+    if version == EVENTS_VERSION:
+        return RecordingError(
+            "it holds events (record --events), not lives",
+            "name it with --source to watch, ps, ns, lookup, explain and verify",
+        )
+    if version == VERSION:
+        return RecordingError(
+            "it holds lives, not events, and cannot be played back",
+            "ask it with lookup --at TIME or annotate; record --events FILE makes one to play back",
+        )
+    known = f"{VERSION} (lives) and {EVENTS_VERSION} (events)"
+    return RecordingError(
+        f"a recording of version {version}; this pidscope reads versions {known}",
+        "read it with the pidscope that wrote it" if version > EVENTS_VERSION else "",
+    )
 
 
 def pack_frame(kind: int, codec: int, meta: bytes, data: bytes, raw: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING, Callable
 
 from pidscope.errors import UsageError
@@ -63,7 +64,7 @@ def add_option(parser: argparse.ArgumentParser, default: str) -> None:
         "--source",
         default=default,
         metavar="SOURCE",
-        help=f"{default} (default) or simulated[:SCENARIO]",
+        help=f"{default} (default), simulated[:SCENARIO], or a FILE of record --events",
     )
 
 
@@ -89,6 +90,13 @@ def expect_no_proc(args: argparse.Namespace) -> None:
         raise UsageError("--proc is this host's: it does not go with --source simulated")
 
 
+def is_recording(source: str | None) -> bool:
+    """Return whether ``--source`` names a file, rather than a kind of source."""
+    if source is None or source.partition(":")[0] in (SIMULATED, "proc", "live", "armed"):
+        return False
+    return "/" in source or os.path.lexists(source)
+
+
 def scenario_in(source: str, *others: str) -> str | None:
     """Return the SCENARIO of a source's name, perhaps empty; None: it is one of the ``others``.
 
@@ -102,7 +110,7 @@ def scenario_in(source: str, *others: str) -> str | None:
         names = ", ".join(others)
         raise UsageError(
             f"--source {source!r}: not one of this command's",
-            f"it has {names} and simulated[:SCENARIO]",
+            f"it has {names}, simulated[:SCENARIO] and FILE (of record --events)",
         )
     return scenario
 
