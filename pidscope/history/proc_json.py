@@ -11,6 +11,8 @@ from pidscope.errors import RecordingError
 from pidscope.snapshot import Status, TaskReading, Zombie
 
 _NUMBERS = 4  # lists of a status
+_MAX_LEVELS = 33  # MAX_PID_NS_LEVEL + 1 (include/linux/pid_namespace.h)
+_STATES = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
 def status_json(status: Status | None) -> list[Any] | None:
@@ -26,10 +28,12 @@ def status_of(value: Any) -> Status | None:
         raise RecordingError("a status that is none")
     name, state, *numbers = value
     single, lists = numbers[:-_NUMBERS], numbers[-_NUMBERS:]
-    if not isinstance(name, str) or not isinstance(state, str) or len(state) != 1:
+    if not isinstance(name, str) or state not in _STATES:
         raise RecordingError("a status without a name or a state")
     if not all(map(_is_number, single)) or not all(map(_are_numbers, lists)):
         raise RecordingError("a status whose numbers are none")
+    if len({*map(len, lists)}) != 1 or not 1 <= len(lists[0]) <= _MAX_LEVELS:
+        raise RecordingError("a status that is of no level")
     return Status(_bytes(name), state, *single, *map(tuple, lists))
 
 

@@ -67,9 +67,10 @@ class EventsRecorder:
             self._write()
         self._world.step()
 
-    def write(self) -> None:
-        """Write what has come; raises OSError."""
-        self._write()
+    @property
+    def rest_s(self) -> float:
+        """The time to the next writing, in seconds."""
+        return max(0.0, _EVERY_S - (self._clock() - self._written_s))
 
     @property
     def records(self) -> int:
@@ -128,8 +129,15 @@ class EventsRecorder:
 
     def _write(self) -> None:
         self._written_s = self._clock()
-        if self._writer is not None and not self._log.is_empty:
+        if self._writer is None or self._log.is_empty:
+            return
+        try:
             self._writer.add(self._log.take(), self._through())
+        except OSError as error:
+            raise HostError(
+                f"{self._path}: {error.strerror}",
+                "what was written before is kept, and can be played back",
+            ) from error
 
     def _hear(self, event: Event, session: Session) -> None:
         """Read what explains a failed fork, as a watch does."""
@@ -197,7 +205,8 @@ def follow(
         if session.suspect:
             session.repair()
         session.pump()
-        host.wait(session, stop, max(0.0, end_ns - recorder.present_ns) / 1e9)
+        rest_s = max(0.0, end_ns - recorder.present_ns) / 1e9
+        host.wait(session, stop, min(rest_s, recorder.rest_s))
         recorder.step()
     session.pump()
     session.look_for_skipped()

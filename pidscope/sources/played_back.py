@@ -236,9 +236,9 @@ def _listing(path: str, file: EventFile, at: str) -> Listing:
         )
     lists: dict[str, list[Any]] = {name: [] for name in _names(common)}
     for it in parts:
-        items = it.get("items")
-        if it.get("part") in lists and isinstance(items, list):
-            lists[str(it.get("part"))] += items
+        part, items = it.get("part"), it.get("items")
+        if isinstance(part, str) and part in lists and isinstance(items, list):
+            lists[part] += items
     try:
         return listing_of(common, lists)
     except RecordingError as error:

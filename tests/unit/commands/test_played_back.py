@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -378,3 +379,23 @@ def test_another_reader_finds_the_same_records(tmp_path: Path, whole: bytes) -> 
     assert [kind for kind, *_ in found.records].count(1) > 5  # births
     assert len(found.steps) == len(expected) - 3 or found.steps
     assert found.tasks[0] and found.listings == {"begin", "end"}
+
+
+def test_a_full_disk_ends_the_recording_and_keeps_what_was_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, written = str(tmp_path / "full.rec"), []
+    append = SegmentWriter._append
+
+    def filling(self: SegmentWriter, data: bytes) -> None:
+        written.append(len(data))
+        if len(written) > 30:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(self, data)
+
+    monkeypatch.setattr(SegmentWriter, "_append", filling)
+    monkeypatch.setattr("pidscope.sources.events_recorder._EVERY_S", 0.0)
+    code, _, err = run(capsys, "record", "--events", path, "--source", "simulated:nested")
+    assert code == 3 and "No space left on device" in err and "can be played back" in err
+    code, out, _ = run(capsys, "watch", "--source", path)
+    assert code == 4 and "LOST" in out.splitlines()[-1] and len(out.splitlines()) > 3
