@@ -117,7 +117,8 @@ class _Printed:
         ended = ""
         if it.end_ns is not None:
             ended = f", ended {self._time(it, it.end_ns)}{_status(it)}"
-        when = "at its end" if it.end_ns is not None else f"at {self._time(it, it.facts_ns)}"
+        is_end = it.facts_ns == it.end_ns
+        when = "at its end" if is_end else f"at {self._time(it, it.facts_ns)}"
         return f"{kind}{born}{ended}; {when} {escape(it.comm)}"
 
     def _time(self, it: Holder, boottime_ns: int) -> str:

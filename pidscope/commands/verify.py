@@ -53,12 +53,14 @@ examples:
   pidscope verify --duration 60
   pidscope verify -J -- make -j8 | tail -1
   pidscope verify --source simulated:random   anywhere, without root
+  pidscope verify --source all.rec   judge what record --events compared
 
 {SEE_SCENARIOS}
 
 exit status: 0 every comparison agreed and the last one was complete; 1 a
 disagreement, or the last comparison was not complete (in tracepoint mode it
-never is); 2 wrong arguments; 3 this host cannot do it.
+never is); 2 wrong arguments; 3 this host cannot do it; 4 the FILE of --source
+has no comparison.
 """
 _MAX_UNREAD = 5
 

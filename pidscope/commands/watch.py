@@ -107,12 +107,14 @@ examples:
   pidscope watch --by where --duration 60     which container forks most
   pidscope watch --by comm --in ns:4026532160
   pidscope watch --source simulated:fork-bomb --failed
+  pidscope watch --source all.rec --in web    play back a record --events
   pidscope watch -J | jq -r 'select(.type == "ForkFailed").reason.text'
 
 {SEE_SCENARIOS}
 
 exit status: 0; 1 no such process or place; 2 wrong usage, a WHERE that names
-several places, or a CMD that could not be run; 3 this host cannot do it.
+several places, or a CMD that could not be run; 3 this host cannot do it; 4 a
+part of the FILE that --source names is missing.
 """
 
 

@@ -4,10 +4,11 @@ A file is a head of 48 bytes and frames (docs/recording.md has all of it, byte b
 a file changes once it is written, but the time up to which it is complete, in its head. So a reader
 needs no lock: a frame that is not whole yet is the end, for now.
 
-Pure: bytes in, values out. Nothing is believed of a file before its checksum was right, and no size
+Bytes in, values out. Nothing is believed of a file before its checksum was right, and no size
 above what a writer makes.
 """
 
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -106,12 +107,27 @@ def parse_head(head: bytes, wanted: int = VERSION) -> Optional[tuple[Through, in
     return Through(boottime_ns, realtime_ns), size
 
 
+def is_of_events(path: str) -> bool:
+    """Whether a file is one of events; a file that cannot be read is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        head = os.pread(fd, _HEAD.size, 0)
+    except OSError:  # a directory, a pipe
+        return False
+    finally:
+        os.close(fd)
+    return head[:10] == MAGIC + EVENTS_VERSION.to_bytes(2, "little")
+
+
 def _refusal(version: int) -> RecordingError:
     """Return why a file of another version than the wanted one is refused."""
     if version == EVENTS_VERSION:
         return RecordingError(
             "it holds events (record --events), not lives",
-            "name it with --source to watch, ps, ns, lookup, explain and verify",
+            "name it with --source to watch, ps, ns, lookup [--at TIME], explain and verify",
         )
     if version == VERSION:
         return RecordingError(

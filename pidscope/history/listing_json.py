@@ -1,6 +1,6 @@
 """All that a command reads of /proc at once, as JSON and back: for events recordings.
 
-With it go the containers around each process, by the names that they had when it was read. Pure.
+With it go the containers around each process, by the names that they had when it was read.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ from typing import Any, NamedTuple
 
 from pidscope.containers.container import Chain, Container
 from pidscope.errors import RecordingError
+from pidscope.history.event_file import EventFile
 from pidscope.history.proc_json import number_of, reading_json, reading_of
 from pidscope.snapshot import Kept, Mount, ProcReading, Snapshot, TaskReading, Unread
+
+BEGIN, END = "begin", "end"  # of a recording
+_LISTS = 64  # of one reading, at most
 
 
 class Listing(NamedTuple):
@@ -78,6 +82,28 @@ def listing_of(common: Mapping[str, Any], lists: Mapping[str, Sequence[Any]]) ->
         return _listing_of(common, lists)
     except (TypeError, ValueError, LookupError, AttributeError, UnicodeError) as error:
         raise RecordingError(f"a reading of all tasks has not its form: {error}") from None
+
+
+def read_listing(file: EventFile, at: str) -> Listing | None:
+    """Return what /proc showed at the begin or the end of a recording; None: that is not there.
+
+    Raises RecordingError: it is damaged.
+    """
+    parts = [it for it in file.objects("listing") if it.get("at") == at]
+    common = next((it for it in parts if it.get("part") == "common"), None)
+    if common is None:
+        return None
+    counts = common.get("counts")
+    names = list(counts)[:_LISTS] if isinstance(counts, dict) else []
+    lists: dict[str, list[Any]] = {name: [] for name in names}
+    for it in parts:
+        part, items = it.get("part"), it.get("items")
+        if isinstance(part, str) and part in lists and isinstance(items, list):
+            lists[part] += items
+    try:
+        return listing_of(common, lists)
+    except RecordingError as error:
+        raise RecordingError(f"{file.path}: {error}") from None
 
 
 def _listing_of(common: Mapping[str, Any], lists: Mapping[str, Sequence[Any]]) -> Listing:

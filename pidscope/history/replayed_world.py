@@ -166,6 +166,12 @@ class ReplayedWorld:
         return self._last[timeline.NOW]
 
     @property
+    def begun_ns(self) -> int | None:
+        """When all tasks had been read, by CLOCK_BOOTTIME; None: that is missing."""
+        found = (value.get("at_ns") for of, value in self._notes if of == "begun")
+        return next((it for it in found if isinstance(it, int)), None)
+
+    @property
     def can_repair(self) -> bool:
         """Whether the recorder has read all tasks anew in this step."""
         return self.has_tasks and self._find(timeline.ANSWER, "numbers") is not None

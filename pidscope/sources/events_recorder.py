@@ -13,7 +13,7 @@ from pidscope.errors import HostError, PidscopeError
 from pidscope.events import Event, ForkFailed
 from pidscope.history.event_writer import EventWriter
 from pidscope.history.frames import Through
-from pidscope.history.listing_json import Listing, listing_json
+from pidscope.history.listing_json import BEGIN, END, Listing, listing_json
 from pidscope.history.recorded_world import Log, RecordedWorld
 from pidscope.host.proc_files import read_boot_id
 from pidscope.query.view import View
@@ -23,7 +23,7 @@ from pidscope.sources.command import Stop
 from pidscope.sources.listed import Listed
 from pidscope.sources.listing import read
 from pidscope.sources.options import SIMULATED
-from pidscope.sources.played_back import BEGIN, END, limit_json
+from pidscope.sources.played_back import limit_json
 from pidscope.sources.watch import Host
 from pidscope.verify.verdicts import Tally
 
@@ -56,6 +56,7 @@ class EventsRecorder:
             opened = self._host.open(self._hear, judged=False, steps=True, before=self._begin)
             with opened as session:
                 session.tells_all = False
+                self._world.note("begun", {"at_ns": self._world.present_ns})
                 yield session
         finally:
             if self._writer is not None:
@@ -113,6 +114,7 @@ class EventsRecorder:
 
     def _head(self, through: Through) -> Mapping[str, Any]:
         system, simulated = os.uname(), self._world.way == SIMULATED
+        monotonic_ns = through.boottime_ns if simulated else time.monotonic_ns()
         return {
             "host": SIMULATED if simulated else system.nodename,
             "boot_id": None if simulated else read_boot_id(),
@@ -120,7 +122,7 @@ class EventsRecorder:
             "pidscope": __version__,
             "mode": self._world.way,
             "title": self._host.title(self._world.way),
-            "clock": {**through._asdict(), "monotonic_ns": time.monotonic_ns()},
+            "clock": {**through._asdict(), "monotonic_ns": monotonic_ns},
         }
 
     def _through(self) -> Through:

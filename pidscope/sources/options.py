@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Callable
 
 from pidscope.errors import UsageError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pidscope.simulated.stage import Stage
 
 SIMULATED = "simulated"
+_FILES = ("FILE (of record --events)",)
 RING = "/var/lib/pidscope/ring"  # of ``pidscope record --ring``
 SCENARIOS = """\
 scenarios, for --source simulated[:SCENARIO], which needs no privilege:
@@ -97,8 +99,10 @@ def is_recording(source: str | None) -> bool:
     return "/" in source or os.path.lexists(source)
 
 
-def scenario_in(source: str, *others: str) -> str | None:
+def scenario_in(source: str, *others: str, more: Sequence[str] = ()) -> str | None:
     """Return the SCENARIO of a source's name, perhaps empty; None: it is one of the ``others``.
+
+    ``more``: what else there is.
 
     Raises:
         UsageError: there is no such source.
@@ -107,10 +111,11 @@ def scenario_in(source: str, *others: str) -> str | None:
     if source in others:
         return None
     if kind != SIMULATED or (colon and not scenario):
-        names = ", ".join(others)
+        names = [*others, "simulated[:SCENARIO]", *more]
+        last = names.pop()
         raise UsageError(
             f"--source {source!r}: not one of this command's",
-            f"it has {names}, simulated[:SCENARIO] and FILE (of record --events)",
+            f"it has {', '.join(names)} and {last}",
         )
     return scenario
 
@@ -121,7 +126,7 @@ def scenario_of(args: argparse.Namespace, *others: str) -> str | None:
     Raises:
         UsageError: there is no such source, or it does not run a CMD.
     """
-    scenario = None if args.source is None else scenario_in(args.source, *others)
+    scenario = None if args.source is None else scenario_in(args.source, *others, more=_FILES)
     if scenario is not None and args.command is not None:
         raise UsageError("a simulated kernel runs no CMD: nothing may stand behind --")
     return scenario

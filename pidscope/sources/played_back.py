@@ -15,7 +15,7 @@ from pidscope.escape import printable
 from pidscope.events import Event, ForkFailed
 from pidscope.history.event_file import EventFile
 from pidscope.history.listed_proc import ListedProc
-from pidscope.history.listing_json import Listing, listing_of
+from pidscope.history.listing_json import BEGIN, END, Listing, read_listing
 from pidscope.history.replayed_session import replayed_session
 from pidscope.history.replayed_world import Head, ReplayedWorld, parse_head
 from pidscope.limits.tasks_limit import MAX, Amount, TasksLimit
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from pidscope.snapshot import ProcReading
     from pidscope.sources.command import Stop
     from pidscope.sources.watch import Before
-
-BEGIN, END = "begin", "end"
-_NAMES_OF_ALL = 64  # lists of one reading
 
 
 def expect_alone(args: argparse.Namespace) -> None:
@@ -226,29 +223,14 @@ def _listed(path: str, file: EventFile, head: Mapping[str, Any], at: str) -> Lis
 
 
 def _listing(path: str, file: EventFile, at: str) -> Listing:
-    parts = [it for it in file.objects("listing") if it.get("at") == at]
-    common = next((it for it in parts if it.get("part") == "common"), None)
-    if common is None:
+    listing = read_listing(file, at)
+    if listing is None:
         when = "at its end: its recorder was killed, or goes on" if at == END else "at its begin"
         raise NotKnown(
             f"{path}: no reading of all tasks {when}",
             f"pidscope watch --source {path} shows what it has" if at == END else "",
         )
-    lists: dict[str, list[Any]] = {name: [] for name in _names(common)}
-    for it in parts:
-        part, items = it.get("part"), it.get("items")
-        if isinstance(part, str) and part in lists and isinstance(items, list):
-            lists[part] += items
-    try:
-        return listing_of(common, lists)
-    except RecordingError as error:
-        raise RecordingError(f"{path}: {error}") from None
-
-
-def _names(common: Mapping[str, Any]) -> list[str]:
-    counts = common.get("counts")
-    names = list(counts) if isinstance(counts, dict) else []
-    return names[:_NAMES_OF_ALL]
+    return listing
 
 
 class _History:

@@ -11,6 +11,7 @@ from pidscope.containers.container import Chain
 from pidscope.errors import NotFound, NotKnown, PidscopeError, UsageError
 from pidscope.history.answer import Answer, Gap, Holder
 from pidscope.history.ask import Recorded
+from pidscope.history.frames import is_of_events
 from pidscope.history.moment import Clock, Moment
 from pidscope.history.past import Chains, Past
 from pidscope.history.recording import Recording
@@ -29,7 +30,7 @@ def open_recording(source: str | None) -> AbstractContextManager[Recording]:
     Raises NotKnown: there is none; HostError, RecordingError.
     """
     if source not in (None, "proc", ARMED):
-        return Recording(str(source))
+        return _opened(str(source))
     if source != ARMED and (os.path.isdir(RING) or os.geteuid() != 0):  # noqa: PTH112
         return Recording(RING)
     from pidscope.live.program import expect_root  # ctypes, the programs' loader
@@ -40,11 +41,25 @@ def open_recording(source: str | None) -> AbstractContextManager[Recording]:
     return armed_recording(supply_of(False, Progress()))
 
 
+def _opened(path: str) -> AbstractContextManager[Recording]:
+    """Return a ring, a file of lives, or one of events, which answers the same questions."""
+    if not is_of_events(path):
+        return Recording(path)
+    from pidscope.history.events_recording import EventsRecording  # most are of lives
+
+    return EventsRecording(path)  # type: ignore[return-value]
+
+
 def open_recorded(where: Where, source: str | None = None) -> Recorded:
     """Open what was recorded, until the end of this process, for numbers of one PID namespace.
 
     Raises NotKnown: nothing was recorded; HostError, RecordingError.
     """
+    if source is not None and is_of_events(source):
+        raise UsageError(
+            f"{source} holds events, and annotate needs lives",
+            "record them: pidscope record FILE, or record --ring",
+        )
     stack = ExitStack()
     recording = stack.enter_context(open_recording(source))
     atexit.register(stack.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import signal
 import subprocess
 import sys
@@ -13,7 +14,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from pidscope.history.events_recording import EventsRecording
+from pidscope.history.moment import Clock, Moment
+from pidscope.history.past import Past
+
 from .conftest import VALIDATOR, WORKLOAD
+from .test_record import NUMBER, REUSED, logged
 
 PIDSCOPE = [sys.executable, "-m", "pidscope"]
 COUNT = 23
@@ -170,6 +176,31 @@ def test_verify_judges_the_comparison_of_its_end(made: Made) -> None:
     assert all(it["hits"] == it["accounted"] for it in verdict["hooks"].values())
     by_tracepoints = verdict["probes"] == "tracepoint"
     assert (done.returncode, verdict["complete"]) == (int(by_tracepoints), not by_tracepoints)
+
+
+def test_a_number_that_is_reused_is_whose_it_was_then(tmp_path: Path) -> None:
+    """The questions and the workload's log of test_record.py, put to all events."""
+    path = str(tmp_path / "reused.rec")
+    done = pidscope("record", "--events", path, "--", sys.executable, str(REUSED), str(COUNT))
+    assert done.returncode == 0, done.stderr
+    log = logged(done.stderr, COUNT)
+    rng = random.Random(17)
+    with EventsRecording(path) as recording:
+        for at in rng.sample(range(COUNT - 1), 12):
+            one, following = log.had[at], log.had[at + 1]
+            moments = [
+                (rng.randrange(one["from_ns"], one["to_ns"]), [one["status"]]),
+                (rng.randrange(one["after_ns"], following["before_ns"]), []),
+            ]
+            for moment, statuses in moments:
+                past = Past(recording, Moment(Clock.BOOTTIME, moment, moment))  # type: ignore[arg-type]
+                answer = past.holders(log.ns, NUMBER)
+                assert answer.gap is None
+                found = [None if it.status is None else it.status >> 8 for it in answer.holders]
+                assert found == statuses
+                for it in answer.holders:
+                    assert it.facts_ns == moment and it.ppid in (None, log.init)
+                    assert past.holders(it.inums[0], it.numbers[0] or 0).holders == (it,)
 
 
 def test_it_may_be_read_while_it_is_written_and_after_kill_9(tmp_path: Path) -> None:

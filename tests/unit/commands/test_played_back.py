@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from pidscope import cli
+from pidscope.errors import RecordingError
 from pidscope.history import compression, frames
 from pidscope.history.event_file import About, EventFile
 from pidscope.history.frames import EVENTS, Frame, Through, pack_frame, pack_head
 from pidscope.history.segment import SegmentWriter, read_content, walk
+from pidscope.history.segment_file import SegmentFile
 from pidscope.sources.command import Stop
 from pidscope.sources.events_recorder import EventsRecorder, follow
 from pidscope.sources.watch import SimulatedHost
@@ -197,11 +199,13 @@ def test_a_recording_of_lives_cannot_be_played(
 def test_a_recording_of_events_has_no_lives(
     capsys: pytest.CaptureFixture[str], recordings: dict[str, str]
 ) -> None:
-    """An older pidscope refuses it by its version; this one says which commands read it."""
+    """What reads lives refuses it by its version, and names the commands that read it."""
     path = recordings["reuse"]
-    code, out, err = run(capsys, "lookup", "17", "--at", "-1m", "--source", path)
-    assert (code, out) == (3, "")
-    assert "it holds events" in err and "watch, ps, ns" in " ".join(err.split())
+    code, out, err = run(capsys, "annotate", "strace", "--source", path)
+    assert (code, out) == (2, "") and "annotate needs lives" in " ".join(err.split())
+    with pytest.raises(RecordingError, match="it holds events") as raised:
+        SegmentFile(path)
+    assert "watch, ps, ns" in raised.value.hint
 
 
 def test_a_newer_version_is_refused_with_both_numbers(
