@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from pidscope.errors import NotKnown
+from pidscope.errors import NotKnown, UsageError
 from pidscope.history.answer import Answer, Gap
 from pidscope.history.event_file import EventFile
 from pidscope.history.events_past import Asked, EventsTracker
@@ -57,6 +57,13 @@ class EventsRecording:
             reach = f"{self.path} reaches from {begun_ns / 1e9:.3f} to {until_ns / 1e9:.3f} s"
             raise NotKnown("it was not recording then", f"{reach} after the boot")
         return [window]
+
+    @property
+    def segments(self) -> Sequence[Any]:
+        """Raise UsageError: what reads a stretch of lives is told what reads events."""
+        raise UsageError(
+            f"{self.path} holds events, not lives", f"pidscope watch --source {self.path}"
+        )
 
     def wall_ns(self, boot_id: str, boottime_ns: int) -> int | None:
         """Return a time of the boot by the wall clock; None: it is of another one, or not known."""

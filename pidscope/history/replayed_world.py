@@ -30,6 +30,7 @@ _MAX_RECORDS = 64 << 20  # bytes between two marks: a ring's are 8 MiB
 _MAX_VALUES = 1 << 20
 _MAX_NOTES = 1 << 16
 _SIMULATED = "simulated"
+_LATEST_S = 1 << 33  # since the epoch, of a boot: the year 2242
 _NOTHING = memoryview(b"")
 _Values = dict[int, deque[int]]
 
@@ -79,6 +80,8 @@ def parse_head(value: Mapping[str, Any]) -> Head:
             raise RecordingError(f"its head has no {name}")
     if found["way"] not in (*WAYS, _SIMULATED) or found["ns_per_tick"] <= 0:
         raise RecordingError("its head names no probe mode")
+    if not 0 <= found["boot_s"] < _LATEST_S:
+        raise RecordingError("its head is of no year that there is")
     for name in ("missing", "hooks"):
         if not isinstance(lists[name], list) or not all(isinstance(it, str) for it in lists[name]):
             raise RecordingError(f"its head has no {name}")

@@ -190,6 +190,8 @@ _SMALL = recorded(11, steps=8)
         {"own": [[]]},
         {"lost": True},
         {"boot_s": "now"},
+        {"boot_s": float("nan")},
+        {"boot_s": 1e300},
     ],
 )
 def test_a_head_of_another_form_is_refused(change: dict[str, Any]) -> None:
