@@ -9,11 +9,13 @@ from pidscope.errors import ProcError
 from pidscope.events import TaskSeen
 from pidscope.history import timeline
 from pidscope.history.proc_json import reading_json, status_json
+from pidscope.history.table_rows import pack_table
 from pidscope.history.tasks_delta import pack_changes
 from pidscope.history.timeline import count_records, pack_entry, pack_json, pack_record, pack_word
 from pidscope.session.stream import Stream
 from pidscope.session.world import RecordRing, World
 from pidscope.snapshot import ProcFiles, Status, TaskReading
+from pidscope.table.table import Table
 from pidscope.wire.batch import decode_batch
 from pidscope.wire.hooks import hooks_of
 
@@ -190,6 +192,13 @@ class RecordedWorld:
     def step(self) -> None:
         """Begin a step of the watch."""
         self._log.add_word(timeline.STEP, self._world.now_ns())
+
+    def keep_table(self, table: Table) -> None:
+        """Keep the table as it is at the begin of this step, from which a replay can go on."""
+        packed = pack_table(table, self._world.ring.consumed)
+        if packed is not None:
+            self._log.add(timeline.TABLE, packed)
+            self._tasks = b""  # the next reading of all tasks is kept whole
 
     def judge(self) -> None:
         """Begin the comparison with /proc."""

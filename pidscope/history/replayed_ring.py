@@ -80,6 +80,10 @@ class ReplayedRing:
         found = run[1][begin : max(begin, begin + until - self.consumed)]
         return found[: len(found) & ~3] if len(found) > RING_HEADER else _NONE[:]
 
+    def go_to(self, position: int) -> None:
+        """Pass over what lies before a position."""
+        self.consumed = max(self.consumed, position)
+
     def advance(self, size: int) -> None:
         """Give back so many bytes of what comes next."""
         self.consumed += size

@@ -6,7 +6,7 @@ or the last value: a question goes forward as far as the begin of the next step 
 further. What was not kept raises NotKnown.
 
 Where a part is missing, so many records are lost, as on a full ring: from there on the table is
-suspect, and stays so unless the recorder itself read all tasks again.
+suspect, until the recorder read all tasks again, or kept its own table, as it does each minute.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pidscope.events import ForkFailed, TaskSeen
 from pidscope.history import proc_json, timeline
 from pidscope.history.event_file import Gap
 from pidscope.history.replayed_ring import ReplayedRing, expect_whole
+from pidscope.history.table_rows import TableRows, parse_table
 from pidscope.history.tasks_delta import apply_changes
 from pidscope.history.timeline import Entry, parse_entries, unpack_json, unpack_word
 from pidscope.snapshot import Status, TaskReading
@@ -32,6 +33,7 @@ _MAX_NOTES = 1 << 16
 _SIMULATED = "simulated"
 _LATEST_S = 1 << 33  # since the epoch, of a boot: the year 2242
 _NOTHING = memoryview(b"")
+_WHOLE_READINGS = (timeline.TASKS, timeline.REFUSED)
 _Values = dict[int, deque[int]]
 
 
@@ -41,7 +43,8 @@ class _Mark(NamedTuple):
     kind: int  # 0: the begin, or a gap
     payload: memoryview
     values: _Values
-    gap: Gap | None = None
+    gap: Gap | None
+    tables: list[memoryview]  # that of this step, if it was kept
 
     @property
     def is_barrier(self) -> bool:
@@ -128,6 +131,7 @@ class ReplayedWorld:
         self._tasks: bytes | None = None  # the last reading; None: a part is missing since
         self._notes: deque[tuple[str, dict[str, Any]]] = deque()
         self._values: _Values = {}
+        self._hits: dict[str, int] = {}
         self._at = self._next()
         self._enter(self._at)
 
@@ -181,8 +185,20 @@ class ReplayedWorld:
 
     @property
     def has_tasks(self) -> bool:
-        """Whether the recorder has read all tasks once more in this step."""
-        return any(self._find(kind) is not None for kind in timeline.READINGS)
+        """Whether the recorder has read all tasks once more in this step, as far as is known."""
+        kinds = timeline.READINGS if self._tasks is not None else _WHOLE_READINGS
+        return any(self._find(kind) is not None for kind in kinds)
+
+    def take_table(self) -> TableRows | None:
+        """Return the table that the recorder had at the begin of this step, and go there, once.
+
+        None: it was not kept. Raises RecordingError, WireError.
+        """
+        if not self._at.tables:
+            return None
+        rows = parse_table(self._at.tables.pop())
+        self.ring.go_to(rows.position)
+        return rows
 
     def note(self, of: str, event: ForkFailed) -> Mapping[str, Any]:
         """Return what the recorder read because of an event; empty: nothing."""
@@ -232,8 +248,10 @@ class ReplayedWorld:
         return name in self._hooks
 
     def hits(self) -> Mapping[str, int]:
-        """How many records each hook had to write; raises NotKnown."""
-        return proc_json.counts_of(self._answer("hits", None))
+        """How many records each hook had to write; asked more often, the last; raises NotKnown."""
+        if not self._hits or self._find(timeline.ANSWER, "hits") is not None:
+            self._hits = proc_json.counts_of(self._answer("hits", None))
+        return self._hits
 
     def fence(self) -> None:
         """Go on to the fence, if that is next."""
@@ -349,6 +367,8 @@ class ReplayedWorld:
                 values += 1
             elif entry.kind == timeline.NOTE:
                 self._keep_note(entry)
+            elif entry.kind == timeline.TABLE:
+                mark.tables[:] = [entry.payload]
             else:
                 self._open = None if entry.kind == timeline.END else _new_mark(*entry)
                 if entry.kind == timeline.END:
@@ -405,7 +425,7 @@ class _ReplayedProc:
 
 
 def _new_mark(kind: int, payload: memoryview = _NOTHING, gap: Gap | None = None) -> _Mark:
-    return _Mark(kind, payload, {}, gap)
+    return _Mark(kind, payload, {}, gap, [])
 
 
 def _parsed(mark: _Mark) -> list[Any]:

@@ -23,10 +23,11 @@ from pidscope.errors import RecordingError
 
 RECORDS, POSITION, NOW, LOST = 1, 2, 3, 4
 FENCE, STEP, TASKS, REFUSED, ANSWER, JUDGE, END, NOTE, SAME_TASKS, CHANGED_TASKS = range(5, 15)
+TABLE = 15
 VALUES = frozenset({POSITION, NOW, LOST})
 READINGS = frozenset({TASKS, SAME_TASKS, CHANGED_TASKS, REFUSED})
 BARRIERS = frozenset({STEP, JUDGE, END})  # no question is answered from beyond
-_KINDS = frozenset(range(1, 15))
+_KINDS = frozenset(range(1, 16))
 _ENTRY = struct.Struct("<B3xI")  # kind, bytes of what follows, before it is filled up to 8
 _WORD = struct.Struct("<Q")
 MAX_JSON = 1 << 20

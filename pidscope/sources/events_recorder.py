@@ -28,6 +28,7 @@ from pidscope.sources.watch import Host
 from pidscope.verify.verdicts import Tally
 
 _EVERY_S = 1.0  # the most that a kill loses
+_KEPT_S = 60.0
 _EAGAIN = 11
 
 
@@ -47,7 +48,7 @@ class EventsRecorder:
         self._log = Log(self._write)
         self._writer: EventWriter | None = None
         self._world: RecordedWorld
-        self._written_s = clock()
+        self._written_s = self._kept_s = clock()
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Session]:
@@ -62,11 +63,18 @@ class EventsRecorder:
             if self._writer is not None:
                 self._writer.close()
 
-    def step(self) -> None:
-        """Begin the next step of the watch; what came before is written once a second."""
+    def step(self, session: Session) -> None:
+        """Begin the next step of the watch; what came before is written once a second.
+
+        Once a minute the table is kept, from which a replay that lacks a part goes on.
+        """
         if self._clock() - self._written_s >= _EVERY_S:
             self._write()
         self._world.step()
+        due = self._clock() - self._kept_s >= _KEPT_S
+        if due and session.table is not None and not session.suspect:
+            self._world.keep_table(session.table)
+            self._kept_s = self._clock()
 
     @property
     def rest_s(self) -> float:
@@ -209,6 +217,6 @@ def follow(
         session.pump()
         rest_s = max(0.0, end_ns - recorder.present_ns) / 1e9
         host.wait(session, stop, min(rest_s, recorder.rest_s))
-        recorder.step()
+        recorder.step(session)
     session.pump()
     session.look_for_skipped()

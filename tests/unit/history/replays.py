@@ -51,7 +51,7 @@ class Watched:
 
 
 def record(
-    session: Session, step: Any, all_events: bool = True
+    session: Session, step: Any, all_events: bool = True, keep_every: int = 7
 ) -> tuple[Watched, dict[str, Any], list[bytes]]:
     """Watch step by step, as long as ``step`` returns true; return also head and pieces."""
     watched, log = Watched(), Log()
@@ -68,6 +68,8 @@ def record(
         goes_on = step()
         pieces.append(log.take().content)
         world.step()
+        if len(pieces) % keep_every == 0 and not session.suspect and session.table is not None:
+            world.keep_table(session.table)
         if not goes_on:
             break
     watched.finish(session)
