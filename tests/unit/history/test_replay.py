@@ -245,3 +245,16 @@ def test_changes_of_tasks_make_the_reading_again() -> None:
     for bad in (b"", b"\1", b"\xff" * 8, changes or b""):
         with pytest.raises(PidscopeError):
             apply_changes(b"" if bad == changes else before, bad + b"x")
+
+
+def test_the_nth_question_between_two_marks_gets_the_nth_value() -> None:
+    """And one more the last; behind the next mark begin others. What is not there is the last."""
+    words = [(timeline.NOW, 5), (timeline.NOW, 7), (timeline.STEP, 9), (timeline.NOW, 11)]
+    piece = b"".join(pack_entry(kind, pack_word(value)) for kind, value in words)
+    world = ReplayedWorld("one", parse_head(_SMALL[1]), iter([piece, Gap(1, "cut")]))
+    assert [world.now_ns() for _ in range(3)] == [5, 7, 7]
+    world.step()
+    assert (world.present_ns, world.now_ns(), world.now_ns()) == (9, 11, 11)
+    lost = world.lost
+    world.step()
+    assert (world.ended, world.cut, world.lost - lost, world.now_ns()) == (True, "cut", 1, 11)
