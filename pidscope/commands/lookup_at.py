@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     given = [None if word == "-" else expect_pid(word) for word in args.pids]
     typed = TypedNumbers(given, None if sys.stdin is None else sys.stdin.buffer)
     codes = [0]
-    with open_recording(args.source) as recording:
+    with open_recording(args.source, events=True) as recording:
         moment = of_its_boot(moment, recording)
         past = Past(recording, moment)
         ns, to = past.resolve(args.where), past.resolve(args.to)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pidscope.errors import RecordingError
 from pidscope.history import frames
-from pidscope.history.frames import EVENTS_VERSION, Frame, parse_head
+from pidscope.history.frames import EVENTS_MAGIC, Frame, parse_head
 from pidscope.history.segment import read_content, walk
 from pidscope.history.timeline import END, MAX_JSON, parse_entries
 
@@ -59,7 +59,7 @@ class EventFile:
             about = os.fstat(self._fd)
             if not stat.S_ISREG(about.st_mode):
                 raise RecordingError("not a recording of pidscope")
-            claimed = parse_head(os.pread(self._fd, frames.HEAD_SIZE, 0), EVENTS_VERSION)
+            claimed = parse_head(os.pread(self._fd, frames.HEAD_SIZE, 0), EVENTS_MAGIC)
             self.through = None if claimed is None else claimed[0]
             self.size = about.st_size
         except RecordingError as error:

@@ -11,7 +11,7 @@ from pidscope.errors import UsageError
 from pidscope.history import frames
 from pidscope.history.compression import best, compress
 from pidscope.history.event_file import About
-from pidscope.history.frames import EVENTS_VERSION, Through, pack_frame
+from pidscope.history.frames import EVENTS_MAGIC, Through, pack_frame
 from pidscope.history.recorded_world import Piece
 from pidscope.history.segment import SegmentWriter
 
@@ -34,7 +34,7 @@ class EventWriter:
         path = os.path.abspath(path)  # noqa: PTH100 (pathlib takes a while to import)
         try:
             whole = {"type": "head", **head}
-            self._file = SegmentWriter(path, whole, through, EVENTS_VERSION)
+            self._file = SegmentWriter(path, whole, through, EVENTS_MAGIC)
         except FileExistsError:
             raise UsageError(
                 f"{path} exists", "give another name: a recording is never overwritten"

@@ -16,9 +16,11 @@ from typing import NamedTuple, Optional
 
 from pidscope.errors import RecordingError
 
-VERSION = 1  # of lives
-EVENTS_VERSION = 2
+VERSION = 1
 MAGIC = b"pidscope"
+EVENTS_VERSION = 1
+EVENTS_MAGIC = b"pidevent"
+_VERSIONS = {MAGIC: VERSION, EVENTS_MAGIC: EVENTS_VERSION}
 HEAD_SIZE = 48
 FRAME_SIZE = 24
 MAX_META = 64
@@ -63,9 +65,9 @@ class Frame(NamedTuple):
         return self.data_offset + self.stored
 
 
-def pack_head(through: Through, size: int, version: int = VERSION) -> bytes:
+def pack_head(through: Through, size: int, magic: bytes = MAGIC) -> bytes:
     """Return the head of a file; ``size`` as for `pack_through`."""
-    start = struct.pack("<8sHH", MAGIC, version, 0)
+    start = struct.pack("<8sHH", magic, _VERSIONS[magic], 0)
     head = start + struct.pack("<I", zlib.crc32(start)) + pack_through(through, size)[1]
     return head.ljust(HEAD_SIZE, b"\0")
 
@@ -87,20 +89,26 @@ def version_of(head: bytes) -> Optional[int]:
     return int(version) if crc == zlib.crc32(head[:12]) else None
 
 
-def parse_head(head: bytes, wanted: int = VERSION) -> Optional[tuple[Through, int]]:
+def parse_head(head: bytes, wanted: bytes = MAGIC) -> Optional[tuple[Through, int]]:
     """Return up to when a file is complete, and the size that it needs for that.
 
-    ``wanted``: the version that it has to be of, which is also whether it is of lives or of events.
+    ``wanted``: the magic of a file of lives, or of events.
 
     None: that is damaged. Raises RecordingError.
     """
-    if len(head) < HEAD_SIZE or head[:8] != MAGIC:
+    if len(head) < HEAD_SIZE or head[:8] not in _VERSIONS:
         raise RecordingError("not a recording of pidscope")
     _, version, _, crc = _HEAD.unpack_from(head)
     if crc != zlib.crc32(head[:12]):
         raise RecordingError("the head of the recording is damaged")
-    if version != wanted:
-        raise _refusal(version)
+    if head[:8] != wanted:
+        raise _other_kind(wanted)
+    reads = _VERSIONS[wanted]
+    if version != reads:
+        raise RecordingError(
+            f"a recording of version {version}; this pidscope reads version {reads}",
+            "read it with the pidscope that wrote it" if version > reads else "",
+        )
     boottime_ns, realtime_ns, size, crc = _THROUGH.unpack_from(head, _THROUGH_AT)
     if crc != zlib.crc32(head[_THROUGH_AT : _THROUGH_AT + _THROUGH.size - 4]):
         return None
@@ -119,25 +127,19 @@ def is_of_events(path: str) -> bool:
         return False
     finally:
         os.close(fd)
-    return head[:10] == MAGIC + EVENTS_VERSION.to_bytes(2, "little")
+    return head[:8] == EVENTS_MAGIC
 
 
-def _refusal(version: int) -> RecordingError:
-    """Return why a file of another version than the wanted one is refused."""
-    if version == EVENTS_VERSION:
+def _other_kind(wanted: bytes) -> RecordingError:
+    """Return why a recording that is of the other kind than the wanted one is refused."""
+    if wanted == MAGIC:
         return RecordingError(
             "it holds events (record --events), not lives",
             "name it with --source to watch, ps, ns, lookup [--at TIME], explain and verify",
         )
-    if version == VERSION:
-        return RecordingError(
-            "it holds lives, not events, and cannot be played back",
-            "ask it with lookup --at TIME or annotate; record --events FILE makes one to play back",
-        )
-    known = f"{VERSION} (lives) and {EVENTS_VERSION} (events)"
     return RecordingError(
-        f"a recording of version {version}; this pidscope reads versions {known}",
-        "read it with the pidscope that wrote it" if version > EVENTS_VERSION else "",
+        "it holds lives, not events, and cannot be played back",
+        "ask it with lookup --at TIME or annotate; record --events FILE makes one to play back",
     )
 
 

@@ -52,7 +52,7 @@ class SegmentWriter:
         path: must not exist; it is its owner's alone.
         head: what holds for the whole file, as JSON.
         through: the time that it begins at.
-        version: of the file's format, which says what it holds.
+        magic: which says what it holds.
 
     Raises OSError.
     """
@@ -62,7 +62,7 @@ class SegmentWriter:
         path: str,
         head: Mapping[str, Any],
         through: Through,
-        version: int = frames.VERSION,
+        magic: bytes = frames.MAGIC,
     ) -> None:
         self.path = path
         self.first = self.through = through
@@ -71,7 +71,7 @@ class SegmentWriter:
         self._fd = os.open(path, flags, _OURS)
         self.size = 0
         try:
-            self._append(pack_head(through, frames.HEAD_SIZE, version))
+            self._append(pack_head(through, frames.HEAD_SIZE, magic))
             self.add_json(head)
         except BaseException:  # on a full disk: another attempt finds no file in its way
             self.close()

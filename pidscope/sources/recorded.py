@@ -24,13 +24,15 @@ _RECENT = 4
 _PASTS = 16  # moments that are kept: the lines of a log come in their order
 
 
-def open_recording(source: str | None) -> AbstractContextManager[Recording]:
+def open_recording(source: str | None, events: bool = False) -> AbstractContextManager[Recording]:
     """Return the recording that is named; else the ring, or what is armed where there is none.
+
+    ``events``: it may be one of events, which answers the same questions about one time.
 
     Raises NotKnown: there is none; HostError, RecordingError.
     """
     if source not in (None, "proc", ARMED):
-        return _opened(str(source))
+        return _of_events(source) if events and is_of_events(source) else Recording(source)
     if source != ARMED and (os.path.isdir(RING) or os.geteuid() != 0):  # noqa: PTH112
         return Recording(RING)
     from pidscope.live.program import expect_root  # ctypes, the programs' loader
@@ -41,10 +43,7 @@ def open_recording(source: str | None) -> AbstractContextManager[Recording]:
     return armed_recording(supply_of(False, Progress()))
 
 
-def _opened(path: str) -> AbstractContextManager[Recording]:
-    """Return a ring, a file of lives, or one of events, which answers the same questions."""
-    if not is_of_events(path):
-        return Recording(path)
+def _of_events(path: str) -> AbstractContextManager[Recording]:
     from pidscope.history.events_recording import EventsRecording  # most are of lives
 
     return EventsRecording(path)  # type: ignore[return-value]
@@ -55,11 +54,6 @@ def open_recorded(where: Where, source: str | None = None) -> Recorded:
 
     Raises NotKnown: nothing was recorded; HostError, RecordingError.
     """
-    if source is not None and is_of_events(source):
-        raise UsageError(
-            f"{source} holds events, and annotate needs lives",
-            "record them: pidscope record FILE, or record --ring",
-        )
     stack = ExitStack()
     recording = stack.enter_context(open_recording(source))
     atexit.register(stack.close)

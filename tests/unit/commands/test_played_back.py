@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import random
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,10 +201,11 @@ def test_a_recording_of_lives_cannot_be_played(
 def test_a_recording_of_events_has_no_lives(
     capsys: pytest.CaptureFixture[str], recordings: dict[str, str]
 ) -> None:
-    """What reads lives refuses it by its version, and names the commands that read it."""
+    """What reads lives refuses it, and names the commands that read it."""
     path = recordings["reuse"]
-    code, out, err = run(capsys, "annotate", "strace", "--source", path)
-    assert (code, out) == (2, "") and "annotate needs lives" in " ".join(err.split())
+    for words in (["annotate", "strace"], ["export", "--ndjson"]):
+        code, out, err = run(capsys, *words, "--source", path)
+        assert (code, out) == (3, "") and "it holds events" in " ".join(err.split())
     with pytest.raises(RecordingError, match="it holds events") as raised:
         SegmentFile(path)
     assert "watch, ps, ns" in raised.value.hint
@@ -212,9 +215,10 @@ def test_a_newer_version_is_refused_with_both_numbers(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "newer.rec"
-    path.write_bytes(pack_head(Through(1, 1), 48, version=3))
+    head = struct.pack("<8sHH", frames.EVENTS_MAGIC, frames.EVENTS_VERSION + 1, 0)
+    path.write_bytes((head + zlib.crc32(head).to_bytes(4, "little")).ljust(200, b"\0"))
     code, _, err = run(capsys, "watch", "--source", str(path))
-    assert code == 3 and "version 3; this pidscope reads versions 1" in " ".join(err.split())
+    assert code == 3 and "version 2; this pidscope reads version 1" in " ".join(err.split())
 
 
 def test_an_existing_file_is_not_overwritten(
@@ -356,7 +360,7 @@ def test_a_piece_that_expands_beyond_its_size_is_damaged(
 def test_a_head_of_nonsense_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "one.rec"
     for head in ({}, {"type": "head"}, {"type": "head", "mode": "\x1b[31m", "title": 5}):
-        start = pack_head(Through(1, 1), 48, frames.EVENTS_VERSION)
+        start = pack_head(Through(1, 1), 48, frames.EVENTS_MAGIC)
         data = str(head).replace("'", '"').replace("\x1b", "\\u001b").encode()
         path.write_bytes(start + pack_frame(frames.JSON, 0, b"", data, len(data)))
         for command in (["watch"], ["ps"], ["verify"], ["record", "--check", str(path)]):

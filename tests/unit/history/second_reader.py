@@ -104,8 +104,8 @@ class Events(NamedTuple):
 def read_events(path: Path) -> Events:
     """Return the records of an events recording, in their order, and what is beside them."""
     data = path.read_bytes()
-    assert data[:8] == b"pidscope"
-    assert struct.unpack_from("<HHI", data, 8) == (2, 0, zlib.crc32(data[:12]))
+    assert data[:8] == b"pidevent"
+    assert struct.unpack_from("<HHI", data, 8) == (1, 0, zlib.crc32(data[:12]))
     found = Events({}, [], [], [], set(), False)
     at, place, before = HEAD, 0, 0
     while at + FRAME <= len(data):
