@@ -65,9 +65,9 @@ class PastQuestion(NamedTuple):
             "BORN": times.start,
             "ENDED": times.end,
             "READ-AT": times.facts,
-            "READ-PPID": lambda it: str(it.ppid),
-            "READ-PGID": lambda it: str(it.pgid),
-            "READ-SID": lambda it: str(it.sid),
+            "READ-PPID": lambda it: known(it.ppid),
+            "READ-PGID": lambda it: known(it.pgid),
+            "READ-SID": lambda it: known(it.sid),
             "READ-UID": lambda it: known(it.uid),
             "READ-CONTAINER": self.container,
             "READ-COMM": lambda it: escape(it.comm),
@@ -105,7 +105,7 @@ def past_question(args: argparse.Namespace) -> Iterator[PastQuestion]:
     """
     expect_recording(args, "--at")
     moment = parse_time(args.at, read_now(), LocalZone())
-    with open_recording(args.source) as recording:
+    with open_recording(args.source, events=True) as recording:
         moment = of_its_boot(moment, recording)
         yield PastQuestion(recording, Past(recording, moment), moment)
         for line in recording.refused:

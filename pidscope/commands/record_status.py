@@ -34,6 +34,9 @@ def show(args: argparse.Namespace) -> int:
     """Print what a ring or a file has; return 1 if it was checked and is damaged."""
     path = args.status or args.check
     checked = args.check is not None
+    events = _events(path)
+    if events is not None:
+        return _show_events(events, args.json, checked)
     found = [_look(it, checked) for it in _paths(path)]
     if not found:
         raise NotKnown(f"nothing was recorded yet: {path} is empty")
@@ -43,6 +46,26 @@ def show(args: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(document)))
     return 1 if checked and document["damaged"] else 0
+
+
+def _events(path: str) -> dict[str, Any] | None:
+    """Return what an events recording has; None: it is none."""
+    from pidscope.commands.record_status_events import look  # rings do without
+
+    if os.path.isdir(path) or not os.path.lexists(path):  # noqa: PTH112
+        return None
+    try:
+        return look(path)
+    except RecordingError:  # of lives, or none at all
+        return None
+
+
+def _show_events(found: dict[str, Any], as_json: bool, checked: bool) -> int:
+    from pidscope.commands.record_status_events import lines
+
+    found["from"], found["to"] = _time(found.pop("first_ns")), _time(found.pop("last_ns"))
+    print(json.dumps(found) if as_json else "\n".join(lines(found)))
+    return 1 if checked and found["damaged"] else 0
 
 
 def _paths(path: str) -> list[str]:

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from pidscope.commands.verification import judge_finally, summary
+from pidscope.errors import UsageError
 from pidscope.escape import printable
 from pidscope.events import Event, Repaired
 from pidscope.query.descendants import TreeCounts
@@ -23,10 +25,17 @@ from pidscope.sources.command import (
     warn_head,
     warn_missing,
 )
-from pidscope.sources.options import SEE_SCENARIOS, HelpFormatter, add_option, add_proc, procfs_of
+from pidscope.sources.options import (
+    SEE_SCENARIOS,
+    HelpFormatter,
+    add_option,
+    add_proc,
+    is_recording,
+    procfs_of,
+)
 from pidscope.sources.watch import Host, add_probes, watched_host
 from pidscope.terminal import warn
-from pidscope.verify.verdicts import Judgement, Tally, Verdict
+from pidscope.verify.verdicts import Judgement, Tally
 from pidscope.wire.hooks import COUNTED_BY_TRACEPOINTS
 
 _EXAMPLES = f"""\
@@ -44,14 +53,15 @@ examples:
   pidscope verify --duration 60
   pidscope verify -J -- make -j8 | tail -1
   pidscope verify --source simulated:random   anywhere, without root
+  pidscope verify --source all.rec   judge what record --events compared
 
 {SEE_SCENARIOS}
 
 exit status: 0 every comparison agreed and the last one was complete; 1 a
 disagreement, or the last comparison was not complete (in tracepoint mode it
-never is); 2 wrong arguments; 3 this host cannot do it.
+never is); 2 wrong arguments; 3 this host cannot do it; 4 the FILE of --source
+has no comparison.
 """
-_FINAL_ATTEMPTS = 100
 _MAX_UNREAD = 5
 
 
@@ -79,6 +89,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Verify; 0 if all agreed and the proof is complete, else 1."""
+    if args.duration is not None and is_recording(args.source):
+        raise UsageError("--duration does not go with a recording, which was judged at its end")
     with Stop().listening() as stop:
         return _Verification(args, watched_host(args), stop).run(args.command, args.duration)
 
@@ -100,27 +112,29 @@ class _Verification:
             session.tells_all = command is not None  # whose events are counted
             warn_head(self._host.title(session.world.way), session)
             warn_missing(session.world.missing)
-            begun_ns = session.world.now_ns()
+            begun_ns = self._host.now_ns(session)
             if duration is None:
                 duration = self._host.duration_s if command is None else math.inf
             end_ns = begun_ns + duration * 1e9
             of_command = {}
-            if command is None:
+            if self._host.is_played_back:
+                self._host.play(session)
+            elif command is None:
                 self._judge_while(session, lambda: not session.world.ended, end_ns)
             else:
                 of_command = self._judge_command(session, command, end_ns)
             session.world.rest()
-            self._finish(session)
-            summary = {
-                **_summary(session, self._tally),
+            judge_finally(session, self._tally, self._report)
+            summed = {
+                **summary(session, self._tally),
                 **of_command,
-                "elapsed_s": round((session.world.now_ns() - begun_ns) / 1e9, 3),
+                "elapsed_s": round((self._host.now_ns(session) - begun_ns) / 1e9, 3),
             }
         warn_gaps(session)
         _warn_unread(session)
-        print(json.dumps(summary) if self._json else verification(summary), flush=True)
+        print(json.dumps(summed) if self._json else verification(summed), flush=True)
         whole = not session.broken and not session.ungrammatical
-        good = self._tally.good and whole and accounts_agree(summary)
+        good = self._tally.good and whole and accounts_agree(summed)
         return 0 if good else 1
 
     def _listen(self, event: Event, session: Session) -> None:
@@ -141,20 +155,9 @@ class _Verification:
         }
 
     def _judge_while(self, session: Session, going_on: Callable[[], bool], end_ns: float) -> None:
-        while going_on() and not self._stop.asked and session.world.now_ns() < end_ns:
+        while going_on() and not self._stop.asked and self._host.now_ns(session) < end_ns:
             session.check_all(self._tally)
             self._report()
-
-    def _finish(self, session: Session) -> None:
-        """Judge one snapshot completely; after a loss in the middle of it, another one."""
-        for _ in range(_FINAL_ATTEMPTS):
-            session.check_all(self._tally)
-            self._report()
-            gaps = session.broken or session.ungrammatical
-            if self._tally.complete or self._tally.disagreed or gaps or session.unread:
-                return
-            if not session.proves and not session.suspect:
-                return
 
     def _report(self) -> None:
         for bug in self._tally.take_bugs():
@@ -168,31 +171,6 @@ def _warn_unread(session: Session) -> None:
         warn(f"not judged: {number}: {printable(reason)}")
     if len(session.unread) > _MAX_UNREAD:
         warn(f"… and {len(session.unread) - _MAX_UNREAD} more that cannot be read")
-
-
-def _summary(session: Session, tally: Tally) -> dict[str, Any]:
-    verdicts = {
-        verdict.value: tally.counts[verdict] for verdict in Verdict if verdict is not Verdict.GONE
-    }
-    hooks, at_rest = session.hooks()
-    forks = session.forks()
-    session.look_for_skipped()  # last: skipped runs explain only what was read before
-    return {
-        "type": "verification",
-        "events": session.stream.events,
-        "lost": session.stream.lost,
-        "repairs": session.starts - 1,
-        "snapshots": tally.snapshots,
-        "compared": tally.compared,
-        **verdicts,
-        "skipped": sum(session.skipped.values()),
-        "births": None if forks is None else {"proc_stat": forks[0], "told": forks[1]},
-        "ungrammatical": session.faults.count(session.skipped),
-        "complete": tally.complete,
-        "probes": session.world.way,
-        "hooks": hooks,
-        "hooks_at_rest": at_rest,
-    }
 
 
 def _observable(session: Session, counts: dict[str, int]) -> dict[str, int]:

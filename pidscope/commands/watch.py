@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pidscope.commands import watch_filters
 from pidscope.commands.watch_filters import Targets, WatchFilter
 from pidscope.commands.watch_output import Counted, CountedObject, Objects, Output, Text
-from pidscope.errors import UsageError
+from pidscope.errors import NotKnown, UsageError
 from pidscope.events import Event, ForkFailed
 from pidscope.limits.failure import Reason, reason
 from pidscope.limits.fork_stage import Attempts
@@ -31,6 +31,7 @@ from pidscope.wire.hooks import FAILURES_TOLD_BY
 
 if TYPE_CHECKING:
     from pidscope.commands.watch_counts import CountingWatch
+    from pidscope.snapshot import ProcFiles
 
 _BY = ("where", "comm")
 _EXAMPLES = f"""\
@@ -118,13 +119,14 @@ examples:
   pidscope watch --since 14:03 --until 14:05 --in web
   pidscope watch --by where --since -1h
   pidscope watch --source simulated:fork-bomb --failed
+  pidscope watch --source all.rec --in web    play back a record --events
   pidscope watch -J | jq -r 'select(.type == "ForkFailed").reason.text'
 
 {SEE_SCENARIOS}
 
 exit status: 0; 1 no such process or place; 2 wrong usage, a WHERE that names
-several places, or a CMD that could not be run; 3 this host cannot do it; 4
-with --since: the recording has a gap there.
+several places, or a CMD that could not be run; 3 this host cannot do it; 4 a
+part of a recording is missing (--since, or --source FILE).
 """
 
 
@@ -172,7 +174,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Stream until CMD or the time ends, a signal comes, or the reader closes the pipe: all are 0.
 
-    Raises UsageError, AmbiguousError, NotFound, HostError, ScenarioError.
+    4: a part of a recording is missing.
+
+    Raises UsageError, AmbiguousError, NotFound, NotKnown, HostError, ScenarioError, RecordingError.
     """
     if args.since is not None:
         from pidscope.commands import watch_since  # what is live does without
@@ -183,7 +187,7 @@ def run(args: argparse.Namespace) -> int:
     watch_filters.expect_choice(args)
     with Stop().listening() as stop:
         try:
-            _watch(args, stop).run()
+            return _watch(args, stop).run() or 0
         except BrokenPipeError:
             forget_stdout()
     return 0
@@ -196,6 +200,8 @@ def _watch(args: argparse.Namespace, stop: Stop) -> _Watch | CountingWatch:
 
         if counts_in_kernel(args):
             return CountingWatch(args, stop, host)
+    if args.by == "where" and host.is_played_back:
+        host.expect_no_owners()
     return _Watch(args, stop, host)
 
 
@@ -214,14 +220,14 @@ class _Watch:
         self._filter: WatchFilter | None = None  # until the head is printed
         self._summary: WatchSummary
 
-    def run(self) -> None:
+    def run(self) -> int:
         targets = watch_filters.look_for(self._args, self._host)
         with self._host.open(self._show, judged=False, steps=self._steps) as session:
             self._stop.begin()
             watch_filters.expect_told(self._args, session.world.way)
             self._output = _output(self._args, self._host, session.world)
             self._summary = WatchSummary(session.world.sees(FAILURES_TOLD_BY))
-            narrowed = WatchFilter(targets, session)
+            narrowed = WatchFilter(targets, session, self._procfs(targets))
             self._head(session, targets, narrowed)
             self._filter = narrowed
             if self._args.command is None:
@@ -237,6 +243,21 @@ class _Watch:
         warn_gaps(session)
         for line in (*narrowed.farewell(session), self._summary.text(session.stream.lost)):
             warn(line)
+        return self._warn_missing(session)
+
+    def _warn_missing(self, session: Session) -> int:
+        """Print what of a recording is missing, and return the exit status."""
+        if not self._host.is_played_back:
+            return 0
+        missing = self._host.missing(session)
+        for line in missing:
+            warn(line)
+        return NotKnown.exit_code if missing else 0
+
+    def _procfs(self, targets: Targets) -> ProcFiles | None:
+        """Return the /proc that shows the descendants of a target; None: that of the session."""
+        asked = self._host.is_played_back and targets.root is not None
+        return self._host.listed().proc if asked else None
 
     def _head(self, session: Session, targets: Targets, narrowed: WatchFilter) -> None:
         tasks = warn_head(self._host.title(session.world.way), session)
@@ -248,13 +269,13 @@ class _Watch:
     def _follow(self, session: Session, going_on: Callable[[], bool]) -> None:
         end_ns = math.inf
         if self._args.duration is not None:
-            end_ns = session.world.now_ns() + self._args.duration * 1e9
-        while going_on() and not self._stop.asked and session.world.now_ns() < end_ns:
+            end_ns = self._host.now_ns(session) + self._args.duration * 1e9
+        while going_on() and not self._stop.asked and self._host.now_ns(session) < end_ns:
             if session.suspect:
                 session.repair()
             session.pump()
             sys.stdout.flush()
-            rest_ns = end_ns - session.world.now_ns()
+            rest_ns = end_ns - self._host.now_ns(session)
             self._host.wait(session, self._stop, rest_ns / 1e9)
 
     def _show(self, event: Event, session: Session) -> None:

@@ -25,6 +25,7 @@ from pidscope.sources.where import add_in
 from pidscope.wire.hooks import TRACEPOINT
 
 if TYPE_CHECKING:
+    from pidscope.snapshot import ProcFiles
     from pidscope.sources.listed import Listed
     from pidscope.sources.watch import Host
 
@@ -142,12 +143,18 @@ def _expect_process(number: int, listed: Listed) -> None:
 class WatchFilter:
     """Picks the events of a session that belong to the targets.
 
+    Args:
+        targets: what is shown.
+        session: the watch.
+        procfs: shows the parents of the tasks at its begin; None: the session's.
+
     Raises:
         NotFound: a target ended before the watch began.
     """
 
-    def __init__(self, targets: Targets, session: Session) -> None:
-        self.tree = None if targets.root is None else _tree(targets.root, session)
+    def __init__(self, targets: Targets, session: Session, procfs: ProcFiles | None = None) -> None:
+        procfs = procfs or session.world.procfs
+        self.tree = None if targets.root is None else _tree(targets.root, session, procfs)
         self.ns = None if targets.place is None else _namespace(targets.place, session)
 
     def includes(self, event: Event, session: Session) -> bool:
@@ -171,9 +178,9 @@ class WatchFilter:
         return []
 
 
-def _tree(root: int, session: Session) -> TreeFilter:
+def _tree(root: int, session: Session, procfs: ProcFiles) -> TreeFilter:
     """Begin with the living descendants; the stream reports later births."""
-    procfs, table = session.world.procfs, session.table
+    table = session.table
     assert table is not None
     parents = {}
     for number in procfs.numbers():

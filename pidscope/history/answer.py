@@ -26,9 +26,9 @@ class Holder(NamedTuple):
     status: Optional[int]  # as wait() gives it; None: not known, or not ended
     facts_ns: int
     comm: bytes
-    ppid: int  # thread group of the parent
-    pgid: int
-    sid: int
+    ppid: Optional[int]  # thread group of the parent; None: not known, as the next ones
+    pgid: Optional[int]
+    sid: Optional[int]
     uid: Optional[int]  # the real one, in the initial user namespace; None: not recorded
     cgroup_id: int  # 0: not recorded
 

@@ -4,10 +4,11 @@ A file is a head of 48 bytes and frames (docs/recording.md has all of it, byte b
 a file changes once it is written, but the time up to which it is complete, in its head. So a reader
 needs no lock: a frame that is not whole yet is the end, for now.
 
-Pure: bytes in, values out. Nothing is believed of a file before its checksum was right, and no size
+Bytes in, values out. Nothing is believed of a file before its checksum was right, and no size
 above what a writer makes.
 """
 
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -17,12 +18,15 @@ from pidscope.errors import RecordingError
 
 VERSION = 1
 MAGIC = b"pidscope"
+EVENTS_VERSION = 1
+EVENTS_MAGIC = b"pidevent"
+_VERSIONS = {MAGIC: VERSION, EVENTS_MAGIC: EVENTS_VERSION}
 HEAD_SIZE = 48
 FRAME_SIZE = 24
 MAX_META = 64
 MAX_STORED = 16 << 20
 MAX_RAW = 16 << 20
-JSON, LIVES, ALIVE, KEYS, END = 1, 2, 3, 4, 5  # kinds of frames
+JSON, LIVES, ALIVE, KEYS, END, EVENTS = 1, 2, 3, 4, 5, 6  # kinds of frames
 
 _HEAD = struct.Struct("<8sHHI")  # magic, version, zero, CRC-32 of those
 _THROUGH = struct.Struct("<QQQI")  # boottime ns, realtime ns, size, CRC-32 of those
@@ -61,9 +65,9 @@ class Frame(NamedTuple):
         return self.data_offset + self.stored
 
 
-def pack_head(through: Through, size: int) -> bytes:
+def pack_head(through: Through, size: int, magic: bytes = MAGIC) -> bytes:
     """Return the head of a file; ``size`` as for `pack_through`."""
-    start = struct.pack("<8sHH", MAGIC, VERSION, 0)
+    start = struct.pack("<8sHH", magic, _VERSIONS[magic], 0)
     head = start + struct.pack("<I", zlib.crc32(start)) + pack_through(through, size)[1]
     return head.ljust(HEAD_SIZE, b"\0")
 
@@ -85,25 +89,58 @@ def version_of(head: bytes) -> Optional[int]:
     return int(version) if crc == zlib.crc32(head[:12]) else None
 
 
-def parse_head(head: bytes) -> Optional[tuple[Through, int]]:
+def parse_head(head: bytes, wanted: bytes = MAGIC) -> Optional[tuple[Through, int]]:
     """Return up to when a file is complete, and the size that it needs for that.
+
+    ``wanted``: the magic of a file of lives, or of events.
 
     None: that is damaged. Raises RecordingError.
     """
-    if len(head) < HEAD_SIZE or head[:8] != MAGIC:
+    if len(head) < HEAD_SIZE or head[:8] not in _VERSIONS:
         raise RecordingError("not a recording of pidscope")
     _, version, _, crc = _HEAD.unpack_from(head)
     if crc != zlib.crc32(head[:12]):
         raise RecordingError("the head of the recording is damaged")
-    if version != VERSION:
+    if head[:8] != wanted:
+        raise _other_kind(wanted)
+    reads = _VERSIONS[wanted]
+    if version != reads:
         raise RecordingError(
-            f"a recording of version {version}; this pidscope reads version {VERSION}",
-            "read it with the pidscope that wrote it" if version > VERSION else "",
+            f"a recording of version {version}; this pidscope reads version {reads}",
+            "read it with the pidscope that wrote it" if version > reads else "",
         )
     boottime_ns, realtime_ns, size, crc = _THROUGH.unpack_from(head, _THROUGH_AT)
     if crc != zlib.crc32(head[_THROUGH_AT : _THROUGH_AT + _THROUGH.size - 4]):
         return None
     return Through(boottime_ns, realtime_ns), size
+
+
+def is_of_events(path: str) -> bool:
+    """Whether a file is one of events; a file that cannot be read is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        head = os.pread(fd, _HEAD.size, 0)
+    except OSError:  # a directory, a pipe
+        return False
+    finally:
+        os.close(fd)
+    return head[:8] == EVENTS_MAGIC
+
+
+def _other_kind(wanted: bytes) -> RecordingError:
+    """Return why a recording that is of the other kind than the wanted one is refused."""
+    if wanted == MAGIC:
+        return RecordingError(
+            "it holds events (record --events), not lives",
+            "name it with --source to watch, ps, ns, lookup [--at TIME], explain and verify",
+        )
+    return RecordingError(
+        "it holds lives, not events, and cannot be played back",
+        "ask it with lookup --at TIME or annotate; record --events FILE makes one to play back",
+    )
 
 
 def pack_frame(kind: int, codec: int, meta: bytes, data: bytes, raw: int) -> bytes:

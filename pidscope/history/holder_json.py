@@ -17,6 +17,7 @@ from pidscope.history.moment import Moment
 from pidscope.query.process import escaped
 
 _MAX_SAFE = 2**53  # beyond it a JSON reader may round an integer
+_NO_IDS = 1 << 63  # from here on what `events_past` calls the cgroups of its begin listing
 
 
 class HolderObjects:
@@ -74,7 +75,7 @@ class HolderObjects:
             "pgid": it.pgid,
             "sid": it.sid,
             "uid": it.uid,
-            "cgroup_id": it.cgroup_id if it.cgroup_id <= _MAX_SAFE else str(it.cgroup_id),
+            "cgroup_id": _cgroup_id(it.cgroup_id),
             "container": None if container is None else escaped(container)._asdict(),
             "container_known": chain is not None,
         }
@@ -90,6 +91,13 @@ class HolderObjects:
             return None if instant is None else self._offsets.rfc3339(instant, 9)
         except (OverflowError, ValueError, OSError):  # no year that there is
             return None
+
+
+def _cgroup_id(number: int) -> int | str:
+    """Return an id; 0 for what is none but a place in a recording of events."""
+    if number >= _NO_IDS:
+        return 0
+    return number if number <= _MAX_SAFE else str(number)
 
 
 def _cpid(it: Holder) -> str | None:

@@ -52,11 +52,18 @@ class SegmentWriter:
         path: must not exist; it is its owner's alone.
         head: what holds for the whole file, as JSON.
         through: the time that it begins at.
+        magic: which says what it holds.
 
     Raises OSError.
     """
 
-    def __init__(self, path: str, head: Mapping[str, Any], through: Through) -> None:
+    def __init__(
+        self,
+        path: str,
+        head: Mapping[str, Any],
+        through: Through,
+        magic: bytes = frames.MAGIC,
+    ) -> None:
         self.path = path
         self.first = self.through = through
         self.rows = 0  # lives
@@ -64,7 +71,7 @@ class SegmentWriter:
         self._fd = os.open(path, flags, _OURS)
         self.size = 0
         try:
-            self._append(pack_head(through, frames.HEAD_SIZE))
+            self._append(pack_head(through, frames.HEAD_SIZE, magic))
             self.add_json(head)
         except BaseException:  # on a full disk: another attempt finds no file in its way
             self.close()
@@ -87,6 +94,14 @@ class SegmentWriter:
     def add_json(self, value: Mapping[str, Any]) -> None:
         """Append what is not rows; ``type`` says what it is."""
         self._append(pack_json(value))
+
+    def add_frame(self, frame: bytes) -> None:
+        """Append a frame that is made already."""
+        self._append(frame)
+
+    def sync(self) -> None:
+        """Bring what was written to the disk."""
+        os.fsync(self._fd)
 
     def reached(self, through: Through) -> None:
         """Say that the file has everything up to this time, and that no snapshot is half there."""

@@ -143,10 +143,11 @@ def live_session(
     steps: bool = True,
     supply: Supply | None = None,
     phase: Callable[[str], None] = lambda _: None,
+    before: Callable[[Session], None] = lambda _: None,
 ) -> Iterator[Session]:
     """Load the programs, start exactly, and take everything out of the kernel at the end.
 
-    ``phase`` gets what it does next.
+    ``phase`` gets what it does next, ``before`` the session before it reads all tasks.
 
     Raises:
         HostError: this host cannot do it, with the reason.
@@ -165,6 +166,7 @@ def live_session(
     try:
         supply.forget_btf()
         phase("reading all tasks")
+        before(session)
         session.begin()
         yield session
     finally:

@@ -76,6 +76,12 @@ class Session:
         self._grammar = Grammar(world.sees, world.steps)
         self._forks_before: tuple[int, int] | None = None  # /proc/stat's and ours, of one moment
 
+    def watch(self, tap: Callable[[World], World]) -> None:
+        """Learn from here on through ``tap`` what the world has; to be called before `begin`."""
+        self.world = tap(self.world)
+        self.stream.watch(self.world)
+        self._procfs = self.world.procfs
+
     # The start, and every repair
 
     def begin(self) -> None:

@@ -29,6 +29,10 @@ class Stream:
         self.accounted: Counter[str] = Counter()  # hits of each hook that records stand for
         self.own: set[int] = set()  # tasks of this program's self-test that are yet to be freed
 
+    def watch(self, world: World) -> None:
+        """Read another world's ring: the same one, seen through something."""
+        self._world = world
+
     @property
     def reader(self) -> int:
         """This process's number in the initial PID namespace; 0: it is not of this world."""

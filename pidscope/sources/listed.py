@@ -21,6 +21,7 @@ from pidscope.sources.options import (
     RING,
     SIMULATED,
     expect_no_proc,
+    is_recording,
     procfs_of,
     scenario_of,
     stage_of,
@@ -193,8 +194,13 @@ def listed(args: argparse.Namespace, recorded: bool = False) -> Listed:
 
     Raises:
         UsageError: there is no such source. ScenarioError, HostError: it cannot be played, or not
-            be read live.
+            be read live. NotKnown, RecordingError: of a recording, that is not there.
     """
+    if is_recording(args.source):
+        from pidscope.sources.played_back import expect_alone, played_listing  # hardly ever
+
+        expect_alone(args)
+        return played_listing(args.source, recorded)
     scenario = scenario_of(args, "proc", "live")
     if scenario is None:
         proc = procfs_of(args)

@@ -211,6 +211,6 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source",
         metavar="SOURCE",
-        help="proc, live (by a task iterator, as root) or simulated[:SCENARIO]; default: live "
-        "among many processes if its program is kept, else proc",
+        help="proc, live (by a task iterator, as root), simulated[:SCENARIO], or a FILE of record "
+        "--events; default: live among many processes if its program is kept, else proc",
     )

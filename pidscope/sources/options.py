@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Callable
 
 from pidscope.errors import UsageError
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from pidscope.simulated.stage import Stage
 
 SIMULATED = "simulated"
+_FILES = ("FILE (of record --events)",)
 RING = "/var/lib/pidscope/ring"  # of ``pidscope record --ring``
 SCENARIOS = """\
 scenarios, for --source simulated[:SCENARIO], which needs no privilege:
@@ -63,7 +66,7 @@ def add_option(parser: argparse.ArgumentParser, default: str) -> None:
         "--source",
         default=default,
         metavar="SOURCE",
-        help=f"{default} (default) or simulated[:SCENARIO]",
+        help=f"{default} (default), simulated[:SCENARIO], or a FILE of record --events",
     )
 
 
@@ -89,8 +92,17 @@ def expect_no_proc(args: argparse.Namespace) -> None:
         raise UsageError("--proc is this host's: it does not go with --source simulated")
 
 
-def scenario_in(source: str, *others: str) -> str | None:
+def is_recording(source: str | None) -> bool:
+    """Return whether ``--source`` names a file, rather than a kind of source."""
+    if source is None or source.partition(":")[0] in (SIMULATED, "proc", "live", "armed"):
+        return False
+    return "/" in source or os.path.lexists(source)
+
+
+def scenario_in(source: str, *others: str, more: Sequence[str] = ()) -> str | None:
     """Return the SCENARIO of a source's name, perhaps empty; None: it is one of the ``others``.
+
+    ``more``: what else there is.
 
     Raises:
         UsageError: there is no such source.
@@ -99,10 +111,11 @@ def scenario_in(source: str, *others: str) -> str | None:
     if source in others:
         return None
     if kind != SIMULATED or (colon and not scenario):
-        names = ", ".join(others)
+        names = [*others, "simulated[:SCENARIO]", *more]
+        last = names.pop()
         raise UsageError(
             f"--source {source!r}: not one of this command's",
-            f"it has {names} and simulated[:SCENARIO]",
+            f"it has {', '.join(names)} and {last}",
         )
     return scenario
 
@@ -113,7 +126,7 @@ def scenario_of(args: argparse.Namespace, *others: str) -> str | None:
     Raises:
         UsageError: there is no such source, or it does not run a CMD.
     """
-    scenario = None if args.source is None else scenario_in(args.source, *others)
+    scenario = None if args.source is None else scenario_in(args.source, *others, more=_FILES)
     if scenario is not None and args.command is not None:
         raise UsageError("a simulated kernel runs no CMD: nothing may stand behind --")
     return scenario

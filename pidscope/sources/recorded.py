@@ -11,6 +11,7 @@ from pidscope.containers.container import Chain
 from pidscope.errors import NotFound, NotKnown, PidscopeError, UsageError
 from pidscope.history.answer import Answer, Gap, Holder
 from pidscope.history.ask import Recorded
+from pidscope.history.frames import is_of_events
 from pidscope.history.moment import Clock, Moment
 from pidscope.history.past import Chains, Past
 from pidscope.history.recording import Recording
@@ -23,13 +24,15 @@ _RECENT = 4
 _PASTS = 16  # moments that are kept: the lines of a log come in their order
 
 
-def open_recording(source: str | None) -> AbstractContextManager[Recording]:
+def open_recording(source: str | None, events: bool = False) -> AbstractContextManager[Recording]:
     """Return the recording that is named; else the ring, or what is armed where there is none.
+
+    ``events``: it may be one of events, which answers the same questions about one time.
 
     Raises NotKnown: there is none; HostError, RecordingError.
     """
     if source not in (None, "proc", ARMED):
-        return Recording(str(source))
+        return _of_events(source) if events and is_of_events(source) else Recording(source)
     if source != ARMED and (os.path.isdir(RING) or os.geteuid() != 0):  # noqa: PTH112
         return Recording(RING)
     from pidscope.live.program import expect_root  # ctypes, the programs' loader
@@ -38,6 +41,12 @@ def open_recording(source: str | None) -> AbstractContextManager[Recording]:
 
     expect_root()
     return armed_recording(supply_of(False, Progress()))
+
+
+def _of_events(path: str) -> AbstractContextManager[Recording]:
+    from pidscope.history.events_recording import EventsRecording  # most are of lives
+
+    return EventsRecording(path)  # type: ignore[return-value]
 
 
 def open_recorded(where: Where, source: str | None = None) -> Recorded:

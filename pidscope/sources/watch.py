@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Callable, Literal, Union
 
 from pidscope.containers.container import Chain
 from pidscope.errors import HostError, UsageError
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from pidscope.limits.task_counts import TaskCounts
     from pidscope.live.counting import Counting
     from pidscope.sources.listed import Listed
+    from pidscope.sources.played_back import EventsHost
 
 
+Before = Callable[[Session], None]
 _HIDING = "mount one that does not (mount -t proc proc DIR), and name it with --proc DIR"
 
 
@@ -48,6 +50,7 @@ class LiveHost:
 
     duration_s = 10.0
     """How long `pidscope verify` judges if the user names neither a duration nor a command."""
+    is_played_back: Literal[False] = False
 
     def __init__(
         self, procfs: ProcFs, probes: str, no_cache: bool = False, quiet: bool = True
@@ -59,12 +62,15 @@ class LiveHost:
         self._reader = Reader()
 
     @contextlib.contextmanager
-    def open(self, listener: Listener, judged: bool, steps: bool) -> Iterator[Session]:
+    def open(
+        self, listener: Listener, judged: bool, steps: bool, before: Before = lambda _: None
+    ) -> Iterator[Session]:
         """Load the programs and start exactly; raises HostError.
 
         Args:
             judged: the session will compare its table with /proc, which then may hide nothing.
             steps: the programs report the intermediate events.
+            before: gets the session before it reads all tasks.
         """
         from pidscope.live.program import expect_root  # ctypes, mmap, the programs' loader
         from pidscope.live.session import live_session
@@ -81,6 +87,7 @@ class LiveHost:
             steps=steps,
             supply=supply_of(self._no_cache, self._progress),
             phase=self._progress.phase,
+            before=before,
         )
         with contextlib.ExitStack() as stack:
             with self._progress.patient():
@@ -120,6 +127,10 @@ class LiveHost:
         fds = [ready] if stopped is None else [ready, stopped]
         if self._reader.wait_for(fds, max(0.0, min(IDLE_MS, rest_s * 1e3))) == [ready]:
             self._reader.wait()
+
+    def now_ns(self, session: Session) -> int:
+        """CLOCK_BOOTTIME."""
+        return session.world.now_ns()
 
     def title(self, way: str) -> str:
         """``live by fentry``: how the host is watched, for the head of a stream."""
@@ -187,13 +198,16 @@ class SimulatedHost:
     """A model kernel, and the scenario that is played in it; otherwise as `LiveHost`."""
 
     duration_s = math.inf
+    is_played_back: Literal[False] = False
 
     def __init__(self, scenario: str) -> None:
         self._stage = stage_of(scenario)
         self._world = self._stage.world
 
     @contextlib.contextmanager
-    def open(self, listener: Listener, judged: bool, steps: bool) -> Iterator[Session]:
+    def open(
+        self, listener: Listener, judged: bool, steps: bool, before: Before = lambda _: None
+    ) -> Iterator[Session]:
         """Start before the first step; if ``judged``, in the middle of them.
 
         Raises ScenarioError.
@@ -204,12 +218,17 @@ class SimulatedHost:
             for _ in range(self._stage.steps // 3):
                 self._world.step()
             self._world.busy = True
+        before(session)
         session.begin()
         yield session
 
     def wait(self, session: Session, stop: Stop | None = None, rest_s: float = math.inf) -> None:
         """Let the scenario make a step."""
         self._world.step()
+
+    def now_ns(self, session: Session) -> int:
+        """CLOCK_BOOTTIME of the model."""
+        return session.world.now_ns()
 
     def title(self, way: str) -> str:
         """``simulated (NAME)``."""
@@ -246,12 +265,19 @@ class SimulatedHost:
         return chains
 
 
-Host = Union[LiveHost, SimulatedHost]
+Host = Union[LiveHost, SimulatedHost, "EventsHost"]
 """What ``--source`` names; its `open` gives a session over a `pidscope.session.world.World`."""
 
 
 def watched_host(args: argparse.Namespace) -> Host:
-    """The host that ``--source`` names; raises UsageError, ScenarioError, HostError."""
+    """The host that ``--source`` names; raises UsageError, ScenarioError, HostError, NotKnown."""
+    from pidscope.sources.options import is_recording
+
+    if is_recording(args.source):
+        from pidscope.sources.played_back import EventsHost, expect_alone  # most watches do without
+
+        expect_alone(args)
+        return EventsHost(args.source)
     scenario = scenario_of(args, "live")
     if scenario is None:
         if args.command is not None:

@@ -35,9 +35,9 @@ class Logged(NamedTuple):
     had: Sequence[dict[str, int]]
 
 
-def logged(text: str) -> Logged:
+def logged(text: str, count: int = COUNT) -> Logged:
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    assert [it["number"] for it in lines[1:]] == [NUMBER] * COUNT
+    assert [it["number"] for it in lines[1:]] == [NUMBER] * count
     return Logged(lines[0]["ns"], lines[0]["init"], lines[1:])
 
 

@@ -10,7 +10,7 @@ import json
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HEAD, FRAME = 48, 24
 MASK = (1 << 64) - 1
@@ -88,3 +88,64 @@ def plain(row: Any, levels: int) -> tuple[int, ...]:
 
 def long(row: Any, word: int) -> int:
     return int(row[word] | row[word + 1] << 32)
+
+
+class Events(NamedTuple):
+    """What is in an events recording."""
+
+    head: dict[str, Any]
+    records: list[tuple[int, int]]  # the type of each, and its position
+    tasks: list[int]  # bytes of each reading of all tasks
+    steps: list[int]  # CLOCK_BOOTTIME of each
+    listings: set[str]
+    ended: bool
+
+
+def read_events(path: Path) -> Events:
+    """Return the records of an events recording, in their order, and what is beside them."""
+    data = path.read_bytes()
+    assert data[:8] == b"pidevent"
+    assert struct.unpack_from("<HHI", data, 8) == (1, 0, zlib.crc32(data[:12]))
+    found = Events({}, [], [], [], set(), False)
+    at, place, before = HEAD, 0, 0
+    while at + FRAME <= len(data):
+        _, kind, codec, meta_size, stored, raw, crc, own = struct.unpack_from("<IBBHIIII", data, at)
+        begin = at + FRAME + meta_size
+        meta, kept = data[at + FRAME : begin], data[begin : begin + stored]
+        assert zlib.crc32(data[at : at + 20] + meta) == own and zlib.crc32(kept) == crc
+        at = begin + stored
+        content = expand(codec, kept, raw)
+        if kind == 1:
+            value = json.loads(content)
+            if value["type"] == "head":
+                found.head.update(value)
+            elif value.get("part") == "common":
+                found.listings.add(value["at"])
+        else:
+            assert kind == 6
+            assert struct.unpack_from("<QQ", meta) == (place, before)
+            place, before = place + 1, before + struct.unpack_from("<I", meta, 16)[0]
+            found = entries(content, found)
+    assert before == len(found.records)
+    return found
+
+
+def entries(content: bytes, found: Events) -> Events:
+    at = 0
+    while at < len(content):
+        kind, size = struct.unpack_from("<B3xI", content, at)
+        payload = content[at + 8 : at + 8 + size]
+        at += 8 + size + -size % 8
+        if kind == 1:
+            position, place = struct.unpack_from("<Q", payload)[0], 8
+            while place < size:
+                (length,) = struct.unpack_from("<I", payload, place)
+                found.records.append((payload[place + 8], position + place - 8))
+                place += 8 + length + -length % 8
+        elif kind == 6:
+            found.steps.append(long(struct.unpack("<2I", payload), 0))
+        elif kind == 7:
+            found.tasks.append(size)
+        elif kind == 11:
+            found = found._replace(ended=True)
+    return found

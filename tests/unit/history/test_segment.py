@@ -142,6 +142,7 @@ def test_a_sealed_file_without_its_end_is_read_from_the_front(tmp_path: Path) ->
         (b"", "not a recording"),
         (b"#!/bin/sh\n" * 9, "not a recording"),
         (struct.pack("<8sHH", b"pidscope", 2, 0), "version 2; this pidscope reads version 1"),
+        (struct.pack("<8sHH", b"pidevent", 1, 0), "it holds events"),
     ],
 )
 def test_another_file_is_refused(tmp_path: Path, head: bytes, refusal: str) -> None:

@@ -88,7 +88,8 @@ def test_what_is_named_does_not_fall_back(monkeypatch: pytest.MonkeyPatch) -> No
         asked(monkeypatch, HostError("none is kept"), source="live")
     with pytest.raises(UsageError) as caught:
         asked(monkeypatch, Iterator(), source="fentry")
-    assert caught.value.hint == "it has proc, live and simulated[:SCENARIO]"
+    what = "proc, live, simulated[:SCENARIO] and FILE (of record --events)"
+    assert caught.value.hint == f"it has {what}"
 
 
 def test_without_a_program_the_reason_and_what_to_do(
