@@ -19,6 +19,8 @@ pulled: the containers hold busybox. The engines are Debian's, and systemd is pr
 `podman-rootless` is a user's Podman with the user's own service manager, `podman-pod` has each
 container in a pod of Podman's, `containerd-cri` in a pod as a kubelet makes it, and of
 `docker-in-docker` the containers are those of the inner engine, which pidscope shows by their ids.
+Without v2, rootless Podman makes no cgroup for a container: it is one of an unknown runtime then.
+The guest is emulated, so an engine may answer later than pidscope waits.
 
 | column | ok: |
 |---|---|
