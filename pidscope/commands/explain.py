@@ -10,8 +10,9 @@ from pidscope.query.explain import Explained, explain
 from pidscope.query.lookup import task_of
 from pidscope.query.typed_pid import expect_pid
 from pidscope.render.json import explained_json, owners_json, pids_json
+from pidscope.sources.list_options import add_source
 from pidscope.sources.listed import listed
-from pidscope.sources.listing import add_source, read
+from pidscope.sources.listing import read
 from pidscope.sources.options import SEE_SCENARIOS, add_command, add_json
 from pidscope.sources.where import EXPLAINED, add_in
 

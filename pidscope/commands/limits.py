@@ -20,8 +20,9 @@ from pidscope.query.words import Kind
 from pidscope.render import limits as rendered
 from pidscope.render import tables
 from pidscope.render.text import WIDTH
+from pidscope.sources.list_options import add_source
 from pidscope.sources.listed import listed
-from pidscope.sources.listing import add_source, read
+from pidscope.sources.listing import read
 from pidscope.sources.options import SEE_SCENARIOS, add_command, add_json
 from pidscope.sources.where import EXPLAINED, add_in
 from pidscope.terminal import table_width

@@ -13,8 +13,9 @@ from pidscope.query.view import View
 from pidscope.render import tables
 from pidscope.render.json import namespace_json
 from pidscope.snapshot import Mount, is_ending
+from pidscope.sources.list_options import add_options, expect_one_form, width_of
 from pidscope.sources.listed import Listed, listed
-from pidscope.sources.listing import Kept, add_options, expect_one_form, read, width_of
+from pidscope.sources.listing import Kept, read
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.sources.privilege import own_hint
 

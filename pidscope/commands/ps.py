@@ -10,8 +10,9 @@ from pidscope.gc_pause import gc_paused
 from pidscope.query.process import Process
 from pidscope.render import tables
 from pidscope.render.json import owners_json, process_json
+from pidscope.sources.list_options import add_options, expect_one_form, width_of
 from pidscope.sources.listed import Listed, listed
-from pidscope.sources.listing import add_options, expect_one_form, read, width_of
+from pidscope.sources.listing import read
 from pidscope.sources.options import SEE_SCENARIOS, add_command
 from pidscope.sources.where import add_in
 

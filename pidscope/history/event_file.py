@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import struct
+import weakref
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -53,8 +54,9 @@ class EventFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self.damaged: list[str] = []
-        self._fd = -1
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        # A world that is played back needs it for as long as somebody has the world.
+        self._close = weakref.finalize(self, os.close, self._fd)
         try:
             about = os.fstat(self._fd)
             if not stat.S_ISREG(about.st_mode):
@@ -70,10 +72,8 @@ class EventFile:
             raise
 
     def close(self) -> None:
-        """Close it."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Close it, if that has not been done."""
+        self._close()
 
     def __enter__(self) -> EventFile:
         """Return it."""

@@ -15,6 +15,7 @@ from pidscope.host.cgroup import parse_cgroup_mounts
 from pidscope.host.proc_files import read_whole
 
 _FILEID_KERNFS = 0xFE
+_V2 = b"0::"  # of /proc/N/cgroup
 _HANDLE = struct.Struct("=IiQ")  # struct file_handle: bytes, type, the id
 
 
@@ -26,6 +27,7 @@ class CgroupPaths:
     """
 
     def __init__(self, proc: str = "/proc") -> None:
+        self._proc = proc
         mounts = parse_cgroup_mounts(read_whole(f"{proc}/self/mountinfo") or b"", 2)
         point = next((it.point for it in mounts if it.root == b"/"), None)
         self._point = b"" if point is None else os.fsencode(point)
@@ -51,6 +53,22 @@ class CgroupPaths:
             os.close(fd)
         path = path.removeprefix(os.fsdecode(self._point).rstrip("/")) or "/"
         return None if path.endswith(" (deleted)") else path
+
+    def id_of(self, number: int) -> int:
+        """Return the id of a process's cgroup; 0: it is not known, as of one that was removed.
+
+        It is the inode number of the directory that ``/proc/N/cgroup`` names (``kernfs_ino()``,
+        include/linux/kernfs.h), if that directory is still what is found by it.
+        """
+        lines = (read_whole(f"{self._proc}/{number}/cgroup") or b"").split(b"\n")
+        path = next((it.removeprefix(_V2) for it in lines if it.startswith(_V2)), None)
+        if path is None or self._mount < 0:
+            return 0
+        try:
+            found = os.stat(b"." + path, dir_fd=self._mount).st_ino
+        except (OSError, ValueError):
+            return 0
+        return found if self.path(found) == os.fsdecode(path) else 0
 
     def close(self) -> None:
         """Close what is open."""

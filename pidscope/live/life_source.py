@@ -62,7 +62,8 @@ class LifeWalk:
         for tid in self._procfs.threads(number) if self._threads else [number]:
             task = self._procfs.read(tid)
             if task is not None and task.start_ticks is not None and task.status.state not in "ZX":
-                yield _life(task, task.start_ticks, self._procfs.ns_chain(tid))
+                cgroup_id = self._paths.id_of(number)
+                yield _life(task, task.start_ticks, self._procfs.ns_chain(tid), cgroup_id)
 
     def paths(self, runs: Iterable[tuple[Class, bytes]]) -> Mapping[str, Any]:
         """Return the paths of the cgroups of these rows that were not returned before."""
@@ -160,7 +161,9 @@ def life_program(
     raise HostError("this kernel refuses the life stream", "\n".join(reasons))
 
 
-def _life(task: TaskReading, start_ticks: int, chain: Sequence[tuple[int, int]]) -> Life:
+def _life(
+    task: TaskReading, start_ticks: int, chain: Sequence[tuple[int, int]], cgroup_id: int
+) -> Life:
     """Return a task as /proc shows it; its start is as exact as that, to a clock tick."""
     status = task.status
     start_ns = start_ticks * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
@@ -179,7 +182,7 @@ def _life(task: TaskReading, start_ticks: int, chain: Sequence[tuple[int, int]])
         comm=status.name[:15],
         uid=UID_UNKNOWN,
         status=0,
-        cgroup_id=0,
+        cgroup_id=cgroup_id,
         joined=None,
     )
 

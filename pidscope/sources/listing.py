@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import enum
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -13,11 +12,6 @@ from pidscope.query.place import Place, bracketed
 from pidscope.query.view import View
 from pidscope.snapshot import Mount, ProcFiles, ProcReading, Unread, read_each
 from pidscope.sources.listed import Around, Listed
-from pidscope.sources.options import (
-    add_json,
-    add_proc,
-)
-from pidscope.terminal import table_width
 
 if TYPE_CHECKING:
     from pidscope.query.words import Where
@@ -180,37 +174,3 @@ def _threads(proc: ProcFiles, view: View, numbers: Collection[int]) -> Iterable[
         if not inside.keys() >= {*numbers}:
             wanted = (tid for pid in inside.values() for tid in proc.threads(pid) if tid != pid)
     return wanted
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what lsns has, and what to read."""
-    add_json(parser)
-    parser.add_argument("-n", "--noheadings", action="store_true", help="no headings")
-    parser.add_argument("-o", "--output", metavar="COLUMNS", help="these columns, uncut")
-    add_source(parser)
-
-
-def expect_one_form(args: argparse.Namespace) -> None:
-    """Raise UsageError for options of `add_options` that would be ignored."""
-    options = ("-q", getattr(args, "quiet", False)), ("-J", args.json)
-    given = [option for option, it in options if it]
-    if args.output is not None:
-        given.append("-o")
-    if len(given) > 1:
-        raise UsageError(f"{given[0]} and {given[1]} do not go together")
-
-
-def width_of(args: argparse.Namespace) -> int | None:
-    """Return the width of a table, or None: columns that were asked for, or no terminal."""
-    return table_width() if args.output is None else None
-
-
-def add_source(parser: argparse.ArgumentParser) -> None:
-    """Add ``--proc`` and ``--source``, for what reads a /proc."""
-    add_proc(parser)
-    parser.add_argument(
-        "--source",
-        metavar="SOURCE",
-        help="proc, live (by a task iterator, as root), simulated[:SCENARIO], or a FILE of record "
-        "--events; default: live among many processes if its program is kept, else proc",
-    )

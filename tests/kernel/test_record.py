@@ -158,6 +158,21 @@ def test_ps_and_ns_answer_by_the_wall_clock(recorded: tuple[str, Logged]) -> Non
     assert (space["init"], space["processes"], space["threads"]) == (log.init, 2, 2)
 
 
+def test_of_each_process_the_cgroup_is_known(recorded: tuple[str, Logged]) -> None:
+    """Also of those that the walk leaves out, and a snapshot takes from /proc (number 1, on 6.18).
+
+    One that is not known would make each name "not known" that is no container's.
+    """
+    path, log = recorded
+    at = ("--source", path, "--at", typed(log.had[0]["to_ns"]))
+    document = json.loads(pidscope("ps", *at, "-J").stdout)
+    living = [it for it in document["past_processes"] if it["exited_ns"] is None]
+    assert 1 in [it["pid"] for it in living]
+    assert [it for it in living if not it["facts"]["container_known"]] == []
+    done = pidscope("lookup", "1", *at, "--in", "no-such-place")
+    assert done.returncode == 1, done.stderr
+
+
 def test_what_ended_and_what_was_born_is_the_log(recorded: tuple[str, Logged]) -> None:
     path, log = recorded
     since, until = typed(log.had[0]["before_ns"]), typed(log.had[-1]["after_ns"])

@@ -118,7 +118,8 @@ def of_tree(events: list[Object], root: int) -> list[str]:
     """Return the events of the descendants of a process, less the times of the hooks.
 
     Numbers are given out again: a task is one from its birth to its release. What a sweep finds in
-    tracepoint mode it finds at moments of its own.
+    tracepoint mode it finds at moments of its own, and a task may be freed after the watch's end,
+    by an RCU callback.
     """
     tids: set[int] = set()
     found = []
@@ -126,7 +127,8 @@ def of_tree(events: list[Object], root: int) -> list[str]:
         is_birth = it["type"] == "PidAttached" and bool(it["birth"])
         if is_birth and (it["tid"] == root or it["by"] in tids):
             tids.add(it["tid"])
-        if it.get("tid") in tids - {root} and (is_birth or it["type"] != "PidAttached"):
+        is_told = is_birth or it["type"] not in ("PidAttached", "TaskFreed")
+        if it.get("tid") in tids - {root} and is_told:
             found.append(json.dumps({**it, "ts_ns": None}, sort_keys=True))
         if it["type"] in ("PidDetached", "TaskFreed"):
             tids.discard(it["tid"])

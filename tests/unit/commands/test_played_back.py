@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import random
 import struct
 import zlib
@@ -298,6 +299,19 @@ def test_cut_anywhere_it_is_what_came_before_and_a_loss(
         shown.append(len(before))
         assert run(capsys, "verify", "--source", str(path))[0] in (3, 4)
     assert shown == sorted(shown) and max(shown) == len(lines)
+
+
+def test_it_is_closed_with_the_world_that_was_played(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, whole: bytes
+) -> None:
+    path = tmp_path / "one.rec"
+    path.write_bytes(whole)
+    gc.collect()
+    before = len([*Path("/proc/self/fd").iterdir()])
+    for command in ("watch", "verify", "ps", "ns"):
+        run(capsys, command, "--source", str(path))
+    gc.collect()  # a session and its world know each other
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
 def test_every_flipped_byte_is_found(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pidscope.commands import lookup, ps
+from pidscope.commands import lookup_now, ps
 from pidscope.errors import NotFound, UsageError
 from pidscope.sources.listed import Listed
 from tests.unit.commands.fake_host import HOST, FakeHost
@@ -220,12 +220,12 @@ def test_states_are_read_for_the_task_iterator_too(
     host: FakeHost, ask: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As root among many processes the tasks are read by the iterator, the files as ever."""
-    real = lookup.listed
+    real = lookup_now.listed
 
     def iterated(*arguments: Any, **options: Any) -> Listed:
         return real(*arguments, **options)._replace(mode="iterator")
 
-    monkeypatch.setattr(lookup, "listed", iterated)
+    monkeypatch.setattr(lookup_now, "listed", iterated)
     for path, what in runc("jail", 696).items():
         host.put_file(path, json.dumps(what))
     host.add(696, HOST, "/system.slice/jail")
