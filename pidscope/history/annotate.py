@@ -7,6 +7,7 @@ import enum
 from typing import Callable, NamedTuple, Optional
 
 from pidscope.errors import NotFound, NotKnown, UsageError
+from pidscope.escape import printable
 from pidscope.history.answer import Gap, Holder
 from pidscope.history.ask import Recorded
 from pidscope.history.logs.line import Mention, Parsed
@@ -60,6 +61,9 @@ def _find(mention: Mention, moment: Moment, recorded: Recorded) -> Found:
         holders = tuple(it for it in holders if it.boot_id.replace("-", "") == moment.boot_id)
         if not holders and answer.holders:
             return Found(mention, Known.NOT_KNOWN, reason=_OTHER_BOOT)
+    gap = answer.gap
+    if gap is not None and not gap.boot_id:
+        return Found(mention, Known.NOT_KNOWN, holders, reason=printable(gap.reason))
     known = _known(holders, answer.gap is not None, moment, recorded)
     return Found(mention, known, holders, None if known is Known.PROCESS else answer.gap)
 

@@ -57,7 +57,9 @@ class Text:
         if found.known is Known.NONE:
             return f"{number} no {'task' if found.mention.is_thread else 'process'} had it then"
         if found.known is Known.NOT_KNOWN:
-            reason = found.reason if found.gap is None else self._gap(found.gap, day)
+            reason = _bracketless(found.reason)
+            if found.gap is not None:
+                reason = self._gap(found.gap, day)
             return f"{number} not known: {reason}{f'; perhaps {holders}' if holders else ''}"
         if found.known is Known.AMBIGUOUS:
             return f"{number} ambiguous: {holders}"

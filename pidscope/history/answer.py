@@ -51,7 +51,7 @@ class Holder(NamedTuple):
 class Gap(NamedTuple):
     """A stretch of time of which the recording does not know everything."""
 
-    boot_id: str
+    boot_id: str  # empty: it is no stretch of a boot, but the question that has no answer
     first_ns: int
     last_ns: Optional[int]  # None: to the end of the boot
     reason: str  # such as "nothing was recording"

@@ -92,11 +92,11 @@ class _Asker:
         """Return what had it; of threads the recording has all that it has."""
         past = self._past(moment)
         if isinstance(past, PidscopeError):
-            return _unknown(past, moment)
+            return _unknown(past)
         try:
             ns = past.resolve(self._where) if self._own is None else self._own
         except (NotFound, NotKnown, UsageError) as error:
-            return _unknown(error, moment)
+            return _unknown(error)
         answer = past.holders(ns, number)
         if thread:
             return answer
@@ -136,5 +136,5 @@ def _own_ns() -> int:
     return os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 (pathlib takes a while to import)
 
 
-def _unknown(error: PidscopeError, moment: Moment) -> Answer:
-    return Answer((), Gap(moment.boot_id or "", moment.first_ns, moment.last_ns, str(error)))
+def _unknown(error: PidscopeError) -> Answer:
+    return Answer((), Gap("", 0, None, str(error)))  # of no boot: it is no stretch of one

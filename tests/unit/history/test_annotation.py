@@ -133,6 +133,18 @@ def test_no_process_is_told_apart_from_not_known() -> None:
     )
 
 
+def test_a_question_that_has_no_answer_is_no_stretch_of_time() -> None:
+    """``--in web`` was two containers, or none that is known."""
+    recording = Told([], [Gap("", 0, None, "[web] was more than one place")])
+    expected = r"9 not known: \x5bweb\x5d was more than one place"
+    assert text(recording, asked(9)) == f" [pidscope: {expected}]"
+    recorded = recording.recorded()
+    (pid,) = Objects(recorded, BERLIN).of(b"x", asked(9), find(asked(9), lambda _: recorded))[
+        "pids"
+    ]
+    assert (pid["gap"], pid["reason"]) == (None, "[web] was more than one place")
+
+
 def test_a_holder_beside_a_gap_is_not_certain() -> None:
     gap = Gap(BOOT, AT_S * SECOND_NS, None, "records were lost")
     recording = Told([holder((9,), AT_S - 6, AT_S)], [gap])
