@@ -6,6 +6,7 @@ of its own, which shares nothing with the one before.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
@@ -65,4 +66,5 @@ def _main(arguments: Sequence[str]) -> int:
 def _import_all() -> None:
     for module in pkgutil.walk_packages(package.__path__, "pidscope."):
         if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+            with contextlib.suppress(ModuleNotFoundError):  # of an extra, such as pyarrow
+                importlib.import_module(module.name)
