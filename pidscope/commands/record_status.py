@@ -39,7 +39,7 @@ def show(args: argparse.Namespace) -> int:
         return _show_events(events, args.json, checked)
     found = [_look(it, checked) for it in _paths(path)]
     if not found:
-        raise NotKnown(f"nothing was recorded yet: {path} is empty")
+        raise NotKnown(f"nothing was recorded: {path} has no file of a recording")
     document = _document(path, found, is_written(path))
     if args.json:
         print(json.dumps(document))

@@ -62,7 +62,7 @@ class Recording:
         if self.is_ring:
             self.segments = list_segments(path)
             if not self.segments:
-                raise NotKnown(f"nothing was recorded yet: {path} is empty")
+                raise NotKnown(f"nothing was recorded: {path} has no file of a recording")
         else:
             self.segments = [_alone(path)]
             try:
