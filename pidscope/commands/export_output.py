@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, BinaryIO, Callable, Optional, Protocol
 
 from pidscope import __version__
@@ -20,8 +20,8 @@ from pidscope.history.export.read import FOREVER, Exported
 from pidscope.history.export.task import Instant, Missing, Task
 from pidscope.history.moment import Moment
 from pidscope.history.recording import Recording
+from pidscope.history.whole_file import whole_file
 
-_OURS = 0o600
 _SECOND = len("2026-11-30T14:03:05")
 Write = Callable[[str], object]
 Form = Callable[[Task], Optional[dict[str, Any]]]
@@ -111,22 +111,12 @@ def new_file(path: str) -> Iterator[BinaryIO]:
     is_there = os.path.lexists(path)
     if is_there and not stat.S_ISREG(os.lstat(path).st_mode):
         raise UsageError(f"{printable(path)} is no file", "give the name of a file")
-    private = f"{path}.{os.urandom(8).hex()}"
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        fd = os.open(private, flags, _OURS)
-    except OSError as error:
-        raise UsageError(f"{printable(path)}: {error.strerror}") from None
-    try:
-        with open(fd, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(fd)
-        os.rename(private, path)  # noqa: PTH104 (pathlib takes a while to import)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(private)  # noqa: PTH108
-        raise
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(whole_file(path))
+        except OSError as error:
+            raise UsageError(f"{printable(path)}: {error.strerror}") from None
+        yield file
 
 
 def known_of(exported: Exported) -> Known:

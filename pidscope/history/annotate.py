@@ -64,8 +64,8 @@ def _find(mention: Mention, moment: Moment, recorded: Recorded) -> Found:
     gap = answer.gap
     if gap is not None and not gap.boot_id:
         return Found(mention, Known.NOT_KNOWN, holders, reason=printable(gap.reason))
-    known = _known(holders, answer.gap is not None, moment, recorded)
-    return Found(mention, known, holders, None if known is Known.PROCESS else answer.gap)
+    known = _known(holders, gap is not None, moment, recorded)
+    return Found(mention, known, holders, None if known is Known.PROCESS else gap)
 
 
 def _known(holders: tuple[Holder, ...], has_gap: bool, moment: Moment, recorded: Recorded) -> Known:

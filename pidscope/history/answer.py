@@ -30,7 +30,7 @@ class Holder(NamedTuple):
     pgid: Optional[int]
     sid: Optional[int]
     uid: Optional[int]  # the real one, in the initial user namespace; None: not recorded
-    cgroup_id: int  # 0: not recorded
+    cgroup_id: int  # 0: not recorded; from `NO_CGROUP_IDS` on what stands for a cgroup
 
     @property
     def is_thread(self) -> bool:
@@ -46,6 +46,14 @@ class Holder(NamedTuple):
     def exit_status(self) -> Optional[int]:
         """What exit() was given; None: a signal ended it, or it is not known."""
         return None if self.status is None or self.signal else self.status >> 8 & 0xFF
+
+
+NO_CGROUP_IDS = 1 << 63  # from here on no kernel has an id of a cgroup
+# Why something is not known.
+NOT_RECORDING = "nothing was recording"
+GONE = "nothing was recording, or its file is gone"
+ENDS = "the record ends"
+NO_THREADS = "threads are not recorded"
 
 
 class Gap(NamedTuple):

@@ -11,17 +11,14 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from pidscope.history.answer import Gap
+from pidscope.history.answer import ENDS, GONE, NOT_RECORDING, Gap
 from pidscope.history.moment import Clock, Moment
 from pidscope.history.recording import FileClocks, Recording, bounds_on, is_of
 from pidscope.history.segment_file import SegmentFile
 from pidscope.history.span import begun_ns, damage_gap, stated_gap
 
 _NEVER = 1 << 64
-_NOT_RECORDING = "nothing was recording"
-_GONE = "nothing was recording, or its file is gone"
 _MISSING = "a file is missing"
-_ENDS = "the record ends"
 
 
 class Piece(NamedTuple):
@@ -91,7 +88,7 @@ def pieces(recording: Recording, since: Moment, until: Moment) -> Iterator[Piece
         yield following
         return
     is_last = held.at + 1 == len(recording.segments)
-    yield held._replace(behind=_behind(held, _ENDS if is_last else _NOT_RECORDING))
+    yield held._replace(behind=_behind(held, ENDS if is_last else NOT_RECORDING))
 
 
 def _asked(recording: Recording, since: Moment, until: Moment) -> Iterator[Piece]:
@@ -142,7 +139,7 @@ def _before(piece: Piece) -> tuple[Gap, ...]:
     begun = begun_ns(piece.file.head)
     if begun is not None and begun <= piece.first_ns:
         return ()
-    return (Gap(piece.boot_id, max(0, piece.first_ns), begun, _GONE),)
+    return (Gap(piece.boot_id, max(0, piece.first_ns), begun, GONE),)
 
 
 def _behind(piece: Piece, reason: str) -> tuple[Gap, ...]:
@@ -159,14 +156,14 @@ def _between(
 ) -> tuple[tuple[Gap, ...], tuple[Gap, ...]]:
     """Return what is missing behind one file, and before the next that is asked."""
     if one.boot_id != next_.boot_id:
-        return _behind(one._replace(last_ns=_NEVER), _NOT_RECORDING), _before(next_)
+        return _behind(one._replace(last_ns=_NEVER), NOT_RECORDING), _before(next_)
     through_ns = one.clocks.through_ns
     if not _follow(recording, one.at, next_.at):
         return (), (Gap(one.boot_id, through_ns, next_.clocks.boottime_ns, _MISSING),)
     begun = next_.file.head.get("from_ns")
     begun = begun if isinstance(begun, int) else None
     if next_.at == one.at + 1 and (begun is None or begun > through_ns):
-        return (), (Gap(one.boot_id, through_ns, begun, _NOT_RECORDING),)
+        return (), (Gap(one.boot_id, through_ns, begun, NOT_RECORDING),)
     return (), ()
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import struct
-import weakref
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from pidscope.errors import RecordingError
 from pidscope.history import frames
-from pidscope.history.frames import EVENTS_MAGIC, Frame, parse_head
+from pidscope.history.frames import EVENTS_MAGIC, Frame
+from pidscope.history.opened_file import FLAGS, OpenedFile
 from pidscope.history.segment import read_content, walk
 from pidscope.history.timeline import END, MAX_JSON, parse_entries
 
@@ -41,7 +40,7 @@ class Gap(NamedTuple):
     why: str
 
 
-class EventFile:
+class EventFile(OpenedFile):
     """An events recording, opened; it may still be written.
 
     Raises OSError; RecordingError: it is none, or a newer pidscope's.
@@ -52,36 +51,9 @@ class EventFile:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = path
         self.damaged: list[str] = []
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        # A world that is played back needs it for as long as somebody has the world.
-        self._close = weakref.finalize(self, os.close, self._fd)
-        try:
-            about = os.fstat(self._fd)
-            if not stat.S_ISREG(about.st_mode):
-                raise RecordingError("not a recording of pidscope")
-            claimed = parse_head(os.pread(self._fd, frames.HEAD_SIZE, 0), EVENTS_MAGIC)
-            self.through = None if claimed is None else claimed[0]
-            self.size = about.st_size
-        except RecordingError as error:
-            self.close()
-            raise RecordingError(f"{path}: {error}", error.hint) from None
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Close it, if that has not been done."""
-        self._close()
-
-    def __enter__(self) -> EventFile:
-        """Return it."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()
+        super().__init__(path, os.open(path, FLAGS), EVENTS_MAGIC)
+        self.through = None if self._claimed is None else self._claimed[0]
 
     @cached_property
     def head(self) -> dict[str, Any]:

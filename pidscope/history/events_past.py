@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from pidscope import events
 from pidscope.containers.container import Chain
-from pidscope.history.answer import Answer, Gap, Holder
+from pidscope.history.answer import NO_CGROUP_IDS, Answer, Gap, Holder
 from pidscope.history.listing_json import Listing
+from pidscope.history.span import Stretch
 from pidscope.query.endings import Endings
 from pidscope.session.session import Session
 from pidscope.table.pid import Task
@@ -26,7 +27,6 @@ from pidscope.table.table import Table
 from pidscope.wire.hooks import TRACEPOINT
 
 _CLONE_INTO_CGROUP = 0x200000000  # include/uapi/linux/sched.h
-_CHAINS = 1 << 63  # from here on no kernel's cgroup id: places in a listing's chains
 
 
 class _Lived:
@@ -47,14 +47,6 @@ class _Lived:
         return self.numbers[0] == self.tgid
 
 
-class Asked(NamedTuple):
-    """The time asked about, by CLOCK_BOOTTIME of one boot, both ends included."""
-
-    boot_id: str
-    first_ns: int
-    last_ns: int
-
-
 class EventsTracker:
     """Follows a session that is played back; `listen` is its listener.
 
@@ -64,7 +56,7 @@ class EventsTracker:
         way: the probe mode.
     """
 
-    def __init__(self, asked: Asked, begin: Listing | None, way: str) -> None:
+    def __init__(self, asked: Stretch, begin: Listing | None, way: str) -> None:
         self._asked, self._way = asked, way
         self._begin = begin
         self._all: list[_Lived] = []
@@ -129,7 +121,7 @@ class EventsTracker:
             self._cgroups[event.tid] = event.cgroup_id
             forker = self._now.get(event.by)
             into = event.flags & _CLONE_INTO_CGROUP
-            if forker is not None and forker.cgroup_id >= _CHAINS and not into:
+            if forker is not None and forker.cgroup_id >= NO_CGROUP_IDS and not into:
                 self._learn(event.cgroup_id, self._chain(forker.cgroup_id))
 
     def _learn(self, cgroup_id: int, chain: Chain | None) -> None:
@@ -139,7 +131,7 @@ class EventsTracker:
 
     def _chain(self, place: int) -> Chain | None:
         chains = None if self._begin is None else self._begin.chains
-        return None if chains is None else chains.get(place - _CHAINS)
+        return None if chains is None else chains.get(place - NO_CGROUP_IDS)
 
     def _released(self, event: events.PidDetached) -> None:
         lived = self._now.pop(event.tid, None)
@@ -261,7 +253,7 @@ class EventsTracker:
     def _place(self, tgid: int) -> int:
         """Return what stands for the cgroup of a task that was there at the begin."""
         chains = None if self._begin is None else self._begin.chains
-        return _CHAINS + tgid if chains is not None and tgid in chains else 0
+        return NO_CGROUP_IDS + tgid if chains is not None and tgid in chains else 0
 
     def _enter(self, lived: _Lived) -> None:
         self._all.append(lived)
@@ -286,7 +278,7 @@ class EventsTracker:
     def containers(self) -> Iterator[dict[str, Any]]:
         """Yield the containers of what stands for cgroups, as a recording's objects."""
         chains = (self._begin.chains if self._begin is not None else None) or {}
-        known = {_CHAINS + pid: chain for pid, chain in chains.items()}
+        known = {NO_CGROUP_IDS + pid: chain for pid, chain in chains.items()}
         known |= {key: chain for key, chain in self._learned.items() if chain is not None}
         of_all = {str(key): _chain_json(chain) for key, chain in known.items()}
         yield {"type": "containers", "containers": of_all}

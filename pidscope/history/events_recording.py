@@ -7,13 +7,14 @@ from functools import cached_property
 from typing import Any
 
 from pidscope.errors import NotKnown, UsageError
-from pidscope.history.answer import Answer, Gap
+from pidscope.history.answer import ENDS, Answer, Gap
 from pidscope.history.event_file import EventFile
-from pidscope.history.events_past import Asked, EventsTracker
+from pidscope.history.events_past import EventsTracker
 from pidscope.history.listing_json import BEGIN, END, read_listing
 from pidscope.history.moment import Clock, Moment
 from pidscope.history.replayed_session import replayed_session
 from pidscope.history.replayed_world import ReplayedWorld, parse_head
+from pidscope.history.span import Stretch
 
 
 class EventsRecording:
@@ -49,7 +50,7 @@ class EventsRecording:
         """Return what it has of a time; raises NotKnown: it was not recording then."""
         boot_id = self.boot_id.replace("-", "")
         first_ns, last_ns = self._bounds(moment)
-        asked = Asked(self.boot_id, first_ns, last_ns)
+        asked = Stretch(self.boot_id, first_ns, last_ns)
         window = EventsWindow(self._file, asked)
         begun_ns, until_ns = window.reach
         is_other = moment.boot_id is not None and moment.boot_id != boot_id
@@ -60,7 +61,7 @@ class EventsRecording:
 
     @property
     def segments(self) -> Sequence[Any]:
-        """Raise UsageError: what reads a stretch of lives is told what reads events."""
+        """Raise UsageError: `watch` reads a stretch of events."""
         raise UsageError(
             f"{self.path} holds events, not lives", f"pidscope watch --source {self.path}"
         )
@@ -105,7 +106,7 @@ class EventsWindow:
     Raises NotKnown, RecordingError.
     """
 
-    def __init__(self, file: EventFile, asked: Asked) -> None:
+    def __init__(self, file: EventFile, asked: Stretch) -> None:
         self._file, self._asked = file, asked
         self._path = file.path
 
@@ -179,5 +180,5 @@ class EventsWindow:
         if gap is None and asked.first_ns < begun_ns:
             gap = Gap(asked.boot_id, 0, begun_ns, "it was not recording yet")
         elif gap is None and asked.last_ns > until_ns:
-            gap = Gap(asked.boot_id, until_ns, None, "the record ends")
+            gap = Gap(asked.boot_id, until_ns, None, ENDS)
         return answer._replace(gap=gap)

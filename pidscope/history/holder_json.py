@@ -10,14 +10,12 @@ from typing import Any, Callable
 
 from pidscope.containers.container import Chain, innermost
 from pidscope.escape import escape, printable
-from pidscope.history.answer import Gap, Holder
+from pidscope.history.answer import NO_CGROUP_IDS, Gap, Holder
 from pidscope.history.cpid import cpid_of
 from pidscope.history.local_times import Offsets
 from pidscope.history.moment import Moment
+from pidscope.history.u64_json import u64
 from pidscope.query.process import escaped
-
-_MAX_SAFE = 2**53  # beyond it a JSON reader may round an integer
-_NO_IDS = 1 << 63  # from here on what `events_past` calls the cgroups of its begin listing
 
 
 class HolderObjects:
@@ -75,7 +73,7 @@ class HolderObjects:
             "pgid": it.pgid,
             "sid": it.sid,
             "uid": it.uid,
-            "cgroup_id": _cgroup_id(it.cgroup_id),
+            "cgroup_id": 0 if it.cgroup_id >= NO_CGROUP_IDS else u64(it.cgroup_id),
             "container": None if container is None else escaped(container)._asdict(),
             "container_known": chain is not None,
         }
@@ -91,13 +89,6 @@ class HolderObjects:
             return None if instant is None else self._offsets.rfc3339(instant, 9)
         except (OverflowError, ValueError, OSError):  # no year that there is
             return None
-
-
-def _cgroup_id(number: int) -> int | str:
-    """Return an id; 0 for what is none but a place in a recording of events."""
-    if number >= _NO_IDS:
-        return 0
-    return number if number <= _MAX_SAFE else str(number)
 
 
 def _cpid(it: Holder) -> str | None:

@@ -17,7 +17,15 @@ from typing import Optional
 
 from pidscope.errors import UsageError
 from pidscope.history import frames
-from pidscope.history.answer import Answer, Gap, Holder
+from pidscope.history.answer import (
+    ENDS,
+    GONE,
+    NO_THREADS,
+    NOT_RECORDING,
+    Answer,
+    Gap,
+    Holder,
+)
 from pidscope.history.blocks import Summary
 from pidscope.history.frames import Frame
 from pidscope.history.segment_file import SegmentFile
@@ -200,17 +208,17 @@ class Window:
     def _gap(self, threads: bool = True) -> Gap | None:
         """Return why the window is not complete, without ``threads`` of processes; None: it is."""
         if not self._files:
-            return self._missing("nothing was recording")
+            return self._missing(NOT_RECORDING)
         begun = self.span.begun_ns
         if begun is None or begun > self.asked.first_ns:
-            return self._missing("nothing was recording, or its file is gone", last_ns=begun)
+            return self._missing(GONE, last_ns=begun)
         for gap in self.span.gaps():
             if self._touches(gap):
                 return Gap(self.asked.boot_id, *gap)
         if not self.span.after:
-            return self._missing("the record ends", first_ns=self.until_ns)
+            return self._missing(ENDS, first_ns=self.until_ns)
         if threads and not self.span.has_threads:
-            return self._missing("threads are not recorded")
+            return self._missing(NO_THREADS)
         return None
 
     def _touches(self, gap: StatedGap) -> bool:

@@ -1,4 +1,4 @@
-"""Up to when a recording is asked if nobody says so, and what all its files say of themselves."""
+"""Up to when a recording is asked if no time is given, and what all its files say of themselves."""
 
 from __future__ import annotations
 

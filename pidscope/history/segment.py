@@ -7,7 +7,6 @@ an index, and a table of contents; it gets its name once it is on the disk.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -38,6 +37,7 @@ from pidscope.history.frames import (
 from pidscope.history.keys import Contents, Keys
 from pidscope.history.lives import BLOCK
 from pidscope.history.older import open_current
+from pidscope.history.whole_file import whole_file
 from pidscope.wire.lives import CLASSES, Class
 
 TRAILER = b"pidscope:sealed\n"
@@ -71,7 +71,7 @@ class SegmentWriter:
         self._fd = os.open(path, flags, _OURS)
         self.size = 0
         try:
-            self._append(pack_head(through, frames.HEAD_SIZE, magic))
+            self.add_frame(pack_head(through, frames.HEAD_SIZE, magic))
             self.add_json(head)
         except BaseException:  # on a full disk: another attempt finds no file in its way
             self.close()
@@ -88,16 +88,12 @@ class SegmentWriter:
             content = pack_rows(of, piece) if alive else piece
             codec = best() if alive else STORED
             kept = compress(codec, content)
-            self._append(pack_frame(kind, codec, meta, kept, len(content)))
+            self.add_frame(pack_frame(kind, codec, meta, kept, len(content)))
             self.rows += 0 if alive else len(piece) // of.size
 
     def add_json(self, value: Mapping[str, Any]) -> None:
         """Append what is not rows; ``type`` says what it is."""
-        self._append(pack_json(value))
-
-    def add_frame(self, frame: bytes) -> None:
-        """Append a frame that is made already."""
-        self._append(frame)
+        self.add_frame(pack_json(value))
 
     def sync(self) -> None:
         """Bring what was written to the disk."""
@@ -122,7 +118,7 @@ class SegmentWriter:
             os.close(self._fd)
             self._fd = -1
 
-    def _append(self, data: bytes) -> None:
+    def add_frame(self, data: bytes) -> None:
         """Write it whole, or, on a full disk, nothing: what is half written is cut off again."""
         view = memoryview(data)
         try:
@@ -146,20 +142,8 @@ def seal_left(path: str, through: Through, sealed: str) -> None:
 
 def _seal(fd: int, size: int, through: Through, path: str) -> None:
     """Write a sealed file under a private name, to the disk, and then give it its name."""
-    private = f"{path}.{os.urandom(8).hex()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    sealed = os.open(private, flags, _OURS)
-    try:
-        with open(sealed, "wb", closefd=False) as file:
-            file.writelines(_sealed(fd, size, through))
-        os.fsync(sealed)
-        os.rename(private, path)  # noqa: PTH104 (pathlib takes a while to import)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(private)  # noqa: PTH108
-        raise
-    finally:
-        os.close(sealed)
+    with whole_file(path) as file:
+        file.writelines(_sealed(fd, size, through))
     _sync_directory(path)
 
 

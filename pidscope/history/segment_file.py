@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -13,9 +12,10 @@ from typing import Any, NamedTuple
 from pidscope.errors import RecordingError, WireError
 from pidscope.history import frames
 from pidscope.history.blocks import Rows, Summary, parse_summary
-from pidscope.history.frames import Frame, Through, parse_frame, parse_head
+from pidscope.history.frames import Frame, Through, parse_frame
 from pidscope.history.keys import Contents, find_in_page, key_of, page_range, parse_contents
 from pidscope.history.older import open_current
+from pidscope.history.opened_file import FLAGS, OpenedFile
 from pidscope.history.segment import TRAILER, read_content, rows_of, walk
 from pidscope.wire.lives import Life
 
@@ -58,7 +58,7 @@ class BlockCache:
         return rows
 
 
-class SegmentFile:
+class SegmentFile(OpenedFile):
     """A file of a recording, opened.
 
     Args:
@@ -72,25 +72,11 @@ class SegmentFile:
     """
 
     def __init__(self, path: str, blocks: BlockCache | None = None) -> None:
-        self.path = path
         self.damaged: list[Damage] = []
         self._is_cut = False
         self._blocks = blocks or BlockCache()
         self._pages: OrderedDict[int, bytes | None] = OrderedDict()  # by the frame's offset
-        self._fd = -1
-        self._fd = open_current(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-                raise RecordingError("not a recording of pidscope")
-            self._claimed = parse_head(os.pread(self._fd, frames.HEAD_SIZE, 0))
-            # After the head: a frame that is there now was written before this time or later.
-            self._size = os.fstat(self._fd).st_size
-        except RecordingError as error:
-            self.close()
-            raise RecordingError(f"{path}: {error}", error.hint) from None
-        except BaseException:
-            self.close()
-            raise
+        super().__init__(path, open_current(path, FLAGS), frames.MAGIC)
 
     @cached_property
     def through(self) -> Through:
@@ -101,32 +87,14 @@ class SegmentFile:
             self.frames  # noqa: B018 - which finds out
         return min(self._last_taken(), self._claimed[0]) if self._is_cut else self._claimed[0]
 
-    def close(self) -> None:
-        """Close it, once and for all."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def __del__(self) -> None:
-        """Close it: of a long recording, files are let go of while windows may have them."""
-        self.close()
-
-    def __enter__(self) -> SegmentFile:
-        """Return it."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()
-
     @cached_property
     def contents(self) -> Contents | None:
         """Its table of contents; None: it is not sealed, or the table is damaged."""
-        trailer = os.pread(self._fd, _END, max(0, self._size - _END))
+        trailer = os.pread(self._fd, _END, max(0, self.size - _END))
         if trailer[8:] != TRAILER:
             return None
         offset = int.from_bytes(trailer[:8], "little")
-        if offset >= self._size:
+        if offset >= self.size:
             return None
         frame = parse_frame(os.pread(self._fd, frames.FRAME_SIZE + frames.MAX_META, offset), offset)
         if frame is None or frame.kind != frames.END:
@@ -157,7 +125,7 @@ class SegmentFile:
         kept = (frames.JSON, frames.LIVES, frames.ALIVE)
         through, size = self._claimed or (Through(0, 0), 0)
         at, taken_ns = frames.HEAD_SIZE, 0
-        for frame in walk(self._fd, self._size):
+        for frame in walk(self._fd, self.size):
             if frame.offset != at:
                 self._note_none(at)
             at = frame.end

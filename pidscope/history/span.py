@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from pidscope.history import frames
+from pidscope.history.answer import NOT_RECORDING
 from pidscope.history.blocks import Summary
 from pidscope.history.frames import Frame
 from pidscope.history.segment_file import Damage, SegmentFile
@@ -160,7 +161,7 @@ class Span:
             begun, ended = file.head.get("from_ns"), before.through.boottime_ns
             if not isinstance(begun, int) or begun > ended:
                 end = begun if isinstance(begun, int) else None
-                yield StatedGap(ended, end, "nothing was recording")
+                yield StatedGap(ended, end, NOT_RECORDING)
         for file in self.files:
             for it in file.json():
                 gap = stated_gap(it)

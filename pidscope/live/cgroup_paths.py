@@ -12,10 +12,10 @@ import os
 import struct
 
 from pidscope.host.cgroup import parse_cgroup_mounts
+from pidscope.host.cgroup_files import UNIFIED
 from pidscope.host.proc_files import read_whole
 
 _FILEID_KERNFS = 0xFE
-_V2 = b"0::"  # of /proc/N/cgroup
 _HANDLE = struct.Struct("=IiQ")  # struct file_handle: bytes, type, the id
 
 
@@ -60,9 +60,9 @@ class CgroupPaths:
         It is the inode number of the directory that ``/proc/N/cgroup`` names (``kernfs_ino()``,
         include/linux/kernfs.h), if that directory is still what is found by it.
         """
-        lines = (read_whole(f"{self._proc}/{number}/cgroup") or b"").split(b"\n")
-        path = next((it.removeprefix(_V2) for it in lines if it.startswith(_V2)), None)
-        if path is None or self._mount < 0:
+        data = b"\n" + (read_whole(f"{self._proc}/{number}/cgroup") or b"")
+        _, line, path = data.removesuffix(b"\n").rpartition(UNIFIED)
+        if not line or self._mount < 0:
             return 0
         try:
             found = os.stat(b"." + path, dir_fd=self._mount).st_ino

@@ -314,7 +314,7 @@ def may_be_named(container: Container, where: Where) -> bool:
     pod_meant = where.kind in (Kind.POD, Kind.BARE)
     any_meant = named or pod_meant or where.kind is Kind.ID
     may_be = (named and container.name is None) or (pod_meant and container.pod_uid is not None)
-    # One of an unknown runtime goes by its cgroup here: whoever made it calls it otherwise
+    # One of an unknown runtime goes by its cgroup here: its runtime calls it otherwise
     # (rootless Podman 4.3 with cgroups v1 makes none for a container).
     return (may_be and container.pod is None) or (any_meant and container.runtime == UNKNOWN)
 

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 from pidscope.history.export.task import Instant, Task
+from pidscope.history.u64_json import u64
 
 _SECOND_NS = 1_000_000_000
-_MAX_SAFE = 2**53  # beyond it a JSON reader may round an integer
 
 
 def timestamp(instant: Instant | None) -> str | None:
@@ -39,11 +39,6 @@ def ns_text(instant: Instant | None) -> str | None:
     return None if instant is None else str(instant.boottime_ns)
 
 
-def u64(number: int | None) -> int | str | None:
-    """Return a number that may have 64 bits: a string beyond 2^53."""
-    return number if number is None or number <= _MAX_SAFE else str(number)
-
-
 def levels(task: Task) -> list[dict[str, int | None]]:
     """Return the number at every level, from the initial PID namespace inwards."""
     return [{"ns": ns, "tid": number} for ns, number in task.levels]
@@ -65,7 +60,7 @@ def facts(task: Task) -> dict[str, Any]:
         "pgid": task.pgid,
         "sid": task.sid,
         "uid": task.uid,
-        "cgroup_id": u64(task.cgroup_id),
+        "cgroup_id": None if task.cgroup_id is None else u64(task.cgroup_id),
         "cgroup": task.cgroup,
         "containers": containers(task),
     }

@@ -17,22 +17,21 @@ from typing import Any, NamedTuple
 
 from pidscope.errors import NotKnown
 from pidscope.history import frames
+from pidscope.history.answer import ENDS, NO_THREADS, NOT_RECORDING
 from pidscope.history.export.living import Living
 from pidscope.history.export.place import place_of
 from pidscope.history.export.task import Missing, Place, Task, instant_of, task_of
 from pidscope.history.export.task import Moment as OfBoot
 from pidscope.history.moment import Clock, Moment
 from pidscope.history.recording import Recording
-from pidscope.history.segment_file import Damage, SegmentFile
+from pidscope.history.segment_file import SegmentFile
+from pidscope.history.span import damage_gap, stated_gap
 from pidscope.wire.lives import Life, LifeKind
 
 FOREVER = 1 << 62  # ns: later than any recording
 ALL = Moment(Clock.REALTIME, 0, FOREVER)
 _GAPS = 1_000  # that are kept; a recording may have as many as it has frames
-_NOTHING = "nothing was recording"
 _GONE = "a file is gone, or cannot be read"
-_ENDS = "the record ends"
-_THREADS = "threads are not recorded"
 _REASON = 200  # characters of a reason, or of what is said to be unknown, that are kept
 _DAMAGED = "None"  # instead of a boot id: the file's head
 
@@ -111,7 +110,7 @@ class Exported:
                 if self._known_ns >= asked.last_ns:
                     break
                 is_next = piece.sequence == before.sequence + 1
-                why = _NOTHING if is_next else _GONE
+                why = NOT_RECORDING if is_next else _GONE
                 self._gap(asked, place, self._known_ns, piece.begun_ns, why)
             if file is None:
                 self._gap(asked, place, piece.begun_ns, piece.through_ns, _GONE)
@@ -205,7 +204,7 @@ class Exported:
         places = range(asked.at if is_first and not self._begins else 0)
         is_hidden = any(map(self._is_hidden, places))
         if not is_first or self._begins or is_hidden:
-            self._gap(asked, place, 0, piece.begun_ns - 1, _GONE if is_hidden else _NOTHING)
+            self._gap(asked, place, 0, piece.begun_ns - 1, _GONE if is_hidden else NOT_RECORDING)
 
     def _check_end(self, piece: _Piece, place: Place, asked: _Asked) -> None:
         known = instant_of(place, min(self._known_ns, asked.last_ns))
@@ -214,7 +213,7 @@ class Exported:
         is_hidden = any(map(self._is_hidden, behind[:1]))
         goes_on = self._is_bounded or asked is not self._boots[-1]
         if self._known_ns < asked.last_ns and (is_hidden or goes_on):
-            self._gap(asked, place, self._known_ns, None, _GONE if is_hidden else _ENDS)
+            self._gap(asked, place, self._known_ns, None, _GONE if is_hidden else ENDS)
 
     def _is_hidden(self, at: int) -> bool:
         """Tell whether a file is gone, or refused, or does not say of what it is."""
@@ -224,15 +223,16 @@ class Exported:
     def _check_file(self, file: SegmentFile, place: Place, piece: _Piece, asked: _Asked) -> None:
         """Note what the file itself says is missing, or what of it is damaged."""
         if self._wants_threads and file.head.get("threads") is False:
-            self._gap(asked, place, piece.begun_ns, piece.through_ns, _THREADS)
+            self._gap(asked, place, piece.begun_ns, piece.through_ns, NO_THREADS)
         for it in file.json():
-            first, last, reason = it.get("first_ns"), it.get("last_ns"), it.get("reason")
-            if it.get("type") == "gap" and isinstance(first, int) and isinstance(reason, str):
-                is_end = isinstance(last, int) and last >= first
-                self._gap(asked, place, first, last if is_end else None, reason)
+            stated = stated_gap(it)
+            if stated is not None:
+                first_ns, last_ns, reason = stated
+                has_end = last_ns is not None and last_ns >= first_ns
+                self._gap(asked, place, first_ns, last_ns if has_end else None, reason)
         for damage in file.damaged:
-            first_ns, last_ns = _missing(damage, piece)
-            where = f"{damage.path} is damaged at {damage.offset}"
+            first_ns, last_ns, where = damage_gap(damage, piece.through_ns)
+            first_ns = piece.begun_ns if damage.about is None else first_ns
             self._gap(asked, place, first_ns, last_ns, where)
 
     def _gap(
@@ -288,11 +288,3 @@ def _goes_on(before: Missing, gap: Missing) -> bool:
 
 def _number(value: Any) -> int:
     return value if isinstance(value, int) else 0
-
-
-def _missing(damage: Damage, piece: _Piece) -> tuple[int, int]:
-    """Return between which times something is missing: rows of a snapshot are of its time."""
-    about = damage.about
-    if about is None:
-        return piece.begun_ns, piece.through_ns
-    return min(about.first_end_ns, about.taken_ns), about.last_end_ns

@@ -407,7 +407,7 @@ def test_a_full_disk_ends_the_recording_and_keeps_what_was_written(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, written = str(tmp_path / "full.rec"), []
-    append = SegmentWriter._append
+    append = SegmentWriter.add_frame
 
     def filling(self: SegmentWriter, data: bytes) -> None:
         written.append(len(data))
@@ -415,7 +415,7 @@ def test_a_full_disk_ends_the_recording_and_keeps_what_was_written(
             raise OSError(errno.ENOSPC, "No space left on device")
         append(self, data)
 
-    monkeypatch.setattr(SegmentWriter, "_append", filling)
+    monkeypatch.setattr(SegmentWriter, "add_frame", filling)
     monkeypatch.setattr("pidscope.sources.events_recorder._EVERY_S", 0.0)
     code, _, err = run(capsys, "record", "--events", path, "--source", "simulated:nested")
     assert code == 3 and "No space left on device" in err and "can be played back" in err

@@ -29,6 +29,14 @@ from tests.unit.history.rings import BEGIN, BOOT, END, Truth, make, moment, open
 SEEDS = range(12)
 
 
+def history(place: Path, seed: int) -> tuple[random.Random, Truth]:
+    """Write a random history; return what made it, and the truth of it."""
+    rng = random.Random(seed)
+    truth = make(rng)
+    write(truth, place, rng)
+    return rng, truth
+
+
 def one_of(truth: Truth, rng: random.Random) -> tuple[int, int]:
     first = rng.randrange(BEGIN, END)
     return first, min(END - 1, first + rng.choice((0, 0, 5, 900, 30_000)))
@@ -41,9 +49,7 @@ def is_known(truth: Truth, at: int) -> bool:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_who_lived_is_true_or_not_known(tmp_path: Path, seed: int) -> None:
-    rng = random.Random(seed)
-    truth = make(rng)
-    write(truth, tmp_path, rng)
+    rng, truth = history(tmp_path, seed)
     for _ in range(12):
         first, last = one_of(truth, rng)
         tasks = {(it.numbers, it.start_ns) for it in truth.tasks(first, last)}
@@ -68,9 +74,7 @@ def test_who_lived_is_true_or_not_known(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_inum_that_was_given_out_again_is_several_namespaces(tmp_path: Path, seed: int) -> None:
-    rng = random.Random(seed)
-    truth = make(rng)
-    write(truth, tmp_path, rng)
+    rng, truth = history(tmp_path, seed)
     inits = {it for it in truth.lives if len(it.inums) == 2 and it.numbers[1] == 1}
     for _ in range(12):
         first, last = one_of(truth, rng)
@@ -109,9 +113,7 @@ def listed(recording: Recording, first: int, last: int) -> list[Ended | Gap]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_ended_comes_in_its_order_and_is_all(tmp_path: Path, seed: int) -> None:
-    rng = random.Random(seed)
-    truth = make(rng)
-    write(truth, tmp_path, rng)
+    rng, truth = history(tmp_path, seed)
     for _ in range(12):
         first, last = one_of(truth, rng)
         with opened(tmp_path) as recording:
@@ -261,9 +263,7 @@ def births(
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_each_birth_is_counted_once(tmp_path: Path, seed: int) -> None:
-    rng = random.Random(seed)
-    truth = make(rng)
-    write(truth, tmp_path, rng)
+    rng, truth = history(tmp_path, seed)
     for _ in range(8):
         first, last = one_of(truth, rng)
         born = [it for it in truth.lives if first <= it.start_ns <= last]  # type: ignore[operator]
