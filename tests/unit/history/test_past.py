@@ -167,7 +167,7 @@ def test_too_many_to_be_an_answer_are_refused(
 @pytest.mark.parametrize("how", ["removed", "before", "behind", "damaged"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_missing_stands_in_its_place(tmp_path: Path, seed: int, how: str) -> None:
-    """What is outside the gap is all there, and what is in it is told as not known."""
+    """What is outside the gap is all there, and what is in it is reported as not known."""
     rng = random.Random(1_000 + seed)
     truth = make(rng)._replace(cuts=[30_000, 60_000])
     paths = write(truth, tmp_path, rng)

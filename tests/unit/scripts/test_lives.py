@@ -204,7 +204,7 @@ def test_a_number_that_is_a_strangers_now_is_not_the_familys():
     full = FamilyStream()
     full.tasks[1] = FullStream()._attach(1, PidNumbers((1,), ROOT), birth(0, 1).birth)
     full.add(birth(1, 5))
-    full.add(TaskExited(200, 5, 5, 5, 0))  # by tracepoints nothing else is told of its end
+    full.add(TaskExited(200, 5, 5, 5, 0))  # by tracepoints nothing else reports its end
     full.add(birth(2, 5))
     full.add(TaskExited(300, 5, 5, 5, 0))
     assert len(full.lives) == 1
